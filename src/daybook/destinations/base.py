@@ -1,0 +1,130 @@
+"""The port that every destination implements.
+
+A destination keeps one file per id. An id is issued once, stored by the caller
+before any byte is sent, and whatever races, at most one file comes to be under
+it. Bytes are sent whole or through an upload session; a file becomes visible to
+`look` with the one request that completes it, never half-done.
+
+All calls block, each for at most `REQUEST_TIMEOUT_SECONDS`, and may be made from
+another thread than the one that built the destination, one call at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """What is known of a file before its first byte is sent."""
+
+    id: str
+    name: str
+    properties: Mapping[str, str]
+    """Travels with the file from the start: profile, date, batch, fence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveredFile:
+    """A complete file as the destination itself reports it."""
+
+    id: str
+    name: str
+    size_bytes: int
+    md5: str
+    """Hex digest of the content, computed by the destination or from what it holds."""
+    link: str
+    """Where a person opens it; for path destinations the address after publishing."""
+    sha256: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """How far an upload session has come."""
+
+    size_bytes: int
+    """Bytes that the destination holds, counted from the start of the file."""
+    complete: bool = False
+    """True once the file has been made from them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that `doctor` looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    """What was found and, when not ok, what to do about it."""
+
+
+class Destination(Protocol):
+    """Where the files of a profile go.
+
+    Every method may raise, beside what it names: `DestinationError` (transient),
+    `DestinationDoubt` (the request may have taken effect), `DestinationRefused`
+    (permanent: no access, no storage, no folder).
+    """
+
+    identity: str
+    """Whom the ids are issued to. A stored id is dropped when this changes."""
+
+    chunk_multiple_bytes: int
+    """Every chunk but the last must be a multiple of this."""
+
+    def new_id(self) -> str:
+        """Issue an id under which exactly one file can ever come to be."""
+
+    def check_name(self, name: str) -> None:
+        """Raise `DestinationRefused` when `name` could not be given to a new file.
+
+        Path destinations refuse a name that is already taken; Drive takes any.
+        """
+
+    def send_whole(self, file: NewFile, content: bytes) -> None:
+        """Create the file in one request.
+
+        Raises `IdTaken`, `IdInvalid`.
+        """
+
+    def open_session(self, file: NewFile) -> str:
+        """Begin an upload and return the session's address, which works like a password.
+
+        Raises `IdTaken`, `IdInvalid`.
+        """
+
+    def send_chunk(self, session: str, content: bytes, *, offset: int, last: bool) -> Held:
+        """Send bytes `offset` to `offset + len(content)`; `last` completes the file.
+
+        The destination may take fewer than were sent: go on from `Held.size_bytes`.
+        `content` is never empty.
+        Raises `SessionGone`, `IdTaken`, `IdInvalid`.
+        """
+
+    def held(self, session: str) -> Held:
+        """Ask how much has arrived, changing nothing. Raises `SessionGone`."""
+
+    def look(self, file_id: str) -> DeliveredFile | None:
+        """The complete file under the id before it is published, or None when there is none."""
+
+    def publish(self, file_id: str, name: str) -> str:
+        """Give a committed file its real name, never overwriting, and return its link.
+
+        Repeating it after it succeeded changes nothing. Drive shows files from the
+        start: there it only returns the link.
+        Raises `DestinationRefused` when another file has the name.
+        """
+
+    def describe(self, file_id: str, text: str) -> None:
+        """Attach a note for the reader, where the destination can hold one."""
+
+    def read(self, file_id: str, name: str) -> Iterator[bytes]:
+        """Stream a delivered, published file's bytes."""
+
+    def check(self) -> list[Finding]:
+        """Look at access and capabilities without changing anything that lasts."""

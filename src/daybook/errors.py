@@ -1,0 +1,89 @@
+"""Every error that Daybook raises on purpose.
+
+A message names the operation, what it was about, and what to do. `type` is the
+word that answers, records and metrics carry; `permanent` errors are not retried.
+"""
+
+
+class DaybookError(Exception):
+    """Base of all of Daybook's own errors."""
+
+    type = "unknown"
+    permanent = False
+
+
+class BadRequest(DaybookError):
+    """Input from outside that cannot be understood; `where` names the field."""
+
+    type = "bad_request"
+    permanent = True
+
+    def __init__(self, message: str, *, where: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class ConfigurationError(DaybookError):
+    """A setting, profile or database that nobody can run with until it is changed."""
+
+    type = "configuration"
+    permanent = True
+
+
+class FencedOut(DaybookError):
+    """Another run holds the slot; this one must stop and record nothing."""
+
+    type = "fenced_out"
+
+
+class RunTimeout(DaybookError):
+    """The run used up a time limit of its own."""
+
+    type = "timeout"
+
+
+class TooManyRejected(DaybookError):
+    """More entries were rejected than a healthy source would produce."""
+
+    type = "too_many_rejected"
+    permanent = True
+
+
+class QueueChanging(DaybookError):
+    """The queue kept changing under the plan; the next attempt plans afresh."""
+
+    type = "queue_changing"
+
+
+class DatabaseError(DaybookError):
+    """MongoDB did not answer, or refused."""
+
+    type = "mongodb"
+
+
+class DestinationError(DaybookError):
+    """The destination failed in a way that may pass (5xx, rate limit, cut connection)."""
+
+    type = "destination"
+
+
+class DestinationDoubt(DestinationError):
+    """The answer to a request was lost or doubtful: it may or may not have taken effect."""
+
+
+class DestinationRefused(DestinationError):
+    """The destination will keep refusing until somebody changes something."""
+
+    permanent = True
+
+
+class IdTaken(DestinationError):
+    """A file already exists under the id (Drive: 409 `fileIdInUse`)."""
+
+
+class IdInvalid(DestinationError):
+    """The destination does not accept the id (another identity's, or never issued)."""
+
+
+class SessionGone(DestinationError):
+    """The upload session no longer exists (Drive: 404 or 410); open a new one."""

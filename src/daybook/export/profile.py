@@ -1,0 +1,89 @@
+"""A profile: what one daily file contains, how it is written, and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+
+class ColumnType(StrEnum):
+    TEXT = "text"  # guarded against formulas
+    DATE = "date"  # a BSON date, printed in the profile's time zone
+    AMOUNT = "amount"  # exact, printed with the currency's decimals
+    NUMBER = "number"  # the line's number, made by Daybook itself
+
+
+class Calendar(StrEnum):
+    COMMON_ERA = "ce"
+    BUDDHIST_ERA = "be"  # Common Era year + 543
+
+
+class FormulaGuard(StrEnum):
+    APOSTROPHE = "apostrophe"  # a leading ' in front of what a spreadsheet would compute
+    NONE = "none"  # for files that only machines read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column: `path` is relative to the entry, or to its line after `lines.`.
+
+    Three paths are computed: `_line` (from 1), `_amount` (debit minus credit of a
+    line, or the amount of an entry without lines), `_id` is the entry's own.
+    """
+
+    title: str
+    path: str
+    type: ColumnType = ColumnType.TEXT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Collections and field paths of the application that writes the entries."""
+
+    entries: str = "journalentries"
+    queue: str = "exportqueues"
+    date: str = "date"
+    currency: str = "currency"
+    lines: str = "lines"
+    debit: str = "debit"
+    credit: str = "credit"
+    amount: str = "amount"
+
+
+DEFAULT_COLUMNS = (
+    Column(title="Entry ID", path="_id"),
+    Column(title="Line", path="_line", type=ColumnType.NUMBER),
+    Column(title="Date", path="date", type=ColumnType.DATE),
+    Column(title="Reference", path="reference"),
+    Column(title="Description", path="description"),
+    Column(title="Account Code", path="lines.accountCode"),
+    Column(title="Account Name", path="lines.accountName"),
+    Column(title="Debit", path="lines.debit", type=ColumnType.AMOUNT),
+    Column(title="Credit", path="lines.credit", type=ColumnType.AMOUNT),
+    Column(title="Amount", path="_amount", type=ColumnType.AMOUNT),
+    Column(title="Currency", path="currency"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How one kind of file is made. `DAILY` is the profile of the 18:00 batch."""
+
+    name: str
+    columns: tuple[Column, ...] = DEFAULT_COLUMNS
+    source: Source = field(default_factory=Source)
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
+    line_end: str = "\r\n"
+    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Bangkok"))
+    date_format: str = "%Y-%m-%d"
+    calendar: Calendar = Calendar.COMMON_ERA
+    formula_guard: FormulaGuard = FormulaGuard.APOSTROPHE
+    currency: str = "THB"
+    """Assumed for decimals and totals where an entry names none."""
+    decimals: dict[str, int] = field(default_factory=dict)
+    """Decimals of a currency where they differ from ISO 4217."""
+
+
+DAILY = "daily"

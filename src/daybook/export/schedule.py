@@ -1,0 +1,99 @@
+"""The schedule: when a batch is due, and which date a run is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from daybook.errors import ConfigurationError
+
+SCHEDULE_TIME_MAX_AGE = timedelta(hours=24)
+SCHEDULE_TIME_MAX_AHEAD = timedelta(minutes=5)
+"""Clocks differ; further ahead it is the next slot, which a forced run may carry."""
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+class Schedule:
+    """The slots of a five-field cron expression in a time zone.
+
+    A time that a clock change skips falls due right after the gap, one that comes twice
+    falls due the first time only.
+    Raises `ConfigurationError` for an expression that is none.
+    """
+
+    def __init__(self, cron: str, time_zone: ZoneInfo) -> None:
+        self.cron = cron
+        self.time_zone = time_zone
+        try:
+            CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise ConfigurationError(f"{cron!r} is no cron schedule: {error}") from error
+        if len(cron.split()) != 5:
+            raise ConfigurationError(f"{cron!r} is no cron schedule of five fields")
+
+    def latest_slot(self, now: datetime) -> datetime:
+        """The last time at or before `now` (aware) when the batch was due, in the zone."""
+        local = now.astimezone(self.time_zone)
+        # In the second pass of a repeated hour, slots of the first pass lie behind us
+        # although the wall clock shows them ahead.
+        second_pass = local.replace(fold=1).astimezone(UTC)
+        repeated = second_pass - local.replace(fold=0).astimezone(UTC)
+        # Backwards begins strictly before its start, and `now` itself counts.
+        start = local.replace(microsecond=0) + repeated + timedelta(seconds=1)
+        slots = self._slots(start, reverse=True)
+        return next(slot for slot in slots if slot.astimezone(UTC) <= now)
+
+    def next_slot(self, now: datetime) -> datetime:
+        """The first time after `now` (aware) when the batch is due, in the zone."""
+        local = now.astimezone(self.time_zone)
+        slots = self._slots(local, reverse=False)
+        return next(slot for slot in slots if slot.astimezone(UTC) > now)
+
+    def batch_date(self, now: datetime, schedule_time: datetime | None) -> date:
+        """The date that a run is for when nobody named one.
+
+        `schedule_time` (`X-CloudScheduler-ScheduleTime`) decides if it lies in the past
+        24 hours, so that a run that is late past midnight keeps its date. Otherwise the
+        latest slot does: a run forced at 3 a.m. makes up for yesterday.
+        """
+        if schedule_time is not None:
+            age = now - schedule_time
+            if -SCHEDULE_TIME_MAX_AHEAD <= age <= SCHEDULE_TIME_MAX_AGE:
+                return schedule_time.astimezone(self.time_zone).date()
+        return self.latest_slot(now).date()
+
+    def _slots(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+        # By the wall clock, because cronsim's own handling of clock changes loses slots:
+        # backwards in a repeated hour, and where the clock moves by half an hour.
+        for wall in CronSim(self.cron, start.replace(tzinfo=None), reverse=reverse):
+            yield self._instant(wall)
+        raise ConfigurationError(f"The cron schedule {self.cron!r} never falls due")
+
+    def _instant(self, wall: datetime) -> datetime:
+        while True:
+            slot = wall.replace(tzinfo=self.time_zone)
+            shown = slot.astimezone(UTC).astimezone(self.time_zone)
+            if shown.replace(tzinfo=None, fold=0) == wall:
+                return slot
+            wall += timedelta(minutes=1)  # the clock skips it
+
+
+def parse_schedule_time(header: str) -> datetime | None:
+    """An RFC 3339 time as Cloud Scheduler sends it, or None when it is none."""
+    found = _RFC3339.fullmatch(header.strip())
+    if found is None:
+        return None
+    day, time, fraction, offset = found.groups()
+    # Nanoseconds are cut off: a datetime holds microseconds.
+    text = f"{day}T{time}.{(fraction or '').ljust(6, '0')[:6]}{offset.upper()}"
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

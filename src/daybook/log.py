@@ -1,0 +1,163 @@
+"""Events: log records with a constant name and fields, as Cloud Logging reads them.
+
+    log.event(logging.INFO, "batch_committed", "The file was delivered.", entry_count=3)
+
+On a terminal they are readable lines; anywhere else one JSON object per line with
+`severity`, `message`, `event`, the fields in camelCase, labels and the trace
+(https://cloud.google.com/logging/docs/structured-logging).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any, TextIO
+
+REPORTED_ERROR = (
+    "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+)
+"""Makes Error Reporting take a record: https://cloud.google.com/error-reporting/docs/formatting-error-messages"""
+
+_LOGGER = logging.getLogger("daybook")
+_LABELS = ("profile", "batchDate")
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
+_trace: ContextVar[str | None] = ContextVar("trace", default=None)
+
+
+def setup(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
+    """Send every log record of the process to `stream` (stdout); repeating it replaces."""
+    stream = stream or sys.stdout
+    handler = _readable_handler(stream) if stream.isatty() else _json_handler(stream)
+    handler.set_name(_LOGGER.name)
+    # First, because the JSON handler's own filter reads what this one adds.
+    handler.filters.insert(0, _add_context)
+    root = logging.getLogger()
+    for former in [former for former in root.handlers if former.name == handler.name]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def event(
+    severity: int,
+    name: str,
+    message: str,
+    *,
+    exc_info: BaseException | None = None,
+    **fields: object,
+) -> None:
+    """Log `message`, a sentence for people, as the event `name` with `fields`.
+
+    `severity` is one of `logging`'s levels; `exc_info` adds the stack trace.
+    """
+    _LOGGER.log(
+        severity,
+        message,
+        exc_info=exc_info,
+        extra={"event": name, "fields": _camel_case(fields)},
+        stacklevel=2,
+    )
+
+
+@contextmanager
+def bound(**fields: object) -> Iterator[None]:
+    """Add `fields` to every record made inside, by whichever library."""
+    token = _bound.set(MappingProxyType({**_bound.get(), **_camel_case(fields)}))
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+@contextmanager
+def traced(headers: Mapping[str, str]) -> Iterator[None]:
+    """Link every record made inside to the request that has these headers.
+
+    Reads `traceparent` (https://www.w3.org/TR/trace-context/), else
+    `X-Cloud-Trace-Context`; the names may be in any case.
+    """
+    token = _trace.set(_trace_id({name.lower(): text for name, text in headers.items()}))
+    try:
+        yield
+    finally:
+        _trace.reset(token)
+
+
+def _trace_id(headers: Mapping[str, str]) -> str | None:
+    parent = headers.get("traceparent", "").strip().split("-")
+    candidates = [parent[1] if len(parent) >= 4 else ""]
+    candidates.append(headers.get("x-cloud-trace-context", "").partition("/")[0].partition(";")[0])
+    return next((id_ for id_ in map(str.lower, candidates) if _TRACE_ID.fullmatch(id_)), None)
+
+
+def _camel_case(fields: Mapping[str, object]) -> dict[str, object]:
+    return {re.sub(r"_(\w)", lambda m: m[1].upper(), name): fields[name] for name in fields}
+
+
+def _add_context(record: logging.LogRecord) -> bool:
+    """Put what the handlers print on the record."""
+    fields = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
+    printed: dict[str, object] = {**getattr(record, "json_fields", _NOTHING), **fields}
+    if hasattr(record, "event"):
+        printed["event"] = record.event
+    if record.levelno >= logging.ERROR:
+        printed["@type"] = REPORTED_ERROR
+    if record.exc_info and record.exc_info[0]:
+        printed["stack_trace"] = logging.Formatter().formatException(record.exc_info)
+    record.json_fields = printed
+    record.labels = {name: str(fields[name]) for name in _LABELS if name in fields}
+    trace = _trace.get()
+    if trace:
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        record.trace = f"projects/{project}/traces/{trace}" if project else trace
+    return True
+
+
+def _json_handler(stream: TextIO) -> logging.Handler:
+    # Here, because it takes most of a second to import and a terminal needs none of it.
+    from google.cloud import logging_v2
+    from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
+
+    # Otherwise the first record of each process is followed by two about the library.
+    logging_v2._instrumentation_emitted = True
+    handler: logging.Handler = StructuredLogHandler(  # type: ignore[no-untyped-call]  # not annotated
+        stream=stream, json_encoder_cls=_Encoder
+    )
+    handler.setFormatter(_MessageOnly())
+    return handler
+
+
+class _Encoder(json.JSONEncoder):
+    def default(self, value: Any) -> str:  # the base class calls it `o`
+        return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+class _MessageOnly(logging.Formatter):
+    """The stack trace has a field of its own, so that `message` stays a sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
+def _readable_handler(stream: TextIO) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Readable("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
+    return handler
+
+
+class _Readable(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        fields = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
+        parts = [super().formatMessage(record), getattr(record, "event", "")]
+        parts += [f"{name}={value}" for name, value in fields.items()]
+        return "  ".join(part for part in parts if part)

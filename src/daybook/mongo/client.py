@@ -1,0 +1,110 @@
+"""The MongoDB client: majority everywhere, pools and time limits from the settings."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError as MongoConfigurationError
+from pymongo.errors import InvalidURI
+from pymongo.monitoring import (
+    TopologyClosedEvent,
+    TopologyDescriptionChangedEvent,
+    TopologyListener,
+    TopologyOpenedEvent,
+)
+
+from daybook import log
+from daybook.errors import ConfigurationError
+from daybook.settings import Settings
+
+Document = dict[str, Any]
+
+
+def connect(
+    settings: Settings, *, app_name: str = "daybook", default_min_pool_size: int = 0
+) -> MongoClient[Document]:
+    """A client that has not connected yet; the first operation does.
+
+    Reads and writes go to the primary with majority, whatever the address says: the
+    protocol builds on reading what it wrote. Raises `ConfigurationError` for an
+    address that MongoDB's driver does not accept.
+    """
+    smallest = settings.mongo_min_pool_size
+    try:
+        return MongoClient(
+            settings.mongodb_uri,
+            connect=False,
+            appname=app_name,
+            tz_aware=True,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            readPreference="primary",
+            retryWrites=True,
+            retryReads=True,
+            maxPoolSize=settings.mongo_max_pool_size,
+            minPoolSize=default_min_pool_size if smallest is None else smallest,
+            serverSelectionTimeoutMS=settings.mongo_server_selection_timeout_ms,
+            socketTimeoutMS=settings.mongo_socket_timeout_ms,
+            connectTimeoutMS=settings.mongo_server_selection_timeout_ms,
+            event_listeners=[_ConnectionLog()],
+        )
+    except (InvalidURI, MongoConfigurationError, ValueError):
+        # Not chained: the driver's message may quote a part of the address, and with it
+        # of the password.
+        raise ConfigurationError(
+            "DAYBOOK_MONGODB_URI: MongoDB's driver does not accept the address; in user name "
+            "and password, characters such as : / ? # @ must be percent-encoded"
+        ) from None
+
+
+def database(client: MongoClient[Document], settings: Settings) -> Database[Document]:
+    """The database that all collections live in."""
+    return client[settings.database]
+
+
+class _ConnectionLog(TopologyListener):
+    """Logs when a primary is found and lost, once each, not at every heartbeat."""
+
+    def __init__(self) -> None:
+        self._connected = False
+        self._before = False
+        self._error_logged = False
+
+    def opened(self, event: TopologyOpenedEvent) -> None:
+        pass  # nothing is connected yet
+
+    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        now = event.new_description
+        servers = now.server_descriptions().values()
+        error = next((str(server.error) for server in servers if server.error), None)
+        if now.has_writable_server():
+            self._found()
+        elif self._connected and servers:
+            self._connected = False
+            self._error_logged = error is not None
+            log.event(
+                logging.WARNING,
+                "mongodb_disconnected",
+                "MongoDB has no primary that can be reached.",
+                error=error,
+            )
+        elif error and not self._error_logged:
+            self._error_logged = True
+            log.event(logging.WARNING, "mongodb_error", "MongoDB cannot be reached.", error=error)
+
+    def closed(self, event: TopologyClosedEvent) -> None:  # noqa: ARG002  # the listener's form
+        if self._connected:
+            self._connected = False
+            log.event(logging.INFO, "mongodb_disconnected", "The MongoDB client was closed.")
+
+    def _found(self) -> None:
+        self._error_logged = False
+        if self._connected:
+            return
+        name = "mongodb_reconnected" if self._before else "mongodb_connected"
+        self._connected = self._before = True
+        log.event(logging.INFO, name, "MongoDB's primary can be reached.")

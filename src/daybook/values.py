@@ -1,0 +1,187 @@
+"""The values that environment variables may take.
+
+Each parser raises `ValueError` saying what the text must be, without quoting it: it may
+be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+DRIVE_CHUNK_MULTIPLE_BYTES = 262_144
+"""https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable"""
+DRIVE_MULTIPART_MAX_BYTES = 5 * 1024 * 1024
+"""https://developers.google.com/workspace/drive/api/guides/manage-uploads#multipart"""
+TASK_SCHEDULE_MAX_SECONDS = 30 * 24 * 3600
+"""Cloud Tasks schedules no task further ahead: https://cloud.google.com/tasks/docs/quotas"""
+INVOCATION_MAX_SECONDS = 1800
+"""Neither Cloud Scheduler nor Cloud Tasks waits longer for an answer."""
+
+_EMAIL = re.compile(r"[^\s@,:/]+@[^\s@,:/]+\.[^\s@,:/]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationAddress:
+    """Where files go. `url` is as configured; only the scheme's own fields are filled."""
+
+    url: str
+    scheme: Literal["file", "drive", "s3"]
+    path: Path | None = None
+    folder_id: str | None = None
+    bucket: str | None = None
+    prefix: str = ""
+    """Of S3 keys, without slashes at either end."""
+
+
+def mongodb_uri(text: str) -> str:
+    if not re.match(r"mongodb(\+srv)?://[^/?#]", text):
+        raise ValueError("must begin with mongodb:// or mongodb+srv:// and name a host")
+    return text
+
+
+def database(text: str) -> str:
+    if re.search(r'[/\\. "$*<>:|?\x00]', text) or len(text.encode()) > 63:
+        raise ValueError('must be a database name: at most 63 bytes, none of /\\. "$*<>:|?')
+    return text
+
+
+def destination(text: str) -> DestinationAddress:
+    if "drive.google.com" in text:
+        raise ValueError(
+            "must be drive://FOLDER_ID; the folder's id is the last part of its address in Drive"
+        )
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme == "file":
+        return _folder(text, rest)
+    if separator and scheme == "drive":
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", rest):
+            raise ValueError("must be drive://FOLDER_ID, an id of letters, digits, - and _ only")
+        return DestinationAddress(url=text, scheme="drive", folder_id=rest)
+    if separator and scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+            raise ValueError("must be s3://BUCKET/PREFIX with a valid bucket name")
+        return DestinationAddress(url=text, scheme="s3", bucket=bucket, prefix=prefix.strip("/"))
+    raise ValueError("must be file:///FOLDER, drive://FOLDER_ID or s3://BUCKET/PREFIX")
+
+
+def _folder(text: str, rest: str) -> DestinationAddress:
+    if not rest.startswith("/"):
+        raise ValueError("must be file:///FOLDER, an absolute path after three slashes")
+    path = unquote(rest)
+    if re.search(r"[?#]", rest) or "\x00" in path or not path.strip("/"):
+        raise ValueError("must be file:///FOLDER naming a folder (write ? as %3F, # as %23)")
+    return DestinationAddress(url=text, scheme="file", path=Path(path))
+
+
+def email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise ValueError("must be an e-mail address")
+    return text
+
+
+def web_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        usable = False
+    if not usable or re.search(r"\s", text):
+        raise ValueError("must be an http:// or https:// URL")
+    return text
+
+
+def queue(text: str) -> str:
+    if not re.fullmatch(r"projects/[^/\s]+/locations/[^/\s]+/queues/[A-Za-z0-9-]+", text):
+        raise ValueError("must read projects/P/locations/L/queues/Q")
+    return text
+
+
+def cron(text: str) -> str:
+    try:
+        next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        raise ValueError(f"must be a cron schedule that can fall due ({error})") from error
+    if len(text.split()) != 5:
+        raise ValueError("must be a cron schedule of five fields")
+    return text
+
+
+def zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("must be an IANA time zone such as Asia/Bangkok") from error
+
+
+def whole(least: int, most: int | None = None, *, multiple_of: int = 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+        if value < least or (most is not None and value > most) or value % multiple_of:
+            step = f", a multiple of {multiple_of}" if multiple_of > 1 else ""
+            limit = "" if most is None else f" and at most {most}"
+            raise ValueError(f"must be a whole number of at least {least}{limit}{step}")
+        return value
+
+    return parse
+
+
+def seconds(most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
+        if not 0 < value <= most:
+            raise ValueError(f"must be a number of seconds above 0 and at most {most:g}")
+        return value
+
+    return parse
+
+
+def delays(text: str) -> tuple[int, ...]:
+    parse = whole(1, TASK_SCHEDULE_MAX_SECONDS)
+    try:
+        return tuple(parse(delay.strip()) for delay in text.split(","))
+    except ValueError as error:
+        raise ValueError(
+            f"must list whole seconds, 1 to {TASK_SCHEDULE_MAX_SECONDS}, separated by commas"
+        ) from error
+
+
+def urls(text: str) -> tuple[str, ...]:
+    urls = tuple(url for url in re.split(r"[\s,]+", text) if url)
+    for number, url in enumerate(urls, start=1):
+        if not re.match(r"[a-z][a-z0-9+.-]*:.", url):
+            raise ValueError(f"entry {number} is no URL")
+    return urls
+
+
+def language(text: str) -> str:
+    if text not in {"en", "th"}:
+        raise ValueError("must be en or th")
+    return text
+
+
+def callers(text: str) -> Mapping[str, tuple[str, ...]]:
+    callers: dict[str, tuple[str, ...]] = {}
+    for pair in (pair.strip() for pair in text.split(",")):
+        route, _, account = pair.partition("=")
+        if not route.startswith("/") or not _EMAIL.fullmatch(account):
+            raise ValueError("must list ROUTE=SERVICE_ACCOUNT, separated by commas")
+        callers[route] = (*callers.get(route, ()), account)
+    return MappingProxyType(callers)
+
+
+def profile_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", text):
+        raise ValueError("must be a profile's name: lower-case letters, digits, - and _")
+    return text
