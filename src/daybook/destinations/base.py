@@ -74,8 +74,14 @@ class Destination(Protocol):
     identity: str
     """Whom the ids are issued to. A stored id is dropped when this changes."""
 
+    kind: str
+    """What errors are counted under: `google_drive`, `s3`, `local_folder`."""
+
     chunk_multiple_bytes: int
     """Every chunk but the last must be a multiple of this."""
+
+    publishes: bool
+    """Whether files stay hidden until `publish`. Drive shows them from the start."""
 
     def new_id(self) -> str:
         """Issue an id under which exactly one file can ever come to be."""

@@ -1,0 +1,57 @@
+"""What an object's metadata says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from daybook.destinations.base import NewFile
+from daybook.destinations.names import require_plain_name
+
+_KEY = "daybook"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Kept as one ASCII value, since S3 lowers the case of metadata keys.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+    """
+
+    id: str = ""
+    name: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    published: bool = False
+    """True for the tombstone that stays where a published file was."""
+    etag: str = ""
+    size_bytes: int = 0
+
+    @classmethod
+    def of(cls, file: NewFile) -> Note:
+        require_plain_name(file.name)
+        return cls(id=file.id, name=file.name, properties=file.properties)
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> Note:
+        """Read it from a HEAD or GET; an object that is not ours has an empty id."""
+        note = json.loads(answer["Metadata"].get(_KEY, "{}"))
+        return cls(
+            id=note.get("id", ""),
+            name=note.get("name", ""),
+            properties=note.get("properties", {}),
+            published=note.get("published", False),
+            etag=answer["ETag"],
+            size_bytes=answer["ContentLength"],
+        )
+
+    def to_parameters(self) -> dict[str, Any]:
+        """Parameters of a request that makes an object."""
+        note = {
+            "id": self.id,
+            "name": self.name,
+            "properties": dict(self.properties),
+            "published": self.published,
+        }
+        return {"ContentType": "text/csv", "Metadata": {_KEY: json.dumps(note)}}
