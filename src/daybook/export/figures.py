@@ -92,3 +92,14 @@ class Figures:
     """By currency code, in order of code."""
     rejected: tuple[Rejected, ...]
     """In the manifest's order."""
+
+
+NOTHING = Figures(
+    entry_count=0,
+    row_count=0,
+    normalised_count=0,
+    other_month_count=0,
+    totals={},
+    rejected=(),
+)
+"""Of an empty day."""

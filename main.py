@@ -1,0 +1,26 @@
+"""The functions' entry points, for `functions-framework` and Cloud Run functions."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "src"))
+
+import flask
+import functions_framework
+
+from daybook import http, log
+from daybook.app import App
+from daybook.errors import ConfigurationError
+
+log.setup()
+try:
+    _app = App.from_env(os.environ)
+except ConfigurationError as error:
+    sys.exit(f"Daybook cannot start: {error}")
+
+
+@functions_framework.http
+def daybook(request: flask.Request) -> flask.Response:
+    """The daily batch, manual exports, health."""
+    return http.answer(_app, request)

@@ -1,0 +1,174 @@
+"""The composition root: from settings to the clients and the parts that work with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from daybook.destinations.base import Destination
+from daybook.errors import BadRequest
+from daybook.export import manual, plan
+from daybook.export.batch import BatchKey
+from daybook.export.context import Exporter, Job, Limits
+from daybook.export.dryrun import dry_run
+from daybook.export.outcome import Outcome
+from daybook.export.profile import DAILY, Profile
+from daybook.export.run import run
+from daybook.export.schedule import Schedule
+from daybook.export.upload import UploadLimits
+from daybook.mongo import client, indexes
+from daybook.settings import Settings
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class App:
+    """Daybook, put together. Building it does no I/O; clients connect when first used."""
+
+    settings: Settings
+    clock: Callable[[], datetime] = _now
+    sleep: Callable[[float], None] = time.sleep
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> App:
+        """Read and check the settings; raises `ConfigurationError` naming each fault."""
+        return cls(Settings.from_env(env))
+
+    @cached_property
+    def client(self) -> MongoClient[dict[str, Any]]:
+        return client.connect(self.settings)
+
+    @cached_property
+    def database(self) -> Database[dict[str, Any]]:
+        return client.database(self.client, self.settings)
+
+    @cached_property
+    def destination(self) -> Destination:
+        return build_destination(self.settings)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        return Schedule(self.settings.cron, self.settings.time_zone)
+
+    def profile(self, name: str = DAILY) -> Profile:
+        """The profile of that name; raises `BadRequest` when there is none."""
+        if name != DAILY:
+            raise BadRequest(f"there is no profile {name!r}, only {DAILY!r}", where="profile")
+        return Profile(name=DAILY, time_zone=self.settings.time_zone)
+
+    def exporter(self, profile: Profile) -> Exporter:
+        """Raises `ConfigurationError` when the database lacks an index of the guarantee."""
+        indexes.check_guards(self.database)
+        settings = self.settings
+        return Exporter(
+            database=self.database,
+            destination=self.destination,
+            profile=profile,
+            limits=Limits(
+                lease_seconds=settings.lease_seconds,
+                csv_timeout_seconds=settings.csv_timeout_seconds,
+                run_deadline_seconds=settings.run_deadline_seconds,
+                retry_delays_seconds=settings.retry_delays_seconds,
+                upload=UploadLimits(
+                    chunk=_multiple(
+                        settings.upload_chunk_bytes, self.destination.chunk_multiple_bytes
+                    ),
+                    whole=settings.multipart_limit_bytes,
+                ),
+            ),
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+
+    def run_batch(
+        self,
+        *,
+        profile_name: str = DAILY,
+        batch_date: date | None = None,
+        schedule_time: datetime | None = None,
+    ) -> Outcome:
+        """One run of a day's batch; without a date, of the latest one that is due."""
+        profile = self.profile(profile_name)
+        day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
+        return run(self.exporter(profile), self._daily_job(profile, day, schedule_time))
+
+    def plan_batch(
+        self,
+        *,
+        profile_name: str = DAILY,
+        batch_date: date | None = None,
+        schedule_time: datetime | None = None,
+    ) -> Outcome:
+        """What a run would deliver now: the same bytes, digests and totals, nothing written."""
+        profile = self.profile(profile_name)
+        day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
+        return dry_run(self.database, profile, self._daily_job(profile, day, schedule_time))
+
+    def run_manual(self, request: manual.ManualRequest, *, profile_name: str = DAILY) -> Outcome:
+        """One manual export: a copy of chosen entries, in a file of its own."""
+        profile = self.profile(profile_name)
+        exporter = self.exporter(profile)
+        manual.check_key(self.database, profile, request)
+        job = Job(
+            key=BatchKey(profile=profile.name, manual_key=request.key),
+            filename=request.filename,
+            scan=lambda: manual.scan(self.database, profile, request),
+            request=request.to_doc(),
+        )
+        return run(exporter, job)
+
+    def _daily_job(self, profile: Profile, day: date, schedule_time: datetime | None) -> Job:
+        name = "" if profile.name == DAILY else f"{profile.name}_"
+        return Job(
+            key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
+            filename=f"batch_{name}{day.isoformat()}.csv",
+            scan=lambda: plan.scan(self.database, profile),
+            schedule_time=schedule_time,
+        )
+
+    def at(self, clock: Callable[[], datetime]) -> App:
+        """The same app with another clock."""
+        return replace(self, clock=clock)
+
+
+def build_destination(settings: Settings) -> Destination:
+    """The destination of the settings; its libraries are imported only when it is the one."""
+    address = settings.destination
+    if address.scheme == "drive":
+        from daybook.destinations.drive import ROOT_URL, DriveDestination, drive_session
+
+        assert address.folder_id is not None  # noqa: S101  (checked by the settings)
+        return DriveDestination(
+            folder_id=address.folder_id,
+            session=drive_session(settings.drive_subject, settings.drive_endpoint),
+            root_url=settings.drive_endpoint or ROOT_URL,
+            subject=settings.drive_subject,
+        )
+    if address.scheme == "s3":
+        import boto3
+
+        from daybook.destinations.s3 import S3Destination
+
+        assert address.bucket is not None  # noqa: S101  (checked by the settings)
+        return S3Destination(
+            client=boto3.client("s3"), bucket=address.bucket, prefix=address.prefix
+        )
+    from daybook.destinations.local import LocalDestination
+
+    assert address.path is not None  # noqa: S101  (checked by the settings)
+    return LocalDestination(address.path)
+
+
+def _multiple(size_bytes: int, of_bytes: int) -> int:
+    """`size_bytes` rounded up to what the destination takes."""
+    return -(-size_bytes // of_bytes) * of_bytes

@@ -1,0 +1,205 @@
+"""The commit: record, batch, items and slot in one transaction that never waits for Drive."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from bson import ObjectId
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from daybook import log
+from daybook.destinations.base import DeliveredFile
+from daybook.errors import DatabaseError, FencedOut
+from daybook.export import batch as batches
+from daybook.export import manifest as manifests
+from daybook.export import orphans, records
+from daybook.export.batch import Batch
+from daybook.export.mark import Delivery, Discrepancies, mark_part
+from daybook.export.profile import Profile
+from daybook.export.records import LogAction
+from daybook.export.seal import Seal
+from daybook.export.slot import EMPTIED, Slot
+
+LISTED = 1000
+"""Discrepant items named in a record; beyond that only their number grows."""
+
+
+class Committed(Enum):
+    OURS = auto()  # the day's record names this file
+    ANOTHER = auto()  # the day's record names another file; this one is an orphan
+
+
+def commit(
+    database: Database[dict[str, Any]],
+    slot: Slot,
+    profile: Profile,
+    seal: Seal,
+    file: DeliveredFile,
+    *,
+    now: datetime,
+) -> Committed:
+    """Record a visible, sealed file as delivered and empty the slot.
+
+    Marks the first part of the manifest; `finish` marks the rest.
+    Raises `FencedOut`, or `DatabaseError` when nothing was committed.
+    """
+    delivery = Delivery.of_seal(seal, profile=profile, file_id=file.id, link=file.link)
+    first = next(manifests.read(database[manifests.COLLECTION], seal.manifest))
+    record = records.delivered(seal, profile=profile.name, file_id=file.id, link=file.link, now=now)
+
+    def work(session: ClientSession) -> None:
+        database[records.COLLECTION].insert_one(dict(record), session=session)
+        batches.record_commit(
+            database[batches.COLLECTION],
+            session,
+            seal,
+            file_id=file.id,
+            link=file.link,
+            record_id=record["_id"],
+            now=now,
+        )
+        found = mark_part(database, session, delivery, first, now=now)
+        _list_discrepancies(database, session, record["_id"], found)
+
+    try:
+        slot.transaction(work, sets=EMPTIED)
+    except FencedOut:
+        raise
+    except PyMongoError as error:
+        return _read_back(database, slot, profile, seal, file, error, now=now)
+    return Committed.OURS
+
+
+def finish(
+    database: Database[dict[str, Any]],
+    slot: Slot,
+    profile: Profile,
+    batch: Batch,
+    *,
+    now: datetime,
+) -> None:
+    """Mark what the commit left unmarked, part by part, then sign the marking off.
+
+    Parts that are marked are passed over, so it may be repeated after a crash.
+    """
+    delivery = Delivery.of_batch(batch.doc, profile=profile)
+    marked = {
+        doc["_id"]
+        for doc in database[manifests.COLLECTION].find(
+            {
+                "_id": {"$gte": delivery.manifest.prefix, "$lt": delivery.manifest.prefix + "~"},
+                "markedAt": {"$exists": True},
+            },
+            {"_id": 1},
+        )
+    }
+    record_id = batch.doc["recordId"]
+    for number in range(delivery.manifest.part_count):
+        if delivery.manifest.part_id(number) in marked:
+            continue
+        part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
+
+        def work(session: ClientSession, part: manifests.Part = part) -> None:
+            found = mark_part(database, session, delivery, part, now=now)
+            _list_discrepancies(database, session, record_id, found)
+
+        slot.transaction(work)
+    slot.transaction(
+        lambda session: batches.record_marked(
+            database[batches.COLLECTION], session, batch.id, now=now
+        )
+    )
+    _alert_discrepancies(database, batch)
+
+
+def _read_back(
+    database: Database[dict[str, Any]],
+    slot: Slot,
+    profile: Profile,
+    seal: Seal,
+    file: DeliveredFile,
+    error: PyMongoError,
+    *,
+    now: datetime,
+) -> Committed:
+    """Learn from the day's record itself how a doubtful or refused commit ended."""
+    batch = database[batches.COLLECTION].find_one({"_id": ObjectId(seal.manifest.batch_id)})
+    if batch is not None and batch.get("fileId") == file.id:
+        return Committed.OURS
+    found = seal.batch_date and database[records.COLLECTION].find_one(
+        records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
+    )
+    if not found or not isinstance(error, DuplicateKeyError):
+        raise DatabaseError(f"commit of {seal.filename}: {error}") from error
+
+    def give_up(session: ClientSession) -> None:
+        orphans.insert(
+            database,
+            session,
+            slot.state,
+            profile=profile.name,
+            reason=orphans.Reason.DAY_RECORDED_ELSEWHERE,
+            file_id=file.id,
+            now=now,
+        )
+        batches.adopt(
+            database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), found, now=now
+        )
+
+    slot.transaction(give_up, sets=EMPTIED)
+    log.event(
+        logging.CRITICAL,
+        "orphan_left_behind",
+        f"{seal.filename}: the day is recorded with another file; "
+        f"file {file.id} stands in the folder beside it and should be removed",
+        file_id=file.id,
+        batch_date=seal.batch_date,
+    )
+    return Committed.ANOTHER
+
+
+def _list_discrepancies(
+    database: Database[dict[str, Any]], session: ClientSession, record_id: Any, found: Discrepancies
+) -> None:
+    if not found:
+        return
+    database[records.COLLECTION].update_one(
+        {"_id": record_id},
+        {
+            "$push": {
+                "metadata.goneItems": {"$each": list(found.gone), "$slice": LISTED},
+                "metadata.completedElsewhereItems": {
+                    "$each": list(found.completed_elsewhere),
+                    "$slice": LISTED,
+                },
+            },
+            "$inc": {
+                "metadata.goneCount": len(found.gone),
+                "metadata.completedElsewhereCount": len(found.completed_elsewhere),
+            },
+        },
+        session=session,
+    )
+
+
+def _alert_discrepancies(database: Database[dict[str, Any]], batch: Batch) -> None:
+    record = database[records.COLLECTION].find_one({"_id": batch.doc["recordId"]})
+    metadata = {} if record is None else record["metadata"]
+    gone = metadata.get("goneCount", 0)
+    elsewhere = metadata.get("completedElsewhereCount", 0)
+    if gone or elsewhere:
+        log.event(
+            logging.CRITICAL,
+            "items_changed_after_seal",
+            f"{metadata['filename']} contains entries whose queue items were deleted ({gone}) or "
+            f"completed elsewhere ({elsewhere}) while it was being delivered; the record in "
+            "exportlogs lists them: check that they were not exported twice",
+            file_id=metadata["fileId"],
+            gone_count=gone,
+            completed_elsewhere_count=elsewhere,
+        )

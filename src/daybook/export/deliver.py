@@ -1,0 +1,199 @@
+"""Delivering: from a manifest to the one file at the slot's id."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from daybook import log
+from daybook.destinations.base import DeliveredFile, NewFile
+from daybook.errors import (
+    DestinationError,
+    IdTaken,
+    RunTimeout,
+    TooManyRejected,
+)
+from daybook.export import manifest as manifests
+from daybook.export import plan, rules
+from daybook.export.context import Context
+from daybook.export.figures import Figures
+from daybook.export.manifest import Part
+from daybook.export.render import Renderer
+from daybook.export.seal import ManifestRef, Seal
+from daybook.export.slot import UploadState
+from daybook.export.source import EntrySource
+from daybook.export.upload import StartOver, Upload, look_at_taken
+
+MAX_REJECTED = 10_000
+
+
+class QueueChanged(Exception):
+    """Items of the manifest left the queue before the file was sealed; plan afresh."""
+
+
+def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> DeliveredFile | None:
+    """Render and upload the file, seal it, make it visible; returns what stands at the id then.
+
+    None: the destination calls the id taken but shows no file at it. Raises
+    `QueueChanged`, `IdInvalid`, `TooManyRejected`, `RunTimeout`, `DestinationError`.
+    """
+    ctx.destination.check_name(ctx.job.filename)
+    _ensure_id(ctx)
+    carried = ctx.slot.state.upload
+    if carried is not None and (
+        carried.manifest_digest != manifest.digest or carried.filename != ctx.job.filename
+    ):
+        carried = None
+    while True:
+        try:
+            return _send(ctx, manifest, carried, deadline=deadline)
+        except IdTaken as error:
+            return look_at_taken(ctx.destination, _file_id(ctx), ctx.patience, error)
+        except StartOver:
+            if carried is None:
+                ctx.patience.wait(
+                    DestinationError(
+                        f"upload of {ctx.job.filename}: the destination ended the session"
+                    )
+                )
+            carried = None
+            ctx.slot.store_upload(None)
+
+
+def check_rejected(figures: Figures, item_count: int) -> None:
+    """Raise `TooManyRejected` when a healthy source could not have produced so many."""
+    count = len(figures.rejected)
+    if count > MAX_REJECTED or 2 * count > item_count:
+        first = figures.rejected[0]
+        raise TooManyRejected(
+            f"{count} of {item_count} entries would be rejected, which is more than "
+            f"{MAX_REJECTED} or more than half; something is wrong where they come from. "
+            f"The first: entry {first.entry_id}: {first.detail}"
+        )
+
+
+def _ensure_id(ctx: Context) -> None:
+    while ctx.slot.state.file_id is None:
+        try:
+            file_id = ctx.destination.new_id()
+        except DestinationError as error:
+            ctx.patience.wait(error)
+            continue
+        ctx.slot.store_file_id(file_id, ctx.destination.identity)
+
+
+def _send(
+    ctx: Context, manifest: ManifestRef, carried: UploadState | None, *, deadline: float
+) -> DeliveredFile | None:
+    renderer = Renderer(ctx.exporter.profile, ctx.job.day)
+    rendering = _Stopwatch(ctx.exporter.limits.csv_timeout_seconds)
+    with Upload(
+        ctx.slot,
+        ctx.destination,
+        _new_file(ctx, manifest),
+        manifest_digest=manifest.digest,
+        limits=ctx.exporter.limits.upload,
+        patience=ctx.patience,
+    ) as upload:
+        if carried is not None:
+            upload.carry_on(carried)
+        upload.write(renderer.header())
+        for part, reading in _read_ahead(ctx, manifest):
+            rendering.start()
+            data = renderer.part(part, reading.result())
+            rendering.stop()
+            upload.write(data)
+            if ctx.exporter.progress is not None:
+                ctx.exporter.progress(part.number + 1, manifest.part_count)
+            if time.monotonic() > deadline:
+                raise RunTimeout(
+                    f"{ctx.job.filename}: not done within DAYBOOK_RUN_DEADLINE_SECONDS "
+                    f"({ctx.exporter.limits.run_deadline_seconds:g} s)"
+                )
+        figures = renderer.figures()
+        check_rejected(figures, manifest.item_count)
+        content = upload.content()
+        _check_still_queued(ctx, manifest)
+        ctx.slot.store_seal(
+            Seal(
+                batch_date=ctx.job.key.batch_date,
+                filename=ctx.job.filename,
+                manifest=manifest,
+                content=content,
+                figures=figures,
+                opened_fence=upload.opened_fence,
+                sealed_at=ctx.now(),
+                attempt=ctx.batch().attempt,
+            )
+        )
+        return upload.complete()
+
+
+def _new_file(ctx: Context, manifest: ManifestRef) -> NewFile:
+    properties = {
+        "daybookProfile": ctx.job.key.profile,
+        "daybookBatch": manifest.batch_id,
+        rules.FENCE_PROPERTY: str(ctx.slot.fence),
+    }
+    if ctx.job.key.batch_date is not None:
+        properties[rules.DATE_PROPERTY] = ctx.job.key.batch_date
+    return NewFile(id=_file_id(ctx), name=ctx.job.filename, properties=properties)
+
+
+def _file_id(ctx: Context) -> str:
+    file_id = ctx.slot.state.file_id
+    assert file_id is not None  # noqa: S101  (`_ensure_id` stored it)
+    return file_id
+
+
+def _read_ahead(ctx: Context, manifest: ManifestRef) -> Iterator[tuple[Part, Future[Any]]]:
+    """Each part with its entries, the next one's being read while this one is rendered."""
+    source = EntrySource(ctx.database, ctx.exporter.profile)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool:
+        ahead: tuple[Part, Future[Any]] | None = None
+        for part in manifests.read(ctx.manifests, manifest):
+            following = (part, pool.submit(source.read, part.entry_ids))
+            if ahead is not None:
+                yield ahead
+            ahead = following
+        if ahead is not None:
+            yield ahead
+
+
+def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
+    if ctx.job.key.batch_date is None:
+        return  # a manual export copies entries, queued or not
+    for part in manifests.read(ctx.manifests, manifest):
+        changed = plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
+        if changed:
+            log.event(
+                logging.WARNING,
+                "queue_changed",
+                "Items left the queue while the file was made; planning afresh.",
+                first_queue_id=str(changed[0]),
+                count=len(changed),
+            )
+            raise QueueChanged
+
+
+class _Stopwatch:
+    """Adds up the time spent rendering; raises `RunTimeout` once it is over the limit."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self._spent_seconds = 0.0
+        self._since = 0.0
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        self._spent_seconds += time.monotonic() - self._since
+        if self._spent_seconds > self._limit_seconds:
+            raise RunTimeout(
+                f"rendering took longer than DAYBOOK_CSV_TIMEOUT_SECONDS "
+                f"({self._limit_seconds:g} s)"
+            )

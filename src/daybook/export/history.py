@@ -1,0 +1,149 @@
+"""What happened and what stands: a day's batch, the slot, the queue. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.export import batch as batches
+from daybook.export import plan, slot
+from daybook.export.batch import Batch, BatchKey
+from daybook.export.profile import Profile
+
+_FACTS = (
+    "generation",
+    "attempt",
+    "nextAttemptAt",
+    "filename",
+    "fileId",
+    "webViewLink",
+    "entryCount",
+    "rowCount",
+    "rejectedCount",
+    "normalisedCount",
+    "otherMonthCount",
+    "totals",
+    "md5",
+    "sha256",
+    "sizeBytes",
+    "error",
+    "createdAt",
+    "startedAt",
+    "committedAt",
+    "markedAt",
+    "recordedElsewhere",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotStatus:
+    """A slot as MongoDB sees it now, without the upload session's address."""
+
+    fence: int
+    held: bool
+    """Whether a lease is live by the server's clock."""
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    file_id: str | None
+    seals: tuple[Mapping[str, Any], ...]
+    """Files that may stand at the id, until the next run has settled."""
+    planned_items: int | None
+    """Of the stored manifest; None without one."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "fence": self.fence,
+            "held": self.held,
+            "leaseOwner": self.lease_owner,
+            "leaseExpiresAt": self.lease_expires_at,
+            "fileId": self.file_id,
+            "seals": list(self.seals),
+            "plannedItems": self.planned_items,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A day's batch with what surrounds it."""
+
+    profile: str
+    batch_date: str
+    batch: Batch | None
+    slot: SlotStatus | None
+    """None before the first run."""
+    queued: int
+    """Items that the next run would take."""
+
+    def to_doc(self) -> dict[str, Any]:
+        rejected = [] if self.batch is None else self.batch.doc.get("rejected", [])
+        return {
+            "profile": self.profile,
+            "batchDate": self.batch_date,
+            "batch": None if self.batch is None else summary(self.batch),
+            "rejected": list(rejected),
+            "slot": None if self.slot is None else self.slot.to_doc(),
+            "queued": self.queued,
+        }
+
+
+def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Status:
+    """How the day stands."""
+    key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+    return Status(
+        profile=profile.name,
+        batch_date=day.isoformat(),
+        batch=batches.find(database[batches.COLLECTION], key),
+        slot=slot_status(database, key.slot_id),
+        queued=database[profile.source.queue].count_documents(plan.queued(profile)),
+    )
+
+
+def history(database: Database[dict[str, Any]], profile: Profile, *, limit: int) -> list[Batch]:
+    """The latest days' batches, newest first."""
+    found = (
+        database[batches.COLLECTION]
+        .find({"profile": profile.name, "batchDate": {"$type": "string"}}, {"rejected": 0})
+        .sort("batchDate", -1)
+        .limit(limit)
+    )
+    return [Batch.from_doc(doc) for doc in found]
+
+
+def slot_status(database: Database[dict[str, Any]], slot_id: str) -> SlotStatus | None:
+    found = database[slot.COLLECTION].aggregate(
+        [
+            {"$match": {"_id": slot_id}},
+            {"$set": {"held": {"$gte": ["$lease.expiresAt", "$$NOW"]}}},
+        ]
+    )
+    return next((_slot_status(doc) for doc in found), None)
+
+
+def summary(batch: Batch) -> dict[str, Any]:
+    """A batch as commands and answers show it: every field is there, null when unknown."""
+    return {
+        "batchDate": batch.key.batch_date,
+        "batchId": str(batch.id),
+        "state": batch.state.value,
+        **{name: batch.doc.get(name) for name in _FACTS},
+    }
+
+
+def _slot_status(doc: Mapping[str, Any]) -> SlotStatus:
+    lease, manifest = doc.get("lease") or {}, doc.get("manifest")
+    return SlotStatus(
+        fence=doc["fence"],
+        held=doc["held"],
+        lease_owner=lease.get("owner"),
+        lease_expires_at=lease.get("expiresAt"),
+        file_id=doc.get("fileId"),
+        seals=tuple(
+            {name: seal[name] for name in ("batchDate", "filename", "sizeBytes", "sealedAt")}
+            for seal in doc.get("seals", ())
+        ),
+        planned_items=None if manifest is None else manifest["itemCount"],
+    )

@@ -1,0 +1,151 @@
+"""Manual exports: a copy of chosen entries in a file of its own, beside the daily ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from daybook.errors import BadRequest
+from daybook.export import batch as batches
+from daybook.export.batch import BatchKey
+from daybook.export.manifest import PART_SIZE, Part
+from daybook.export.profile import Profile
+
+MAX_ENTRIES = 100_000
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualRequest:
+    """Which entries to copy: by id, or by their dates, both ends included."""
+
+    key: str
+    """The caller's idempotency key, or a hash of the request."""
+    entry_ids: tuple[str, ...] = ()
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def filename(self) -> str:
+        digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
+        return f"manual_{digest}.csv"
+
+    def to_doc(self) -> dict[str, Any]:
+        if self.first is not None and self.last is not None:
+            return {"from": self.first.isoformat(), "to": self.last.isoformat()}
+        return {"entryIds": list(self.entry_ids)}
+
+
+class KeyReused(BadRequest):
+    """The idempotency key belongs to an earlier, different request."""
+
+
+def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
+    """Check a request's body; raises `BadRequest` naming the field."""
+    unknown = sorted(set(body) - {"entryIds", "from", "to"})
+    if unknown:
+        raise BadRequest(f"unknown field {unknown[0]!r}", where=unknown[0])
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise BadRequest(
+            f"must have 1 to {MAX_KEY_LENGTH} characters, has {len(key)}", where="Idempotency-Key"
+        )
+    chosen = key or hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    if "entryIds" in body:
+        if "from" in body or "to" in body:
+            raise BadRequest("give either entryIds, or from and to", where="entryIds")
+        return ManualRequest(key=chosen, entry_ids=_entry_ids(body["entryIds"]))
+    first, last = parse_date(body, "from"), parse_date(body, "to")
+    if first > last:
+        raise BadRequest(f"{first} lies after to, {last}", where="from")
+    return ManualRequest(key=chosen, first=first, last=last)
+
+
+def check_key(database: Database[dict[str, Any]], profile: Profile, request: ManualRequest) -> None:
+    """Raise `KeyReused` when the key stands for another request already."""
+    stored = batches.find(
+        database[batches.COLLECTION], BatchKey(profile=profile.name, manual_key=request.key)
+    )
+    if stored is not None and stored.doc.get("request") != request.to_doc():
+        raise KeyReused("the key was used for another request before", where="Idempotency-Key")
+
+
+def scan(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> Iterator[Part]:
+    """The chosen entries in parts, each with its queued manual item where it has one."""
+    for number, entry_ids in enumerate(_pages(_chosen(database, profile, request))):
+        items = {
+            item["entryId"]: item["_id"]
+            for item in database[profile.source.queue].find(
+                {"entryId": {"$in": entry_ids}, "exportPath": "manual", "status": "queued"},
+                {"entryId": 1},
+            )
+        }
+        yield Part(
+            number=number,
+            queue_ids=[items.get(entry_id) for entry_id in entry_ids],
+            entry_ids=entry_ids,
+            duplicates={},
+        )
+
+
+def _chosen(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> Iterator[Any]:
+    entries = database[profile.source.entries]
+    if request.first is None or request.last is None:
+        for page in _pages(iter(request.entry_ids)):
+            candidates = [*page, *(ObjectId(x) for x in page if ObjectId.is_valid(x))]
+            there = {
+                str(doc["_id"]): doc["_id"]
+                for doc in entries.find({"_id": {"$in": candidates}}, {"_id": 1})
+            }
+            yield from (there.get(entry_id, entry_id) for entry_id in page)
+        return
+    start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
+    end = datetime.combine(request.last + timedelta(days=1), time(), tzinfo=profile.time_zone)
+    date_path = profile.source.date
+    found = entries.find({date_path: {"$gte": start, "$lt": end}}, {"_id": 1})
+    for doc in found.sort([(date_path, 1), ("_id", 1)]):
+        yield doc["_id"]
+
+
+def _pages(ids: Iterator[Any]) -> Iterator[list[Any]]:
+    page: list[Any] = []
+    for entry_id in ids:
+        page.append(entry_id)
+        if len(page) == PART_SIZE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _entry_ids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise BadRequest("must be a list of at least one entry id", where="entryIds")
+    if len(value) > MAX_ENTRIES:
+        raise BadRequest(f"has {len(value)} ids; at most {MAX_ENTRIES}", where="entryIds")
+    for at, entry_id in enumerate(value):
+        if not isinstance(entry_id, str) or not entry_id or "\0" in entry_id:
+            raise BadRequest(f"must be a string, not {entry_id!r:.80}", where=f"entryIds[{at}]")
+    return tuple(dict.fromkeys(value))
+
+
+def parse_date(body: Mapping[str, Any], name: str) -> date:
+    value = body.get(name)
+    try:
+        if not isinstance(value, str) or len(value) != len("2026-01-18"):
+            raise ValueError  # noqa: TRY301  (one message for every form of a wrong date)
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise BadRequest(
+            f"must be a date like 2026-01-18, not {value!r:.80}", where=name
+        ) from error

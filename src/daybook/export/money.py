@@ -1,0 +1,245 @@
+"""Amounts: read exactly, kept as whole minor units, printed in plain fixed-point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from math import isfinite
+from operator import itemgetter, sub
+from typing import Any, NamedTuple
+
+from daybook.export.figures import Reason
+from daybook.export.memo import Memo
+from daybook.export.text import plain_text
+from daybook.export.unfit import Unfit, shown, unwrapped
+
+_DEFAULT_DECIMALS = 2
+# Active ISO 4217 codes with another number of decimals than two:
+# https://www.six-group.com/en/products-services/financial-information/data-standards.html
+_DECIMALS = {
+    "BIF": 0,
+    "CLP": 0,
+    "DJF": 0,
+    "GNF": 0,
+    "ISK": 0,
+    "JPY": 0,
+    "KMF": 0,
+    "KRW": 0,
+    "PYG": 0,
+    "RWF": 0,
+    "UGX": 0,
+    "UYI": 0,
+    "VND": 0,
+    "VUV": 0,
+    "XAF": 0,
+    "XOF": 0,
+    "XPF": 0,
+    "BHD": 3,
+    "IQD": 3,
+    "JOD": 3,
+    "KWD": 3,
+    "LYD": 3,
+    "OMR": 3,
+    "TND": 3,
+    "CLF": 4,
+    "UYW": 4,
+}
+_HAIR = Decimal("0.001")
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+# Python refuses to print an int of more than 4300 digits; Decimal prints any.
+_PRINTABLE = 10**4000
+_CURRENCY = re.compile(r"\w[\w -]{0,15}")
+
+
+class Amount(NamedTuple):
+    """An amount in minor units, with its text in major units."""
+
+    minor: int
+    text: str
+    normalised: bool = False
+    """True for a double that was a hair off a whole minor unit."""
+
+
+BLANK = Amount(0, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """A column of amounts."""
+
+    minor: list[int]
+    text: list[str]
+    normalised_count: int = 0
+
+    @classmethod
+    def of(cls, amounts: Sequence[Amount]) -> Amounts:
+        return cls(
+            minor=[amount.minor for amount in amounts],
+            text=[amount.text for amount in amounts],
+            normalised_count=sum(amount.normalised for amount in amounts),
+        )
+
+
+def decimals_of(currency: str, overrides: Mapping[str, int]) -> int:
+    """How many decimals a currency has: the profile's word, else ISO 4217's, else two."""
+    if currency in overrides:
+        return overrides[currency]
+    return _DECIMALS.get(currency.upper(), _DEFAULT_DECIMALS)
+
+
+def fixed_point(minor: int, decimals: int) -> str:
+    """Minor units as text in major units: no exponent, no separators, no negative zero."""
+    sign = "-" if minor < 0 else ""
+    size = abs(minor)
+    digits = str(size) if size < _PRINTABLE else format(Decimal(size), "f")
+    if not decimals:
+        return sign + digits
+    digits = digits.rjust(decimals + 1, "0")
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+def to_decimal(minor: int, decimals: int) -> Decimal:
+    """Minor units as an exact Decimal in major units, with the currency's decimals."""
+    return Decimal(minor).scaleb(-decimals, _EXACT)
+
+
+def difference(debit: Amounts, credit: Amounts, decimals: Iterable[int]) -> Amounts:
+    """Debit minus credit, row by row; a blank one counts as nothing."""
+    rows = zip(debit.minor, credit.minor, debit.text, credit.text, decimals, strict=True)
+    # Where only one of the two is there, so is the text.
+    text = [
+        debit_text
+        if not credit_minor and debit_text
+        else "-" + credit_text
+        if not debit_minor and credit_minor > 0
+        else fixed_point(debit_minor - credit_minor, places)
+        for debit_minor, credit_minor, debit_text, credit_text, places in rows
+    ]
+    return Amounts(minor=list(map(sub, debit.minor, credit.minor)), text=text)
+
+
+class CurrencyReader:
+    """Reads the currency that an entry counts under; `missing` where it names none."""
+
+    def __init__(self, missing: str) -> None:
+        self._missing = missing
+        self._memo = Memo(self.read, keep=(str, type(None)))
+        self.trim = self._memo.trim
+
+    def read(self, value: Any) -> str:
+        """Raises `Unfit` for what cannot be the name of a control total.
+
+        Totals are stored under the currency's name, where a dot, a `$` or a NUL
+        would keep the whole record from being stored.
+        """
+        text = plain_text(value) or self._missing
+        if not _CURRENCY.fullmatch(text):
+            raise Unfit(Reason.INVALID_TEXT, f"{shown(text)} is no currency code")
+        return text
+
+    def column(self, values: list[Any]) -> list[str]:
+        """The same of many values, quickly. Raises `Unfit` or TypeError."""
+        return list(map(self._memo.__getitem__, values))
+
+
+class AmountReader:
+    """Reads amounts in the form of `layout`."""
+
+    def __init__(self, decimals: int) -> None:
+        self.decimals = decimals
+        self._places = -decimals - 1
+        self._point = itemgetter(self._places)
+        self._negative_zero = "-0." + "0" * decimals
+        # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
+        self._memo = Memo(self.read, keep=(str, int, float, type(None)))
+        self.quick = self._memo.__getitem__
+        self.trim = self._memo.trim
+
+    def read(self, value: Any) -> Amount:
+        """Raises `Unfit` for what is no finite number, or is finer than the currency."""
+        if isinstance(value, str):
+            return self._from_decimal128(value)
+        if value is None:
+            return BLANK
+        if isinstance(value, float):
+            return self._from_double(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self.of(int(value) * 10**self.decimals)
+        what = shown(unwrapped(value))
+        raise Unfit(Reason.INVALID_AMOUNT, f"{what} is no number")
+
+    def of(self, minor: int) -> Amount:
+        """A whole number of minor units."""
+        return Amount(minor, fixed_point(minor, self.decimals))
+
+    def column(self, values: list[Any]) -> Amounts:
+        """Many values, quickly. Raises `Unfit` or TypeError when one of them is unfit."""
+        return self._canonical(values) or Amounts.of(list(map(self.quick, values)))
+
+    def _canonical(self, values: list[Any]) -> Amounts | None:
+        """Values that are texts exactly as they print, as is usual; else None."""
+        try:
+            if not self.decimals or set(map(self._point, values)) != {"."}:
+                return None
+            joined = "\n".join(values)
+            if self._negative_zero in joined:
+                return None
+            minor = list(map(int, joined.replace(".", "").split("\n")))
+        except (TypeError, LookupError, ValueError):
+            return None
+        return Amounts(minor=minor, text=values)
+
+    def _from_decimal128(self, text: str) -> Amount:
+        places = self._places
+        if self.decimals and text[places : places + 1] == "." and "E" not in text:
+            minor = int(text[:places] + text[places + 1 :])
+            if minor:
+                # MongoDB writes no leading zeros or plus signs: the text is right as it is.
+                return Amount(minor, text)
+        return self._exactly(Decimal(text), text)
+
+    def _exactly(self, amount: Decimal, text: str) -> Amount:
+        minor = self._minor(amount, text)
+        if minor is None:
+            raise self._too_fine(text)
+        return self.of(minor)
+
+    def _from_double(self, value: float) -> Amount:
+        text = repr(value)
+        if not isfinite(value):
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite")
+        amount = Decimal(text)
+        minor = self._minor(amount, text)
+        if minor is not None:
+            return self.of(minor)
+        scaled = amount.scaleb(self.decimals, _EXACT)
+        whole = scaled.to_integral_value(ROUND_HALF_EVEN)
+        if _EXACT.subtract(scaled, whole).copy_abs() > _HAIR:
+            raise self._too_fine(text)
+        return self.of(int(whole))._replace(normalised=True)
+
+    def _minor(self, amount: Decimal, text: str) -> int | None:
+        """Whole minor units, or None when there is no whole number of them."""
+        sign, digits, exponent = amount.as_tuple()
+        if not isinstance(exponent, int):
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite")
+        shift = exponent + self.decimals
+        size = int("".join(map(str, digits)))
+        if shift >= 0:
+            size *= 10**shift
+        elif size:
+            if -shift > len(digits):
+                return None
+            size, finer = divmod(size, 10**-shift)
+            if finer:
+                return None
+        return -size if sign else size
+
+    def _too_fine(self, text: str) -> Unfit:
+        places = "decimal" if self.decimals == 1 else "decimals"
+        return Unfit(
+            Reason.TOO_MANY_DECIMALS,
+            f"{text} has more than the {self.decimals} {places} of its currency",
+        )

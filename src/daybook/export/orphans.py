@@ -1,0 +1,78 @@
+"""Orphans: ids that were given up although a file stands, or may yet appear, at them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.export.slot import SlotState
+
+COLLECTION = "exportorphans"
+
+WATCHED_FOR = timedelta(days=8)
+"""An upload session lives a week; after eight days no file can come any more."""
+
+
+class Reason(StrEnum):
+    UNSEALED = "unsealed"  # the file at the id matches no seal: somebody changed it
+    REFUSED_UNSEEN = "refused_unseen"  # 409 for the id, but no file can be seen there
+    ID_INVALID = "id_invalid"  # the destination no longer accepts an id that was sealed for
+    IDENTITY_CHANGED = "identity_changed"  # sealed for under another identity, which cannot look
+    DAY_RECORDED_ELSEWHERE = "day_recorded_elsewhere"  # the day's record names another file
+
+    @property
+    def explanation(self) -> str:
+        """What an operator is told."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Reason.UNSEALED: "the file that stands there is not what Daybook sent; somebody changed it. "
+    "Compare it with the delivered file of the day and remove one of the two",
+    Reason.REFUSED_UNSEEN: "the destination calls it taken, but shows no file; it is watched for "
+    "8 days in case one appears",
+    Reason.ID_INVALID: "the destination no longer accepts it, although a file may have been sent "
+    "under it; it is watched for 8 days",
+    Reason.IDENTITY_CHANGED: "it was issued to another account, under which a file may have been "
+    "sent; look into that account's folder for a file without a record",
+    Reason.DAY_RECORDED_ELSEWHERE: "the day is recorded with another file; remove one of the two",
+}
+
+
+def insert(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    slot: SlotState,
+    *,
+    profile: str,
+    reason: Reason,
+    file_id: str,
+    now: datetime,
+) -> None:
+    """Remember a given-up id with the seals that were stored for it. Repeating is harmless."""
+    database[COLLECTION].update_one(
+        {"_id": file_id},
+        {
+            "$setOnInsert": {
+                "profile": profile,
+                "identity": slot.identity,
+                "reason": reason.value,
+                "seals": [_summary(seal.to_doc()) for seal in slot.seals],
+                "seenAt": None,
+                "watchUntil": now + WATCHED_FOR,
+                "createdAt": now,
+            },
+            "$set": {"updatedAt": now},
+        },
+        upsert=True,
+        session=session,
+    )
+
+
+def _summary(seal: dict[str, Any]) -> dict[str, Any]:
+    names = ("batchDate", "filename", "sizeBytes", "md5", "sha256", "entryCount")
+    return {name: seal[name] for name in names}

@@ -1,0 +1,109 @@
+"""How a run ended, as HTTP, the command line and the logs tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from daybook.errors import DaybookError
+from daybook.export.batch import Batch
+
+
+class Status(StrEnum):
+    EXPORTED = "exported"  # this run delivered the file
+    ALREADY_EXPORTED = "already_exported"  # an earlier run did
+    EMPTY = "empty"  # nothing was queued
+    PLANNED = "planned"  # dry run
+    IN_PROGRESS = "in_progress"  # another run holds the slot
+    CONTINUED = "continued"  # stopped at its deadline; the next invocation goes on
+    RETRY_SCHEDULED = "retry_scheduled"  # failed; the next attempt has its time
+    CIRCUIT_OPEN = "circuit_open"  # the destination rests
+    FAILED = "failed"  # given up, or never begun
+
+
+ACCEPTED = frozenset(
+    {Status.IN_PROGRESS, Status.CONTINUED, Status.RETRY_SCHEDULED, Status.CIRCUIT_OPEN}
+)
+
+_FROM_BATCH = (
+    "filename",
+    "fileId",
+    "webViewLink",
+    "entryCount",
+    "rowCount",
+    "rejectedCount",
+    "normalisedCount",
+    "otherMonthCount",
+    "totals",
+    "md5",
+    "sha256",
+    "sizeBytes",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A run's answer. `facts` are the file's figures under the names of the wire."""
+
+    status: Status
+    profile: str
+    batch_date: str | None = None
+    batch_id: str | None = None
+    attempt: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None
+    next_attempt_at: datetime | None = None
+    duration_seconds: float = 0.0
+
+    @classmethod
+    def of_batch(
+        cls,
+        status: Status,
+        batch: Batch,
+        *,
+        error: DaybookError | None = None,
+        duration_seconds: float = 0.0,
+    ) -> Outcome:
+        """An answer from what is stored of the batch."""
+        told: Mapping[str, str] | None = None
+        if error is not None:
+            told = {"type": error.type, "message": str(error)}
+        elif status in (Status.FAILED, Status.RETRY_SCHEDULED) and batch.doc.get("error"):
+            told = {name: batch.doc["error"][name] for name in ("type", "message")}
+        return cls(
+            status=status,
+            profile=batch.key.profile,
+            batch_date=batch.key.batch_date,
+            batch_id=str(batch.id),
+            attempt=batch.attempt,
+            facts={name: batch.doc[name] for name in _FROM_BATCH if name in batch.doc},
+            error=told,
+            next_attempt_at=batch.doc.get("nextAttemptAt"),
+            duration_seconds=duration_seconds,
+        )
+
+    @property
+    def http_status(self) -> int:
+        if self.status is Status.FAILED:
+            return 500
+        return 202 if self.status in ACCEPTED else 200
+
+    def to_doc(self) -> dict[str, Any]:
+        """The JSON answer of a run: every figure is there, null when unknown."""
+        doc: dict[str, Any] = {
+            "status": self.status.value,
+            "profile": self.profile,
+            "batchDate": self.batch_date,
+            "batchId": self.batch_id,
+            "attempt": self.attempt,
+            **{name: self.facts.get(name) for name in _FROM_BATCH},
+            "durationSeconds": round(self.duration_seconds, 3),
+        }
+        if self.error is not None:
+            doc["error"] = dict(self.error)
+        if self.next_attempt_at is not None:
+            doc["nextAttemptAt"] = self.next_attempt_at.isoformat()
+        return doc

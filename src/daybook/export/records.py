@@ -1,0 +1,121 @@
+"""Records in `exportlogs`: what happened, for the Node application, accountants and auditors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+
+from daybook.export.figures import Rejected
+from daybook.export.profile import DAILY
+from daybook.export.seal import Seal, figures_to_doc
+
+COLLECTION = "exportlogs"
+
+
+class LogAction(StrEnum):
+    CSV_GENERATED = "csv_generated"  # a day's file is delivered; one per profile and date
+    BATCH_EMPTY = "batch_empty"  # a day had nothing to export
+    ENTRY_REJECTED = "entry_rejected"  # an entry was set aside, with the reason
+    MANUAL_EXPORT = "manual_export"  # a copy was made on request; has no batchDate
+    ENTRY_REQUEUED = "entry_requeued"  # an operator put a corrected entry back
+
+
+def day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:
+    """Finds a day's record. The daily profile leaves its name out, as the Node application does."""
+    return {
+        "metadata.batchDate": batch_date,
+        "action": action.value,
+        "metadata.profile": None if profile == DAILY else profile,
+    }
+
+
+def delivered(
+    seal: Seal, *, profile: str, file_id: str, link: str, now: datetime
+) -> dict[str, Any]:
+    """The record of a delivered file: `csv_generated`, or `manual_export` without a date."""
+    manual = seal.batch_date is None
+    action = LogAction.MANUAL_EXPORT if manual else LogAction.CSV_GENERATED
+    metadata = {
+        **_day(profile, seal.batch_date),
+        "filename": seal.filename,
+        "fileId": file_id,
+        "webViewLink": link,
+        **figures_to_doc(seal.figures),
+        "md5": seal.content.md5,
+        "sha256": seal.content.sha256,
+        "sizeBytes": seal.content.size_bytes,
+        "batchId": seal.manifest.batch_id,
+        "generation": seal.manifest.generation,
+        "attempt": seal.attempt,
+        "manifestDigest": seal.manifest.digest,
+    }
+    message = f"{seal.filename}: {seal.figures.entry_count} entries delivered"
+    return _record(action, message, metadata, now)
+
+
+def empty(*, profile: str, batch_date: str, batch_id: str, now: datetime) -> dict[str, Any]:
+    metadata = {**_day(profile, batch_date), "batchId": batch_id, "entryCount": 0}
+    return _record(
+        LogAction.BATCH_EMPTY, f"{batch_date}: nothing was queued, no file was made", metadata, now
+    )
+
+
+def rejected(
+    item: Rejected, *, profile: str, batch_date: str | None, now: datetime
+) -> dict[str, Any]:
+    metadata = {
+        **_day(profile, batch_date),
+        "entryId": item.entry_id,
+        "reason": item.reason.value,
+        "detail": item.detail,
+    }
+    return _record(
+        LogAction.ENTRY_REJECTED,
+        f"entry {item.entry_id} set aside: {item.detail}",
+        metadata,
+        now,
+        queue_id=item.queue_id,
+    )
+
+
+def requeued(queue_id: Any, entry_id: Any, *, now: datetime) -> dict[str, Any]:
+    return _record(
+        LogAction.ENTRY_REQUEUED,
+        f"entry {entry_id} queued again",
+        {"entryId": entry_id},
+        now,
+        queue_id=queue_id,
+        performed_by="operator",
+    )
+
+
+def _day(profile: str, batch_date: str | None) -> dict[str, Any]:
+    day: dict[str, Any] = {} if batch_date is None else {"batchDate": batch_date}
+    if profile != DAILY:
+        day["profile"] = profile
+    return day
+
+
+def _record(
+    action: LogAction,
+    message: str,
+    metadata: Mapping[str, Any],
+    now: datetime,
+    *,
+    queue_id: Any = None,
+    performed_by: str = "system",
+) -> dict[str, Any]:
+    return {
+        "_id": ObjectId(),
+        "queueId": queue_id,
+        "action": action.value,
+        "message": message,
+        "performedBy": performed_by,
+        "metadata": dict(metadata),
+        "createdAt": now,
+        "updatedAt": now,
+    }

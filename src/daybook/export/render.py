@@ -1,0 +1,107 @@
+"""Rendering: the parts of a manifest become the bytes of one file, and its figures.
+
+The bytes are a pure function of the manifest, the entries and the profile,
+however the manifest is cut into parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from daybook.export.figures import Figures, Reason, Rejected
+from daybook.export.layout import Rows
+from daybook.export.manifest import Part
+from daybook.export.page import Entry, Page
+from daybook.export.profile import Profile
+from daybook.export.readers import Readers
+from daybook.export.tally import Tally
+from daybook.export.unfit import Unfit, shown
+
+
+class Renderer:
+    """Turns the parts of one manifest into bytes, in order, and adds up their figures.
+
+    `batch_date` only decides what counts as another month; a manual export has none.
+    """
+
+    def __init__(self, profile: Profile, batch_date: date | None) -> None:
+        """Raises `ConfigurationError` when no file can be written as the profile says."""
+        self._profile = profile
+        self._readers = Readers(profile)
+        self._tally = Tally(profile, batch_date)
+        self._rejected: list[Rejected] = []
+
+    def header(self) -> bytes:
+        """The byte order mark, if the encoding has one, and the header row.
+
+        Raises `ConfigurationError` for a title that the encoding cannot hold.
+        """
+        titles = [self._readers.text.read(column.title) for column in self._profile.columns]
+        return self._readers.dialect.header(titles)
+
+    def part(self, part: Part, rows: Rows) -> bytes:
+        """The rows of a part's entries, in the manifest's order.
+
+        Entries that cannot go into the file are set aside with the reason, and do
+        not keep the others out.
+        """
+        fit: dict[int, Entry] = {}
+        unfit: dict[int, Unfit] = {}
+        for position, entry in enumerate(rows.find(part.entry_ids)):
+            if position in part.duplicates:
+                why = f"stands already in {part.duplicates[position]}"
+                unfit[position] = Unfit(Reason.DUPLICATE, why).at("entry")
+            elif entry is None:
+                place = f"entry {shown(part.entry_ids[position])}"
+                unfit[position] = Unfit(Reason.MISSING, "does not exist").at(place)
+            else:
+                fit[position] = entry
+        content = self._render(fit, unfit)
+        self._rejected += _rejected(part, unfit)
+        self._readers.trim()
+        return content
+
+    def figures(self) -> Figures:
+        """Of all parts so far."""
+        return self._tally.figures(self._rejected)
+
+    def _render(self, fit: dict[int, Entry], unfit: dict[int, Unfit]) -> bytes:
+        """The entries' rows; what turns out to be unfit moves from one dict to the other."""
+        while fit:
+            page = Page(self._readers, list(fit.values()))
+            faults = page.unfit
+            if not faults:
+                try:
+                    content = self._readers.dialect.rows(page.columns)
+                except UnicodeEncodeError:
+                    faults = self._unencodable(page)
+                else:
+                    self._tally.add(page)
+                    return content
+            positions = list(fit)
+            for at, fault in faults.items():
+                unfit[positions[at]] = fault
+                del fit[positions[at]]
+        return b""
+
+    def _unencodable(self, page: Page) -> dict[int, Unfit]:
+        lacking = self._readers.dialect.lacking
+        faults: dict[int, Unfit] = {}
+        for column, cells in zip(self._profile.columns, page.columns, strict=True):
+            for row, cell in enumerate(cells):
+                why = None if cell.isascii() else lacking(cell)
+                if why is not None:
+                    fault = Unfit(Reason.UNENCODABLE, why).at(column.path)
+                    faults.setdefault(page.entry_of(row), fault)
+        return faults
+
+
+def _rejected(part: Part, unfit: dict[int, Unfit]) -> Iterable[Rejected]:
+    for position in sorted(unfit):
+        yield Rejected(
+            queue_id=part.queue_ids[position],
+            entry_id=part.entry_ids[position],
+            reason=unfit[position].reason,
+            detail=unfit[position].why,
+        )

@@ -1,0 +1,63 @@
+"""When a batch is tried, tried again, and given up: pure decisions of state and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class BatchState(StrEnum):
+    OPEN = "open"  # being worked on, or waiting for its next attempt
+    COMMITTED = "committed"  # its file is delivered and recorded
+    EMPTY = "empty"  # nothing was queued; signed off
+    FAILED = "failed"  # given up; its entries stay queued
+
+
+class Next(StrEnum):
+    START = "start"  # begin the attempt named beside it
+    REPORT = "report"  # nothing to do; answer with what is stored
+    GIVE_UP = "give_up"  # attempts are used up without a recorded end: record `failed`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a run does once it holds the slot and has settled it."""
+
+    next: Next
+    attempt: int
+
+
+def next_step(
+    *,
+    state: BatchState | None,
+    attempt: int,
+    ended_attempt: int,
+    same_delivery: bool,
+    max_attempts: int,
+) -> Step:
+    """Decide for a call that asks for a run now.
+
+    `attempt` is the last one started, `ended_attempt` the last one whose end was
+    recorded: when they differ, that attempt crashed, and it counts.
+    `same_delivery` tells that this trigger has started an attempt already.
+    """
+    if state is None or state is BatchState.EMPTY:
+        return Step(next=Next.START, attempt=1)
+    if state is BatchState.COMMITTED or state is BatchState.FAILED:
+        return Step(next=Next.REPORT, attempt=attempt)
+    if attempt >= max_attempts:
+        return Step(next=Next.GIVE_UP, attempt=attempt)
+    if same_delivery and ended_attempt == attempt and attempt > 0:
+        return Step(next=Next.REPORT, attempt=attempt)
+    return Step(next=Next.START, attempt=attempt + 1)
+
+
+def next_attempt_at(
+    *, attempt: int, permanent: bool, delays_seconds: Sequence[int], now: datetime
+) -> datetime | None:
+    """When the next attempt is due after attempt number `attempt` failed; None gives up."""
+    if permanent or attempt > len(delays_seconds):
+        return None
+    return now + timedelta(seconds=delays_seconds[attempt - 1])

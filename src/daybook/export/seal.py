@@ -1,0 +1,140 @@
+"""Seals: what a file will be, stored before the request that can make it visible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from daybook.export.figures import CurrencyTotals, Figures, Rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRef:
+    """A stored manifest: the batch it was planned for and where its parts lie."""
+
+    batch_id: str
+    """Of the batch document, as hex."""
+    generation: int
+    fence: int
+    """Of the run that planned it."""
+    part_count: int
+    item_count: int
+    digest: str
+    """SHA-256 over the digests of the parts, hex."""
+
+    def part_id(self, number: int) -> str:
+        return f"{self.prefix}{number:06d}"
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.batch_id}:{self.generation}:{self.fence}:"
+
+    def is_of(self, batch_id: str, generation: int) -> bool:
+        return (self.batch_id, self.generation) == (batch_id, generation)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "batchId": self.batch_id,
+            "generation": self.generation,
+            "fence": self.fence,
+            "partCount": self.part_count,
+            "itemCount": self.item_count,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> ManifestRef:
+        return cls(
+            batch_id=doc["batchId"],
+            generation=doc["generation"],
+            fence=doc["fence"],
+            part_count=doc["partCount"],
+            item_count=doc["itemCount"],
+            digest=doc["digest"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The bytes of a file, described."""
+
+    size_bytes: int
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """Everything that a commit of the file will record."""
+
+    batch_date: str | None
+    """ISO date; None for a manual export."""
+    filename: str
+    manifest: ManifestRef
+    content: Content
+    figures: Figures
+    opened_fence: int
+    """Fence of the run that began the upload; the file's properties carry it."""
+    sealed_at: datetime
+    attempt: int = field(default=1)
+
+    def same_file(self, other: Seal) -> bool:
+        """True when committing either of the two would record the same."""
+        return (
+            self.manifest == other.manifest
+            and self.content == other.content
+            and self.figures == other.figures
+        )
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "batchDate": self.batch_date,
+            "filename": self.filename,
+            "manifest": self.manifest.to_doc(),
+            "sizeBytes": self.content.size_bytes,
+            "md5": self.content.md5,
+            "sha256": self.content.sha256,
+            "openedFence": self.opened_fence,
+            "sealedAt": self.sealed_at,
+            "attempt": self.attempt,
+            "rejected": [rejected.to_doc() for rejected in self.figures.rejected],
+            **figures_to_doc(self.figures),
+        }
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Seal:
+        return cls(
+            batch_date=doc["batchDate"],
+            filename=doc["filename"],
+            manifest=ManifestRef.from_doc(doc["manifest"]),
+            content=Content(size_bytes=doc["sizeBytes"], md5=doc["md5"], sha256=doc["sha256"]),
+            figures=figures_from_doc(doc),
+            opened_fence=doc["openedFence"],
+            sealed_at=doc["sealedAt"],
+            attempt=doc["attempt"],
+        )
+
+
+def figures_to_doc(figures: Figures) -> dict[str, Any]:
+    """The counts and totals, without the list of rejected items."""
+    return {
+        "entryCount": figures.entry_count,
+        "rowCount": figures.row_count,
+        "rejectedCount": len(figures.rejected),
+        "normalisedCount": figures.normalised_count,
+        "otherMonthCount": figures.other_month_count,
+        "totals": {code: totals.to_doc() for code, totals in figures.totals.items()},
+    }
+
+
+def figures_from_doc(doc: Mapping[str, Any]) -> Figures:
+    return Figures(
+        entry_count=doc["entryCount"],
+        row_count=doc["rowCount"],
+        normalised_count=doc["normalisedCount"],
+        other_month_count=doc["otherMonthCount"],
+        totals={code: CurrencyTotals.from_doc(totals) for code, totals in doc["totals"].items()},
+        rejected=tuple(Rejected.from_doc(rejected) for rejected in doc["rejected"]),
+    )

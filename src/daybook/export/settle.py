@@ -1,0 +1,115 @@
+"""Settling: what an earlier run left, a file at the slot's id or items unmarked, is brought home.
+
+Whoever holds the slot does this first; nothing new is planned before.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pymongo.client_session import ClientSession
+
+from daybook import log
+from daybook.destinations.base import DeliveredFile
+from daybook.errors import DestinationError
+from daybook.export import orphans, rules
+from daybook.export.batch import Batch, committed_unmarked
+from daybook.export.commit import Committed, commit, finish
+from daybook.export.context import Context
+from daybook.export.rules import Action
+from daybook.export.slot import GIVEN_UP
+from daybook.export.upload import look
+
+
+def settle(ctx: Context) -> None:
+    """Ask the destination for the slot's id, if a seal says that a file may stand there.
+
+    Raises `DestinationError` when it cannot be asked.
+    """
+    state = ctx.slot.state
+    if state.file_id is None:
+        return
+    if state.identity != ctx.destination.identity:
+        give_up_id(ctx, orphans.Reason.IDENTITY_CHANGED)
+    elif state.seals:
+        file = look(ctx.destination, state.file_id, ctx.patience)
+        if file is not None:
+            take_over(ctx, file)
+
+
+def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
+    """Commit the file at the slot's id for the day of its seal; None when nobody sealed it."""
+    settlement = rules.settle(ctx.slot.state.seals, file)
+    if settlement.action is not Action.COMMIT or settlement.seal is None:
+        give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
+        return None
+    seal = settlement.seal
+    committed = commit(ctx.database, ctx.slot, ctx.exporter.profile, seal, file, now=ctx.now())
+    if committed is Committed.OURS:
+        log.event(
+            logging.INFO,
+            "batch_committed",
+            f"{seal.filename} is delivered and recorded.",
+            file_id=file.id,
+            filename=seal.filename,
+            entry_count=seal.figures.entry_count,
+            rejected_count=len(seal.figures.rejected),
+            sha256=seal.content.sha256,
+        )
+    return committed
+
+
+def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> None:
+    """Part with the slot's id; where a file stands or may yet come, it goes on being watched."""
+    state = ctx.slot.state
+    file_id = state.file_id
+    if file_id is None:
+        return
+    watched = seen or bool(state.seals) or reason is orphans.Reason.REFUSED_UNSEEN
+
+    def remember(session: ClientSession) -> None:
+        if watched:
+            orphans.insert(
+                ctx.database,
+                session,
+                state,
+                profile=ctx.job.key.profile,
+                reason=reason,
+                file_id=file_id,
+                now=ctx.now(),
+            )
+
+    ctx.slot.transaction(remember, sets=GIVEN_UP)
+    if watched:
+        log.event(
+            logging.CRITICAL,
+            "unsealed_file" if reason is orphans.Reason.UNSEALED else "orphan_left_behind",
+            f"Id {file_id} was given up: {reason.explanation}.",
+            file_id=file_id,
+            reason=reason.value,
+        )
+
+
+def finish_marking(ctx: Context) -> None:
+    """Publish and mark what a commit, of this run or an earlier one, has left undone.
+
+    Raises `DestinationError` when a committed file cannot be given its name.
+    """
+    for batch in committed_unmarked(ctx.batches, ctx.job.key):
+        _publish(ctx, batch)
+        finish(ctx.database, ctx.slot, ctx.exporter.profile, batch, now=ctx.now())
+
+
+def _publish(ctx: Context, batch: Batch) -> None:
+    if not ctx.destination.publishes:
+        return
+    try:
+        ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
+    except DestinationError as error:
+        log.event(
+            logging.CRITICAL,
+            "publish_failed",
+            f"{batch.doc['filename']} is complete and recorded, but has not got its name: {error}",
+            file_id=batch.doc["fileId"],
+        )
+        raise

@@ -1,0 +1,301 @@
+"""The slot of a profile: the one place through which all of its files go, one at a time.
+
+Whoever takes the slot raises its fence. Every later write names the fence it
+holds, so a run that was overtaken, however late it wakes up, changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from daybook.errors import FencedOut
+from daybook.export.rules import Prefix
+from daybook.export.seal import ManifestRef, Seal
+
+COLLECTION = "exportslots"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadState:
+    """An upload session that this run opened, or was handed by the run before."""
+
+    session: str
+    manifest_digest: str
+    opened_fence: int
+    filename: str
+    prefixes: tuple[Prefix, ...] = ()
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "sessionUri": self.session,
+            "manifestDigest": self.manifest_digest,
+            "openedFence": self.opened_fence,
+            "filename": self.filename,
+            "prefixes": [{"sizeBytes": p.size_bytes, "sha256": p.sha256} for p in self.prefixes],
+            "handedBack": False,
+        }
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        return cls(
+            session=doc["sessionUri"],
+            manifest_digest=doc["manifestDigest"],
+            opened_fence=doc["openedFence"],
+            filename=doc["filename"],
+            prefixes=tuple(
+                Prefix(size_bytes=p["sizeBytes"], sha256=p["sha256"]) for p in doc["prefixes"]
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotState:
+    """The slot as it stands under the fence that was taken."""
+
+    fence: int
+    file_id: str | None
+    identity: str | None
+    """Whom the id was issued to."""
+    refused_by_fence: int | None
+    """Fence of the run that first met 409 at the id while no file could be seen there."""
+    seals: tuple[Seal, ...]
+    upload: UploadState | None
+    manifest: ManifestRef | None
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        upload, manifest = doc.get("upload"), doc.get("manifest")
+        return cls(
+            fence=doc["fence"],
+            file_id=doc.get("fileId"),
+            identity=doc.get("identity"),
+            refused_by_fence=doc.get("refusedByFence"),
+            seals=tuple(Seal.from_doc(seal) for seal in doc.get("seals", ())),
+            upload=None if upload is None else UploadState.from_doc(upload),
+            manifest=None if manifest is None else ManifestRef.from_doc(manifest),
+        )
+
+
+GIVEN_UP: Mapping[str, Any] = {
+    "fileId": None,
+    "identity": None,
+    "refusedByFence": None,
+    "seals": [],
+    "upload": None,
+}
+"""The slot's fields once its id was used or given up."""
+
+EMPTIED: Mapping[str, Any] = {**GIVEN_UP, "manifest": None}
+"""The slot's fields after a commit: a stored manifest may name items just marked."""
+
+
+class Slot:
+    """A slot held under a fence. Every method raises `FencedOut` once another run took it."""
+
+    def __init__(
+        self,
+        collection: Collection[dict[str, Any]],
+        slot_id: str,
+        *,
+        owner: str,
+        lease_seconds: float,
+        state: SlotState,
+    ) -> None:
+        self.id = slot_id
+        self.owner = owner
+        self.state = state
+        self._collection = collection
+        self._lease_seconds = lease_seconds
+
+    @classmethod
+    def take(
+        cls,
+        collection: Collection[dict[str, Any]],
+        slot_id: str,
+        *,
+        owner: str,
+        lease_seconds: float,
+    ) -> Self | None:
+        """Take the slot and raise its fence, or None while another lease is live.
+
+        An upload session survives only if the run before handed it back; it can be
+        handed over once.
+        """
+        _insert_if_absent(collection, slot_id)
+        free_or_expired = {
+            "$or": [
+                {"$eq": ["$lease", None]},
+                {"$lt": ["$lease.expiresAt", "$$NOW"]},
+            ]
+        }
+        doc = collection.find_one_and_update(
+            {"_id": slot_id, "$expr": free_or_expired},
+            [
+                {
+                    "$set": {
+                        "fence": {"$add": ["$fence", 1]},
+                        "lease": _lease(owner, lease_seconds),
+                        "upload": {
+                            "$cond": [
+                                {"$eq": ["$upload.handedBack", True]},
+                                {"$mergeObjects": ["$upload", {"handedBack": False}]},
+                                None,
+                            ]
+                        },
+                        "updatedAt": "$$NOW",
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
+        if doc is None:
+            return None
+        return cls(
+            collection,
+            slot_id,
+            owner=owner,
+            lease_seconds=lease_seconds,
+            state=SlotState.from_doc(doc),
+        )
+
+    @property
+    def fence(self) -> int:
+        return self.state.fence
+
+    def renew(self) -> None:
+        """Extend the lease. One that has expired may be renewed while nobody took it."""
+        self._update([{"$set": {"lease": _lease(self.owner, self._lease_seconds)}}])
+
+    def raise_fence(self) -> None:
+        """Forget the plan and start over under a fresh fence."""
+        self._update({"$inc": {"fence": 1}, "$set": {"upload": None, "manifest": None}})
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._update({"$set": {"lease": None}})
+
+    def hand_back_upload(self) -> None:
+        """Let the next run carry the open session on: all of its requests were answered."""
+        self._update({"$set": {"upload.handedBack": True}})
+
+    def store_file_id(self, file_id: str, identity: str) -> None:
+        self._update({"$set": {"fileId": file_id, "identity": identity, "refusedByFence": None}})
+
+    def store_refusal(self) -> None:
+        """Remember that the destination answers 409 for an id at which it shows no file."""
+        self._update({"$set": {"refusedByFence": self.fence}})
+
+    def store_manifest(self, manifest: ManifestRef | None) -> None:
+        doc = None if manifest is None else manifest.to_doc()
+        self._update({"$set": {"manifest": doc, "upload": None}})
+
+    def store_upload(self, upload: UploadState | None) -> None:
+        self._update({"$set": {"upload": None if upload is None else upload.to_doc()}})
+
+    def store_prefix(self, prefix: Prefix) -> None:
+        """Vouch for the bytes that the open session holds."""
+        doc = {"sizeBytes": prefix.size_bytes, "sha256": prefix.sha256}
+        self._update({"$push": {"upload.prefixes": doc}})
+
+    def store_seal(self, seal: Seal) -> None:
+        """Store what the file will be; only after this may it become visible."""
+        if any(seal.same_file(stored) for stored in self.state.seals):
+            self.renew()
+        else:
+            self._update({"$push": {"seals": seal.to_doc()}})
+
+    def transaction(
+        self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None
+    ) -> None:
+        """Run `work` and set slot fields in one transaction, unless the fence has risen.
+
+        The first statement raises a counter, so a taker and this transaction always
+        conflict. `work` may run several times.
+        """
+        change: dict[str, Any] = {"$inc": {"writes": 1}}
+        if sets:
+            change["$set"] = dict(sets)
+
+        def fenced(session: ClientSession) -> dict[str, Any]:
+            doc = self._collection.find_one_and_update(
+                {"_id": self.id, "fence": self.fence},
+                change,
+                session=session,
+                return_document=ReturnDocument.AFTER,
+            )
+            if doc is None:
+                raise self._fenced_out()
+            work(session)
+            return doc
+
+        with self._collection.database.client.start_session() as session:
+            doc = session.with_transaction(fenced)
+        self.state = SlotState.from_doc(doc)
+
+    @contextmanager
+    def kept(self, *, stop_after_seconds: float) -> Iterator[None]:
+        """Renew the lease in the background while the block runs.
+
+        It stops after `stop_after_seconds`, so that a run that hangs loses its lease.
+        """
+        stopped = threading.Event()
+        keeper = threading.Thread(
+            target=self._keep, args=(stopped, stop_after_seconds), name="lease", daemon=True
+        )
+        keeper.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            keeper.join()
+
+    def _keep(self, stopped: threading.Event, stop_after_seconds: float) -> None:
+        interval = self._lease_seconds / 3
+        for _ in range(max(1, int(stop_after_seconds / interval))):
+            if stopped.wait(interval):
+                return
+            try:
+                self._collection.update_one(
+                    {"_id": self.id, "fence": self.fence},
+                    [{"$set": {"lease": _lease(self.owner, self._lease_seconds)}}],
+                )
+            except PyMongoError:
+                continue  # the next tick tries again; the fence protects what is written
+
+    def _update(self, change: Mapping[str, Any] | list[Mapping[str, Any]]) -> None:
+        doc = self._collection.find_one_and_update(
+            {"_id": self.id, "fence": self.fence},
+            change,
+            return_document=ReturnDocument.AFTER,
+        )
+        if doc is None:
+            raise self._fenced_out()
+        self.state = SlotState.from_doc(doc)
+
+    def _fenced_out(self) -> FencedOut:
+        return FencedOut(f"slot {self.id}: another run took it over from fence {self.fence}")
+
+
+def _lease(owner: str, lease_seconds: float) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "expiresAt": {"$add": ["$$NOW", round(lease_seconds * 1000)]},
+    }
+
+
+def _insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> None:
+    if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
+        return
+    try:
+        collection.insert_one({"_id": slot_id, "fence": 0, "lease": None, **EMPTIED})
+    except DuplicateKeyError:
+        return  # another run inserted it at the same moment

@@ -1,0 +1,154 @@
+"""Reading entries: MongoDB converts what is slow to decode here, and pages travel raw.
+
+A Decimal128 costs about ten times an int64 to decode and as much again to print,
+so the server sends its text; a date comes as its milliseconds, which also lets
+dates pass that Python has no datetime for. Every conversion is guarded by the
+value's type: no document, however broken, can abort the page it stands on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import bson
+from bson import DBRef, Decimal128, ObjectId, Regex
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo.database import Database
+
+from daybook.export.layout import ID, LINES, Field, Layout
+from daybook.export.page import Entry
+from daybook.export.profile import ColumnType, Profile
+
+# Neither dates beyond the year 9999 nor invalid UTF-8 may abort the decoding.
+_LENIENT = CodecOptions[dict[str, Any]](
+    datetime_conversion=DatetimeConversion.DATETIME_MS,
+    unicode_decode_error_handler="surrogateescape",
+)
+_LINE = "line"
+
+
+class EntryPage:
+    """One page of entries as it came; decoded when first asked, in the asking thread."""
+
+    def __init__(self, batches: list[bytes]) -> None:
+        self._batches = batches
+
+    def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
+        """The entries in `layout`'s form, in the order of the ids; None where there is none."""
+        entries: dict[Any, Entry] = {}
+        for batch in self._batches:
+            for entry in bson.decode_all(batch, _LENIENT):
+                key = entry[ID]
+                entries[key if type(key) is str else _key(key["v"])] = entry
+        return [
+            entries.get(str(entry_id) if type(entry_id) is ObjectId else _key(entry_id))
+            for entry_id in entry_ids
+        ]
+
+
+class EntrySource:
+    """Reads the entries that a profile prints, with the read concern of its database."""
+
+    def __init__(self, database: Database[Any], profile: Profile) -> None:
+        """Raises `ConfigurationError` for a column that cannot be read."""
+        self._entries = database.get_collection(
+            profile.source.entries,
+            codec_options=CodecOptions(document_class=RawBSONDocument),
+        )
+        self._projection = _projection(Layout.of(profile), profile.source.lines)
+
+    def read(self, entry_ids: Sequence[Any]) -> EntryPage:
+        """Fetch a page in one round trip. May be called from any thread."""
+        wanted = [entry_id for entry_id in entry_ids if _can_be_id(entry_id)]
+        if not wanted:
+            return EntryPage([])
+        batches = self._entries.find_raw_batches(
+            {"_id": {"$in": wanted}},
+            self._projection,
+            # One more than there can be: the server closes the cursor at once.
+            batch_size=len(wanted) + 1,
+        )
+        return EntryPage(list(batches))
+
+
+def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:
+    of_entry = {
+        field.key: _expression(field, f"${field.path}")
+        for field in layout.fields
+        if not field.of_line and field.key != ID
+    }
+    of_line = {
+        field.key: _expression(field, f"$${_LINE}.{field.path}")
+        for field in layout.fields
+        if field.of_line
+    }
+    lines = f"${lines_path}"
+    line = _if(_is_type(f"$${_LINE}", "object"), of_line, None)
+    return {
+        ID: _if(_is_type("$_id", "objectId"), {"$toString": "$_id"}, _wrapped("$_id")),
+        LINES: _if(
+            {"$isArray": lines},
+            {"$map": {"input": lines, "as": _LINE, "in": line}},
+            _wrapped(lines),
+        ),
+        **of_entry,
+    }
+
+
+def _expression(field: Field, value: str) -> Any:
+    match field.type:
+        case ColumnType.DATE:
+            return _if(_is_type(value, "date"), {"$toLong": value}, _wrapped(value))
+        case ColumnType.AMOUNT:
+            # Only a missing value and null sort up to null.
+            plain = {"$or": [{"$isNumber": value}, {"$lte": [value, None]}]}
+            other = _if(plain, value, _wrapped(value))
+            return _if(_is_type(value, "decimal"), {"$toString": value}, other)
+        case _:
+            return value
+
+
+def _if(condition: Any, then: Any, otherwise: Any) -> dict[str, Any]:
+    return {"$cond": [condition, then, otherwise]}
+
+
+def _is_type(value: str, name: str) -> dict[str, Any]:
+    return {"$eq": [{"$type": value}, name]}
+
+
+def _wrapped(value: str) -> dict[str, Any]:
+    return {"v": value}
+
+
+def _can_be_id(value: Any) -> bool:
+    """False for what no document has as its `_id`, and `$in` would take for a condition."""
+    if isinstance(value, Regex | re.Pattern | list):
+        return False
+    return not (isinstance(value, Mapping) and any(key.startswith("$") for key in value))
+
+
+def _key(value: Any) -> Any:
+    """A hashable that is equal for ids that MongoDB holds equal.
+
+    Numbers of different types are equal, inside documents too; 1 and true are not.
+    An ObjectId's own key is its hex text, which no other key equals.
+    """
+    if isinstance(value, Decimal128):
+        return _number(value.to_decimal())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _number(Decimal(value))
+    if isinstance(value, DBRef):
+        value = value.as_doc()
+    if isinstance(value, Mapping):
+        return ("document", tuple((name, _key(part)) for name, part in value.items()))
+    if isinstance(value, list):
+        return ("array", tuple(map(_key, value)))
+    return ("other", bson.encode({"": value}, codec_options=_LENIENT))
+
+
+def _number(value: Decimal) -> tuple[str, Any]:
+    return ("number", "NaN" if value.is_nan() else value)

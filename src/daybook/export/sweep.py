@@ -1,0 +1,171 @@
+"""The sweep: what crashes left behind is finished, removed, or watched."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from daybook import log
+from daybook.errors import IdInvalid
+from daybook.export import batch as batches
+from daybook.export import manifest as manifests
+from daybook.export import orphans
+from daybook.export.batch import BatchKey
+from daybook.export.context import Context, Exporter, Job
+from daybook.export.patience import Patience
+from daybook.export.settle import finish_marking, settle
+from daybook.export.slot import COLLECTION, Slot
+from daybook.export.upload import look
+
+_STOP_AFTER_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweptSlot:
+    """What was done about one slot; all zero when there was nothing to do."""
+
+    slot: str
+    in_progress: bool = False
+    """True when a run holds the slot; then nothing was done."""
+    settled: int = 0
+    """Files, sealed but not recorded, about which it is now known whether they exist."""
+    marked: int = 0
+    """Committed batches whose marking was finished."""
+    parts_deleted: int = 0
+    """Parts of manifests that no file is, or can still be, made of."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "slot": self.slot,
+            "inProgress": self.in_progress,
+            "settled": self.settled,
+            "marked": self.marked,
+            "partsDeleted": self.parts_deleted,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """The given-up ids at which a file might still appear."""
+
+    watched: int
+    unreachable: int
+    """Of these: ids that another identity was given, or that are refused; nobody can look."""
+    seen: tuple[str, ...]
+    """Ids where a file was found for the first time."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "watched": self.watched,
+            "unreachable": self.unreachable,
+            "seen": list(self.seen),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What a sweep found and did."""
+
+    slots: tuple[SweptSlot, ...]
+    orphans: Watch
+
+    @property
+    def in_progress(self) -> bool:
+        """True when a run kept the sweep out of a slot; sweep again later."""
+        return any(slot.in_progress for slot in self.slots)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": "in_progress" if self.in_progress else "swept",
+            "slots": [slot.to_doc() for slot in self.slots],
+            "orphans": self.orphans.to_doc(),
+        }
+
+
+def sweep(exporter: Exporter) -> Sweep:
+    """Sweep the profile's slots, that of its days and that of its manual exports.
+
+    Safe to repeat and at any time. Raises `DestinationError` when the destination cannot
+    be asked, `FencedOut` when another run took a slot over.
+    """
+    name = exporter.profile.name
+    keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
+    slots = tuple(_sweep_slot(exporter, key) for key in keys)
+    return Sweep(slots=slots, orphans=_watch(exporter))
+
+
+def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
+    slot = Slot.take(
+        exporter.database[COLLECTION],
+        key.slot_id,
+        owner=uuid.uuid4().hex,
+        lease_seconds=exporter.limits.lease_seconds,
+    )
+    if slot is None:
+        return SweptSlot(slot=key.slot_id, in_progress=True)
+    job = Job(key=key, filename=f"sweep of {key.slot_id}", scan=lambda: iter(()))
+    ctx = Context(exporter=exporter, job=job, slot=slot, patience=Patience(exporter.sleep))
+    with log.bound(profile=key.profile, fence=slot.fence):
+        try:
+            with slot.kept(stop_after_seconds=_STOP_AFTER_SECONDS):
+                return _hold(ctx)
+        finally:
+            if slot.state.upload is not None:
+                slot.hand_back_upload()  # nothing was sent: the next run may carry it on
+            slot.release()
+
+
+def _hold(ctx: Context) -> SweptSlot:
+    sealed = len(ctx.slot.state.seals)
+    settle(ctx)
+    unmarked = len(batches.committed_unmarked(ctx.batches, ctx.job.key))
+    finish_marking(ctx)
+    state = ctx.slot.state
+    planned = [] if state.manifest is None else [state.manifest]
+    parts_deleted = manifests.sweep(
+        ctx.manifests,
+        ctx.job.key.slot_id,
+        keep=[*planned, *(seal.manifest for seal in state.seals)],
+    )
+    return SweptSlot(
+        slot=ctx.job.key.slot_id,
+        settled=sealed - len(state.seals),
+        marked=unmarked,
+        parts_deleted=parts_deleted,
+    )
+
+
+def _watch(exporter: Exporter) -> Watch:
+    """Look at each watched id, and alert once where a file stands."""
+    collection, now = exporter.database[orphans.COLLECTION], exporter.clock()
+    watched = unreachable = 0
+    seen = []
+    for orphan in collection.find(
+        {"profile": exporter.profile.name, "watchUntil": {"$gt": now}, "seenAt": None}
+    ):
+        watched += 1
+        if orphan["identity"] != exporter.destination.identity:
+            unreachable += 1
+            continue
+        try:
+            file = look(exporter.destination, orphan["_id"], Patience(exporter.sleep))
+        except IdInvalid:
+            unreachable += 1
+            continue
+        if file is None:
+            continue
+        seen.append(file.id)
+        reason = orphans.Reason(orphan["reason"])
+        log.event(
+            logging.CRITICAL,
+            "orphan_left_behind",
+            f"A file stands at id {file.id}, which was given up: {reason.explanation}.",
+            file_id=file.id,
+            filename=file.name,
+            link=file.link,
+            reason=reason.value,
+        )
+        collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
+    return Watch(watched=watched, unreachable=unreachable, seen=tuple(seen))
