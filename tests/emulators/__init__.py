@@ -1,0 +1,1 @@
+"""Stand-ins for services that tests cannot reach, written from their published rules."""

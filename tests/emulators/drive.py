@@ -1,0 +1,335 @@
+"""A stand-in for Google Drive v3 that tests start on this machine; see README.md beside it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from tests.emulators import drive_world as names
+from tests.emulators.drive_faults import Fault, FaultKind, FaultPlan, planned
+from tests.emulators.drive_http import DriveServer
+from tests.emulators.drive_items import Identity, Item, new_id
+from tests.emulators.drive_log import Hook, LoggedRequest, Moment, RequestLog
+from tests.emulators.drive_service import Service
+from tests.emulators.drive_store import load_state, save_state
+from tests.emulators.drive_views import DriveFile, OpenSession, file_view, session_view
+from tests.emulators.drive_world import World
+
+Value = TypeVar("Value")
+
+
+class _Setting(Generic[Value]):
+    """A setting that one of the emulator's parts holds."""
+
+    def __init__(self, part: str) -> None:
+        self._path = part
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, emulator: DriveEmulator, owner: type) -> Value:
+        value: Value = getattr(attrgetter(self._path)(emulator), self._name)
+        return value
+
+    def __set__(self, emulator: DriveEmulator, value: Value) -> None:
+        setattr(attrgetter(self._path)(emulator), self._name, value)
+
+
+class DriveEmulator:
+    """Drive on 127.0.0.1: `with DriveEmulator() as drive: drive.url`.
+
+    `clock` tells the time for sessions, timestamps and the listing's lag. Leaving the
+    `with` block raises what went wrong inside the stand-in or in a hook, if anything did.
+    """
+
+    listing_lag = _Setting[timedelta]("world")
+    """How long a new file stays out of `files.list`."""
+    conflict_at_session_start = _Setting[bool]("service.uploads")
+    """Whether a used id is refused when a session opens, or only when it completes."""
+    multipart_limit_bytes = _Setting[int | None]("service.uploads")
+    """The largest media part of a multipart upload; None for no limit."""
+    require_auth = _Setting[bool]("service")
+    """Whether a request without a token gets 401."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        port: int = 0,
+        state_file: Path | None = None,
+    ) -> None:
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._advanced = timedelta(0)
+        self.world = World(self.now)
+        self.service = Service(self.world)
+        self.faults = FaultPlan()
+        self.log = RequestLog()
+        self.closing = threading.Event()
+        self.latency_seconds = 0.0
+        self.bytes_per_second: float | None = None
+        self.down: bool | str = False
+        """True answers everything with 503, "cut" cuts every connection."""
+        self.identities: dict[str, Identity] = {}
+        """Who a bearer token stands for; see `identify`."""
+        self.drive_id = names.DRIVE_ID
+        self.folder_id = names.FOLDER_ID
+        self.my_drive_folder_id = names.MY_DRIVE_FOLDER_ID
+        self.read_only_drive_id = names.READ_ONLY_DRIVE_ID
+        self.read_only_folder_id = names.READ_ONLY_FOLDER_ID
+        self._hooks: list[Hook] = []
+        self._errors: list[Exception] = []
+        self._state_file = state_file
+        if state_file is not None and state_file.exists():
+            load_state(self.service, state_file)
+        self._server = DriveServer(("127.0.0.1", port), self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    # Life
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        if error is None and self._errors:
+            raise ExceptionGroup("the Drive stand-in failed", self._errors)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop, let held requests go, cut all connections and save the state."""
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server.cut_all()
+        self.save()
+
+    def save(self) -> None:
+        """Write the state file, if there is one."""
+        if self._state_file is not None:
+            save_state(self.service, self._state_file)
+
+    @property
+    def url(self) -> str:
+        """The root URL, with a slash at its end."""
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def now(self) -> datetime:
+        return self._clock() + self._advanced
+
+    def advance(self, by: timedelta) -> None:
+        """Let the stand-in's time jump ahead."""
+        self._advanced += by
+
+    # Setting up
+
+    def identify(self, authorization: str | None) -> Identity:
+        """Who a request comes from.
+
+        A token in `identities` stands for that identity. Any other token is the name of
+        its identity, which acts for a user when it begins with "user:". No token is
+        "anonymous", a service account.
+        """
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            return Identity(name="anonymous")
+        if token in self.identities:
+            return self.identities[token]
+        user = token.removeprefix("user:")
+        return Identity(name=user, acts_for_user=user != token)
+
+    def add_folder(self, name: str, *, parent: str | None = None) -> str:
+        """A new folder (in the writable shared drive unless told) and its id."""
+        return self.world.add_folder(name, parent=parent or self.drive_id)
+
+    def grant(self, container_id: str, role: str, identity: str | None = None) -> None:
+        """Give a role on a drive, folder or file; `identity` None is everyone."""
+        self.world.grant(container_id, role, identity)
+
+    def issue_id(self, identity: str = "anonymous") -> str:
+        """An id as `files.generateIds` would give it to `identity`."""
+        return self.world.generate_ids(Identity(name=identity), 1, "drive", "files")[0]
+
+    def plant(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        file_id: str | None = None,
+        folder_id: str | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> DriveFile:
+        """Put a file there without a request, as if somebody else had done it."""
+        folder = self.world.items[folder_id or self.folder_id]
+        now = self.now()
+        item = Item(
+            id=file_id or new_id(),
+            name=name,
+            mime_type="text/csv",
+            parents=[folder.id],
+            appeared=now,
+            created=now,
+            modified=now,
+            drive_id=folder.drive_id,
+            content=content,
+            app_properties=dict(properties or {}),
+        )
+        with self.world.lock:
+            if item.id in self.world.used_ids:
+                raise ValueError(f"there is or was a file with the id {item.id}")
+            self.world.used_ids.add(item.id)
+            self.world.items[item.id] = item
+        return file_view(item)
+
+    def tamper(self, file_id: str, content: bytes) -> None:
+        """Change a file's content without a request."""
+        with self.world.lock:
+            item = self.world.items[file_id]
+            item.take_content(content)
+            item.touch(self.now())
+
+    def remove(self, file_id: str) -> None:
+        """Delete a file without a request; its id stays used."""
+        with self.world.lock:
+            del self.world.items[file_id]
+
+    # Faults and hooks
+
+    def fault(
+        self,
+        kind: FaultKind | str,
+        *,
+        on: str | Sequence[str] | None = None,
+        nth: int = 1,
+        times: int | None = 1,
+        seconds: float = 0.0,
+        status: int | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+        at_bytes: int | None = None,
+        after: bool = False,
+    ) -> Fault:
+        """Plan a fault (see `FaultKind`); its `hits` tells later whether it struck."""
+        return self.faults.add(
+            planned(
+                kind,
+                on=on,
+                nth=nth,
+                times=times,
+                seconds=seconds,
+                status=status,
+                reason=reason,
+                message=message,
+                at_bytes=at_bytes,
+                after=after,
+            )
+        )
+
+    def release(self) -> None:
+        """Let the requests go that HOLD faults hold now."""
+        self.faults.release()
+
+    def on_request(self, hook: Hook) -> None:
+        """Have `hook` called before and after each act, in the request's own thread."""
+        self._hooks.append(hook)
+
+    def call_hooks(self, moment: Moment) -> None:
+        for hook in list(self._hooks):
+            try:
+                hook(moment)
+            except Exception as error:
+                self.broke(error)
+                raise
+
+    def broke(self, error: Exception) -> None:
+        """Keep an error, to be raised when the `with` block ends."""
+        if error not in self._errors:
+            self._errors.append(error)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the stand-in."""
+        if seconds > 0:
+            self.closing.wait(seconds)
+
+    def throttle(self, size_bytes: int) -> None:
+        if self.bytes_per_second:
+            self.pause(size_bytes / self.bytes_per_second)
+
+    # Looking
+
+    def files(
+        self, folder_id: str | None = None, *, include_trashed: bool = False
+    ) -> list[DriveFile]:
+        """All files with content, oldest first; those of one folder if told."""
+        with self.world.lock:
+            return [
+                file_view(item)
+                for item in self.world.items.values()
+                if item.content is not None
+                and (folder_id is None or folder_id in item.parents)
+                and (include_trashed or not item.trashed)
+            ]
+
+    def sessions(self) -> list[OpenSession]:
+        """All upload sessions ever opened, oldest first."""
+        with self.world.lock:
+            return [session_view(session) for session in self.service.uploads.sessions.values()]
+
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        return self.log.all()
+
+    @property
+    def bytes_received(self) -> int:
+        return self.log.bytes_received
+
+    def wait_for(
+        self, operation: str, *, nth: int = 1, acted: bool = False, timeout_seconds: float = 30.0
+    ) -> LoggedRequest:
+        """Block until the nth request of an operation has arrived (or has acted)."""
+
+        def found(requests: list[LoggedRequest]) -> list[LoggedRequest]:
+            return [
+                request
+                for request in requests
+                if request.operation == operation
+                and request.nth == nth
+                and (request.acted or not acted)
+            ]
+
+        return found(self.log.wait_for(lambda all_: bool(found(all_)), timeout_seconds))[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the stand-in as a process until SIGTERM or SIGINT; prints its URL."""
+    parser = argparse.ArgumentParser(prog="python -m tests.emulators.drive", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 (default): any free port")
+    parser.add_argument("--state-file", type=Path, help="read at start, written at the end")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with DriveEmulator(port=options.port, state_file=options.state_file) as drive:
+        print(drive.url, flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

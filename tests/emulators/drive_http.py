@@ -1,0 +1,291 @@
+"""The stand-in's HTTP side: reading requests, letting faults strike, sending answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from tests.emulators.drive_answers import Answer, html_page, refusal
+from tests.emulators.drive_call import Call
+from tests.emulators.drive_control import CONTROL_PREFIX, control
+from tests.emulators.drive_faults import Fault, FaultKind, Struck
+from tests.emulators.drive_log import LoggedRequest, Moment
+from tests.emulators.drive_routes import Head, Route, find_route
+
+if TYPE_CHECKING:
+    from tests.emulators.drive import DriveEmulator
+
+_PIECE_BYTES = 64 * 1024
+_CHUNKS = ("chunk", "chunk_last")
+
+
+class ConnectionCut(Exception):
+    """The connection is to be cut without a (complete) answer."""
+
+
+class DriveServer(ThreadingHTTPServer):
+    """One thread per connection; all connections are closed when it stops."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], emulator: DriveEmulator) -> None:
+        super().__init__(address, Handler)
+        self.emulator = emulator
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def cut_all(self) -> None:
+        """Cut every open connection, idle ones included."""
+        with self._open_lock:
+            connections = list(self._open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: what goes wrong in a handler is kept by the emulator."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Handles the requests of one connection, one after the other."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = 600
+    server: DriveServer
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError):
+            pass  # the client went away, as clients do in these tests
+        except Exception as error:
+            self.server.emulator.broke(error)
+            raise
+
+    def version_string(self) -> str:
+        return "UploadServer"
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing on stderr: `requests` is the log."""
+
+    def _serve(self) -> None:
+        if self.path.startswith(CONTROL_PREFIX):
+            body = self._read_all()
+            self._send(control(self.server.emulator, self.command, self.path, body))
+            return
+        try:
+            self._serve_drive()
+        except ConnectionCut:
+            self._cut()
+
+    def _serve_drive(self) -> None:
+        emulator = self.server.emulator
+        head = self._head()
+        route = find_route(head)
+        entry = emulator.log.begin(
+            operation=route.operation,
+            method=head.method,
+            path=head.path,
+            identity=head.identity.name,
+            content_range=head.headers.get("content-range"),
+        )
+        struck = emulator.faults.strike(route.operation)
+        emulator.log.note(entry.number, faults=tuple(fault.kind for fault in struck.faults))
+        try:
+            answer = self._answer(head, route, entry, struck)
+            emulator.log.note(entry.number, status=answer.status)
+            if struck.first(FaultKind.ANSWER_CUT):
+                self._send(answer, only_half=True)
+                raise ConnectionCut
+            self._send(answer)
+        finally:
+            emulator.log.note(entry.number, ended=True)
+
+    def _answer(self, head: Head, route: Route, entry: LoggedRequest, struck: Struck) -> Answer:
+        emulator = self.server.emulator
+        emulator.pause(emulator.latency_seconds)
+        if emulator.down == "cut":
+            raise ConnectionCut
+        if struck.first(FaultKind.CUT_BEFORE):
+            emulator.call_hooks(_moment("before", entry))
+            raise ConnectionCut
+        call = self._call(head, route, entry, struck)
+        if emulator.down:
+            return refusal(503).answer()
+        emulator.call_hooks(_moment("before", entry))
+        if call.whole:
+            emulator.pause(struck.seconds(FaultKind.DELAY_BEFORE))
+            if struck.first(FaultKind.HOLD_BEFORE):
+                emulator.faults.hold(emulator.closing)
+        planned = struck.first(FaultKind.STATUS, FaultKind.HTML_PAGE)
+        if planned and not planned.after:
+            return _planned_answer(planned)
+        answer = emulator.service.perform(call)
+        emulator.log.note(entry.number, acted=True)
+        emulator.call_hooks(_moment("after", entry))
+        if not call.whole:
+            raise ConnectionCut
+        emulator.pause(struck.seconds(FaultKind.DELAY_AFTER))
+        if struck.first(FaultKind.HOLD_AFTER):
+            emulator.faults.hold(emulator.closing)
+        if struck.first(FaultKind.ANSWER_LOST):
+            raise ConnectionCut
+        return _planned_answer(planned) if planned else _spoilt(answer, struck)
+
+    def _call(self, head: Head, route: Route, entry: LoggedRequest, struck: Struck) -> Call:
+        cut = struck.first(FaultKind.CUT_BODY)
+        limit = None
+        if cut is not None:
+            limit = head.body_bytes // 2 if cut.at_bytes is None else cut.at_bytes
+        body, whole = self._read_body(entry, limit)
+        if not whole and route.operation not in _CHUNKS:
+            raise ConnectionCut
+        partial, expired = (
+            struck.first(FaultKind.PARTIAL_CHUNK),
+            struck.first(FaultKind.SESSION_EXPIRED),
+        )
+        at_most = None
+        if partial is not None:
+            at_most = len(body) // 2 if partial.at_bytes is None else partial.at_bytes
+        return Call(
+            head=replace(head, body_bytes=head.body_bytes or len(body)),
+            route=route,
+            body=body,
+            whole=whole,
+            at_most=at_most,
+            gone_status=(expired.status or 404) if expired else None,
+        )
+
+    def _head(self) -> Head:
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        return Head(
+            method=self.command,
+            target=self.path,
+            headers=headers,
+            identity=self.server.emulator.identify(headers.get("authorization")),
+            body_bytes=int(headers.get("content-length", "0")),
+        )
+
+    # Reading
+
+    def _read_body(self, entry: LoggedRequest, limit: int | None) -> tuple[bytes, bool]:
+        """The body, or what came of it before it broke off, and whether it is whole."""
+        emulator = self.server.emulator
+        announced = int(self.headers.get("Content-Length", "0"))
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            body = self._read_chunked()
+            emulator.log.received(entry.number, len(body))
+            return body, True
+        wanted = announced if limit is None else min(limit, announced)
+        parts: list[bytes] = []
+        left = wanted
+        while left:
+            try:
+                piece = self.rfile.read1(min(left, _PIECE_BYTES))
+            except (ConnectionError, TimeoutError):
+                piece = b""
+            if not piece:
+                break
+            left -= len(piece)
+            parts.append(piece)
+            emulator.log.received(entry.number, len(piece))
+            emulator.throttle(len(piece))
+        return b"".join(parts), left == 0 and limit is None
+
+    def _read_all(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+    def _read_chunked(self) -> bytes:
+        parts: list[bytes] = []
+        while True:
+            size = int(self.rfile.readline().split(b";")[0], 16)
+            if size == 0:
+                break
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+
+    # Sending
+
+    def _send(self, answer: Answer, *, only_half: bool = False) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.body)))
+        buffered: list[bytes] = self.__dict__.pop("_headers_buffer")
+        head = b"".join([*buffered, b"\r\n"])
+        message = head + answer.body
+        if only_half:
+            # Without a body it breaks off in the status line: clients take headers that end
+            # early for complete ones.
+            message = message[: len(head) + len(answer.body) // 2 if answer.body else 10]
+        for start in range(0, len(message), _PIECE_BYTES):
+            piece = message[start : start + _PIECE_BYTES]
+            self.wfile.write(piece)
+            self.server.emulator.throttle(len(piece))
+
+    def _cut(self) -> None:
+        """Reset the connection, so that the client knows at once."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def _moment(stage: str, entry: LoggedRequest) -> Moment:
+    return Moment(stage=stage, operation=entry.operation, number=entry.number, nth=entry.nth)
+
+
+def _planned_answer(fault: Fault) -> Answer:
+    if fault.kind is FaultKind.HTML_PAGE:
+        return html_page(fault.status or 502)
+    return refusal(fault.status or 500, fault.reason, fault.message).answer()
+
+
+def _spoilt(answer: Answer, struck: Struck) -> Answer:
+    if struck.first(FaultKind.TRUNCATED_JSON):
+        answer = replace(answer, body=answer.body[: len(answer.body) // 2])
+    is_resource = answer.status == 200 and answer.content_type.startswith("application/json")
+    if struck.first(FaultKind.LYING_MD5) and is_resource:
+        found = json.loads(answer.body)
+        if "md5Checksum" in found:
+            found["md5Checksum"] = "0" * 32
+        answer = replace(answer, body=json.dumps(found).encode())
+    return answer

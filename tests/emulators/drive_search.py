@@ -1,0 +1,101 @@
+"""The part of `files.list` that the stand-in knows: a few terms of `q`, order and pages.
+
+https://developers.google.com/workspace/drive/api/guides/ref-search-terms
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.emulators.drive_answers import DriveError, bad_request, invalid
+from tests.emulators.drive_items import Identity, Item
+from tests.emulators.drive_world import World
+
+_TEXT = r"'((?:[^'\\]|\\.)*)'"
+_AND = re.compile(r"\s+and\s+", re.IGNORECASE)
+_TERMS: tuple[tuple[re.Pattern[str], Callable[..., Callable[[Item], bool]]], ...] = (
+    (re.compile(rf"{_TEXT}\s+in\s+parents"), lambda a: lambda item: a in item.parents),
+    (
+        re.compile(r"trashed\s*=\s*(true|false)"),
+        lambda a: lambda item: item.trashed is (a == "true"),
+    ),
+    (re.compile(rf"name\s*=\s*{_TEXT}"), lambda a: lambda item: item.name == a),
+    (re.compile(rf"mimeType\s*=\s*{_TEXT}"), lambda a: lambda item: item.mime_type == a),
+    (
+        re.compile(
+            rf"appProperties\s+has\s+\{{\s*key\s*=\s*{_TEXT}\s+and\s+value\s*=\s*{_TEXT}\s*\}}"
+        ),
+        lambda a, b: lambda item: item.app_properties.get(a) == b,
+    ),
+)
+_ORDERS: dict[str, Callable[[Item], Any]] = {
+    "createdTime": lambda item: item.created,
+    "modifiedTime": lambda item: item.modified,
+    "name": lambda item: item.name,
+}
+
+
+def search(
+    world: World, identity: Identity, query: dict[str, str]
+) -> tuple[list[Item], str | None]:
+    """The items of one page and the next page's token."""
+    matches = parse_query(query.get("q", ""))
+    everywhere = query.get("includeItemsFromAllDrives") == "true"
+    if everywhere and query.get("supportsAllDrives") != "true":
+        raise DriveError(
+            403,
+            "teamDrivesNotSupported",
+            "The includeItemsFromAllDrives parameter requires supportsAllDrives.",
+        )
+    if (query.get("corpora") == "drive") != ("driveId" in query):
+        raise bad_request("driveId goes with corpora=drive, and the other way round.")
+    with world.lock:
+        visible_from = world.clock() - world.listing_lag
+        found = [
+            item
+            for item in world.items.values()
+            if item.appeared <= visible_from
+            and (everywhere or item.drive_id is None)
+            and query.get("driveId") in (None, item.drive_id)
+            and item.id != item.drive_id
+            and world.role(identity, item) != "none"
+            and matches(item)
+        ]
+    _sort(found, query.get("orderBy", ""))
+    token = query.get("pageToken", "0")
+    if not token.isdigit():
+        raise invalid("Invalid Value", location="pageToken")
+    start, size = int(token), int(query.get("pageSize", "100"))
+    more = str(start + size) if start + size < len(found) else None
+    return found[start : start + size], more
+
+
+def parse_query(text: str) -> Callable[[Item], bool]:
+    """A `q` as a test of one item; terms that the stand-in does not know are refused."""
+    tests: list[Callable[[Item], bool]] = []
+    rest = text.strip()
+    while rest:
+        for pattern, build in _TERMS:
+            match = pattern.match(rest)
+            if match:
+                tests.append(build(*(re.sub(r"\\(.)", r"\1", part) for part in match.groups())))
+                rest = rest[match.end() :]
+                break
+        else:
+            raise invalid("Invalid Value", location="q")
+        if rest:
+            joint = _AND.match(rest)
+            if joint is None or joint.end() == len(rest):
+                raise invalid("Invalid Value", location="q")
+            rest = rest[joint.end() :]
+    return lambda item: all(test(item) for test in tests)
+
+
+def _sort(found: list[Item], order: str) -> None:
+    for key in reversed([part.strip() for part in order.split(",") if part.strip()]):
+        name, _, direction = key.partition(" ")
+        if name not in _ORDERS or direction not in ("", "desc"):
+            raise invalid(f"Invalid Value: {key}", location="orderBy")
+        found.sort(key=_ORDERS[name], reverse=direction == "desc")

@@ -1,0 +1,244 @@
+"""Log records as Cloud Logging and a person at a terminal read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from daybook import log
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACE_FIELD = "logging.googleapis.com/trace"
+LABELS_FIELD = "logging.googleapis.com/labels"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _former_handlers() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    stream = io.StringIO()
+    log.setup(stream)
+    return stream
+
+
+def records(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_line_with_its_name_and_fields(stream: io.StringIO) -> None:
+    log.event(
+        logging.INFO, "batch_committed", "Delivered 100 % {of} it.", entry_count=3, fileId="f"
+    )
+    (record,) = records(stream)
+    assert record["severity"] == "INFO"
+    assert record["message"] == "Delivered 100 % {of} it."
+    assert record["event"] == "batch_committed"
+    assert record["entryCount"] == 3
+    assert record["fileId"] == "f"
+    assert "@type" not in record
+
+
+@pytest.mark.parametrize(
+    "level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL]
+)
+def test_severity_is_the_levels_name(level: int) -> None:
+    stream = io.StringIO()
+    log.setup(stream, level=logging.DEBUG)
+    log.event(level, "tried", "Something happened.")
+    assert records(stream)[0]["severity"] == logging.getLevelName(level)
+
+
+def test_debug_is_left_out_by_default(stream: io.StringIO) -> None:
+    log.event(logging.DEBUG, "tried", "Something happened.")
+    assert records(stream) == []
+
+
+def test_the_source_is_the_callers_line(stream: io.StringIO) -> None:
+    log.event(logging.INFO, "tried", "Something happened.")
+    source = records(stream)[0]["logging.googleapis.com/sourceLocation"]
+    assert source["function"] == "test_the_source_is_the_callers_line"
+
+
+def test_values_that_json_lacks_are_written_as_text(stream: io.StringIO) -> None:
+    id_ = ObjectId()
+    log.event(
+        logging.INFO,
+        "tried",
+        "ส่งไฟล์แล้ว\nline two",
+        id=id_,
+        day=date(2026, 1, 18),
+        at=datetime(2026, 1, 18, 11, tzinfo=UTC),
+        total=Decimal("1.10"),
+    )
+    (record,) = records(stream)
+    assert record["message"] == "ส่งไฟล์แล้ว\nline two"
+    assert record["id"] == str(id_)
+    assert record["day"] == "2026-01-18"
+    assert record["at"] == "2026-01-18T11:00:00+00:00"
+    assert record["total"] == "1.10"
+
+
+def test_bound_fields_stand_on_every_record_inside_and_on_none_after(stream: io.StringIO) -> None:
+    with log.bound(profile="daily", batch_date="2026-01-18", fence=7):
+        with log.bound(step="upload", fence=8):
+            log.event(logging.INFO, "inner", "Inside both.")
+        logging.getLogger("somebody.else").warning("a %s record", "foreign")
+        log.event(logging.INFO, "outer", "Inside one.", fence=9)
+    log.event(logging.INFO, "after", "Outside.")
+    inner, foreign, outer, after = records(stream)
+    assert (inner["profile"], inner["batchDate"], inner["fence"]) == ("daily", "2026-01-18", 8)
+    assert inner["step"] == "upload"
+    assert foreign["message"] == "a foreign record"
+    assert (foreign["fence"], "step" in foreign, "event" in foreign) == (7, False, False)
+    assert outer["fence"] == 9
+    assert "fence" not in after
+    assert "profile" not in after
+
+
+def test_profile_and_date_are_labels_to_filter_by(stream: io.StringIO) -> None:
+    with log.bound(profile="daily", batch_date=date(2026, 1, 18), fence=7):
+        log.event(logging.INFO, "tried", "Something happened.")
+    labels = records(stream)[0][LABELS_FIELD]
+    assert labels["profile"] == "daily"
+    assert labels["batchDate"] == "2026-01-18"
+    assert "fence" not in labels
+
+
+def test_bound_fields_end_with_an_error_inside(stream: io.StringIO) -> None:
+    with pytest.raises(ValueError, match="stop"), log.bound(fence=7):
+        raise ValueError("stop")
+    log.event(logging.INFO, "after", "Outside.")
+    assert "fence" not in records(stream)[0]
+
+
+def test_an_error_goes_to_error_reporting_with_its_stack_trace(stream: io.StringIO) -> None:
+    try:
+        int("many")
+    except ValueError as error:
+        log.event(logging.CRITICAL, "batch_failed", "The batch failed.", exc_info=error)
+    (record,) = records(stream)
+    assert record["severity"] == "CRITICAL"
+    assert record["@type"].endswith("v1beta1.ReportedErrorEvent")
+    assert record["message"] == "The batch failed."
+    assert record["stack_trace"].startswith("Traceback (most recent call last):")
+    assert record["stack_trace"].endswith("with base 10: 'many'")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+        {"Traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+        {"X-Cloud-Trace-Context": f"{TRACE}/12345;o=1"},
+        {"X-Cloud-Trace-Context": TRACE},
+        {"traceparent": "00-broken", "X-Cloud-Trace-Context": f"{TRACE};o=1"},
+        {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "X-Cloud-Trace-Context": "f" * 32},
+    ],
+)
+def test_records_of_a_request_carry_its_trace(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "acme")
+    with log.traced(headers):
+        log.event(logging.INFO, "tried", "Something happened.")
+    log.event(logging.INFO, "after", "Outside.")
+    inside, after = records(stream)
+    assert inside[TRACE_FIELD] == f"projects/acme/traces/{TRACE}"
+    assert after[TRACE_FIELD] == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+        {"traceparent": TRACE},
+        {"X-Cloud-Trace-Context": 'x", "severity": "CRITICAL'},
+        {"X-Cloud-Trace-Context": "/1"},
+    ],
+)
+def test_a_malformed_trace_is_left_out(stream: io.StringIO, headers: dict[str, str]) -> None:
+    with log.traced(headers):
+        log.event(logging.INFO, "tried", "Something happened.")
+    (record,) = records(stream)
+    assert record[TRACE_FIELD] == ""
+    assert record["severity"] == "INFO"
+
+
+def test_setting_up_again_replaces_the_former_stream(stream: io.StringIO) -> None:
+    second = io.StringIO()
+    log.setup(second)
+    log.event(logging.INFO, "tried", "Something happened.")
+    assert len(records(second)) == 1
+    assert records(stream) == []
+
+
+def test_a_terminal_gets_readable_lines() -> None:
+    terminal = Terminal()
+    log.setup(terminal)
+    with log.bound(batch_date="2026-01-18"):
+        log.event(logging.WARNING, "rejected", "One entry was set aside.", entry_id="e1")
+    (line,) = terminal.getvalue().splitlines()
+    assert "WARNING  One entry was set aside." in line
+    assert line.endswith("rejected  batchDate=2026-01-18  entryId=e1")
+
+
+def test_a_terminal_shows_the_stack_trace() -> None:
+    terminal = Terminal()
+    log.setup(terminal)
+    log.event(logging.ERROR, "failed", "It failed.", exc_info=ValueError("the cause"))
+    assert "ValueError: the cause" in terminal.getvalue()
+
+
+def test_a_new_process_writes_nothing_but_its_own_records_to_stdout() -> None:
+    program = (
+        "import logging; from daybook import log; log.setup();"
+        "log.event(logging.INFO, 'first', 'One.'); log.event(logging.INFO, 'second', 'Two.')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["first", "second"]
+    assert done.stderr == ""
+
+
+def test_a_terminal_does_without_the_slow_google_libraries() -> None:
+    program = (
+        "import io, sys; from daybook import log, settings;"
+        "terminal = io.StringIO(); terminal.isatty = lambda: True; log.setup(terminal);"
+        "print([name for name in sys.modules if name.startswith('google.cloud.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.strip() == "[]"
