@@ -155,14 +155,10 @@ def build_destination(settings: Settings) -> Destination:
             subject=settings.drive_subject,
         )
     if address.scheme == "s3":
-        import boto3
-
-        from daybook.destinations.s3 import S3Destination
+        from daybook.destinations.s3 import S3Destination, s3_client
 
         assert address.bucket is not None  # noqa: S101  (checked by the settings)
-        return S3Destination(
-            client=boto3.client("s3"), bucket=address.bucket, prefix=address.prefix
-        )
+        return S3Destination(client=s3_client(), bucket=address.bucket, prefix=address.prefix)
     from daybook.destinations.local import LocalDestination
 
     assert address.path is not None  # noqa: S101  (checked by the settings)

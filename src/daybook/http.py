@@ -23,6 +23,7 @@ from daybook.ops.health import database_health
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+MAX_BODY_BYTES = 8 * 1024 * 1024
 
 Handler = Callable[[App, flask.Request], flask.Response]
 
@@ -106,6 +107,8 @@ def _failed(profile: str, kind: str, message: str) -> Outcome:
 
 def _body(request: flask.Request, *, allowed: set[str] | None = None) -> dict[str, Any]:
     """The request's JSON object; an empty body is an empty object."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BadRequest(f"has more than {MAX_BODY_BYTES} bytes", where="body")
     try:
         text = request.get_data(cache=True)
     except (UnreadableBody, RequestEntityTooLarge) as error:

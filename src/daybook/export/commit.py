@@ -20,6 +20,7 @@ from daybook.export import manifest as manifests
 from daybook.export import orphans, records
 from daybook.export.batch import Batch
 from daybook.export.mark import Delivery, Discrepancies, mark_part
+from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.seal import Seal
@@ -104,7 +105,7 @@ def finish(
             continue
         part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
 
-        def work(session: ClientSession, part: manifests.Part = part) -> None:
+        def work(session: ClientSession, part: Part = part) -> None:
             found = mark_part(database, session, delivery, part, now=now)
             _list_discrepancies(database, session, record_id, found)
 

@@ -16,7 +16,7 @@ from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.batch import Batch, BatchKey
-from daybook.export.manifest import Part
+from daybook.export.part import Part
 from daybook.export.patience import Patience
 from daybook.export.profile import Profile
 from daybook.export.slot import Slot

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
@@ -20,7 +17,6 @@ from daybook.export import manifest as manifests
 from daybook.export import plan, rules
 from daybook.export.context import Context
 from daybook.export.figures import Figures
-from daybook.export.manifest import Part
 from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef, Seal
 from daybook.export.slot import UploadState
@@ -101,7 +97,8 @@ def _send(
         if carried is not None:
             upload.carry_on(carried)
         upload.write(renderer.header())
-        for part, reading in _read_ahead(ctx, manifest):
+        source = EntrySource(ctx.database, ctx.exporter.profile)
+        for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
             rendering.start()
             data = renderer.part(part, reading.result())
             rendering.stop()
@@ -147,20 +144,6 @@ def _file_id(ctx: Context) -> str:
     file_id = ctx.slot.state.file_id
     assert file_id is not None  # noqa: S101  (`_ensure_id` stored it)
     return file_id
-
-
-def _read_ahead(ctx: Context, manifest: ManifestRef) -> Iterator[tuple[Part, Future[Any]]]:
-    """Each part with its entries, the next one's being read while this one is rendered."""
-    source = EntrySource(ctx.database, ctx.exporter.profile)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool:
-        ahead: tuple[Part, Future[Any]] | None = None
-        for part in manifests.read(ctx.manifests, manifest):
-            following = (part, pool.submit(source.read, part.entry_ids))
-            if ahead is not None:
-                yield ahead
-            ahead = following
-        if ahead is not None:
-            yield ahead
 
 
 def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:

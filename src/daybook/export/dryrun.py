@@ -16,8 +16,8 @@ from daybook.export.batch import Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
 from daybook.export.figures import NOTHING
-from daybook.export.manifest import Part
 from daybook.export.outcome import Outcome, Status
+from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
 from daybook.export.seal import figures_to_doc
@@ -36,7 +36,8 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size_bytes = 0
     pieces = (
-        renderer.part(part, source.read(part.entry_ids)) for part in _parts(database, batch, job)
+        renderer.part(part, reading.result())
+        for part, reading in source.read_ahead(_parts(database, batch, job))
     )
     header = renderer.header()
     for data in (header, *pieces):

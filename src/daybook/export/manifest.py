@@ -3,61 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-import bson
 from pymongo.collection import Collection
 
 from daybook.errors import DaybookError
+from daybook.export.part import Part
 from daybook.export.seal import ManifestRef
 
 COLLECTION = "exportmanifests"
-
-PART_SIZE = 5000
-"""Pairs in a part. One part is read, rendered and marked at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Up to `PART_SIZE` queue items and their entries, in the order of the queue's `_id`."""
-
-    number: int
-    queue_ids: list[Any]
-    entry_ids: list[Any]
-    duplicates: dict[int, str]
-    """Position in the part → where the entry stands already."""
-
-    def digest(self) -> bytes:
-        """SHA-256 over the part's content, the same in any process."""
-        return hashlib.sha256(bson.encode(self._content())).digest()
-
-    def to_doc(self, part_id: str, *, profile: str, now: datetime) -> dict[str, Any]:
-        return {
-            "_id": part_id,
-            "profile": profile,
-            "number": self.number,
-            **self._content(),
-            "createdAt": now,
-        }
-
-    @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        return cls(
-            number=doc["number"],
-            queue_ids=doc["queueIds"],
-            entry_ids=doc["entryIds"],
-            duplicates=dict(doc["duplicates"]),
-        )
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "queueIds": self.queue_ids,
-            "entryIds": self.entry_ids,
-            "duplicates": [[at, where] for at, where in sorted(self.duplicates.items())],
-        }
 
 
 def write(

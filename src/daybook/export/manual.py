@@ -15,7 +15,7 @@ from pymongo.database import Database
 from daybook.errors import BadRequest
 from daybook.export import batch as batches
 from daybook.export.batch import BatchKey
-from daybook.export.manifest import PART_SIZE, Part
+from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import Profile
 
 MAX_ENTRIES = 100_000

@@ -14,7 +14,7 @@ from pymongo.database import Database
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.figures import Rejected
-from daybook.export.manifest import Part
+from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.seal import ManifestRef, Seal
 

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export.manifest import PART_SIZE, Part
+from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import DAILY, Profile
 
 

@@ -11,8 +11,8 @@ from datetime import date
 
 from daybook.export.figures import Figures, Reason, Rejected
 from daybook.export.layout import Rows
-from daybook.export.manifest import Part
 from daybook.export.page import Entry, Page
+from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.readers import Readers
 from daybook.export.tally import Tally

@@ -87,12 +87,14 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
 
 def _hold(ctx: Context) -> Outcome:
     """The road of a run that holds the slot."""
-    unsettled: DestinationError | None = None
+    unsettled: DaybookError | None = None
     try:
         settle(ctx)
         finish_marking(ctx)
-    except DestinationError as error:
-        unsettled = error
+    except FencedOut:
+        raise
+    except DaybookError as error:
+        unsettled = error  # nothing new is planned; the attempt ends with this
 
     batch = ctx.batch()
     committed = batch.state is BatchState.COMMITTED
@@ -108,15 +110,16 @@ def _hold(ctx: Context) -> Outcome:
     attempt.start(ctx, batch, step.attempt)
     with log.bound(attempt=step.attempt):
         try:
-            if unsettled is not None:
-                raise unsettled
-            return _export(ctx)
+            return _export(ctx) if unsettled is None else attempt.fail(ctx, unsettled)
         except FencedOut:
             raise
         except DaybookError as error:
             return attempt.fail(ctx, error)
         except PyMongoError as error:
             return attempt.fail(ctx, DatabaseError(f"run of {ctx.job.filename}: {error}"))
+        except Exception as error:  # noqa: BLE001  (the run's boundary: no end goes unrecorded)
+            log.event(logging.ERROR, "run_crashed", f"{ctx.job.filename}: {error}", exc_info=error)
+            return attempt.fail(ctx, DaybookError(f"{type(error).__name__}: {error}"))
 
 
 def _export(ctx: Context) -> Outcome:

@@ -9,7 +9,8 @@ value's type: no document, however broken, can abort the page it stands on.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,7 @@ from pymongo.database import Database
 
 from daybook.export.layout import ID, LINES, Field, Layout
 from daybook.export.page import Entry
+from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
 
 # Neither dates beyond the year 9999 nor invalid UTF-8 may abort the decoding.
@@ -73,6 +75,18 @@ class EntrySource:
             batch_size=len(wanted) + 1,
         )
         return EntryPage(list(batches))
+
+    def read_ahead(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Future[EntryPage]]]:
+        """Each part with its entries, the next one's being fetched while this one is used."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool:
+            ahead: tuple[Part, Future[EntryPage]] | None = None
+            for part in parts:
+                following = (part, pool.submit(self.read, part.entry_ids))
+                if ahead is not None:
+                    yield ahead
+                ahead = following
+            if ahead is not None:
+                yield ahead
 
 
 def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:

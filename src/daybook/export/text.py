@@ -79,7 +79,7 @@ def plain_text(value: Any) -> str:
 
     Raises `Unfit` for anything else.
     """
-    if isinstance(value, str):
+    if type(value) is str:  # BSON's JavaScript code is a subclass
         return value
     if value is None:
         return ""

@@ -1,0 +1,93 @@
+"""One measurement in a process of its own: `python -m bench.measure WHAT`, JSON on stdout.
+
+A process each, so that the peak of its memory is that of the thing measured. The
+time leaves out starting Python and connecting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+
+from bench.naive import naive_csv
+from daybook.app import App
+from daybook.export import plan
+from daybook.export.outcome import Status
+from daybook.export.profile import DAILY
+from daybook.export.render import Renderer
+from daybook.export.source import EntrySource
+
+DAY = date(2026, 1, 18)
+
+
+def raw(app: App) -> int:
+    """The bare reading: both collections as raw bytes, nothing decoded."""
+    return sum(
+        len(batch)
+        for name in ("exportqueues", "journalentries")
+        for batch in app.database[name].find_raw_batches({})
+    )
+
+
+def naive(app: App) -> int:
+    """Everything in memory, one `$in`, `csv`."""
+    profile = app.profile(DAILY)
+    items = list(app.database["exportqueues"].find(plan.queued(profile)).sort("_id", 1))
+    content, _totals = naive_csv(app.database, [item["entryId"] for item in items])
+    return len(content)
+
+
+def render(app: App) -> int:
+    """Daybook's planning scan, reading and rendering, one page ahead; the bytes are dropped."""
+    profile = app.profile(DAILY)
+    renderer, source = Renderer(profile, DAY), EntrySource(app.database, profile)
+    size = len(renderer.header())
+    for part, reading in source.read_ahead(plan.scan(app.database, profile)):
+        size += len(renderer.part(part, reading.result()))
+    return size
+
+
+def run(app: App) -> int:
+    """A whole run of the batch, into the Drive stand-in."""
+    outcome = app.run_batch(batch_date=DAY)
+    assert outcome.status is Status.EXPORTED, outcome
+    size: int = outcome.facts["sizeBytes"]
+    return size
+
+
+MEASURED: Mapping[str, Callable[[App], int]] = {
+    "raw": raw,
+    "naive": naive,
+    "render": render,
+    "run": run,
+}
+
+
+def main(what: str) -> None:
+    app = App.from_env(os.environ)
+    app.database.command("ping")
+    _ = app.destination
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, cpu = time.perf_counter(), time.process_time()
+    size_bytes = MEASURED[what](app)
+    print(
+        json.dumps(
+            {
+                "what": what,
+                "seconds": time.perf_counter() - started,
+                "cpu_seconds": time.process_time() - cpu,
+                "idle_mb": idle / 1024,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "size_bytes": size_bytes,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,427 @@
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from bson import Decimal128, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.rendering import MISSING, entry, render
+
+from daybook.errors import ConfigurationError
+from daybook.export.figures import CurrencyTotals, Reason
+from daybook.export.profile import (
+    DEFAULT_COLUMNS,
+    Calendar,
+    Column,
+    ColumnType,
+    Profile,
+    Source,
+)
+from daybook.export.render import Renderer
+
+HEADER = (
+    "Entry ID,Line,Date,Reference,Description,"
+    "Account Code,Account Name,Debit,Credit,Amount,Currency"
+)
+ID = ObjectId("65a8c0ffee65a8c0ffee65a8")
+
+
+def _rows(content: bytes, encoding: str = "utf-8-sig"):
+    return list(csv.DictReader(io.StringIO(content.decode(encoding), newline="")))
+
+
+def _reasons(figures):
+    return [(rejected.entry_id, rejected.reason) for rejected in figures.rejected]
+
+
+def _lines(debit, credit):
+    return [{"accountCode": "1", "debit": debit}, {"accountCode": "2", "credit": credit}]
+
+
+def test_the_file_is_as_the_design_says_byte_for_byte():
+    content, figures = render([entry(_id=ID)])
+    assert content.decode() == (
+        f"\ufeff{HEADER}\r\n"
+        f"{ID},1,2026-01-17,INV-1,ขายสินค้า,1000,เงินสด,100.00,,100.00,THB\r\n"
+        f"{ID},2,2026-01-17,INV-1,ขายสินค้า,4000,รายได้,,100.00,-100.00,THB\r\n"
+    )
+    assert (figures.entry_count, figures.row_count) == (1, 2)
+    assert figures.totals == {
+        "THB": CurrencyTotals(
+            debit=Decimal("100.00"), credit=Decimal("100.00"), amount=Decimal("0.00")
+        )
+    }
+
+
+def test_an_entry_without_lines_is_one_row_with_only_its_amount():
+    entries = [entry(_id=ID, lines=lines, amount=Int64(-7)) for lines in (MISSING, None, [])]
+    for item in entries:
+        content, figures = render([item])
+        assert content.decode().splitlines()[1] == (f"{ID},,2026-01-17,INV-1,ขายสินค้า,,,,,-7.00,THB")
+        assert figures.totals["THB"] == CurrencyTotals(
+            debit=Decimal("0.00"), credit=Decimal("0.00"), amount=Decimal("-7.00")
+        )
+
+
+def test_an_entry_without_lines_stands_between_others():
+    entries = [entry(), entry(lines=[], amount=Decimal128("5.00")), entry()]
+    rows = _rows(render(entries)[0])
+    assert [(row["Line"], row["Amount"]) for row in rows] == [
+        *(("1", "100.00"), ("2", "-100.00")),
+        ("", "5.00"),
+        *(("1", "100.00"), ("2", "-100.00")),
+    ]
+
+
+def test_a_missing_debit_or_credit_is_blank_and_counts_as_nothing():
+    rows = _rows(render([entry({"debit": 0}, {"credit": None}, {})])[0])
+    assert [(row["Debit"], row["Credit"], row["Amount"]) for row in rows] == [
+        ("0.00", "", "0.00"),
+        ("", "", "0.00"),
+        ("", "", "0.00"),
+    ]
+
+
+def test_a_line_with_debit_and_credit_prints_their_difference():
+    lines = [{"debit": 3, "credit": Decimal128("1.50")}, {"debit": -1.5, "credit": 0}]
+    rows = _rows(render([entry(*lines)])[0])
+    assert [row["Amount"] for row in rows] == ["1.50", "-1.50"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "named"),
+    [
+        ({"lines": _lines(100, 99)}, Reason.UNBALANCED, "lines: debit 100.00 is not credit 99.00"),
+        ({"lines": _lines(float("nan"), 1)}, Reason.NOT_FINITE, "lines.0.debit: nan"),
+        ({"lines": _lines(1, Decimal128("Infinity"))}, Reason.NOT_FINITE, "lines.1.credit: Inf"),
+        (
+            {"lines": _lines(Decimal128("100.005"), Decimal128("100.005"))},
+            Reason.TOO_MANY_DECIMALS,
+            "lines.0.debit: 100.005 has more than the 2 decimals",
+        ),
+        ({"lines": _lines("100.00", "100.00")}, Reason.INVALID_AMOUNT, "lines.0.debit: '100.00'"),
+        ({"lines": _lines(True, True)}, Reason.INVALID_AMOUNT, "lines.0.debit: True"),
+        ({"lines": _lines(1, {"a": 1})}, Reason.INVALID_AMOUNT, "lines.1.credit: a document"),
+        ({"lines": MISSING}, Reason.INVALID_AMOUNT, "amount: missing, and there are no lines"),
+        ({"lines": [], "amount": "5"}, Reason.INVALID_AMOUNT, "amount: '5' is no number"),
+        ({"date": "2026-01-17"}, Reason.INVALID_DATE, "date: '2026-01-17' is no date"),
+        ({"date": 0}, Reason.INVALID_DATE, "date: 0 is no date"),
+        ({"date": DatetimeMS(2**62)}, Reason.INVALID_DATE, "date: 4611686018427387904 ms"),
+        ({"date": DatetimeMS(-(2**62))}, Reason.INVALID_DATE, "date: -4611686018427387904 ms"),
+        ({"reference": {"a": 1}}, Reason.INVALID_TEXT, "reference: a document is no text"),
+        ({"description": ["a"]}, Reason.INVALID_TEXT, "description: an array is no text"),
+        ({"lines": [{"accountCode": []}]}, Reason.INVALID_TEXT, "lines.0.accountCode: an array"),
+        ({"currency": "a.b"}, Reason.INVALID_TEXT, "currency: 'a.b' is no currency code"),
+        ({"lines": "none"}, Reason.INVALID_LINES, "lines: 'none' is no array"),
+        ({"lines": {"0": {}}}, Reason.INVALID_LINES, "lines: a document is no array"),
+        ({"lines": [{}, "x"]}, Reason.INVALID_LINES, "lines.1: is no document"),
+        ({"reference": "a\udc80b"}, Reason.UNENCODABLE, "reference: character 2 is U+DC80"),
+    ],
+)
+def test_a_faulty_entry_is_set_aside_and_the_others_go_on(fields, reason, named):
+    before, faulty, after = entry(), entry(**fields), entry()
+    content, figures = render([before, faulty, after])
+    assert content == render([before, after])[0]
+    assert figures.entry_count == 2
+    assert figures.totals == render([before, after])[1].totals
+    (rejected,) = figures.rejected
+    assert (rejected.entry_id, rejected.queue_id) == (faulty["_id"], f"queue of {faulty['_id']}")
+    assert rejected.reason is reason
+    assert rejected.detail.startswith(named)
+    assert len(rejected.detail) <= 200
+    assert rejected.detail.encode()
+
+
+def test_a_missing_entry_is_set_aside():
+    there, gone = entry(), {"_id": ObjectId()}
+    content, figures = render([gone, there])
+    assert content == render([there])[0]
+    assert _reasons(figures) == [(gone["_id"], Reason.MISSING)]
+    assert str(gone["_id"]) in figures.rejected[0].detail
+
+
+def test_a_duplicate_is_set_aside_with_the_place_where_it_stands():
+    entries = [entry(), entry(), entry()]
+    content, figures = render(entries, duplicates={1: "batch 2026-01-17"})
+    assert content == render([entries[0], entries[2]])[0]
+    assert _reasons(figures) == [(entries[1]["_id"], Reason.DUPLICATE)]
+    assert "batch 2026-01-17" in figures.rejected[0].detail
+
+
+def test_rejected_entries_stand_in_the_manifests_order():
+    entries = [
+        entry(reference="\udc80"),
+        {"_id": ObjectId()},
+        entry(date="x"),
+        entry(),
+        entry(lines=_lines(1, 2)),
+        entry(),
+    ]
+    figures = render(entries, duplicates={5: "elsewhere"})[1]
+    assert [rejected.entry_id for rejected in figures.rejected] == [
+        entries[at]["_id"] for at in (0, 1, 2, 4, 5)
+    ]
+
+
+def test_a_page_of_nothing_but_rejected_entries_has_no_bytes():
+    content, figures = render([entry(date="x"), entry(lines=7)])
+    assert content.decode() == f"\ufeff{HEADER}\r\n"
+    assert (figures.entry_count, figures.row_count, figures.totals) == (0, 0, {})
+
+
+def test_details_are_short_even_for_long_values():
+    figures = render([entry(date="x" * 5000), entry(lines=_lines(Decimal128("1E+6144"), 0))])[1]
+    assert all(len(rejected.detail) <= 200 for rejected in figures.rejected)
+
+
+def test_huge_amounts_print_and_add_up_in_full():
+    huge = Decimal128("1E+6144")
+    content, figures = render([entry(lines=_lines(huge, huge)), entry(lines=_lines(1, 1))])
+    assert _rows(content)[0]["Debit"] == "1" + "0" * 6144 + ".00"
+    assert f"{figures.totals['THB'].debit:f}" == "1" + "0" * 6143 + "1.00"
+    assert figures.totals["THB"].to_doc()["amount"] == "0.00"
+
+
+def test_sums_of_javascript_are_counted_once_per_amount():
+    lines = [{"debit": 0.1 + 0.2}, {"credit": 0.1}, {"credit": Decimal128("0.20")}]
+    figures = render([entry(*lines), entry(*lines), entry(lines=[], amount=0.1 + 0.2)])[1]
+    assert figures.normalised_count == 3
+    assert figures.totals["THB"].debit == Decimal("0.60")
+    assert render([entry(*lines, date="x")])[1].normalised_count == 0
+
+
+def test_each_currency_has_its_decimals_and_totals():
+    entries = [
+        entry(lines=_lines(100, 100), currency="JPY"),
+        entry(lines=_lines(Decimal128("1.005"), Decimal128("1.005")), currency="KWD"),
+        entry(lines=_lines(2, 2), currency=MISSING),
+        entry(lines=_lines(Decimal128("0.5"), 0.5), currency="JPY"),
+        entry(lines=_lines(3, 3)),
+    ]
+    content, figures = render(entries)
+    rows = _rows(content)
+    assert [(row["Debit"], row["Currency"]) for row in rows[::2]] == [
+        ("100", "JPY"),
+        ("1.005", "KWD"),
+        ("2.00", ""),
+        ("3.00", "THB"),
+    ]
+    assert list(figures.totals) == ["JPY", "KWD", "THB"]
+    assert [total.to_doc()["debit"] for total in figures.totals.values()] == [
+        *("100", "1.005"),
+        "5.00",
+    ]
+    assert _reasons(figures) == [(entries[3]["_id"], Reason.TOO_MANY_DECIMALS)]
+
+
+def test_a_profile_may_change_the_decimals_of_a_currency():
+    profile = Profile(name="daily", decimals={"THB": 4})
+    amount = Decimal128("1.0005")
+    assert _rows(render([entry(lines=_lines(amount, amount))], profile)[0])[0]["Debit"] == "1.0005"
+
+
+def test_ids_of_any_type_print_as_their_text():
+    ids = ["=1", 7, Int64(-7), 1.5, Decimal128("2.50"), True]
+    content, figures = render([entry(_id=entry_id) for entry_id in ids])
+    assert [row["Entry ID"] for row in _rows(content)[::2]] == [
+        *("'=1", "7", "'-7", "1.5", "2.50", "True")
+    ]
+    assert figures.rejected == ()
+
+
+def test_entries_of_another_month_are_counted_and_undated_ones_are_not():
+    bangkok = ZoneInfo("Asia/Bangkok")
+    dates = [
+        datetime(2026, 1, 1, tzinfo=bangkok),
+        datetime(2025, 12, 31, 23, 59, tzinfo=bangkok),
+        datetime(2026, 1, 31, 23, 59, tzinfo=bangkok),
+        datetime(2026, 2, 1, tzinfo=bangkok),
+        datetime(2025, 1, 18, tzinfo=bangkok),
+        None,
+        MISSING,
+    ]
+    entries = [entry(date=date) for date in dates]
+    assert render(entries)[1].other_month_count == 3
+    assert render(entries, batch_date=None)[1].other_month_count == 0
+    unprinted = tuple(column for column in DEFAULT_COLUMNS if column.title != "Date")
+    profile = Profile(name="daily", columns=unprinted)
+    content, figures = render([*entries, entry(date="no date")], profile)
+    assert figures.other_month_count == 3
+    assert len(_rows(content)) == 2 * 8
+
+
+def test_dates_print_in_the_profiles_zone_format_and_calendar():
+    evening = datetime(2024, 2, 28, 17, 30, tzinfo=UTC)
+    columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
+
+    def printed(date=evening, **settings):
+        profile = Profile(name="daily", columns=columns, **settings)
+        return _rows(render([entry({}, date=date)], profile)[0])[0]["Date"]
+
+    assert printed() == "2024-02-29"
+    assert printed(time_zone=ZoneInfo("UTC")) == "2024-02-28"
+    assert printed(calendar=Calendar.BUDDHIST_ERA) == "2567-02-29"
+    assert printed(calendar=Calendar.BUDDHIST_ERA, date_format="%d/%m/%y") == "29/02/67"
+    assert printed(date_format="%d,%m,%Y %H:%M:%S") == "29,02,2024 00:30:00"
+    assert printed(date_format="%F %T %%Y") == "2024-02-29 00:30:00 %Y"
+    assert printed(date=datetime(1, 1, 2, tzinfo=UTC)) == "0001-01-02"
+    assert printed(date=None) == ""
+
+
+@pytest.mark.parametrize("date_format", ["%x", "%c", "%G", "%Q", "%", "%Y-%"])
+def test_a_directive_that_cannot_be_kept_is_refused(date_format):
+    with pytest.raises(ConfigurationError, match="dateFormat"):
+        Renderer(Profile(name="daily", date_format=date_format), None)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.integers(-62_135_596_800_000, 253_402_300_799_999), min_size=1, max_size=20),
+    # St. John's changed its clocks at one minute past midnight; Bangkok kept its own
+    # mean time until 1920.
+    st.sampled_from(["Asia/Bangkok", "America/St_Johns", "UTC", "Asia/Kathmandu"]),
+    st.sampled_from(["%Y-%m-%d", "%d/%m/%Y %H", "%H:%M:%S"]),
+)
+def test_any_date_prints_as_its_zone_says(milliseconds, zone_name, date_format):
+    zone = ZoneInfo(zone_name)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    changes = datetime(2006, 10, 29, 2, 30, tzinfo=UTC)
+    near = [changes + timedelta(milliseconds=value % 900_000) for value in milliseconds]
+    moments = [epoch + timedelta(milliseconds=value) for value in milliseconds] + near
+    columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
+    profile = Profile(name="daily", columns=columns, time_zone=zone, date_format=date_format)
+    content, figures = render([entry({}, date=moment) for moment in moments], profile)
+    printed = [row["Date"] for row in _rows(content)]
+    expected = []
+    for moment in moments:
+        try:
+            local = moment.astimezone(zone)
+        except OverflowError:
+            continue
+        expected.append(local.strftime(date_format.replace("%Y", f"{local.year:04d}")))
+    assert printed == expected
+    assert len(figures.rejected) == len(moments) - len(expected)
+
+
+def test_a_file_for_old_thai_programs():
+    profile = Profile(name="daily", encoding="cp874", delimiter=";", line_end="\n")
+    good, bad = entry(_id=ID, reference="ก;ข", description="“€”"), entry(description="เงิน 😀")
+    content, figures = render([good, bad], profile)
+    lines = content.decode("cp874").split("\n")
+    assert lines[0] == HEADER.replace(",", ";")
+    assert lines[1] == f'{ID};1;2026-01-17;"ก;ข";“€”;1000;เงินสด;100.00;;100.00;THB'
+    assert figures.rejected[0].reason is Reason.UNENCODABLE
+    assert figures.rejected[0].detail.startswith("description: character 6 is 😀 (U+1F600)")
+
+
+def test_a_title_that_the_encoding_lacks_is_an_error_of_the_profile():
+    columns = (Column(title="😀", path="reference"),)
+    with pytest.raises(ConfigurationError, match="column title"):
+        Renderer(Profile(name="daily", columns=columns, encoding="cp874"), None).header()
+
+
+def test_utf_8_without_a_byte_order_mark():
+    content, _ = render([], Profile(name="daily", encoding="utf-8"))
+    assert content == f"{HEADER}\r\n".encode()
+
+
+def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
+    columns = (
+        Column(title="Project", path="meta.project.code"),
+        Column(title="Due", path="lines.tax.due", type=ColumnType.DATE),
+        Column(title="VAT", path="lines.tax.vat", type=ColumnType.AMOUNT),
+        Column(title="Gross", path="gross", type=ColumnType.AMOUNT),
+        Column(title="Debit as text", path="items.dr"),
+        Column(title="Debit", path="lines.dr", type=ColumnType.AMOUNT),
+    )
+    source = Source(lines="items", debit="dr", credit="cr", currency="meta.currency")
+    profile = Profile(name="daily", columns=columns, source=source)
+    due = datetime(2026, 3, 1, tzinfo=UTC)
+    item = entry(
+        lines=MISSING,
+        items=[
+            {"dr": Decimal128("10.0"), "tax": {"due": due, "vat": 0.7}},
+            {"cr": 10, "tax": {"vat": Decimal128("-0.70")}},
+        ],
+        gross=Decimal128("10.7"),
+        meta={"project": {"code": "P-1"}, "currency": "USD"},
+    )
+    content, figures = render([item], profile)
+    assert content.decode("utf-8-sig").splitlines()[1:] == [
+        "P-1,2026-03-01,0.70,10.70,10.0,10.00",
+        "P-1,,-0.70,10.70,,",
+    ]
+    assert figures.totals["USD"].debit == Decimal("10.00")
+
+
+def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
+    entries = [entry(amount="unused"), entry(lines=[], amount=1)]
+    assert render(entries)[1].rejected == ()
+    shown = (*DEFAULT_COLUMNS, Column(title="Total", path="amount", type=ColumnType.AMOUNT))
+    profile = Profile(name="daily", columns=shown)
+    assert _reasons(render(entries, profile)[1]) == [(entries[0]["_id"], Reason.INVALID_AMOUNT)]
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        (Column(title="N", path="count", type=ColumnType.NUMBER), "only _line is a number"),
+        (Column(title="N", path="$where"), "no path of a field"),
+        (Column(title="N", path="a..b"), "no path of a field"),
+        (Column(title="N", path=""), "no path of a field"),
+        (Column(title="N", path="lines.$x"), "no path of a field"),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_an_error_of_the_profile(column, what):
+    with pytest.raises(ConfigurationError, match=what):
+        Renderer(Profile(name="daily", columns=(column,)), None)
+
+
+amounts = st.one_of(
+    st.none(),
+    st.integers(-1000, 1000),
+    st.integers(-(10**6), 10**6).map(lambda minor: minor / 100),
+    st.decimals(-1000, 1000, places=2).map(Decimal128),
+    st.sampled_from([0.1 + 0.2, 0.005, "5", True, Decimal128("NaN"), Decimal128("-0.00"), {}]),
+)
+texts = st.one_of(st.none(), st.text(max_size=6), st.integers(), st.lists(st.none(), max_size=1))
+balanced = st.builds(
+    lambda amount, text: [*_lines(amount, amount), {"accountName": text}], amounts, texts
+)
+lines = st.one_of(
+    balanced,
+    st.lists(st.fixed_dictionaries({"debit": amounts, "credit": amounts}), max_size=3),
+    st.sampled_from([None, "x", [None], {}]),
+)
+entries_of_any_kind = st.lists(
+    st.builds(
+        entry,
+        lines=lines,
+        amount=amounts,
+        reference=texts,
+        currency=st.sampled_from(["THB", "JPY", "KWD", None, "$"]),
+        date=st.sampled_from([datetime(2026, 1, 17, tzinfo=UTC), None, "x", DatetimeMS(2**60)]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=150)
+@given(entries_of_any_kind, st.integers(1, 12), st.sampled_from(["utf-8-sig", "cp874"]))
+def test_the_bytes_do_not_depend_on_how_the_manifest_is_cut(entries, part_size, encoding):
+    profile = Profile(name="daily", encoding=encoding)
+    whole = render(entries, profile)
+    assert render(entries, profile, part_size=part_size) == whole
+    content, figures = whole
+    assert figures.entry_count + len(figures.rejected) == len(entries)
+    assert len(_rows(content, encoding)) == figures.row_count
+
+
+def test_a_renderer_that_has_seen_much_renders_the_same():
+    items = [entry(reference=f"R{number}") for number in range(3)]
+    assert render(items * 40, part_size=3)[0] == render(items * 40, part_size=7)[0]

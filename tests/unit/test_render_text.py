@@ -1,0 +1,186 @@
+import csv
+import io
+import unicodedata
+
+import pytest
+from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.rendering import entry, render
+
+from daybook.errors import ConfigurationError
+from daybook.export.dialect import Dialect
+from daybook.export.figures import Reason
+from daybook.export.profile import Column, ColumnType, FormulaGuard, Profile
+from daybook.export.text import TextReader, looks_like_formula, plain_text
+from daybook.export.unfit import Unfit
+
+TRIGGERS = "=+-@\t\r\n＝＋－＠"
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NASTY_TEXT = st.text(st.sampled_from(list(TRIGGERS + "\",;' a1ก\u00a0\u200b\ufeff\u00ad\0\u2060")))
+TEXTS = st.one_of(ANY_TEXT, NASTY_TEXT)
+
+
+def _profile(**settings):
+    columns = (
+        Column(title="Text", path="text"),
+        Column(title="Other", path="lines.text"),
+        Column(title="Amount", path="_amount", type=ColumnType.AMOUNT),
+    )
+    return Profile(name="daily", **{"columns": columns, **settings})
+
+
+def _rows(content, delimiter=",", encoding="utf-8-sig"):
+    text = io.StringIO(content.decode(encoding), newline="")
+    return list(csv.reader(text, delimiter=delimiter, strict=True))
+
+
+def _first_visible(text):
+    """The first sign that a reader sees, by the categories of Unicode itself."""
+    for sign in text:
+        if sign in TRIGGERS or unicodedata.category(sign) not in ("Cc", "Cf", "Zs", "Zl", "Zp"):
+            return sign
+    return ""
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=8), st.sampled_from(list(",;\t|")))
+def test_any_text_survives_the_file(texts, delimiter):
+    entries = [entry(text=text, lines=[{"text": text, "debit": 0}]) for text in texts]
+    profile = _profile(delimiter=delimiter, formula_guard=FormulaGuard.NONE)
+    content, figures = render(entries, profile)
+    assert figures.rejected == ()
+    assert _rows(content, delimiter)[1:] == [[text, text, "0.00"] for text in texts]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=8))
+@example(["=1+1", "plain"])
+@example(["\u200b\u00a0=1+1"])
+@example([" \t=1"])
+def test_no_text_cell_can_be_a_formula_and_only_the_apostrophe_is_added(texts):
+    entries = [entry(text=text, lines=[{"text": text, "debit": 0}]) for text in texts]
+    rows = _rows(render(entries, _profile())[0])[1:]
+    for text, (cell, line_cell, _) in zip(texts, rows, strict=True):
+        visible = _first_visible(cell)
+        assert not visible or visible not in TRIGGERS
+        assert cell == line_cell
+        assert cell in (text, "'" + text)
+
+
+@given(TEXTS)
+def test_only_what_begins_like_a_formula_is_guarded(text):
+    visible = _first_visible(text)
+    if looks_like_formula(text):
+        # More is invisible than the categories say: fillers and variation selectors.
+        assert set(text) & set(TRIGGERS)
+    else:
+        assert not visible or visible not in TRIGGERS
+
+
+def test_every_invisible_character_is_looked_behind():
+    missed = [
+        f"U+{code:04X}"
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zs", "Zl", "Zp")
+        and not looks_like_formula(chr(code) + "=1")
+    ]
+    assert missed == []
+
+
+@pytest.mark.parametrize("sign", ["a", "1", "ก", "(", "é", "中", "😀", "_", "'", "/", "\u0301"])
+def test_what_stands_behind_a_visible_sign_is_no_formula(sign):
+    assert not looks_like_formula(sign + "=1")
+
+
+@pytest.mark.parametrize("sign", ["\u3164", "\ufe0f", "\u115f", "\u2800", "\U000e0100", "\u034f"])
+def test_blank_letters_and_selectors_are_looked_behind_too(sign):
+    assert looks_like_formula(sign + "=1")
+
+
+@given(st.integers(-(10**12), 10**12).filter(bool))
+def test_the_guard_never_touches_a_number(minor):
+    amount = Decimal128(f"{minor // 100}.{minor % 100:02d}" if minor > 0 else f"{minor}.00")
+    bare = entry(lines=[], amount=amount)
+    cell = _rows(render([bare], _profile())[0])[1][2]
+    assert cell == str(amount)
+    assert float(cell) == float(str(amount))
+
+
+def test_a_number_in_a_text_column_is_text():
+    rows = _rows(render([entry(text=-5)], _profile())[0])
+    assert rows[1][0] == "'-5"
+
+
+def test_the_guard_can_be_turned_off():
+    content, _ = render([entry(text="=1+1")], _profile(formula_guard=FormulaGuard.NONE))
+    assert _rows(content)[1][0] == "=1+1"
+
+
+def test_a_title_is_guarded_and_quoted_like_any_text():
+    columns = (Column(title="=cmd()", path="text"), Column(title='a,"b"', path="reference"))
+    assert _rows(render([], _profile(columns=columns))[0]) == [["'=cmd()", 'a,"b"']]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("", ""),
+        (1000, "1000"),
+        (Int64(2**62), "4611686018427387904"),
+        (1000.0, "1000"),
+        (0.5, "0.5"),
+        (True, "True"),
+        (Decimal128("1.50"), "1.50"),
+        (ObjectId("65a8c0ffee65a8c0ffee65a8"), "65a8c0ffee65a8c0ffee65a8"),
+        (Binary(bytes(range(16)), 4), "00010203-0405-0607-0809-0a0b0c0d0e0f"),
+    ],
+)
+def test_scalars_print_as_their_plain_text(value, text):
+    assert plain_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"a": 1}, [], ["a"], b"abc", Binary(b"abc", 4), Regex("a"), Code("1")]
+)
+def test_what_has_no_plain_text_is_refused(value):
+    with pytest.raises(Unfit) as caught:
+        plain_text(value)
+    assert caught.value.reason is Reason.INVALID_TEXT
+
+
+@given(st.lists(st.one_of(st.none(), TEXTS, st.integers(), st.booleans(), st.floats())))
+def test_a_column_reads_as_its_values_do(values):
+    profile = _profile()
+    reader = TextReader(Dialect(profile), profile.formula_guard)
+    singly = [TextReader(Dialect(profile), profile.formula_guard).read(value) for value in values]
+    assert reader.column(values) == singly
+    assert reader.column(values) == singly
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5))
+def test_a_file_of_one_column_has_no_empty_lines(texts):
+    profile = _profile(columns=(Column(title="Text", path="text"),))
+    entries = [entry({}, text=text) for text in texts]
+    assert len(_rows(render(entries, profile)[0])) == 1 + len(texts)
+    assert all(row != [] for row in _rows(render(entries, profile)[0]))
+
+
+@pytest.mark.parametrize(
+    "delimiter", ["", ",,", '"', "'", "\n", "\r", ".", "-", "=", "a", "1", " "]
+)
+def test_a_delimiter_that_would_break_the_file_is_refused(delimiter):
+    with pytest.raises(ConfigurationError, match="delimiter"):
+        Dialect(_profile(delimiter=delimiter))
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"encoding": "utf-16"}, "encoding"),
+        ({"line_end": "\r"}, "line end"),
+        ({"columns": ()}, "no columns"),
+    ],
+)
+def test_what_makes_no_readable_file_is_refused(settings, what):
+    with pytest.raises(ConfigurationError, match=what):
+        Dialect(_profile(**settings))
