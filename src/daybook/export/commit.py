@@ -131,6 +131,7 @@ def _read_back(
     """Learn from the day's record itself how a doubtful or refused commit ended."""
     batch = database[batches.COLLECTION].find_one({"_id": ObjectId(seal.manifest.batch_id)})
     if batch is not None and batch.get("fileId") == file.id:
+        slot.reload()
         return Committed.OURS
     found = seal.batch_date and database[records.COLLECTION].find_one(
         records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)

@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from daybook.errors import DaybookError
 from daybook.export.part import Part
 from daybook.export.seal import ManifestRef
+from daybook.export.slot import SlotState
 
 COLLECTION = "exportmanifests"
 
@@ -66,19 +67,20 @@ def read(
         raise DaybookError(f"manifest {ref.prefix} in {COLLECTION} was altered since it was stored")
 
 
-def sweep(
-    manifests: Collection[dict[str, Any]], profile: str, *, keep: Iterable[ManifestRef]
-) -> int:
-    """Delete the profile's parts that no commit has marked and no manifest in `keep` names.
+def sweep(manifests: Collection[dict[str, Any]], profile: str, slot: SlotState) -> int:
+    """Delete the profile's parts that no commit has marked and the slot no longer names.
 
-    Only for whoever holds the slot: everything else unmarked is what a crash left.
+    Only parts of earlier fences go: a run that was overtaken, and sweeps late, cannot
+    take away what its successor is working on. Returns how many were deleted.
     """
-    kept = {prefix.prefix for prefix in keep}
-    stray = {
-        doc["_id"]
-        for doc in manifests.find({"profile": profile, "markedAt": {"$exists": False}}, {"_id": 1})
-        if doc["_id"].rpartition(":")[0] + ":" not in kept
-    }
+    named = [slot.manifest, *(seal.manifest for seal in slot.seals)]
+    kept = {manifest.prefix for manifest in named if manifest is not None}
+    stray = []
+    for doc in manifests.find({"profile": profile, "markedAt": {"$exists": False}}, {"_id": 1}):
+        prefix, _, _number = doc["_id"].rpartition(":")
+        fence = int(prefix.rpartition(":")[2])
+        if fence < slot.fence and f"{prefix}:" not in kept:
+            stray.append(doc["_id"])
     if not stray:
         return 0
-    return manifests.delete_many({"_id": {"$in": list(stray)}}).deleted_count
+    return manifests.delete_many({"_id": {"$in": stray}}).deleted_count

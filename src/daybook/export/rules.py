@@ -48,25 +48,17 @@ def match(seals: Sequence[Seal], file: DeliveredFile) -> Seal | None:
     its entries along). The properties, which a file has from its first request
     on, then tell which of them it is.
     """
+    fence, date = file.properties.get(FENCE_PROPERTY), file.properties.get(DATE_PROPERTY)
     same = [
         seal
         for seal in seals
         if seal.content.size_bytes == file.size_bytes
         and seal.content.md5 == file.md5
         and (file.sha256 is None or seal.content.sha256 == file.sha256)
+        and date in (None, seal.batch_date)
     ]
-    fence = file.properties.get(FENCE_PROPERTY)
-    date = file.properties.get(DATE_PROPERTY)
-    for tells in (
-        lambda seal: str(seal.opened_fence) == fence,
-        lambda seal: seal.batch_date == date,
-        lambda seal: seal.filename == file.name,
-    ):
-        closer = [seal for seal in same if tells(seal)]
-        if closer:
-            same = closer
-            break
-    return same[-1] if same else None
+    exact = [seal for seal in same if str(seal.opened_fence) == fence]
+    return next(reversed(exact or same), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,6 +149,7 @@ def _export(ctx: Context) -> Outcome:
             ours = committed is Committed.OURS
             return Outcome.of_batch(Status.EXPORTED if ours else Status.ALREADY_EXPORTED, batch)
         # What stood at the id was another day's file, or nobody's: again, with a new id.
+        ctx.slot.raise_fence()
     raise QueueChanging(
         f"{ctx.job.filename}: the queue or the destination changed under "
         f"{PLANS_PER_RUN} plans in a row"
@@ -161,11 +162,7 @@ def _plan(ctx: Context) -> ManifestRef | None:
     stored = ctx.slot.state.manifest
     if stored is not None and stored.is_of(str(batch.id), batch.generation):
         return stored
-    manifests.sweep(
-        ctx.manifests,
-        ctx.job.key.slot_id,
-        keep=[seal.manifest for seal in ctx.slot.state.seals],
-    )
+    manifests.sweep(ctx.manifests, ctx.job.key.slot_id, ctx.slot.state)
     fresh = manifests.write(
         ctx.manifests,
         ctx.job.scan(),

@@ -187,6 +187,13 @@ class Slot:
         """Let the next run carry the open session on: all of its requests were answered."""
         self._update({"$set": {"upload.handedBack": True}})
 
+    def reload(self) -> None:
+        """Read the slot again after a write whose outcome was learnt elsewhere."""
+        doc = self._collection.find_one({"_id": self.id, "fence": self.fence})
+        if doc is None:
+            raise self._fenced_out()
+        self.state = SlotState.from_doc(doc)
+
     def store_file_id(self, file_id: str, identity: str) -> None:
         self._update({"$set": {"fileId": file_id, "identity": identity, "refusedByFence": None}})
 

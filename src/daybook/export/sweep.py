@@ -123,12 +123,7 @@ def _hold(ctx: Context) -> SweptSlot:
     unmarked = len(batches.committed_unmarked(ctx.batches, ctx.job.key))
     finish_marking(ctx)
     state = ctx.slot.state
-    planned = [] if state.manifest is None else [state.manifest]
-    parts_deleted = manifests.sweep(
-        ctx.manifests,
-        ctx.job.key.slot_id,
-        keep=[*planned, *(seal.manifest for seal in state.seals)],
-    )
+    parts_deleted = manifests.sweep(ctx.manifests, ctx.job.key.slot_id, state)
     return SweptSlot(
         slot=ctx.job.key.slot_id,
         settled=sealed - len(state.seals),

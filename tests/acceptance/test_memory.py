@@ -1,0 +1,58 @@
+"""The peak of memory does not grow with the batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from daybook.local.sample import seed
+from daybook.mongo.migrate import migrate
+from tests.emulators.drive_remote import DriveProcess
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import os, resource
+from datetime import date
+from daybook.app import App
+outcome = App.from_env(os.environ).run_batch(batch_date=date(2026, 1, 18))
+peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(outcome.status, outcome.facts["entryCount"], peak_kb // 1024)
+"""
+
+
+def peak_mb(uri: str, drive: DriveProcess, entries: int) -> int:
+    name = f"memory_{ObjectId()}"
+    with MongoClient[dict[str, object]](uri) as client:
+        migrate(client[name], now=datetime.now(UTC))
+        seed(client[name], entries=entries, at=datetime(2026, 1, 18, 10, tzinfo=UTC))
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "src"),
+            "DAYBOOK_MONGODB_URI": uri,
+            "DAYBOOK_DATABASE": name,
+            "DAYBOOK_DESTINATION": f"drive://{drive.state()['folderId']}",
+            "DAYBOOK_DRIVE_ENDPOINT": drive.url,
+            "DAYBOOK_CSV_TIMEOUT_SECONDS": "300",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
+        )
+        client.drop_database(name)
+    status, count, peak = done.stdout.split()
+    assert (status, int(count)) == ("exported", entries)
+    return int(peak)
+
+
+@pytest.mark.timeout(600)
+def test_two_hundred_thousand_entries_peak_near_ten_thousand(mongo_uri: str) -> None:
+    with DriveProcess() as drive:
+        small = peak_mb(mongo_uri, drive, 10_000)
+        large = peak_mb(mongo_uri, drive, 200_000)
+    assert large - small < 40, f"{small} MB at 10,000 entries, {large} MB at 200,000"

@@ -1,0 +1,113 @@
+"""The production code's own rules, asked with real seals and files made from the model's."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+from daybook.destinations.base import DeliveredFile
+from daybook.export import rules
+from daybook.export.figures import Figures, Reason, Rejected
+from daybook.export.seal import Content as RealContent
+from daybook.export.seal import ManifestRef, Seal
+
+from .world import Content, File, Manifest, SealKey
+
+
+@cache
+def settle(
+    seals: tuple[SealKey, ...], file: File | None, bare: bool
+) -> tuple[rules.Action, SealKey | None]:
+    """`rules.settle`; `bare` hides the file's name and properties from it."""
+    delivered = None if file is None else _delivered(file, bare)
+    settlement = rules.settle([_seal(key) for key in seals], delivered)
+    return settlement.action, _key_of(seals, settlement.seal)
+
+
+@cache
+def same_file(seal: SealKey, other: SealKey) -> bool:
+    """`Seal.same_file`."""
+    return _seal(seal).same_file(_seal(other))
+
+
+@cache
+def resume_at(prefixes: tuple[Content, ...], held: int) -> tuple[int, str] | None:
+    """`rules.resume_at`: the size and digest to go on from, or None."""
+    stored = [rules.Prefix(size_bytes=len(prefix), sha256=sha256(prefix)) for prefix in prefixes]
+    found = rules.resume_at(stored, held)
+    return None if found is None else (found.size_bytes, found.sha256)
+
+
+@cache
+def sha256(content: Content) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest() if content else ""
+
+
+def _key_of(seals: tuple[SealKey, ...], seal: Seal | None) -> SealKey | None:
+    return next((key for key in seals if _seal(key) is seal), None)
+
+
+@cache
+def _seal(key: SealKey) -> Seal:
+    return Seal(
+        batch_date=_date(key.day),
+        filename=_filename(key.day),
+        manifest=_manifest_ref(key.manifest),
+        content=_content(key.content),
+        figures=Figures(
+            entry_count=len(key.content) - 1,
+            row_count=len(key.content) - 1,
+            normalised_count=0,
+            other_month_count=0,
+            totals={},
+            rejected=tuple(
+                Rejected(queue_id=item, entry_id=item, reason=Reason.UNBALANCED, detail="")
+                for item in key.rejected
+            ),
+        ),
+        opened_fence=key.opened_fence,
+        sealed_at=datetime(2026, 1, 18, 11, tzinfo=UTC),
+    )
+
+
+@cache
+def _delivered(file: File, bare: bool) -> DeliveredFile:
+    content = _content(file.content)
+    properties = {
+        rules.FENCE_PROPERTY: str(file.fence),
+        rules.DATE_PROPERTY: _date(file.day),
+    }
+    return DeliveredFile(
+        id="id",
+        name="" if bare else _filename(file.day),
+        size_bytes=content.size_bytes,
+        md5=content.md5,
+        sha256=content.sha256,
+        link="",
+        properties={} if bare else properties,
+    )
+
+
+def _content(content: Content) -> RealContent:
+    digest = sha256(content)
+    return RealContent(size_bytes=len(content), md5=digest[:32], sha256=digest)
+
+
+def _manifest_ref(manifest: Manifest) -> ManifestRef:
+    return ManifestRef(
+        batch_id=f"{manifest.day:024x}",
+        generation=0,
+        fence=manifest.fence,
+        part_count=1,
+        item_count=len(manifest.items),
+        digest=hashlib.sha256(repr(manifest.items).encode()).hexdigest(),
+    )
+
+
+def _date(day: int) -> str:
+    return (date(2026, 1, 18) + timedelta(days=day)).isoformat()
+
+
+def _filename(day: int) -> str:
+    return f"batch_{_date(day)}.csv"
