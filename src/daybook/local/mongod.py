@@ -38,8 +38,9 @@ _ADDRESS_IN_USE = 48
 # Error codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _ALREADY_INITIALIZED = 23
 _NOT_YET_INITIALIZED = 94
-# A reconfiguration that met an election or the loading of the stored configuration.
-_PASSING = frozenset({_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED, 109, 189, 308, 10107})
+_CONFIGURATION_IN_PROGRESS = 109
+# Answers of a mongod that is still reading the configuration it has, or electing itself.
+_PASSING = frozenset({_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED, _CONFIGURATION_IN_PROGRESS})
 
 
 def find_mongod() -> Path:

@@ -1,0 +1,86 @@
+# Every target that runs Python sets up .venv first: from the locked requirements, with
+# hashes, once. Afterwards nothing here needs a network until the requirements change.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PYTHONS ?= python3.13 python3.12 python3.11 python3
+STAMP := $(VENV)/installed
+REQUIREMENTS := requirements.txt requirements-dev.txt
+UV_VERSION := 0.13.9
+RECENT := import sys; assert sys.version_info >= (3, 11)
+ARGS ?=
+
+export PYTHONPATH := src
+
+# A .venv whose Python has been removed is made anew.
+ifeq ($(wildcard $(PYTHON)),)
+.PHONY: $(STAMP)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test lint bench storm lock clean
+
+help: ## Say what the targets do
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@echo 'Arguments go through ARGS: make test ARGS="tests/unit -x"'
+
+run: $(STAMP) ## Run the demo on this machine: MongoDB, sample entries, one batch
+	$(PYTHON) -m daybook serve --demo $(ARGS)
+
+serve: $(STAMP) ## Serve the functions on this machine
+	$(PYTHON) -m daybook serve $(ARGS)
+
+test: $(STAMP) ## Run all tests but the storms
+	$(PYTHON) -m pytest -n 2 -m "not storm" $(ARGS)
+
+lint: $(STAMP) ## Check style, formatting and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: $(STAMP) ## Measure time and memory
+	$(PYTHON) -m bench $(ARGS)
+
+storm: $(STAMP) ## Run the long fault storms
+	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
+
+lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
+	$(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
+	for name in requirements requirements-dev; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	    --no-header $(ARGS) $$name.in -o $$name.txt || exit 1; \
+	done
+
+clean: ## Remove .venv, the local data and all caches
+	rm -rf $(VENV) .daybook .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp holds the requirements it was made from, so that a new checkout of the same
+# files, which only changes their times, installs nothing.
+$(STAMP): $(REQUIREMENTS)
+	@set -e; \
+	if ! $(PYTHON) -c "$(RECENT); import pip" 2>/dev/null; then \
+	  for python in $(PYTHONS); do \
+	    if $$python -c "$(RECENT); import ensurepip, venv" 2>/dev/null; then \
+	      found=$$python; break; \
+	    elif $$python -c "$(RECENT)" 2>/dev/null; then \
+	      bare=$${bare:-$$python}; \
+	    fi; \
+	  done; \
+	  if [ -z "$$found" ] && [ -n "$$bare" ]; then \
+	    echo "$$bare lacks the venv module: install it (Debian, Ubuntu: apt-get install python3-venv)." >&2; \
+	    exit 1; \
+	  elif [ -z "$$found" ]; then \
+	    echo "Daybook needs Python 3.11 or newer, and none of these is: $(PYTHONS). Install one (Debian, Ubuntu: apt-get install python3 python3-venv), or name yours: make PYTHONS=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Setting up $(VENV) with $$found"; \
+	  rm -f $(STAMP); \
+	  $$found -m venv --clear $(VENV); \
+	fi; \
+	if ! cat $(REQUIREMENTS) | cmp -s - $(STAMP); then \
+	  echo "Installing the locked requirements"; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    $(REQUIREMENTS:%=-r %); \
+	fi; \
+	cat $(REQUIREMENTS) > $(STAMP)

