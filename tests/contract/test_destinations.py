@@ -63,6 +63,22 @@ def test_identity_is_the_same_in_every_process(place: Place) -> None:
     assert place.destination().identity == place.destination().identity != ""
 
 
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [("drive", "google_drive"), ("local", "local_folder"), ("s3", "s3")],
+    indirect=["place"],
+)
+def test_kind_is_the_word_that_metrics_carry(destination: Destination, kind: str) -> None:
+    assert destination.kind == kind
+
+
+def test_file_shows_before_publishing_only_where_it_is_said_so(
+    place: Place, destination: Destination
+) -> None:
+    destination.send_whole(new_file(destination), CONTENT)
+    assert (place.visible() == {}) == destination.publishes
+
+
 def test_nothing_is_found_under_an_unused_id(destination: Destination) -> None:
     assert destination.look(destination.new_id()) is None
 

@@ -402,6 +402,7 @@ LOOK = b'{"id": "file-id", "name": "n", "size": "3", "md5Checksum": "abc"}'
         (answer("200 OK", b"[]"), DestinationError),
         (answer("200 OK", b""), DestinationError),
     ],
+    ids=["page", "other reason", "redirect", "no md5", "no size", "list", "empty"],
 )
 def test_look_never_takes_a_strange_answer_for_no_file(
     raw: bytes, kind: type[DestinationError]
@@ -419,6 +420,7 @@ def test_look_never_takes_a_strange_answer_for_no_file(
         answer("200 OK", b'{"id": "file-id"}'),
         answer("307 Temporary Redirect", b"", "Location: http://127.0.0.1:1/"),
     ],
+    ids=["gap", "no range", "no size", "redirect"],
 )
 def test_chunk_with_a_strange_answer_is_a_doubt(raw: bytes) -> None:
     with serving(raw) as url, pytest.raises(DestinationDoubt):
@@ -437,6 +439,7 @@ def test_whole_file_under_another_id_is_a_doubt() -> None:
         google_error(400, "invalid", location="file.id"),
         google_error(400, "fileIdInvalid"),
     ],
+    ids=["message", "location", "reason"],
 )
 def test_words_about_the_id_make_it_invalid(error: bytes) -> None:
     with serving(error) as url, pytest.raises(IdInvalid):

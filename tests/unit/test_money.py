@@ -5,14 +5,9 @@ from bson import Decimal128, Int64
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from daybook.export.currency import CurrencyReader, decimals_of
 from daybook.export.figures import Reason
-from daybook.export.money import (
-    AmountReader,
-    CurrencyReader,
-    decimals_of,
-    fixed_point,
-    to_decimal,
-)
+from daybook.export.money import AmountReader, fixed_point, to_decimal
 from daybook.export.unfit import Unfit
 
 PLAIN = r"-?(0|[1-9][0-9]*)\.[0-9]{2}"
@@ -184,6 +179,36 @@ def test_a_column_of_plain_texts_reads_as_its_values_do(minor):
     column = AmountReader(2).column(texts)
     assert column.minor == minor
     assert column.text == texts
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(-(10**17), 10**17).map(lambda minor: minor / 100),
+            st.integers(-(10**16), 10**16),
+            st.sampled_from([-0.0, 0.1 + 0.2, 9999999999999.98, 1e13, 1e300, float("inf"), 0.005]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([0, 2, 3]),
+)
+def test_a_column_of_numbers_reads_as_its_values_do(values, decimals):
+    try:
+        singly = [AmountReader(decimals).read(value) for value in values]
+    except Unfit:
+        with pytest.raises(Unfit):
+            AmountReader(decimals).column(values)
+        return
+    column = AmountReader(decimals).column(values)
+    assert column.text == [amount.text for amount in singly]
+    assert column.minor == [amount.minor for amount in singly]
+    assert column.normalised_count == sum(amount.normalised for amount in singly)
+
+
+def test_negative_zero_is_zero_in_a_column_too():
+    assert AmountReader(2).column(["-0.00", "-0.01", "0.00"]).text == ["0.00", "-0.01", "0.00"]
+    assert AmountReader(3).column(["-0.000"]).text == ["0.000"]
 
 
 @given(st.integers(), st.integers(0, 5))

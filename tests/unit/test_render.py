@@ -9,10 +9,12 @@ from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.rendering import MISSING, entry, render
+from tests.rendering import MISSING, MemoryRows, entry, render
 
 from daybook.errors import ConfigurationError
 from daybook.export.figures import CurrencyTotals, Reason
+from daybook.export.memo import Memo
+from daybook.export.part import Part
 from daybook.export.profile import (
     DEFAULT_COLUMNS,
     Calendar,
@@ -174,8 +176,18 @@ def test_a_page_of_nothing_but_rejected_entries_has_no_bytes():
 
 
 def test_details_are_short_even_for_long_values():
-    figures = render([entry(date="x" * 5000), entry(lines=_lines(Decimal128("1E+6144"), 0))])[1]
+    entries = [
+        entry(date="x" * 5000),
+        entry(date="\udc80" * 5000),
+        entry(currency="\udc80"),
+        entry(lines=_lines(Decimal128("1E+6144"), 0)),
+        entry(),
+        {"_id": "\udc80" * 5000},
+    ]
+    figures = render(entries, duplicates={4: "x" * 5000})[1]
+    assert len(figures.rejected) == len(entries)
     assert all(len(rejected.detail) <= 200 for rejected in figures.rejected)
+    assert all(rejected.detail.encode() for rejected in figures.rejected)
 
 
 def test_huge_amounts_print_and_add_up_in_full():
@@ -422,6 +434,22 @@ def test_the_bytes_do_not_depend_on_how_the_manifest_is_cut(entries, part_size, 
     assert len(_rows(content, encoding)) == figures.row_count
 
 
-def test_a_renderer_that_has_seen_much_renders_the_same():
-    items = [entry(reference=f"R{number}") for number in range(3)]
-    assert render(items * 40, part_size=3)[0] == render(items * 40, part_size=7)[0]
+def test_what_is_remembered_makes_no_difference_and_stays_small():
+    memo = Memo(str.upper, keep=(str,))
+    for number in range(30_000):
+        assert memo[f"r{number}"] == f"R{number}"
+        if number % 1000 == 0:
+            memo.trim()
+    assert len(memo) < 22_000
+    assert memo["r1" * 100] == "R1" * 100
+    assert "r1" * 100 not in memo
+
+
+def test_a_renderer_renders_the_same_again_after_others():
+    profile = Profile(name="daily")
+    renderer = Renderer(profile, None)
+    odd = [entry(lines=_lines(value, value), _id=n) for n, value in enumerate([1, 1.0, 2.5, -0.0])]
+    part = Part(number=0, queue_ids=[0, 1, 2, 3], entry_ids=[0, 1, 2, 3], duplicates={})
+    first = renderer.part(part, MemoryRows(odd, profile))
+    render([entry(), entry(date="x")])
+    assert renderer.part(part, MemoryRows(odd, profile)) == first

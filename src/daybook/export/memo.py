@@ -7,7 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
-_SIZE = 100_000
+_SIZE = 20_000
+_LONGEST = 100  # a few thousand long texts must not fill the memory
 
 
 class Reader(Protocol[_T_co]):
@@ -37,7 +38,7 @@ class Memo(dict[Any, _T], Generic[_T]):
 
     def __missing__(self, value: Any) -> _T:
         result = self._read(value)
-        if isinstance(value, self._keep):
+        if isinstance(value, self._keep) and not (isinstance(value, str) and len(value) > _LONGEST):
             self[value] = result
         return result
 

@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from math import isfinite
 from operator import itemgetter, sub
+from sys import float_info
 from typing import Any, NamedTuple
 
 from daybook.export.figures import Reason
 from daybook.export.memo import Memo
-from daybook.export.text import plain_text
 from daybook.export.unfit import Unfit, shown, unwrapped
 
-_DEFAULT_DECIMALS = 2
-# Active ISO 4217 codes with another number of decimals than two:
-# https://www.six-group.com/en/products-services/financial-information/data-standards.html
-_DECIMALS = {
-    "BIF": 0,
-    "CLP": 0,
-    "DJF": 0,
-    "GNF": 0,
-    "ISK": 0,
-    "JPY": 0,
-    "KMF": 0,
-    "KRW": 0,
-    "PYG": 0,
-    "RWF": 0,
-    "UGX": 0,
-    "UYI": 0,
-    "VND": 0,
-    "VUV": 0,
-    "XAF": 0,
-    "XOF": 0,
-    "XPF": 0,
-    "BHD": 3,
-    "IQD": 3,
-    "JOD": 3,
-    "KWD": 3,
-    "LYD": 3,
-    "OMR": 3,
-    "TND": 3,
-    "CLF": 4,
-    "UYW": 4,
-}
 _HAIR = Decimal("0.001")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 # Python refuses to print an int of more than 4300 digits; Decimal prints any.
 _PRINTABLE = 10**4000
-_CURRENCY = re.compile(r"\w[\w -]{0,15}")
 
 
 class Amount(NamedTuple):
@@ -80,13 +47,6 @@ class Amounts:
             text=[amount.text for amount in amounts],
             normalised_count=sum(amount.normalised for amount in amounts),
         )
-
-
-def decimals_of(currency: str, overrides: Mapping[str, int]) -> int:
-    """How many decimals a currency has: the profile's word, else ISO 4217's, else two."""
-    if currency in overrides:
-        return overrides[currency]
-    return _DECIMALS.get(currency.upper(), _DEFAULT_DECIMALS)
 
 
 def fixed_point(minor: int, decimals: int) -> str:
@@ -120,30 +80,6 @@ def difference(debit: Amounts, credit: Amounts, decimals: Iterable[int]) -> Amou
     return Amounts(minor=list(map(sub, debit.minor, credit.minor)), text=text)
 
 
-class CurrencyReader:
-    """Reads the currency that an entry counts under; `missing` where it names none."""
-
-    def __init__(self, missing: str) -> None:
-        self._missing = missing
-        self._memo = Memo(self.read, keep=(str, type(None)))
-        self.trim = self._memo.trim
-
-    def read(self, value: Any) -> str:
-        """Raises `Unfit` for what cannot be the name of a control total.
-
-        Totals are stored under the currency's name, where a dot, a `$` or a NUL
-        would keep the whole record from being stored.
-        """
-        text = plain_text(value) or self._missing
-        if not _CURRENCY.fullmatch(text):
-            raise Unfit(Reason.INVALID_TEXT, f"{shown(text)} is no currency code")
-        return text
-
-    def column(self, values: list[Any]) -> list[str]:
-        """The same of many values, quickly. Raises `Unfit` or TypeError."""
-        return list(map(self._memo.__getitem__, values))
-
-
 class AmountReader:
     """Reads amounts in the form of `layout`."""
 
@@ -151,6 +87,8 @@ class AmountReader:
         self.decimals = decimals
         self._places = -decimals - 1
         self._point = itemgetter(self._places)
+        self._print = f"%.{decimals}f".__mod__
+        self._short = 10 ** (float_info.dig - decimals)
         self._negative_zero = "-0." + "0" * decimals
         # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
         self._memo = Memo(self.read, keep=(str, int, float, type(None)))
@@ -176,7 +114,21 @@ class AmountReader:
 
     def column(self, values: list[Any]) -> Amounts:
         """Many values, quickly. Raises `Unfit` or TypeError when one of them is unfit."""
-        return self._canonical(values) or Amounts.of(list(map(self.quick, values)))
+        return (
+            self._canonical(values)
+            or self._short_doubles(values)
+            or Amounts.of(list(map(self.quick, values)))
+        )
+
+    def _short_doubles(self, values: list[Any]) -> Amounts | None:
+        """Numbers that no other number of so many decimals comes as close to; else None."""
+        try:
+            texts = list(map(self._print, values))
+            if list(map(float, texts)) != values or max(map(abs, values)) >= self._short:
+                return None
+        except TypeError:
+            return None
+        return self._canonical(texts)
 
     def _canonical(self, values: list[Any]) -> Amounts | None:
         """Values that are texts exactly as they print, as is usual; else None."""

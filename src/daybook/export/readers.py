@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from daybook.export.currency import CurrencyReader, decimals_of
 from daybook.export.dates import DateReader
 from daybook.export.dialect import Dialect
 from daybook.export.layout import Layout
-from daybook.export.money import AmountReader, CurrencyReader, decimals_of
+from daybook.export.money import AmountReader
 from daybook.export.profile import Profile
 from daybook.export.text import TextReader
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
+from daybook.export.currency import decimals_of
 from daybook.export.figures import CurrencyTotals, Figures, Rejected
-from daybook.export.money import decimals_of, to_decimal
+from daybook.export.money import to_decimal
 from daybook.export.page import Page
 from daybook.export.profile import Profile
 

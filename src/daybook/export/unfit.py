@@ -25,13 +25,13 @@ class Unfit(Exception):
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: short, and encodable whatever it holds."""
+    """A value as it may stand in a record: short, and without what no record can hold."""
     if isinstance(value, Mapping):
         return "a document"
     if isinstance(value, list):
         return "an array"
+    # repr escapes what is left of invalid UTF-8.
     text = repr(value) if isinstance(value, str) else str(value)
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
 
 

@@ -1,0 +1,148 @@
+"""docs/data-model.md and what lies in the database say the same."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+from tests import books, pages
+from tests.emulators.drive import DriveEmulator
+
+from daybook.app import App
+from daybook.export import manual, orphans
+from daybook.export.outcome import Status
+from daybook.export.records import LogAction
+from daybook.export.retry import BatchState
+from daybook.mongo.indexes import INDEXES, Index
+
+
+def sections() -> dict[str, str]:
+    """Collection → its section of data-model.md."""
+    parts = re.split(r"^## ", pages.text_of("data-model.md"), flags=re.MULTILINE)
+    headings = {part: re.match(r"`(\w+)`\n", part) for part in parts}
+    return {heading[1]: part for part, heading in headings.items() if heading}
+
+
+SECTIONS = sections()
+
+
+def documented_fields(collection: str) -> set[str]:
+    rows = next(rows for rows in pages.tables(SECTIONS[collection]) if rows[0][0] == "field")
+    return set(pages.column(rows[1:]))
+
+
+def collections_in_source() -> set[str]:
+    return {
+        node.value.value
+        for path in pages.SOURCES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and [target.id for target in node.targets if isinstance(target, ast.Name)] == ["COLLECTION"]
+    }
+
+
+def test_every_collection_has_its_section() -> None:
+    assert set(SECTIONS) == collections_in_source() | {index.collection for index in INDEXES}
+
+
+def described(index: Index) -> list[str]:
+    keys = ", ".join(f"`{key}`" for key in index.keys)
+    return [f"`{index.collection}`", f"`{index.name}`", keys, index.reason]
+
+
+def test_every_index_is_listed_as_declared() -> None:
+    rows = pages.table("data-model.md", "collection")
+    assert [row[:4] for row in rows] == [described(index) for index in INDEXES]
+    for row, index in zip(rows, INDEXES, strict=True):
+        assert row[4].startswith("unique") == index.unique
+        assert set(pages.words(row[4])) - {"csv_generated", "queued"} == set(index.partial)
+
+
+@pytest.mark.parametrize(
+    ("collection", "first", "members"),
+    [
+        ("exportlogs", "action", LogAction),
+        ("exportorphans", "reason", orphans.Reason),
+    ],
+)
+def test_every_word_that_is_stored_is_explained(
+    collection: str, first: str, members: type[LogAction] | type[orphans.Reason]
+) -> None:
+    (rows,) = (rows for rows in pages.tables(SECTIONS[collection]) if rows[0][0] == first)
+    assert pages.column(rows[1:]) == [member.value for member in members]
+
+
+def test_every_state_of_a_batch_is_explained() -> None:
+    (row,) = (
+        row
+        for rows in pages.tables(SECTIONS["exportbatches"])
+        for row in rows
+        if row[0] == "`state`"
+    )
+    assert pages.words(row[2]) == [state.value for state in BatchState]
+
+
+def paths(doc: Mapping[str, Any]) -> Iterator[str]:
+    """Field paths as the tables give them: one level into `metadata`, `error` and lines."""
+    for name, value in doc.items():
+        if name in ("metadata", "error") and isinstance(value, Mapping) and "at" not in value:
+            yield from (f"{name}.{inner}" for inner in value)
+        elif name == "lines":
+            yield name
+            yield from (f"{name}.{inner}" for line in value for inner in line)
+        else:
+            yield name
+
+
+def days_with_everything(
+    app: App, database: Database[dict[str, Any]], drive: DriveEmulator
+) -> None:
+    """A failed attempt, an exported day with an entry set aside, an empty day, a manual copy."""
+    lines = [*books.lines(), {**books.lines()[0], "accountCode": "9"}]
+    books.put(database, *(books.entry(f"INV-{n}") for n in range(3)))
+    books.put(database, books.entry("INV-9", lines=lines))
+    drive.down = True
+    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.RETRY_SCHEDULED
+    drive.down = False
+    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.EXPORTED
+    assert app.run_batch(batch_date=date(2026, 1, 19)).status is Status.EMPTY
+    wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
+    assert app.run_manual(wanted).status is Status.EXPORTED
+
+
+def test_a_real_run_stores_no_field_that_the_document_lacks(
+    mongo_uri: str, database: Database[dict[str, Any]], drive: DriveEmulator
+) -> None:
+    app = books.make_app(
+        mongo_uri, database.name, f"drive://{drive.folder_id}", DAYBOOK_DRIVE_ENDPOINT=drive.url
+    )
+    app = App(app.settings, sleep=lambda _: None)
+    days_with_everything(app, database, drive)
+
+    stored: dict[str, set[str]] = defaultdict(set)
+    for name in database.list_collection_names():
+        for doc in database[name].find():
+            stored[name] |= set(paths(doc))
+
+    assert set(stored) == set(SECTIONS) - {"exportorphans"}
+    for name, fields in stored.items():
+        assert fields - documented_fields(name) == set(), name
+    assert stored["exportslots"] == documented_fields("exportslots")
+    seal_text = SECTIONS["exportslots"].split("A seal:")[1]
+    batch = database["exportbatches"].find_one({"state": "committed"})
+    assert batch is not None
+    for field in (
+        "sealedAt",
+        "openedFence",
+        "manifest",
+        *batch["rejected"][0],
+        *batch["totals"]["THB"],
+    ):
+        assert field in seal_text + SECTIONS["exportlogs"]

@@ -1,0 +1,151 @@
+"""Imports point one way, and what decides or renders knows no SDK. Read from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src"
+
+LAYERS = (
+    ("main", "daybook.__main__", "daybook.cli", "daybook.http"),
+    ("daybook.app",),
+    ("daybook.export", "daybook.ops", "daybook.local"),
+    ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
+    ("daybook.settings", "daybook.variables", "daybook.values", "daybook.errors", "daybook.log"),
+)
+"""From above to below; `daybook` itself, which holds the version, is open to all."""
+
+UPWARDS = {("daybook.settings", "daybook.cloud.secrets")}
+"""A value may name a secret, which is fetched while the settings are read."""
+
+SDKS = {
+    *("pymongo", "gridfs", "google", "googleapiclient", "boto3", "botocore"),
+    *("requests", "urllib3", "flask", "functions_framework"),
+}
+PURE = ("daybook.export.render", "daybook.export.retry", "daybook.export.rules")
+BSON_VALUES = {"daybook.export.part", "daybook.export.text"}
+"""What renders may know BSON's value types here, and nowhere else."""
+
+
+def modules() -> dict[str, Path]:
+    found = {"main": ROOT / "main.py"}
+    for path in SRC.rglob("*.py"):
+        parts = path.relative_to(SRC).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file names in an import, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+IMPORTS = {name: sorted(set(imported(path))) for name, path in MODULES.items()}
+OURS = {
+    name: [other for other in others if other in MODULES and other != "daybook"]
+    for name, others in IMPORTS.items()
+}
+
+
+def group_of(module: str) -> str:
+    for group in (group for layer in LAYERS for group in layer):
+        if module == group or module.startswith(f"{group}."):
+            return group
+    pytest.fail(f"{module} has no layer: add its package to LAYERS and to docs/architecture.md")
+
+
+def layer_of(module: str) -> int:
+    group = group_of(module)
+    return next(number for number, layer in enumerate(LAYERS) if group in layer)
+
+
+def cycle(graph: Mapping[str, list[str]]) -> list[str]:
+    """The names of a cycle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for other in graph[name]:
+            found = visit(other, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in graph if (found := visit(name, []))), [])
+
+
+def needed_by(module: str) -> set[str]:
+    """The module and all of ours that importing it brings along."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += OURS[name]
+    return found
+
+
+def packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in IMPORTS[module]}
+
+
+def test_imports_point_down() -> None:
+    upwards = {
+        (name, other)
+        for name in MODULES
+        if name != "daybook"
+        for other in OURS[name]
+        if layer_of(other) < layer_of(name)
+    }
+    assert upwards == UPWARDS
+
+
+def test_no_modules_need_each_other() -> None:
+    assert cycle(OURS) == []
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer[0])
+def test_no_packages_of_one_layer_need_each_other(layer: tuple[str, ...]) -> None:
+    graph: dict[str, list[str]] = {group: [] for group in layer}
+    for name in MODULES:
+        if name != "daybook" and group_of(name) in graph:
+            others = {group_of(other) for other in OURS[name]} - {group_of(name)}
+            graph[group_of(name)] += others & set(layer)
+    assert cycle(graph) == []
+
+
+def test_what_is_here_finds_a_cycle() -> None:
+    assert cycle({"a": ["b"], "b": ["c"], "c": ["b"]}) == ["b", "c", "b"]
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_decides_or_renders_knows_no_sdk(module: str) -> None:
+    assert "bson" not in packages(module)
+    found = {name: packages(name) & (SDKS | {"bson"}) for name in needed_by(module)}
+    assert {name for name, used in found.items() if used - {"bson"}} == set()
+    assert {name for name, used in found.items() if used} <= BSON_VALUES
+
+
+def test_every_layer_exists() -> None:
+    assert {group for layer in LAYERS for group in layer} - set(MODULES) == set()
