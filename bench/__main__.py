@@ -17,11 +17,11 @@ from typing import Any
 from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
-from tests.emulators.drive_remote import DriveProcess
 
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
+from tests.emulators.drive_remote import DriveProcess
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "folderId"

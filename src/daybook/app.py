@@ -11,9 +11,10 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from daybook.destinations.base import Destination
-from daybook.errors import BadRequest
+from daybook.errors import BadRequest, DatabaseError
 from daybook.export import manual, plan
 from daybook.export.batch import BatchKey
 from daybook.export.context import Exporter, Job, Limits
@@ -67,8 +68,14 @@ class App:
         return Profile(name=DAILY, time_zone=self.settings.time_zone)
 
     def exporter(self, profile: Profile) -> Exporter:
-        """Raises `ConfigurationError` when the database lacks an index of the guarantee."""
-        indexes.check_guards(self.database)
+        """Raises `ConfigurationError` when the database lacks an index of the guarantee.
+
+        Raises `DatabaseError` when MongoDB cannot be asked.
+        """
+        try:
+            indexes.check_guards(self.database)
+        except PyMongoError as error:
+            raise DatabaseError.of("looking at the indexes", error) from error
         settings = self.settings
         return Exporter(
             database=self.database,
@@ -112,13 +119,15 @@ class App:
         """What a run would deliver now: the same bytes, digests and totals, nothing written."""
         profile = self.profile(profile_name)
         day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
-        return dry_run(self.database, profile, self._daily_job(profile, day, schedule_time))
+        try:
+            return dry_run(self.database, profile, self._daily_job(profile, day, schedule_time))
+        except PyMongoError as error:
+            raise DatabaseError.of(f"dry run of {day}", error) from error
 
     def run_manual(self, request: manual.ManualRequest, *, profile_name: str = DAILY) -> Outcome:
         """One manual export: a copy of chosen entries, in a file of its own."""
         profile = self.profile(profile_name)
         exporter = self.exporter(profile)
-        manual.check_key(self.database, profile, request)
         job = Job(
             key=BatchKey(profile=profile.name, manual_key=request.key),
             filename=request.filename,

@@ -4,6 +4,8 @@ A message names the operation, what it was about, and what to do. `type` is the
 word that answers, records and metrics carry; `permanent` errors are not retried.
 """
 
+from typing import Self
+
 
 class DaybookError(Exception):
     """Base of all of Daybook's own errors."""
@@ -21,6 +23,10 @@ class BadRequest(DaybookError):
     def __init__(self, message: str, *, where: str) -> None:
         super().__init__(message)
         self.where = where
+
+
+class KeyReused(BadRequest):
+    """The idempotency key belongs to an earlier, different request."""
 
 
 class ConfigurationError(DaybookError):
@@ -59,6 +65,11 @@ class DatabaseError(DaybookError):
     """MongoDB did not answer, or refused."""
 
     type = "mongodb"
+
+    @classmethod
+    def of(cls, operation: str, error: Exception) -> Self:
+        """From a driver's error, without the whole reply of the server that it quotes."""
+        return cls(f"{operation}: {str(error).partition(', full error:')[0]}")
 
 
 class DestinationError(DaybookError):

@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from daybook import log
 from daybook.app import App
-from daybook.errors import BadRequest, DatabaseError, DaybookError
+from daybook.errors import BadRequest, DatabaseError, DaybookError, KeyReused
 from daybook.export import manual
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY
@@ -41,7 +41,7 @@ def answer(app: App, request: flask.Request) -> flask.Response:
     with log.traced(dict(request.headers)):
         try:
             return handler(app, request)
-        except manual.KeyReused as error:
+        except KeyReused as error:
             return _problem(422, str(error), where=error.where)
         except BadRequest as error:
             return _problem(400, str(error), where=error.where)
@@ -55,9 +55,11 @@ def _run(app: App, request: flask.Request) -> flask.Response:
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
     call = app.plan_batch if dry_run else app.run_batch
+    day = batch_date or app.schedule.batch_date(app.clock(), schedule_time)
     return _outcome(
         profile_name,
-        lambda: call(profile_name=profile_name, batch_date=batch_date, schedule_time=schedule_time),
+        day,
+        lambda: call(profile_name=profile_name, batch_date=day, schedule_time=schedule_time),
     )
 
 
@@ -66,7 +68,7 @@ def _export(app: App, request: flask.Request) -> flask.Response:
     name = _profile_name(app, body)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))
-    return _outcome(name, lambda: app.run_manual(wanted, profile_name=name))
+    return _outcome(name, None, lambda: app.run_manual(wanted, profile_name=name))
 
 
 def _health(app: App, _request: flask.Request) -> flask.Response:
@@ -84,25 +86,30 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
 """Path → method → handler. No path may end in `z`: Cloud Run keeps those for itself."""
 
 
-def _outcome(profile: str, call: Callable[[], Outcome]) -> flask.Response:
+def _outcome(profile: str, day: date | None, call: Callable[[], Outcome]) -> flask.Response:
     """A run's answer, always the run's JSON, also for what went wrong in it."""
     try:
         outcome = call()
+        return _json(outcome.http_status, outcome.to_doc())
     except BadRequest:
         raise
     except DaybookError as error:
         log.event(logging.ERROR, "run_failed", str(error), error_type=error.type, exc_info=error)
         status = 503 if isinstance(error, DatabaseError) else 500
-        return _json(status, _failed(profile, error.type, str(error)).to_doc())
+        return _json(status, _failed(profile, day, error.type, str(error)).to_doc())
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "run_crashed", str(error), exc_info=error)
         message = f"{type(error).__name__}: {error}"
-        return _json(500, _failed(profile, "unknown", message).to_doc())
-    return _json(outcome.http_status, outcome.to_doc())
+        return _json(500, _failed(profile, day, "unknown", message).to_doc())
 
 
-def _failed(profile: str, kind: str, message: str) -> Outcome:
-    return Outcome(status=Status.FAILED, profile=profile, error={"type": kind, "message": message})
+def _failed(profile: str, day: date | None, kind: str, message: str) -> Outcome:
+    return Outcome(
+        status=Status.FAILED,
+        profile=profile,
+        batch_date=None if day is None else day.isoformat(),
+        error={"type": kind, "message": message},
+    )
 
 
 def _body(request: flask.Request, *, allowed: set[str] | None = None) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
-from tests import books
-from tests.emulators.drive import DriveEmulator
 
 from daybook.app import App
 from daybook.export.outcome import Status
+from tests import books
+from tests.emulators.drive import DriveEmulator
 
 DAY = date(2026, 1, 18)
 ROOT = Path(__file__).parents[2]

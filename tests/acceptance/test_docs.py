@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests import pages
 
 from daybook import errors
 from daybook.destinations.drive import DriveDestination
@@ -18,6 +17,7 @@ from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DEFAULT_COLUMNS
 from daybook.http import ROUTES
 from daybook.settings import VARIABLES
+from tests import pages
 
 PAGES = sorted([*pages.ROOT.glob("*.md"), *pages.DOCS.rglob("*.md")])
 SETTINGS_PAGES = [page for page in PAGES if page.name == "README.md" or pages.DOCS in page.parents]
@@ -60,7 +60,7 @@ def test_every_field_of_an_answer_is_named() -> None:
 
 
 def test_every_type_of_error_in_an_answer_is_named() -> None:
-    never_answered = {errors.BadRequest, errors.FencedOut}
+    never_answered = {errors.BadRequest, errors.KeyReused, errors.FencedOut}
     raised = {
         kind.type
         for kind in vars(errors).values()

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 from pymongo.database import Database
-from tests import books, pages
-from tests.emulators.drive import DriveEmulator
 
 from daybook.app import App
 from daybook.export import manual, orphans
@@ -20,6 +18,8 @@ from daybook.export.outcome import Status
 from daybook.export.records import LogAction
 from daybook.export.retry import BatchState
 from daybook.mongo.indexes import INDEXES, Index
+from tests import books, pages
+from tests.emulators.drive import DriveEmulator
 
 
 def sections() -> dict[str, str]:

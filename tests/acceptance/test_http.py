@@ -17,10 +17,10 @@ import requests
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
-from tests import books
-from tests.emulators.drive import DriveEmulator
 
 from daybook.mongo.migrate import migrate
+from tests import books
+from tests.emulators.drive import DriveEmulator
 
 ROOT = Path(__file__).parents[2]
 Db = Database[dict[str, Any]]

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 from bson import Decimal128
-from tests.rendering import entry, render
 
 from daybook.export.profile import FormulaGuard, Profile
+from tests.rendering import entry, render
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"

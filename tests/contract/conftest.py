@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from tests.contract.places import DrivePlace, LocalPlace, Place, S3Place
-from tests.emulators.drive import DriveEmulator
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from daybook.destinations.base import Destination
 from daybook.destinations.s3 import s3_client
+from tests.contract.places import DrivePlace, LocalPlace, Place, S3Place
+from tests.emulators.drive import DriveEmulator
 
 
 class _Quiet(WSGIRequestHandler):

@@ -6,12 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.emulators.drive import DriveEmulator
-
 from daybook.destinations.base import Destination
 from daybook.destinations.drive import DriveDestination, drive_session
 from daybook.destinations.local import LocalDestination
 from daybook.destinations.s3 import S3Destination
+from tests.emulators.drive import DriveEmulator
 
 
 class Place(Protocol):

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.contract.places import Place
 
 from daybook.destinations.base import Destination, Held, NewFile
 from daybook.errors import DestinationRefused, IdInvalid, IdTaken, SessionGone
+from tests.contract.places import Place
 
 NAME = "batch_2026-01-18.csv"
 CONTENT = b"Entry ID,Line\r\n1,1\r\n"

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 import requests
-from tests.contract.raw_server import answer, google_error, serving
-from tests.emulators.drive import DriveEmulator
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.drive import DriveDestination, drive_session
@@ -25,6 +23,8 @@ from daybook.errors import (
     IdTaken,
     SessionGone,
 )
+from tests.contract.raw_server import answer, google_error, serving
+from tests.emulators.drive import DriveEmulator
 
 NAME = "batch_2026-01-18.csv"
 CONTENT = b"content-of-the-file"

@@ -20,6 +20,7 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseUpload, build_http
+
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive_faults import FaultKind
 from tests.emulators.drive_log import Moment

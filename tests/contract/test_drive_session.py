@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.contract.raw_server import answer, serving
-from tests.emulators.drive import DriveEmulator
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.drive import DriveDestination, drive_session
 from daybook.errors import ConfigurationError, DestinationError, DestinationRefused
+from tests.contract.raw_server import answer, serving
+from tests.emulators.drive import DriveEmulator
 
 ACCOUNT = "daybook@example.iam.gserviceaccount.com"
 TOKEN = json.dumps({"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"})

@@ -20,6 +20,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
+
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 
 

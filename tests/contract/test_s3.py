@@ -6,7 +6,6 @@ import socket
 
 import botocore.exceptions
 import pytest
-from tests.contract.places import S3Place
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.s3 import S3Destination, s3_client
@@ -19,6 +18,7 @@ from daybook.errors import (
     IdTaken,
     SessionGone,
 )
+from tests.contract.places import S3Place
 
 NAME = "batch_2026-01-18.csv"
 CONTENT = b"Entry ID,Line\r\n"

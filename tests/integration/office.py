@@ -11,11 +11,11 @@ from typing import Any, Self
 
 from bson import Decimal128
 from pymongo.database import Database
-from tests import books
 
 from daybook.app import App
 from daybook.export.outcome import Outcome, Status
 from daybook.mongo.migrate import migrate
+from tests import books
 
 DAY = date(2026, 1, 18)
 NEXT_DAY = date(2026, 1, 19)

@@ -12,12 +12,12 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
-from tests.emulators.gate import Gate
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import client as client_module
 from daybook.mongo.client import connect
 from daybook.settings import Settings
+from tests.emulators.gate import Gate
 
 
 def settings_for(uri: str, **env: str) -> Settings:

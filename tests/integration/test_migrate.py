@@ -1,4 +1,4 @@
-"""Migrations on a real MongoDB: fresh, repeated, over old data, over data that stands in the way."""
+"""Migrations on a real MongoDB: fresh, repeated, over old data, over data in the way."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
-from tests.rendering import MISSING, MemoryRows, entry, render
 
 from daybook.export.figures import Reason
 from daybook.export.part import Part
 from daybook.export.profile import DEFAULT_COLUMNS, Column, ColumnType, Profile, Source
 from daybook.export.render import Renderer
 from daybook.export.source import EntrySource
+from tests.rendering import MISSING, MemoryRows, entry, render
 
 NESTED = Column(title="Nested", path="meta.inner.text")
 DUE = Column(title="Due", path="lines.tax.due", type=ColumnType.DATE)

@@ -8,7 +8,7 @@ from functools import cache
 
 from daybook.destinations.base import DeliveredFile
 from daybook.export import rules
-from daybook.export.figures import Figures, Reason, Rejected
+from daybook.export.figures import Figures
 from daybook.export.seal import Content as RealContent
 from daybook.export.seal import ManifestRef, Seal
 
@@ -23,12 +23,6 @@ def settle(
     delivered = None if file is None else _delivered(file, bare)
     settlement = rules.settle([_seal(key) for key in seals], delivered)
     return settlement.action, _key_of(seals, settlement.seal)
-
-
-@cache
-def same_file(seal: SealKey, other: SealKey) -> bool:
-    """`Seal.same_file`."""
-    return _seal(seal).same_file(_seal(other))
 
 
 @cache
@@ -61,10 +55,7 @@ def _seal(key: SealKey) -> Seal:
             normalised_count=0,
             other_month_count=0,
             totals={},
-            rejected=tuple(
-                Rejected(queue_id=item, entry_id=item, reason=Reason.UNBALANCED, detail="")
-                for item in key.rejected
-            ),
+            rejected_count=len(key.rejected),
         ),
         opened_fence=key.opened_fence,
         sealed_at=datetime(2026, 1, 18, 11, tzinfo=UTC),

@@ -184,7 +184,7 @@ def seal(scenario: Scenario, world: World, number: int) -> list[Step]:
     if not holds(scenario, world, run, Mutation.SEAL_UNFENCED):
         return stop(world, number, "store the seal: fenced out")
     assert run.seal is not None
-    if not any(real.same_file(run.seal, stored) for stored in run.seals):
+    if run.seal not in run.seals:
         seals = (*world.slot.seals, run.seal)
         world = world._replace(slot=world.slot._replace(seals=seals))
         run = run._replace(seals=(*run.seals, run.seal))

@@ -9,7 +9,6 @@ from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.rendering import MISSING, MemoryRows, entry, render
 
 from daybook.errors import ConfigurationError
 from daybook.export.figures import CurrencyTotals, Reason
@@ -24,6 +23,7 @@ from daybook.export.profile import (
     Source,
 )
 from daybook.export.render import Renderer
+from tests.rendering import MISSING, MemoryRows, entry, render
 
 HEADER = (
     "Entry ID,Line,Date,Reference,Description,"

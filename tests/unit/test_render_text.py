@@ -6,7 +6,6 @@ import pytest
 from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.rendering import entry, render
 
 from daybook.errors import ConfigurationError
 from daybook.export.dialect import Dialect
@@ -14,6 +13,7 @@ from daybook.export.figures import Reason
 from daybook.export.profile import Column, ColumnType, FormulaGuard, Profile
 from daybook.export.text import TextReader, looks_like_formula, plain_text
 from daybook.export.unfit import Unfit
+from tests.rendering import entry, render
 
 TRIGGERS = "=+-@\t\r\n＝＋－＠"
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -78,11 +78,12 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     return Outcome.of_batch(status, ctx.batch())
 
 
-def give_up(ctx: Context, batch: Batch) -> Outcome:
+def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outcome:
     """All attempts are used up, and the last one left no outcome: its process died."""
     return fail(
         ctx,
-        DaybookError(
+        unsettled
+        or DaybookError(
             f"attempt {batch.attempt}, the last one, ended without an answer: "
             "its process was killed or lost its connection"
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import DaybookError
-from daybook.export.figures import NOTHING
+from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
 from daybook.export.seal import ManifestRef, Seal, figures_to_doc
 
@@ -155,7 +155,7 @@ def start_attempt(
     }
     if schedule_time is not None:
         changes["scheduleTime"] = schedule_time
-    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+    _change(batches, session, batch, changes)
 
 
 def record_failure(
@@ -178,7 +178,7 @@ def record_failure(
         "error": dict(error),
         "updatedAt": now,
     }
-    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+    _change(batches, session, batch, changes)
 
 
 def record_empty(
@@ -194,7 +194,21 @@ def record_empty(
         "committedAt": now,
         "updatedAt": now,
     }
-    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+    _change(batches, session, batch, changes)
+
+
+def _change(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    changes: Mapping[str, Any],
+) -> None:
+    """Change a batch that is not committed: a commit, even one learnt of late, is never undone."""
+    filters = {"_id": batch.id, "state": {"$ne": BatchState.COMMITTED.value}}
+    if not batches.update_one(filters, {"$set": changes}, session=session).matched_count:
+        raise DaybookError(
+            f"batch {batch.key.filter()} was committed, or deleted, while it was worked on"
+        )
 
 
 def record_commit(
@@ -202,6 +216,7 @@ def record_commit(
     session: ClientSession,
     seal: Seal,
     *,
+    rejected: Sequence[Rejected],
     file_id: str,
     link: str,
     record_id: ObjectId,
@@ -220,7 +235,7 @@ def record_commit(
         "md5": seal.content.md5,
         "sha256": seal.content.sha256,
         **figures_to_doc(seal.figures),
-        "rejected": [rejected.to_doc() for rejected in seal.figures.rejected],
+        "rejected": [item.to_doc() for item in rejected],
         "manifest": seal.manifest.to_doc(),
         "recordId": record_id,
         "committedAt": now,
@@ -244,6 +259,9 @@ def record_marked(
     )
 
 
+_ADOPTED_TEXTS = ("filename", "fileId", "webViewLink")
+
+
 def adopt(
     batches: Collection[dict[str, Any]],
     session: ClientSession,
@@ -254,6 +272,12 @@ def adopt(
 ) -> None:
     """Take over a day that another application has recorded as delivered."""
     metadata = record["metadata"]
+    if metadata.get("batchId") == str(batch_id):
+        raise DaybookError(
+            f"exportlogs says that this batch, {batch_id}, was delivered, and {COLLECTION} does "
+            "not: one of them was restored or edited; nothing is exported for the day before "
+            "they agree"
+        )
     changes = {
         "state": BatchState.COMMITTED.value,
         "recordedElsewhere": True,
@@ -262,10 +286,6 @@ def adopt(
         "committedAt": record.get("createdAt", now),
         "markedAt": now,
         "updatedAt": now,
-        **{
-            name: metadata[name]
-            for name in ("filename", "fileId", "webViewLink", "entryCount")
-            if name in metadata
-        },
+        **{name: str(metadata[name]) for name in _ADOPTED_TEXTS if name in metadata},
     }
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)

@@ -19,7 +19,7 @@ from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans, records
 from daybook.export.batch import Batch
-from daybook.export.mark import Delivery, Discrepancies, mark_part
+from daybook.export.mark import Delivery, Discrepancies, mark_copies, mark_part
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
@@ -49,7 +49,10 @@ def commit(
     Marks the first part of the manifest; `finish` marks the rest.
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
-    delivery = Delivery.of_seal(seal, profile=profile, file_id=file.id, link=file.link)
+    rejected = manifests.read_rejected(database[manifests.COLLECTION], seal.rejected_id)
+    delivery = Delivery.of_seal(
+        seal, profile=profile, rejected=rejected, file_id=file.id, link=file.link
+    )
     first = next(manifests.read(database[manifests.COLLECTION], seal.manifest))
     record = records.delivered(seal, profile=profile.name, file_id=file.id, link=file.link, now=now)
 
@@ -59,13 +62,13 @@ def commit(
             database[batches.COLLECTION],
             session,
             seal,
+            rejected=rejected,
             file_id=file.id,
             link=file.link,
             record_id=record["_id"],
             now=now,
         )
-        found = mark_part(database, session, delivery, first, now=now)
-        _list_discrepancies(database, session, record["_id"], found)
+        _mark(database, session, delivery, first, record_id=record["_id"], now=now)
 
     try:
         slot.transaction(work, sets=EMPTIED)
@@ -106,16 +109,31 @@ def finish(
         part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
 
         def work(session: ClientSession, part: Part = part) -> None:
-            found = mark_part(database, session, delivery, part, now=now)
-            _list_discrepancies(database, session, record_id, found)
+            _mark(database, session, delivery, part, record_id=record_id, now=now)
 
         slot.transaction(work)
+    _alert_discrepancies(database, batch)
     slot.transaction(
         lambda session: batches.record_marked(
             database[batches.COLLECTION], session, batch.id, now=now
         )
     )
-    _alert_discrepancies(database, batch)
+
+
+def _mark(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    *,
+    record_id: Any,
+    now: datetime,
+) -> None:
+    if delivery.batch_date is None:
+        mark_copies(database, session, delivery, part, now=now)
+    else:
+        found = mark_part(database, session, delivery, part, now=now)
+        _list_discrepancies(database, session, record_id, found)
 
 
 def _read_back(
@@ -128,16 +146,20 @@ def _read_back(
     *,
     now: datetime,
 ) -> Committed:
-    """Learn from the day's record itself how a doubtful or refused commit ended."""
+    """Learn from what is stored how a doubtful or refused commit ended.
+
+    Writing to the slot first waits for a transaction that is still on its way, and
+    makes one that has not begun to commit fail: what is read then is final.
+    """
+    slot.transaction(lambda _session: None)
     batch = database[batches.COLLECTION].find_one({"_id": ObjectId(seal.manifest.batch_id)})
     if batch is not None and batch.get("fileId") == file.id:
-        slot.reload()
         return Committed.OURS
     found = seal.batch_date and database[records.COLLECTION].find_one(
         records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
     )
     if not found or not isinstance(error, DuplicateKeyError):
-        raise DatabaseError(f"commit of {seal.filename}: {error}") from error
+        raise DatabaseError.of(f"commit of {seal.filename}", error) from error
 
     def give_up(session: ClientSession) -> None:
         orphans.insert(

@@ -20,6 +20,7 @@ from daybook.export.part import Part
 from daybook.export.patience import Patience
 from daybook.export.profile import Profile
 from daybook.export.slot import Slot
+from daybook.export.stopwatch import Stopwatch
 from daybook.export.upload import UploadLimits
 
 
@@ -76,6 +77,7 @@ class Context:
     job: Job
     slot: Slot
     patience: Patience
+    rendering: Stopwatch
 
     @property
     def destination(self) -> Destination:

@@ -59,14 +59,19 @@ def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> Delivere
             ctx.slot.store_upload(None)
 
 
-def check_rejected(figures: Figures, item_count: int) -> None:
-    """Raise `TooManyRejected` when a healthy source could not have produced so many."""
-    count = len(figures.rejected)
-    if count > MAX_REJECTED or 2 * count > item_count:
+def check_rejected(figures: Figures, *, item_count: int | None = None) -> None:
+    """Raise `TooManyRejected` when a healthy source could not have produced so many.
+
+    `item_count` is the number of all items, once they have all been rendered.
+    """
+    count = figures.rejected_count
+    most = MAX_REJECTED if item_count is None else min(MAX_REJECTED, item_count // 2)
+    if count > most:
         first = figures.rejected[0]
+        of = "" if item_count is None else f" of {item_count}"
         raise TooManyRejected(
-            f"{count} of {item_count} entries would be rejected, which is more than "
-            f"{MAX_REJECTED} or more than half; something is wrong where they come from. "
+            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED} or more "
+            "than half; something is wrong where they come from. "
             f"The first: entry {first.entry_id}: {first.detail}"
         )
 
@@ -85,7 +90,6 @@ def _send(
     ctx: Context, manifest: ManifestRef, carried: UploadState | None, *, deadline: float
 ) -> DeliveredFile | None:
     renderer = Renderer(ctx.exporter.profile, ctx.job.day)
-    rendering = _Stopwatch(ctx.exporter.limits.csv_timeout_seconds)
     with Upload(
         ctx.slot,
         ctx.destination,
@@ -99,9 +103,9 @@ def _send(
         upload.write(renderer.header())
         source = EntrySource(ctx.database, ctx.exporter.profile)
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
-            rendering.start()
-            data = renderer.part(part, reading.result())
-            rendering.stop()
+            with ctx.rendering:
+                data = renderer.part(part, ctx.rendering.result(reading))
+            check_rejected(renderer.figures())
             upload.write(data)
             if ctx.exporter.progress is not None:
                 ctx.exporter.progress(part.number + 1, manifest.part_count)
@@ -111,7 +115,7 @@ def _send(
                     f"({ctx.exporter.limits.run_deadline_seconds:g} s)"
                 )
         figures = renderer.figures()
-        check_rejected(figures, manifest.item_count)
+        check_rejected(figures, item_count=manifest.item_count)
         content = upload.content()
         _check_still_queued(ctx, manifest)
         ctx.slot.store_seal(
@@ -124,6 +128,13 @@ def _send(
                 opened_fence=upload.opened_fence,
                 sealed_at=ctx.now(),
                 attempt=ctx.batch().attempt,
+                rejected_id=manifests.write_rejected(
+                    ctx.manifests,
+                    figures.rejected,
+                    ref=manifest,
+                    profile=ctx.job.key.slot_id,
+                    now=ctx.now(),
+                ),
             )
         )
         return upload.complete()
@@ -160,23 +171,3 @@ def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
                 count=len(changed),
             )
             raise QueueChanged
-
-
-class _Stopwatch:
-    """Adds up the time spent rendering; raises `RunTimeout` once it is over the limit."""
-
-    def __init__(self, limit_seconds: float) -> None:
-        self._limit_seconds = limit_seconds
-        self._spent_seconds = 0.0
-        self._since = 0.0
-
-    def start(self) -> None:
-        self._since = time.monotonic()
-
-    def stop(self) -> None:
-        self._spent_seconds += time.monotonic() - self._since
-        if self._spent_seconds > self._limit_seconds:
-            raise RunTimeout(
-                f"rendering took longer than DAYBOOK_CSV_TIMEOUT_SECONDS "
-                f"({self._limit_seconds:g} s)"
-            )

@@ -4,72 +4,105 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from pymongo.database import Database
 
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export import slot
+from daybook.export import records, slot
 from daybook.export.batch import Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
 from daybook.export.figures import NOTHING
 from daybook.export.outcome import Outcome, Status
 from daybook.export.part import Part
+from daybook.export.plan import no_longer_queued
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
+from daybook.export.retry import BatchState
 from daybook.export.seal import figures_to_doc
 from daybook.export.slot import SlotState
 from daybook.export.source import EntrySource
 
 
 def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
-    """Render what is planned, or would be. Raises what a run would fail with."""
+    """Render what a run would deliver now. Raises what a run would fail with.
+
+    What an earlier run left unsettled at the destination is not looked at.
+    """
     started = time.monotonic()
     batch = batches.find(database[batches.COLLECTION], job.key)
-    if batch is not None and batch.finished:
-        return Outcome.of_batch(Status.ALREADY_EXPORTED, batch)
+    if batch is not None and batch.state in (BatchState.COMMITTED, BatchState.FAILED):
+        failed = batch.state is BatchState.FAILED
+        return Outcome.of_batch(Status.FAILED if failed else Status.ALREADY_EXPORTED, batch)
+    if _recorded_elsewhere(database, job):
+        return _outcome(Status.ALREADY_EXPORTED, batch, job, {}, started)
     renderer = Renderer(profile, job.day)
     source = EntrySource(database, profile)
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size_bytes = 0
     pieces = (
         renderer.part(part, reading.result())
-        for part, reading in source.read_ahead(_parts(database, batch, job))
+        for part, reading in source.read_ahead(_parts(database, profile, batch, job))
     )
-    header = renderer.header()
-    for data in (header, *pieces):
+    for data in chain((renderer.header(),), pieces):
         md5.update(data)
         sha256.update(data)
         size_bytes += len(data)
+        check_rejected(renderer.figures())
     figures = renderer.figures()
-    items = figures.entry_count + len(figures.rejected)
-    check_rejected(figures, items)
+    item_count = figures.entry_count + figures.rejected_count
+    if item_count == 0:
+        return _outcome(Status.EMPTY, batch, job, figures_to_doc(NOTHING), started)
+    check_rejected(figures, item_count=item_count)
+    facts = {
+        "filename": job.filename,
+        **figures_to_doc(figures),
+        "md5": md5.hexdigest(),
+        "sha256": sha256.hexdigest(),
+        "sizeBytes": size_bytes,
+    }
+    return _outcome(Status.PLANNED, batch, job, facts, started)
+
+
+def _parts(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch | None, job: Job
+) -> Iterator[Part]:
+    """The manifest that an earlier attempt of the day stored, else what is queued now.
+
+    A run notices before it seals that items of a stored manifest have left the queue,
+    and plans afresh; so does this.
+    """
+    doc = database[slot.COLLECTION].find_one({"_id": job.key.slot_id})
+    stored = None if doc is None else SlotState.from_doc(doc).manifest
+    if batch is None or stored is None or not stored.is_of(str(batch.id), batch.generation):
+        return job.scan()
+    collection = database[manifests.COLLECTION]
+    changed = (
+        no_longer_queued(database, profile, part) for part in manifests.read(collection, stored)
+    )
+    return job.scan() if any(changed) else manifests.read(collection, stored)
+
+
+def _recorded_elsewhere(database: Database[dict[str, Any]], job: Job) -> bool:
+    filters = records.day_filter(
+        job.key.profile, job.key.batch_date, records.LogAction.CSV_GENERATED
+    )
+    return database[records.COLLECTION].find_one(filters, {"_id": 1}) is not None
+
+
+def _outcome(
+    status: Status, batch: Batch | None, job: Job, facts: Mapping[str, Any], started: float
+) -> Outcome:
     return Outcome(
-        status=Status.PLANNED if items else Status.EMPTY,
-        profile=profile.name,
+        status=status,
+        profile=job.key.profile,
         batch_date=job.key.batch_date,
         batch_id=None if batch is None else str(batch.id),
         attempt=None if batch is None else batch.attempt,
-        facts={
-            "filename": job.filename,
-            **figures_to_doc(figures),
-            "md5": md5.hexdigest(),
-            "sha256": sha256.hexdigest(),
-            "sizeBytes": size_bytes,
-        }
-        if items
-        else figures_to_doc(NOTHING),
+        facts=facts,
         duration_seconds=time.monotonic() - started,
     )
-
-
-def _parts(database: Database[dict[str, Any]], batch: Batch | None, job: Job) -> Iterator[Part]:
-    """The manifest that an earlier attempt of the day stored, else what is queued now."""
-    doc = database[slot.COLLECTION].find_one({"_id": job.key.slot_id})
-    stored = None if doc is None else SlotState.from_doc(doc).manifest
-    if batch is not None and stored is not None and stored.is_of(str(batch.id), batch.generation):
-        return manifests.read(database[manifests.COLLECTION], stored)
-    return job.scan()

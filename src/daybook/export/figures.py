@@ -90,8 +90,9 @@ class Figures:
     """Entries in the file dated in another month than the batch."""
     totals: Mapping[str, CurrencyTotals]
     """By currency code, in order of code."""
-    rejected: tuple[Rejected, ...]
-    """In the manifest's order."""
+    rejected_count: int
+    rejected: tuple[Rejected, ...] = ()
+    """In the manifest's order; a stored seal keeps them apart, see `manifest.py`."""
 
 
 NOTHING = Figures(
@@ -100,6 +101,6 @@ NOTHING = Figures(
     normalised_count=0,
     other_month_count=0,
     totals={},
-    rejected=(),
+    rejected_count=0,
 )
 """Of an empty day."""

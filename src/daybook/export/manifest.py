@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+import bson
 from pymongo.collection import Collection
 
 from daybook.errors import DaybookError
+from daybook.export.figures import Rejected
+from daybook.export.keys import LENIENT
 from daybook.export.part import Part
 from daybook.export.seal import ManifestRef
 from daybook.export.slot import SlotState
@@ -48,13 +51,51 @@ def write(
     )
 
 
+def write_rejected(
+    manifests: Collection[dict[str, Any]],
+    rejected: Sequence[Rejected],
+    *,
+    ref: ManifestRef,
+    profile: str,
+    now: datetime,
+) -> str | None:
+    """Store the items that a file leaves out beside its manifest; a seal names the document.
+
+    The id holds a digest of the list, so writing the same again changes nothing.
+    """
+    if not rejected:
+        return None
+    docs = [item.to_doc() for item in rejected]
+    digest = hashlib.sha256(bson.encode({"rejected": docs})).hexdigest()
+    rejected_id = f"{ref.prefix}rejected-{digest[:32]}"
+    manifests.update_one(
+        {"_id": rejected_id},
+        {"$setOnInsert": {"profile": profile, "rejected": docs, "createdAt": now}},
+        upsert=True,
+    )
+    return rejected_id
+
+
+def read_rejected(
+    manifests: Collection[dict[str, Any]], rejected_id: str | None
+) -> tuple[Rejected, ...]:
+    """What `write_rejected` stored; raises `DaybookError` when it is gone."""
+    if rejected_id is None:
+        return ()
+    doc = manifests.find_one({"_id": rejected_id})
+    if doc is None:
+        raise DaybookError(f"{rejected_id} is missing from {COLLECTION}; somebody deleted it")
+    return tuple(Rejected.from_doc(item) for item in doc["rejected"])
+
+
 def read(
     manifests: Collection[dict[str, Any]], ref: ManifestRef, *, first: int = 0
 ) -> Iterator[Part]:
     """The stored parts in order; raises `DaybookError` when one is missing or altered."""
     digest = hashlib.sha256()
+    lenient = manifests.with_options(codec_options=LENIENT)
     for number in range(first, ref.part_count):
-        doc = manifests.find_one({"_id": ref.part_id(number)})
+        doc = lenient.find_one({"_id": ref.part_id(number)})
         if doc is None:
             raise DaybookError(
                 f"manifest part {ref.part_id(number)} is missing from {COLLECTION}; "

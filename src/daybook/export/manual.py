@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 
 from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.errors import BadRequest
-from daybook.export import batch as batches
-from daybook.export.batch import BatchKey
+from daybook.export.keys import addressable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import Profile
 
 MAX_ENTRIES = 100_000
 MAX_KEY_LENGTH = 255
+_DATE = re.compile(r"(19|[2-9]\d)\d\d-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,6 @@ class ManualRequest:
         return {"entryIds": list(self.entry_ids)}
 
 
-class KeyReused(BadRequest):
-    """The idempotency key belongs to an earlier, different request."""
-
-
 def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     """Check a request's body; raises `BadRequest` naming the field."""
     unknown = sorted(set(body) - {"entryIds", "from", "to"})
@@ -67,30 +64,14 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     return ManualRequest(key=chosen, first=first, last=last)
 
 
-def check_key(database: Database[dict[str, Any]], profile: Profile, request: ManualRequest) -> None:
-    """Raise `KeyReused` when the key stands for another request already."""
-    stored = batches.find(
-        database[batches.COLLECTION], BatchKey(profile=profile.name, manual_key=request.key)
-    )
-    if stored is not None and stored.doc.get("request") != request.to_doc():
-        raise KeyReused("the key was used for another request before", where="Idempotency-Key")
-
-
 def scan(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> Iterator[Part]:
-    """The chosen entries in parts, each with its queued manual item where it has one."""
+    """The chosen entries in parts; they stand for no queue items of their own."""
     for number, entry_ids in enumerate(_pages(_chosen(database, profile, request))):
-        items = {
-            item["entryId"]: item["_id"]
-            for item in database[profile.source.queue].find(
-                {"entryId": {"$in": entry_ids}, "exportPath": "manual", "status": "queued"},
-                {"entryId": 1},
-            )
-        }
         yield Part(
             number=number,
-            queue_ids=[items.get(entry_id) for entry_id in entry_ids],
+            queue_ids=[None] * len(entry_ids),
             entry_ids=entry_ids,
             duplicates={},
         )
@@ -110,9 +91,9 @@ def _chosen(
             yield from (there.get(entry_id, entry_id) for entry_id in page)
         return
     start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
-    end = datetime.combine(request.last + timedelta(days=1), time(), tzinfo=profile.time_zone)
+    end = datetime.combine(request.last, time.max, tzinfo=profile.time_zone)
     date_path = profile.source.date
-    found = entries.find({date_path: {"$gte": start, "$lt": end}}, {"_id": 1})
+    found = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
     for doc in found.sort([(date_path, 1), ("_id", 1)]):
         yield doc["_id"]
 
@@ -134,15 +115,17 @@ def _entry_ids(value: Any) -> tuple[str, ...]:
     if len(value) > MAX_ENTRIES:
         raise BadRequest(f"has {len(value)} ids; at most {MAX_ENTRIES}", where="entryIds")
     for at, entry_id in enumerate(value):
-        if not isinstance(entry_id, str) or not entry_id or "\0" in entry_id:
+        text = isinstance(entry_id, str) and entry_id and "\0" not in entry_id
+        if not text or not addressable(entry_id):
             raise BadRequest(f"must be a string, not {entry_id!r:.80}", where=f"entryIds[{at}]")
-    return tuple(dict.fromkeys(value))
+    return tuple(dict.fromkeys(x.lower() if ObjectId.is_valid(x) else x for x in value))
 
 
 def parse_date(body: Mapping[str, Any], name: str) -> date:
+    """The date of a field as YYYY-MM-DD; raises `BadRequest` naming the field."""
     value = body.get(name)
     try:
-        if not isinstance(value, str) or len(value) != len("2026-01-18"):
+        if not isinstance(value, str) or not _DATE.fullmatch(value):
             raise ValueError  # noqa: TRY301  (one message for every form of a wrong date)
         return date.fromisoformat(value)
     except ValueError as error:

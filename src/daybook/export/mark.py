@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.figures import Rejected
+from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.seal import ManifestRef, Seal
+
+_BY_ID = {"_id": 1}
+"""The planner would weigh the two lists against each other each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,31 +34,46 @@ class Delivery:
     file_id: str
     link: str
     manifest: ManifestRef
-    rejected: Mapping[Any, Rejected]
-    """By queue id."""
+    rejected: tuple[Rejected, ...]
 
     @classmethod
-    def of_seal(cls, seal: Seal, *, profile: Profile, file_id: str, link: str) -> Self:
+    def of_seal(
+        cls,
+        seal: Seal,
+        *,
+        profile: Profile,
+        rejected: tuple[Rejected, ...],
+        file_id: str,
+        link: str,
+    ) -> Self:
         return cls(
             profile=profile,
             batch_date=seal.batch_date,
             file_id=file_id,
             link=link,
             manifest=seal.manifest,
-            rejected={item.queue_id: item for item in seal.figures.rejected},
+            rejected=rejected,
         )
 
     @classmethod
     def of_batch(cls, doc: Mapping[str, Any], *, profile: Profile) -> Self:
-        rejected = [Rejected.from_doc(item) for item in doc["rejected"]]
         return cls(
             profile=profile,
             batch_date=doc.get("batchDate"),
             file_id=doc["fileId"],
             link=doc["webViewLink"],
             manifest=ManifestRef.from_doc(doc["manifest"]),
-            rejected={item.queue_id: item for item in rejected},
+            rejected=tuple(Rejected.from_doc(item) for item in doc["rejected"]),
         )
+
+    def rejected_of(self, part: Part) -> list[Rejected]:
+        """Those that stand in the part."""
+        keys = set(zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True))
+        return [
+            item
+            for item in self.rejected
+            if (hashable(item.queue_id), hashable(item.entry_id)) in keys
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +81,7 @@ class Discrepancies:
     """Items that another application changed although a file already contained them."""
 
     gone: tuple[Any, ...] = ()
+    """Deleted, or pointing to another entry by now, which is left to be exported."""
     completed_elsewhere: tuple[Any, ...] = ()
 
     def __bool__(self) -> bool:
@@ -80,42 +101,81 @@ def mark_part(
     Runs inside the caller's transaction; a part is marked once.
     """
     queue = database[delivery.profile.source.queue]
-    ids = [queue_id for queue_id in part.queue_ids if queue_id is not None]
-    rejected = [delivery.rejected[queue_id] for queue_id in ids if queue_id in delivery.rejected]
-    exported = [queue_id for queue_id in ids if queue_id not in delivery.rejected]
-    elsewhere = [
-        item["_id"]
-        for item in queue.find(
-            {
-                "_id": {"$in": ids},
-                "status": "completed",
-                "metadata.fileId": {"$ne": delivery.file_id},
-            },
-            {"_id": 1},
+    rejected = delivery.rejected_of(part)
+    left_out = {hashable(item.queue_id) for item in rejected}
+    pairs = [
+        (queue_id, entry_id)
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+        if hashable(queue_id) not in left_out
+    ]
+    exported = {
+        "_id": {"$in": [queue_id for queue_id, _ in pairs]},
+        "entryId": {"$in": [entry_id for _, entry_id in pairs]},
+    }
+    elsewhere = queue.find(
+        {**exported, "status": "completed", "metadata.fileId": {"$ne": delivery.file_id}},
+        {"_id": 1},
+        session=session,
+        hint=_BY_ID,
+    ).to_list()
+    matched = queue.update_many(
+        exported, _completed(delivery, now), session=session, hint=_BY_ID
+    ).matched_count
+    if rejected:
+        queue.bulk_write(
+            [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
             session=session,
         )
-    ]
-    matched = 0
-    if exported:
-        matched += queue.update_many(
-            {"_id": {"$in": exported}}, _completed(delivery, now), session=session
-        ).matched_count
-    by_reason: dict[str, list[Any]] = defaultdict(list)
-    for item in rejected:
-        by_reason[item.reason.value].append(item.queue_id)
-    for reason, queue_ids in by_reason.items():
-        matched += queue.update_many(
-            {"_id": {"$in": queue_ids}}, _failed(delivery, reason, now), session=session
-        ).matched_count
-    if rejected:
         _insert_rejected(database, session, delivery, rejected, now)
+    _close_part(database, session, delivery, part, now)
+    gone = [] if matched == len(pairs) else _gone(queue, session, exported)
+    return Discrepancies(
+        gone=tuple(gone), completed_elsewhere=tuple(item["_id"] for item in elsewhere)
+    )
+
+
+def mark_copies(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    *,
+    now: datetime,
+) -> None:
+    """Complete what waits for a manual export of the part's entries; scheduled items never."""
+    queue = database[delivery.profile.source.queue]
+    rejected = delivery.rejected_of(part)
+    left_out = {hashable(item.entry_id) for item in rejected}
+    copied = [entry_id for entry_id in part.entry_ids if hashable(entry_id) not in left_out]
+    waiting = {"exportPath": "manual", "status": "queued"}
+    queue.update_many(
+        {"entryId": {"$in": copied}, **waiting}, _completed(delivery, now), session=session
+    )
+    for item in rejected:
+        queue.update_many(
+            {"entryId": item.entry_id, **waiting}, _failed(delivery, item, now), session=session
+        )
+    _close_part(database, session, delivery, part, now)
+
+
+def _close_part(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    now: datetime,
+) -> None:
     database[manifests.COLLECTION].update_one(
         {"_id": delivery.manifest.part_id(part.number)},
         {"$set": {"markedAt": now}},
         session=session,
     )
-    gone = [] if matched == len(ids) else _gone(database, session, delivery, ids)
-    return Discrepancies(gone=tuple(gone), completed_elsewhere=tuple(elsewhere))
+
+
+def _rejected_item(item: Rejected) -> dict[str, Any]:
+    if item.entry_id is None:
+        return {"_id": item.queue_id}
+    return {"_id": item.queue_id, "entryId": item.entry_id}
 
 
 def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:
@@ -135,8 +195,8 @@ def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _failed(delivery: Delivery, reason: str, now: datetime) -> dict[str, Any]:
-    error = {"reason": reason}
+def _failed(delivery: Delivery, item: Rejected, now: datetime) -> dict[str, Any]:
+    error = {"reason": item.reason.value}
     if delivery.batch_date is not None:
         error["batchDate"] = delivery.batch_date
     return {"$set": {"status": "failed", "error": error, "updatedAt": now}}
@@ -161,15 +221,10 @@ def _insert_rejected(
 
 
 def _gone(
-    database: Database[dict[str, Any]],
-    session: ClientSession,
-    delivery: Delivery,
-    ids: Sequence[Any],
+    queue: Collection[dict[str, Any]], session: ClientSession, exported: Mapping[str, Any]
 ) -> list[Any]:
     there = {
-        item["_id"]
-        for item in database[delivery.profile.source.queue].find(
-            {"_id": {"$in": list(ids)}}, {"_id": 1}, session=session
-        )
+        hashable(item["_id"])
+        for item in queue.find(exported, {"_id": 1}, session=session, hint=_BY_ID)
     }
-    return [queue_id for queue_id in ids if queue_id not in there]
+    return [queue_id for queue_id in exported["_id"]["$in"] if hashable(queue_id) not in there]

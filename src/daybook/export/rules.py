@@ -77,4 +77,5 @@ def resume_at(prefixes: Sequence[Prefix], held_bytes: int) -> Prefix | None:
     """
     if held_bytes == 0:
         return Prefix(size_bytes=0, sha256="")
-    return next((prefix for prefix in prefixes if prefix.size_bytes == held_bytes), None)
+    boundaries = (prefix for prefix in reversed(prefixes) if prefix.size_bytes == held_bytes)
+    return next(boundaries, None)

@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 from pymongo.errors import PyMongoError
 
@@ -20,6 +21,7 @@ from daybook.errors import (
     DestinationError,
     FencedOut,
     IdInvalid,
+    KeyReused,
     QueueChanging,
 )
 from daybook.export import attempt, orphans
@@ -34,9 +36,13 @@ from daybook.export.retry import BatchState, Next
 from daybook.export.seal import ManifestRef
 from daybook.export.settle import finish_marking, give_up_id, settle, take_over
 from daybook.export.slot import COLLECTION, Slot
+from daybook.export.stopwatch import Stopwatch
 
 PLANS_PER_RUN = 3
 """How often one run starts over because the queue or the id changed under it."""
+
+REFUSALS = 3
+"""Runs that an id may be refused to, unseen, however soon after one another."""
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
@@ -50,7 +56,7 @@ def run(exporter: Exporter, job: Job) -> Outcome:
     try:
         outcome = _run(exporter, job)
     except PyMongoError as error:
-        raise DatabaseError(f"run of {job.filename}: {error}") from error
+        raise DatabaseError.of(f"run of {job.filename}", error) from error
     return replace(outcome, duration_seconds=time.monotonic() - started)
 
 
@@ -58,6 +64,8 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     batch = batches.ensure(
         exporter.database[batches.COLLECTION], job.key, now=exporter.clock(), request=job.request
     )
+    if job.request is not None and batch.doc.get("request") != job.request:
+        raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if batch.finished:
         return Outcome.of_batch(Status.ALREADY_EXPORTED, batch)
     slot = Slot.take(
@@ -68,7 +76,13 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     )
     if slot is None:
         return Outcome.of_batch(Status.IN_PROGRESS, batch)
-    ctx = Context(exporter=exporter, job=job, slot=slot, patience=Patience(exporter.sleep))
+    ctx = Context(
+        exporter=exporter,
+        job=job,
+        slot=slot,
+        patience=Patience(exporter.sleep),
+        rendering=Stopwatch(exporter.limits.csv_timeout_seconds),
+    )
     with log.bound(
         profile=job.key.profile,
         batch_date=job.key.batch_date,
@@ -95,6 +109,12 @@ def _hold(ctx: Context) -> Outcome:
         raise
     except DaybookError as error:
         unsettled = error  # nothing new is planned; the attempt ends with this
+        log.event(
+            logging.WARNING,
+            "not_settled",
+            f"What an earlier run left could not be settled: {error}",
+            error_type=error.type,
+        )
 
     batch = ctx.batch()
     committed = batch.state is BatchState.COMMITTED
@@ -103,9 +123,10 @@ def _hold(ctx: Context) -> Outcome:
     step = attempt.decide(ctx, batch)
     if step.next is Next.REPORT:
         failed = batch.state is BatchState.FAILED
-        return Outcome.of_batch(Status.FAILED if failed else Status.RETRY_SCHEDULED, batch)
+        status = Status.FAILED if failed else Status.RETRY_SCHEDULED
+        return Outcome.of_batch(status, batch, error=unsettled)
     if step.next is Next.GIVE_UP:
-        return attempt.give_up(ctx, batch)
+        return attempt.give_up(ctx, batch, unsettled)
 
     attempt.start(ctx, batch, step.attempt)
     with log.bound(attempt=step.attempt):
@@ -116,7 +137,7 @@ def _hold(ctx: Context) -> Outcome:
         except DaybookError as error:
             return attempt.fail(ctx, error)
         except PyMongoError as error:
-            return attempt.fail(ctx, DatabaseError(f"run of {ctx.job.filename}: {error}"))
+            return attempt.fail(ctx, DatabaseError.of(f"run of {ctx.job.filename}", error))
         except Exception as error:  # noqa: BLE001  (the run's boundary: no end goes unrecorded)
             log.event(logging.ERROR, "run_crashed", f"{ctx.job.filename}: {error}", exc_info=error)
             return attempt.fail(ctx, DaybookError(f"{type(error).__name__}: {error}"))
@@ -145,9 +166,10 @@ def _export(ctx: Context) -> Outcome:
             finish_marking(ctx)
         batch = ctx.batch()
         if batch.finished:
+            if committed is not Committed.OURS:
+                return Outcome.of_batch(Status.ALREADY_EXPORTED, batch)
             _describe(ctx, batch)
-            ours = committed is Committed.OURS
-            return Outcome.of_batch(Status.EXPORTED if ours else Status.ALREADY_EXPORTED, batch)
+            return Outcome.of_batch(Status.EXPORTED, batch)
         # What stood at the id was another day's file, or nobody's: again, with a new id.
         ctx.slot.raise_fence()
     raise QueueChanging(
@@ -179,9 +201,15 @@ def _plan(ctx: Context) -> ManifestRef | None:
 
 
 def _refused(ctx: Context) -> None:
-    """The id is called taken, but no file can be seen at it. Believe it the second time."""
-    if ctx.slot.state.refused_by_fence is None:
-        ctx.slot.store_refusal()
+    """The id is called taken, but no file can be seen at it: give it up when that lasts.
+
+    It lasts when a later run meets it again, a lease's time after the first or for the
+    third time: nothing that was on its way then is still to come.
+    """
+    refusal = ctx.slot.store_refusal()
+    lease = timedelta(seconds=ctx.exporter.limits.lease_seconds)
+    lasted = refusal.count > 1 and refusal.last_at - refusal.first_at >= lease
+    if not lasted and refusal.count < REFUSALS:
         raise DestinationError(
             f"upload of {ctx.job.filename}: the destination calls the id "
             f"{ctx.slot.state.file_id} taken, but shows no file under it"

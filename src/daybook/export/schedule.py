@@ -91,8 +91,8 @@ def parse_schedule_time(header: str) -> datetime | None:
     if found is None:
         return None
     day, time, fraction, offset = found.groups()
-    # Nanoseconds are cut off: a datetime holds microseconds.
-    text = f"{day}T{time}.{(fraction or '').ljust(6, '0')[:6]}{offset.upper()}"
+    # Cut off at milliseconds, as MongoDB stores it: a repeated delivery must compare equal.
+    text = f"{day}T{time}.{(fraction or '').ljust(3, '0')[:3]}{offset.upper()}"
     try:
         return datetime.fromisoformat(text)
     except ValueError:

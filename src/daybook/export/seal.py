@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from daybook.export.figures import CurrencyTotals, Figures, Rejected
+from daybook.export.figures import CurrencyTotals, Figures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +78,9 @@ class Seal:
     opened_fence: int
     """Fence of the run that began the upload; the file's properties carry it."""
     sealed_at: datetime
-    attempt: int = field(default=1)
-
-    def same_file(self, other: Seal) -> bool:
-        """True when committing either of the two would record the same."""
-        return (
-            self.manifest == other.manifest
-            and self.content == other.content
-            and self.figures == other.figures
-        )
+    attempt: int = 1
+    rejected_id: str | None = None
+    """Of the document in `exportmanifests` that lists the rejected items."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -99,7 +93,7 @@ class Seal:
             "openedFence": self.opened_fence,
             "sealedAt": self.sealed_at,
             "attempt": self.attempt,
-            "rejected": [rejected.to_doc() for rejected in self.figures.rejected],
+            "rejectedId": self.rejected_id,
             **figures_to_doc(self.figures),
         }
 
@@ -114,15 +108,16 @@ class Seal:
             opened_fence=doc["openedFence"],
             sealed_at=doc["sealedAt"],
             attempt=doc["attempt"],
+            rejected_id=doc["rejectedId"],
         )
 
 
 def figures_to_doc(figures: Figures) -> dict[str, Any]:
-    """The counts and totals, without the list of rejected items."""
+    """The counts and totals, without the rejected items themselves."""
     return {
         "entryCount": figures.entry_count,
         "rowCount": figures.row_count,
-        "rejectedCount": len(figures.rejected),
+        "rejectedCount": figures.rejected_count,
         "normalisedCount": figures.normalised_count,
         "otherMonthCount": figures.other_month_count,
         "totals": {code: totals.to_doc() for code, totals in figures.totals.items()},
@@ -136,5 +131,5 @@ def figures_from_doc(doc: Mapping[str, Any]) -> Figures:
         normalised_count=doc["normalisedCount"],
         other_month_count=doc["otherMonthCount"],
         totals={code: CurrencyTotals.from_doc(totals) for code, totals in doc["totals"].items()},
-        rejected=tuple(Rejected.from_doc(rejected) for rejected in doc["rejected"]),
+        rejected_count=doc["rejectedCount"],
     )

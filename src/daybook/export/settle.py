@@ -29,12 +29,11 @@ def settle(ctx: Context) -> None:
     state = ctx.slot.state
     if state.file_id is None:
         return
-    if state.identity != ctx.destination.identity:
+    file = look(ctx.destination, state.file_id, ctx.patience) if state.seals else None
+    if file is not None:
+        take_over(ctx, file)
+    elif state.identity != ctx.destination.identity:
         give_up_id(ctx, orphans.Reason.IDENTITY_CHANGED)
-    elif state.seals:
-        file = look(ctx.destination, state.file_id, ctx.patience)
-        if file is not None:
-            take_over(ctx, file)
 
 
 def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
@@ -53,7 +52,7 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
             file_id=file.id,
             filename=seal.filename,
             entry_count=seal.figures.entry_count,
-            rejected_count=len(seal.figures.rejected),
+            rejected_count=seal.figures.rejected_count,
             sha256=seal.content.sha256,
         )
     return committed

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 from pymongo import ReturnDocument
@@ -58,6 +59,19 @@ class UploadState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """How often, and by the server's clock from when to when, an id was refused unseen."""
+
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        return cls(count=doc["count"], first_at=doc["firstAt"], last_at=doc["lastAt"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlotState:
     """The slot as it stands under the fence that was taken."""
 
@@ -65,20 +79,20 @@ class SlotState:
     file_id: str | None
     identity: str | None
     """Whom the id was issued to."""
-    refused_by_fence: int | None
-    """Fence of the run that first met 409 at the id while no file could be seen there."""
+    refusal: Refusal | None
+    """Set once the destination called the id taken while it showed no file there."""
     seals: tuple[Seal, ...]
     upload: UploadState | None
     manifest: ManifestRef | None
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        upload, manifest = doc.get("upload"), doc.get("manifest")
+        upload, manifest, refusal = doc.get("upload"), doc.get("manifest"), doc.get("refusal")
         return cls(
             fence=doc["fence"],
             file_id=doc.get("fileId"),
             identity=doc.get("identity"),
-            refused_by_fence=doc.get("refusedByFence"),
+            refusal=None if refusal is None else Refusal.from_doc(refusal),
             seals=tuple(Seal.from_doc(seal) for seal in doc.get("seals", ())),
             upload=None if upload is None else UploadState.from_doc(upload),
             manifest=None if manifest is None else ManifestRef.from_doc(manifest),
@@ -88,7 +102,7 @@ class SlotState:
 GIVEN_UP: Mapping[str, Any] = {
     "fileId": None,
     "identity": None,
-    "refusedByFence": None,
+    "refusal": None,
     "seals": [],
     "upload": None,
 }
@@ -115,6 +129,7 @@ class Slot:
         self.state = state
         self._collection = collection
         self._lease_seconds = lease_seconds
+        self._upload_untouched = True
 
     @classmethod
     def take(
@@ -180,32 +195,47 @@ class Slot:
         self._update({"$inc": {"fence": 1}, "$set": {"upload": None, "manifest": None}})
 
     def release(self) -> None:
-        """Give the lease back."""
-        self._update({"$set": {"lease": None}})
+        """Give the lease back, and with it a session that this run was handed but did not use."""
+        change: dict[str, Any] = {"lease": None}
+        if self._upload_untouched and self.state.upload is not None:
+            change["upload.handedBack"] = True
+        self._update({"$set": change})
+
+    def touch_upload(self) -> None:
+        """Note that a request goes into the open session: its outcome may stay unknown."""
+        self._upload_untouched = False
 
     def hand_back_upload(self) -> None:
         """Let the next run carry the open session on: all of its requests were answered."""
         self._update({"$set": {"upload.handedBack": True}})
 
-    def reload(self) -> None:
-        """Read the slot again after a write whose outcome was learnt elsewhere."""
-        doc = self._collection.find_one({"_id": self.id, "fence": self.fence})
-        if doc is None:
-            raise self._fenced_out()
-        self.state = SlotState.from_doc(doc)
-
     def store_file_id(self, file_id: str, identity: str) -> None:
-        self._update({"$set": {"fileId": file_id, "identity": identity, "refusedByFence": None}})
+        self._update({"$set": {"fileId": file_id, "identity": identity, "refusal": None}})
 
-    def store_refusal(self) -> None:
-        """Remember that the destination answers 409 for an id at which it shows no file."""
-        self._update({"$set": {"refusedByFence": self.fence}})
+    def store_refusal(self) -> Refusal:
+        """Count that the destination answers 409 for the id while it shows no file there."""
+        self._update(
+            [
+                {
+                    "$set": {
+                        "refusal": {
+                            "count": {"$add": [{"$ifNull": ["$refusal.count", 0]}, 1]},
+                            "firstAt": {"$ifNull": ["$refusal.firstAt", "$$NOW"]},
+                            "lastAt": "$$NOW",
+                        }
+                    }
+                }
+            ]
+        )
+        assert self.state.refusal is not None  # noqa: S101  (stored just now)
+        return self.state.refusal
 
     def store_manifest(self, manifest: ManifestRef | None) -> None:
         doc = None if manifest is None else manifest.to_doc()
         self._update({"$set": {"manifest": doc, "upload": None}})
 
     def store_upload(self, upload: UploadState | None) -> None:
+        self.touch_upload()
         self._update({"$set": {"upload": None if upload is None else upload.to_doc()}})
 
     def store_prefix(self, prefix: Prefix) -> None:
@@ -215,10 +245,7 @@ class Slot:
 
     def store_seal(self, seal: Seal) -> None:
         """Store what the file will be; only after this may it become visible."""
-        if any(seal.same_file(stored) for stored in self.state.seals):
-            self.renew()
-        else:
-            self._update({"$push": {"seals": seal.to_doc()}})
+        self._update({"$push": {"seals": seal.to_doc()}})
 
     def transaction(
         self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None

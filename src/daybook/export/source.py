@@ -8,28 +8,22 @@ value's type: no document, however broken, can abort the page it stands on.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from decimal import Decimal
 from typing import Any
 
 import bson
-from bson import DBRef, Decimal128, ObjectId, Regex
-from bson.codec_options import CodecOptions, DatetimeConversion
+from bson import ObjectId
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
+from daybook.export.keys import LENIENT, addressable, hashable
 from daybook.export.layout import ID, LINES, Field, Layout
 from daybook.export.page import Entry
 from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
 
-# Neither dates beyond the year 9999 nor invalid UTF-8 may abort the decoding.
-_LENIENT = CodecOptions[dict[str, Any]](
-    datetime_conversion=DatetimeConversion.DATETIME_MS,
-    unicode_decode_error_handler="surrogateescape",
-)
 _LINE = "line"
 
 
@@ -43,11 +37,11 @@ class EntryPage:
         """The entries in `layout`'s form, in the order of the ids; None where there is none."""
         entries: dict[Any, Entry] = {}
         for batch in self._batches:
-            for entry in bson.decode_all(batch, _LENIENT):
+            for entry in bson.decode_all(batch, LENIENT):
                 key = entry[ID]
-                entries[key if type(key) is str else _key(key["v"])] = entry
+                entries[key if type(key) is str else hashable(key["v"])] = entry
         return [
-            entries.get(str(entry_id) if type(entry_id) is ObjectId else _key(entry_id))
+            entries.get(str(entry_id) if type(entry_id) is ObjectId else hashable(entry_id))
             for entry_id in entry_ids
         ]
 
@@ -65,7 +59,7 @@ class EntrySource:
 
     def read(self, entry_ids: Sequence[Any]) -> EntryPage:
         """Fetch a page in one round trip. May be called from any thread."""
-        wanted = [entry_id for entry_id in entry_ids if _can_be_id(entry_id)]
+        wanted = [entry_id for entry_id in entry_ids if addressable(entry_id)]
         if not wanted:
             return EntryPage([])
         batches = self._entries.find_raw_batches(
@@ -136,33 +130,3 @@ def _is_type(value: str, name: str) -> dict[str, Any]:
 
 def _wrapped(value: str) -> dict[str, Any]:
     return {"v": value}
-
-
-def _can_be_id(value: Any) -> bool:
-    """False for what no document has as its `_id`, and `$in` would take for a condition."""
-    if isinstance(value, Regex | re.Pattern | list):
-        return False
-    return not (isinstance(value, Mapping) and any(key.startswith("$") for key in value))
-
-
-def _key(value: Any) -> Any:
-    """A hashable that is equal for ids that MongoDB holds equal.
-
-    Numbers of different types are equal, inside documents too; 1 and true are not.
-    An ObjectId's own key is its hex text, which no other key equals.
-    """
-    if isinstance(value, Decimal128):
-        return _number(value.to_decimal())
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _number(Decimal(value))
-    if isinstance(value, DBRef):
-        value = value.as_doc()
-    if isinstance(value, Mapping):
-        return ("document", tuple((name, _key(part)) for name, part in value.items()))
-    if isinstance(value, list):
-        return ("array", tuple(map(_key, value)))
-    return ("other", bson.encode({"": value}, codec_options=_LENIENT))
-
-
-def _number(value: Decimal) -> tuple[str, Any]:
-    return ("number", "NaN" if value.is_nan() else value)

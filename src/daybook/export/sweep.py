@@ -17,6 +17,7 @@ from daybook.export.context import Context, Exporter, Job
 from daybook.export.patience import Patience
 from daybook.export.settle import finish_marking, settle
 from daybook.export.slot import COLLECTION, Slot
+from daybook.export.stopwatch import Stopwatch
 from daybook.export.upload import look
 
 _STOP_AFTER_SECONDS = 600.0
@@ -106,14 +107,18 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
     if slot is None:
         return SweptSlot(slot=key.slot_id, in_progress=True)
     job = Job(key=key, filename=f"sweep of {key.slot_id}", scan=lambda: iter(()))
-    ctx = Context(exporter=exporter, job=job, slot=slot, patience=Patience(exporter.sleep))
+    ctx = Context(
+        exporter=exporter,
+        job=job,
+        slot=slot,
+        patience=Patience(exporter.sleep),
+        rendering=Stopwatch(exporter.limits.csv_timeout_seconds),
+    )
     with log.bound(profile=key.profile, fence=slot.fence):
         try:
             with slot.kept(stop_after_seconds=_STOP_AFTER_SECONDS):
                 return _hold(ctx)
         finally:
-            if slot.state.upload is not None:
-                slot.hand_back_upload()  # nothing was sent: the next run may carry it on
             slot.release()
 
 

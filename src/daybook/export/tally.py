@@ -59,6 +59,7 @@ class Tally:
             normalised_count=self._normalised_count,
             other_month_count=self._other_month_count,
             totals={currency: self._totals(currency) for currency in sorted(self._sums)},
+            rejected_count=len(rejected),
             rejected=tuple(rejected),
         )
 

@@ -141,7 +141,7 @@ class Upload:
         while True:
             try:
                 self.answered = False
-                at = self._complete_once(content, at, whole=whole)
+                arrived = self._complete_once(content, at, whole=whole)
                 self.answered = True
             except IdInvalid:
                 raise
@@ -159,8 +159,15 @@ class Upload:
                     return file
                 at = self._held_of_last(at)
             else:
-                if at == len(content):
+                if arrived == len(content):
                     return self._look_for_sent()
+                if arrived == at:
+                    self._patience.wait(
+                        DestinationError(
+                            f"upload of {self._file.name}: no byte of the last chunk was taken"
+                        )
+                    )
+                at = arrived
 
     def _complete_once(self, content: bytes, at: int, *, whole: bool) -> int:
         """One visible-making request; returns how much of `content` has arrived."""
@@ -168,6 +175,7 @@ class Upload:
             self._destination.send_whole(self._file, content)
             return len(content)
         assert self._session is not None  # noqa: S101  (complete opened it)
+        self._slot.touch_upload()
         held = self._destination.send_chunk(
             self._session, content[at:], offset=self._offset + at, last=True
         )
@@ -233,6 +241,7 @@ class Upload:
         start = self._offset - len(content)
         prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
         assert self._session is not None  # noqa: S101  (opened above)
+        self._slot.touch_upload()
         future = self._pool.submit(self._send_all, self._session, content, start)
         self._in_flight = (future, prefix)
 

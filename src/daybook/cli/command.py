@@ -1,0 +1,125 @@
+"""The boundary that all commands share: `--json`, logs, errors, exit codes.
+
+With `--json` stdout carries one JSON document and nothing else: the command's
+answer, or `{"error": {"type", "message"}}` when there is none. Without it, errors
+stand on stderr only. Wrong arguments (exit code 2) leave stdout empty.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from daybook import log
+from daybook.cli.exits import Exit
+from daybook.errors import BadRequest, ConfigurationError, DaybookError
+
+if TYPE_CHECKING:
+    from daybook.app import App
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command found out: as a document, and in words."""
+
+    doc: Mapping[str, Any] | None
+    """None when the command has printed its document itself."""
+    lines: Sequence[str] = field(default_factory=tuple)
+    code: Exit = Exit.OK
+
+
+def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Make a command of a function that returns its answer; the docstring is its help."""
+
+    def decorate(work: Callable[..., Answer]) -> click.Command:
+        @click.command(name)
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+        @click.option("--verbose", "-v", is_flag=True, help="Log what happens, to stderr.")
+        @functools.wraps(work)
+        def call(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
+            logging.getLogger().addHandler(_OnFirstRecord(verbose=verbose))
+            try:
+                answer = work(**arguments)
+            except click.ClickException:
+                raise
+            except BadRequest as error:
+                raise click.UsageError(f"{error.where}: {error}") from error
+            except ConfigurationError as error:
+                _fail(error.type, str(error), Exit.CONFIGURATION, as_json=as_json)
+            except DaybookError as error:
+                _fail(error.type, str(error), Exit.FAILED, as_json=as_json)
+            except Exception as error:  # noqa: BLE001  (the command line's boundary)
+                _crash(error, as_json=as_json)
+            if as_json:
+                if answer.doc is not None:
+                    print_json(answer.doc)
+            else:
+                for line in answer.lines:
+                    click.echo(line)
+            sys.exit(answer.code)
+
+        return call
+
+    return decorate
+
+
+def app_from_env() -> App:
+    """Raises `ConfigurationError` naming each faulty variable."""
+    from daybook.app import App  # its libraries take most of a command's start
+
+    return App.from_env(os.environ)
+
+
+def asks_for_json() -> bool:
+    """Whether the running command was called with `--json`."""
+    return bool(click.get_current_context().params["as_json"])
+
+
+def print_json(doc: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(doc, ensure_ascii=False, indent=2, default=_plain))
+
+
+class _OnFirstRecord(logging.Handler):
+    """Sets logging up once there is something to log.
+
+    Off a terminal that imports Google's library, which takes longer than most commands.
+    """
+
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__()
+        self._level = logging.INFO if verbose else logging.WARNING
+        logging.getLogger().setLevel(self._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().removeHandler(self)
+        log.setup(sys.stderr, level=self._level)
+        logging.getLogger(record.name).handle(record)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+def _crash(error: Exception, *, as_json: bool) -> NoReturn:
+    from pymongo.errors import PyMongoError
+
+    if isinstance(error, PyMongoError):
+        _fail("mongodb", f"MongoDB: {error}", Exit.FAILED, as_json=as_json)
+    log.event(logging.ERROR, "command_crashed", str(error), exc_info=error)
+    _fail("unknown", f"{type(error).__name__}: {error}", Exit.FAILED, as_json=as_json)
+
+
+def _fail(kind: str, message: str, code: Exit, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"error": {"type": kind, "message": message}})
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(code)

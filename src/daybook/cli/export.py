@@ -1,0 +1,40 @@
+"""`export`: a manual export, a copy of chosen entries."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import click
+
+from daybook.cli import outcome
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.day import DAY
+
+
+@command("export")
+@click.option("--entry-id", "entry_ids", multiple=True, metavar="ID", help="May be repeated.")
+@click.option("--from", "first", type=DAY, help="First date of the entries.")
+@click.option("--to", "last", type=DAY, help="Last date of the entries, included.")
+@click.option("--key", help="Idempotency key; default: a hash of the request.")
+def export(
+    entry_ids: tuple[str, ...], first: date | None, last: date | None, key: str | None
+) -> Answer:
+    """Copy chosen entries into a file of their own.
+
+    It comes beside the daily ones. Give either --entry-id, or --from and --to. The same
+    key and request again is answered with the file that exists.
+    """
+    from daybook.export import manual
+
+    body: dict[str, Any] = {}
+    if entry_ids:
+        body["entryIds"] = list(entry_ids)
+    if first is not None:
+        body["from"] = first.isoformat()
+    if last is not None:
+        body["to"] = last.isoformat()
+    if not body:
+        raise click.UsageError("give --entry-id, or --from and --to")
+    request = manual.parse(body, key=key)
+    return outcome.answer(app_from_env().run_manual(request))

@@ -1,0 +1,55 @@
+"""`lineage`: where one journal entry went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.outcome import row
+
+if TYPE_CHECKING:
+    from daybook.export.lineage import Lineage, Standing
+
+
+@command("lineage")
+@click.argument("entry_id")
+def lineage(entry_id: str) -> Answer:
+    """Show in which files and rows an entry stands.
+
+    Or why it stands in none: rejected with the reason, or still queued.
+    """
+    from daybook.export.lineage import lineage as follow
+
+    app = app_from_env()
+    found = follow(app.database, app.profile(), entry_id)
+    return Answer(doc=found.to_doc(), lines=_lines(found))
+
+
+def _lines(found: Lineage) -> list[str]:
+    reference = f" ({found.reference})" if found.reference else ""
+    gone = "" if found.exists else ", which no longer exists"
+    lines = [f"Entry {found.entry_id}{reference}{gone}:"]
+    lines += [line for file in found.files for line in _file(file)]
+    for item in found.items:
+        reason = f" as {item.reason}" if item.reason else ""
+        path = item.export_path or "unknown"
+        lines.append(row("queue", f"{item.status}{reason}, {path} item {item.queue_id}"))
+    for event in found.events:
+        day = f" on {event.batch_date}" if event.batch_date else ""
+        at = event.at.isoformat(timespec="seconds")
+        lines.append(row("record", f"{event.action.value}{day}, {at}: {event.detail}"))
+    if not found.files:
+        lines.append(row("file", "in none yet"))
+    return lines
+
+
+def _file(file: Standing) -> list[str]:
+    rows = f"row {file.first_row}"
+    if file.last_row != file.first_row:
+        rows = f"rows {file.first_row} to {file.last_row}"
+    if not file.certain:
+        rows += " by today's entries; some were changed since, `verify` tells which"
+    kind = "manual export" if file.batch_date is None else f"batch of {file.batch_date}"
+    return [row("file", f"{file.filename}, {rows} ({kind})"), row("", file.link)]

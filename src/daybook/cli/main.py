@@ -1,0 +1,49 @@
+"""The group of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from daybook import __version__
+from daybook.cli.doctor import doctor
+from daybook.cli.export import export
+from daybook.cli.lineage import lineage
+from daybook.cli.migrate import migrate
+from daybook.cli.requeue import requeue
+from daybook.cli.run import plan, run
+from daybook.cli.seed import seed
+from daybook.cli.serve import serve
+from daybook.cli.status import history, status
+from daybook.cli.sweep import sweep
+from daybook.cli.verify import verify
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed or a difference was found, 2 wrong arguments, "
+    "3 a setting or the database must be changed first, 4 not done yet.",
+)
+@click.version_option(__version__, prog_name="daybook")
+def main() -> None:
+    """The day's journal entries as one CSV file, exactly once.
+
+    Settings are environment variables, see docs/configuration.md.
+    """
+
+
+for _command in (
+    doctor,
+    export,
+    history,
+    lineage,
+    migrate,
+    plan,
+    requeue,
+    run,
+    seed,
+    serve,
+    status,
+    sweep,
+    verify,
+):
+    main.add_command(_command)

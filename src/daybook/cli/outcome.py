@@ -1,0 +1,81 @@
+"""The outcome of a run in words, and the exit code it leads to."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from daybook.cli.command import Answer
+from daybook.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from daybook.export.outcome import Outcome
+
+_SENTENCES = {
+    "exported": "{name} is delivered.",
+    "already_exported": "{name} was delivered before; nothing was done.",
+    "empty": "Nothing is queued; no file for {day}.",
+    "planned": "{name} would be delivered; nothing was written.",
+    "in_progress": "Another run is at work; nothing was done.",
+    "continued": "{name} is not complete yet; the next run goes on with it.",
+    "retry_scheduled": "{name} is not delivered; its entries stay queued.",
+    "circuit_open": "The destination failed too often and rests; nothing was done.",
+    "failed": "{name} could not be delivered, and no further attempt follows.",
+}
+_ACCEPTED = 202
+
+
+def answer(outcome: Outcome) -> Answer:
+    """A run's answer for the terminal."""
+    code = Exit.OK
+    if outcome.status == "failed":
+        code = Exit.FAILED
+    elif outcome.http_status == _ACCEPTED:
+        code = Exit.ACCEPTED
+    return Answer(doc=outcome.to_doc(), lines=_lines(outcome), code=code)
+
+
+def figures(facts: Any) -> list[str]:
+    """The lines of a file's counts, totals and digest, from what is stored of it."""
+    lines = []
+    if facts.get("rowCount") is not None:
+        lines.append(row("entries", f"{facts['entryCount']} in {facts['rowCount']} rows"))
+    for currency, sums in (facts.get("totals") or {}).items():
+        lines.append(row(currency, _totals(sums)))
+    if facts.get("rejectedCount"):
+        lines.append(row("rejected", f"{facts['rejectedCount']} set aside"))
+    if facts.get("otherMonthCount"):
+        lines.append(row("other", f"{facts['otherMonthCount']} dated in another month"))
+    if facts.get("normalisedCount"):
+        lines.append(row("rounded", f"{facts['normalisedCount']} inexact doubles"))
+    if facts.get("webViewLink"):
+        lines.append(row("file", facts["webViewLink"]))
+    if facts.get("sha256"):
+        lines.append(row("SHA-256", facts["sha256"]))
+    return lines
+
+
+def row(name: str, text: object) -> str:
+    """A labelled line below a sentence."""
+    return f"  {name + ' ':<10}{text}"
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    sentence = _SENTENCES[outcome.status.value].format(
+        name=outcome.facts.get("filename") or f"The file of {outcome.batch_date or 'the request'}",
+        day=outcome.batch_date or "the request",
+    )
+    lines = [sentence, *figures(outcome.facts)]
+    if outcome.error is not None:
+        lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))
+    if outcome.next_attempt_at is not None:
+        lines.append(row("next", f"attempt due at {outcome.next_attempt_at.isoformat()}"))
+    return lines
+
+
+def _totals(sums: dict[str, str]) -> str:
+    debit, credit = Decimal(sums["debit"]), Decimal(sums["credit"])
+    sign = "=" if debit == credit else "and"
+    text = f"debit {debit:,} {sign} credit {credit:,}"
+    net = Decimal(sums["amount"])
+    return f"{text}, amount {net:,}" if net else text

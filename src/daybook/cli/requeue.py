@@ -1,0 +1,25 @@
+"""`requeue`: put a corrected entry back in the queue."""
+
+from __future__ import annotations
+
+import click
+
+from daybook.cli.command import Answer, app_from_env, command
+
+
+@command("requeue")
+@click.argument("entry_id")
+def requeue(entry_id: str) -> Answer:
+    """Queue a rejected entry again, after it was corrected.
+
+    Refused for an entry that is unknown, queued already, or exported.
+    """
+    from daybook.export.requeue import requeue as put_back
+
+    app = app_from_env()
+    requeued = put_back(app.database, app.profile(), entry_id, now=app.clock())
+    reason = "" if requeued.reason is None else f"; it had been set aside as {requeued.reason}"
+    return Answer(
+        doc=requeued.to_doc(),
+        lines=[f"Entry {requeued.entry_id} is queued for the next run{reason}."],
+    )

@@ -1,0 +1,80 @@
+"""`serve`: function and MongoDB on this machine, and the demonstration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from daybook.cli.command import Answer, asks_for_json, command, print_json
+from daybook.cli.outcome import row
+
+if TYPE_CHECKING:
+    from daybook.app import App
+
+
+@command("serve")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".daybook"),
+    show_default=True,
+    help="Where the embedded MongoDB and the files lie.",
+)
+@click.option("--seed", "entries", type=click.IntRange(0), default=0, help="Queue sample entries.")
+@click.option("--demo", is_flag=True, help="Show one day from queue to file, then end.")
+def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
+    """Run function and MongoDB on this machine.
+
+    Until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION take the place
+    of the embedded MongoDB and of a local folder.
+    """
+    # Both signals end the `with` blocks, and with them MongoDB and the function.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if demo:
+            from daybook.cli.demo import show
+
+            return show(data_dir / "demo", say=_nothing if asks_for_json() else click.echo)
+        _serve(port, data_dir, entries)
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    return Answer(doc=None)
+
+
+def _serve(port: int, data_dir: Path, entries: int) -> None:
+    from daybook.app import App
+    from daybook.local import sample
+    from daybook.local.serve import FunctionServer, surroundings
+    from daybook.mongo.migrate import migrate
+
+    with surroundings(os.environ, data_dir) as env:
+        app = App.from_env(env)
+        migrate(app.database, now=app.clock())
+        if entries:
+            sample.seed(app.database, at=app.clock(), entries=entries)
+        with FunctionServer(env, port=port, output=sys.stderr.fileno()) as server:
+            _announce(server.url, app)
+            server.wait()
+
+
+def _announce(url: str, app: App) -> None:
+    settings = app.settings
+    if asks_for_json():
+        print_json({"url": url, "database": settings.database, "pid": os.getpid()})
+        return
+    hosts = ", ".join(f"{host}:{port}" for host, port in sorted(app.client.nodes))
+    click.echo(f"Daybook listens on {url}; Ctrl-C ends it.")
+    click.echo(row("MongoDB", f"{hosts}, database {settings.database}"))
+    click.echo(row("files", settings.destination.url))
+    click.echo(row("try", f"curl -X POST {url}/run"))
+    click.echo(row("", f"curl {url}/health"))
+
+
+def _nothing(_line: str) -> None:
+    """What the demonstration says with `--json`."""

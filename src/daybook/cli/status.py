@@ -1,0 +1,111 @@
+"""`status` and `history`: how a day stands, and how the days before went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.day import DAY
+from daybook.cli.outcome import figures, row
+
+if TYPE_CHECKING:
+    from daybook.export.history import SlotStatus
+
+_REJECTED_SHOWN = 20
+
+
+@command("status")
+@click.argument("day", type=DAY, required=False, metavar="[DATE]")
+def status(day: date | None) -> Answer:
+    """Show how a day stands.
+
+    Its batch, the slot, the queue, and when the next batch is due. DATE defaults to the
+    latest day that was due.
+    """
+    from daybook.export import history
+
+    app = app_from_env()
+    now = app.clock()
+    found = history.status(
+        app.database, app.profile(), day or app.schedule.batch_date(now, schedule_time=None)
+    )
+    next_slot = app.schedule.next_slot(now)
+    doc = {**found.to_doc(), "nextSlot": next_slot}
+    return Answer(
+        doc=doc,
+        lines=[
+            *_batch(found.batch_date, doc["batch"]),
+            *_rejected(doc["rejected"]),
+            _slot(found.slot),
+            f"Queue: {found.queued} waiting. Next batch due: {next_slot.isoformat()}.",
+        ],
+    )
+
+
+@command("history")
+@click.option("--limit", type=click.IntRange(1, 1000), default=14, show_default=True)
+def history(limit: int) -> Answer:
+    """List the latest days, newest first."""
+    from daybook.export import history as past
+
+    app = app_from_env()
+    days = [past.summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
+    lines = [_day(day) for day in days] or ["There is no batch yet."]
+    return Answer(doc={"profile": app.profile().name, "batches": days}, lines=lines)
+
+
+def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
+    if batch is None:
+        return [f"{day}: no run yet."]
+    lines = [f"{day}: {batch['state']}, {batch['attempt']} attempts."]
+    if batch["recordedElsewhere"]:
+        lines.append(row("recorded", "by another application"))
+    lines += figures(batch)
+    if batch["committedAt"] is not None:
+        lines.append(row("done", batch["committedAt"].isoformat(timespec="seconds")))
+    if batch["state"] == "committed" and batch["markedAt"] is None:
+        lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
+    if batch["error"]:
+        lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
+    if batch["nextAttemptAt"] is not None:
+        lines.append(row("next", f"attempt due at {batch['nextAttemptAt'].isoformat()}"))
+    return lines
+
+
+def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        row("set aside", f"entry {item['entryId']}: {item['detail']}")
+        for item in rejected[:_REJECTED_SHOWN]
+    ]
+    more = len(rejected) - len(lines)
+    return [*lines, row("", f"and {more} more")] if more > 0 else lines
+
+
+def _slot(slot: SlotStatus | None) -> str:
+    if slot is None:
+        return "Slot: never taken."
+    state = "free"
+    if slot.held and slot.lease_expires_at is not None:
+        until = slot.lease_expires_at.isoformat(timespec="seconds")
+        state = f"held by {slot.lease_owner} until {until}"
+    elif slot.lease_owner is not None:
+        state = f"left behind by {slot.lease_owner}, free for the next run"
+    text = f"Slot: {state}, fence {slot.fence}."
+    if slot.file_id is not None:
+        text += f" File id {slot.file_id}, {len(slot.seals)} seals."
+    return text
+
+
+def _day(batch: Mapping[str, Any]) -> str:
+    text = f"{batch['batchDate']}  {batch['state']:<10}"
+    if batch["entryCount"] is not None:
+        text += f"{batch['entryCount']:>8} entries"
+    if batch["rejectedCount"]:
+        text += f", {batch['rejectedCount']} set aside"
+    if batch["error"]:
+        text += f"  {batch['error']['type']}: {batch['error']['message']}"
+    return text.rstrip()

@@ -1,0 +1,55 @@
+"""`verify`: compare a delivered file with everything that is known of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.day import DAY
+from daybook.cli.exits import Exit
+from daybook.cli.outcome import figures, row
+
+if TYPE_CHECKING:
+    from daybook.export.verify import Verification
+
+_SHOWN = 20
+
+
+@command("verify")
+@click.argument("day", type=DAY, metavar="DATE")
+def verify(day: date) -> Answer:
+    """Compare a delivered file with its entries.
+
+    Downloads it and compares it, row by row, with manifest, entries and records. Exit
+    code 1: there is a difference; each is named.
+    """
+    from daybook.export.verify import verify as compare
+
+    app = app_from_env()
+    found = compare(app.database, app.destination, app.profile(), day)
+    return Answer(
+        doc=found.to_doc(),
+        lines=describe(found),
+        code=Exit.FAILED if found.differences else Exit.OK,
+    )
+
+
+def describe(found: Verification) -> list[str]:
+    """A verification in words."""
+    day = found.batch.key.batch_date
+    name = found.batch.doc.get("filename")
+    if found.status == "empty":
+        return [f"{day}: signed off as empty; there is no file to compare."]
+    if found.status == "verified":
+        return [
+            f"{name} is as it was delivered: bytes, rows, control totals, queue items and record.",
+            *figures(found.batch.doc),
+        ]
+    lines = [f"{name or day} differs in {len(found.differences)} ways:"]
+    lines += [row(each.kind.value, each.detail) for each in found.differences[:_SHOWN]]
+    if len(found.differences) > _SHOWN:
+        lines.append(row("", f"and {len(found.differences) - _SHOWN} more (--json lists all)"))
+    return lines

@@ -1,0 +1,64 @@
+"""A delivered file as it is read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+WINDOW_BYTES = 1024 * 1024
+
+
+class DeliveredBytes:
+    """A file as it is read, with its digests; `drain` reads what is left."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._buffer = bytearray()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    @property
+    def md5(self) -> str:
+        return self._md5.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def skip(self, expected: bytes) -> bool:
+        """Pass over `expected` if it comes next."""
+        self._fill(len(expected))
+        if not self._buffer.startswith(expected):
+            return False
+        del self._buffer[: len(expected)]
+        return True
+
+    def window(self) -> bytes:
+        """The next bytes, left in place."""
+        self._fill(WINDOW_BYTES)
+        return bytes(self._buffer[:WINDOW_BYTES])
+
+    def take(self, count: int) -> bytes:
+        self._fill(count)
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def drain(self) -> None:
+        for block in self._blocks:
+            self._count(block)
+        self._buffer.clear()
+
+    def _fill(self, size_bytes: int) -> None:
+        while len(self._buffer) < size_bytes:
+            block = next(self._blocks, None)
+            if block is None:
+                return
+            self._count(block)
+            self._buffer += block
+
+    def _count(self, block: bytes) -> None:
+        self._md5.update(block)
+        self._sha256.update(block)
+        self.size_bytes += len(block)

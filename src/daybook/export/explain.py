@@ -1,0 +1,127 @@
+"""Explaining where entries and the rows that a file has for them differ."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from daybook.export.difference import Difference, Kind
+from daybook.export.profile import Profile
+
+Row = list[str]
+
+_FIELD_LIMIT = 2**31 - 1
+_SHOWN_LENGTH = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One entry and what it gives now."""
+
+    entry_id: Any
+    content: bytes
+    rows: list[Row]
+    unfit: str | None
+    """Why it can no longer be printed, if so."""
+
+
+def rows_of(content: bytes, profile: Profile) -> list[Row]:
+    csv.field_size_limit(_FIELD_LIMIT)  # the default would refuse a long description
+    text = content.decode(profile.encoding, "replace")
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=profile.delimiter))
+
+
+def explain(
+    profile: Profile, pieces: Sequence[Piece], rows: Sequence[Row], *, first_row: int
+) -> Iterator[Difference]:
+    """What the difference is, entry by entry."""
+    numbered = list(enumerate(rows, start=first_row))
+    id_column = next(
+        (at for at, column in enumerate(profile.columns) if column.path == "_id"), None
+    )
+    if id_column is None:
+        yield from _explain_in_order(profile, pieces, numbered)
+        return
+    of_entry: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    for number, row in numbered:
+        of_entry[row[id_column] if id_column < len(row) else ""].append((number, row))
+    for piece in pieces:
+        key = piece.rows[0][id_column] if piece.rows else str(piece.entry_id)
+        yield from _explain_entry(profile, piece, of_entry.pop(key, []))
+    for extra in of_entry.values():
+        for number, row in extra:
+            text = shown_short(", ".join(row))
+            yield Difference(
+                kind=Kind.ROW_EXTRA,
+                detail=f"row {number} belongs to no entry of the manifest: {text}",
+                row=number,
+            )
+
+
+def _explain_in_order(
+    profile: Profile, pieces: Sequence[Piece], numbered: Sequence[tuple[int, Row]]
+) -> Iterator[Difference]:
+    at = 0
+    for piece in pieces[:-1]:
+        yield from _explain_entry(profile, piece, numbered[at : at + len(piece.rows)])
+        at += len(piece.rows)
+    yield from _explain_entry(profile, pieces[-1], numbered[at:])
+
+
+def _explain_entry(
+    profile: Profile, piece: Piece, delivered: Sequence[tuple[int, Row]]
+) -> Iterator[Difference]:
+    if piece.unfit is not None:
+        where = f"rows {delivered[0][0]} to {delivered[-1][0]}" if delivered else "no row any more"
+        yield Difference(
+            kind=Kind.ENTRY_UNFIT,
+            detail=f"entry {piece.entry_id}: the file has {where}, but now: {piece.unfit}",
+            entry_id=piece.entry_id,
+            row=delivered[0][0] if delivered else None,
+        )
+        return
+    for stands, expected in zip_longest(delivered, piece.rows):
+        if stands is None:
+            yield Difference(
+                kind=Kind.ROW_MISSING,
+                detail=f"entry {piece.entry_id} gives a row that is not in the file: "
+                f"{shown_short(', '.join(expected))}",
+                entry_id=piece.entry_id,
+            )
+        elif expected is None:
+            yield Difference(
+                kind=Kind.ROW_EXTRA,
+                detail=f"row {stands[0]}: entry {piece.entry_id} no longer gives this row: "
+                f"{shown_short(', '.join(stands[1]))}",
+                entry_id=piece.entry_id,
+                row=stands[0],
+            )
+        elif stands[1] != expected:
+            yield Difference(
+                kind=Kind.ROW_CHANGED,
+                detail=f"row {stands[0]}, entry {piece.entry_id}: "
+                + _cells(profile, stands[1], expected),
+                entry_id=piece.entry_id,
+                row=stands[0],
+            )
+
+
+def _cells(profile: Profile, stands: Row, expected: Row) -> str:
+    titles = [column.title for column in profile.columns]
+    if len(stands) != len(titles):
+        return f"it has {len(stands)} cells instead of {len(titles)}"
+    return "; ".join(
+        f"{title}: the file says {shown_short(found)}, the entry gives {shown_short(given)}"
+        for title, found, given in zip(titles, stands, expected, strict=True)
+        if found != given
+    )
+
+
+def shown_short(text: str) -> str:
+    quoted = repr(text)
+    return quoted if len(quoted) <= _SHOWN_LENGTH else quoted[: _SHOWN_LENGTH - 1] + "…"

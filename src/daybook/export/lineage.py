@@ -1,0 +1,208 @@
+"""Lineage: where one journal entry went, file by file and row by row. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from daybook.errors import DaybookError
+from daybook.export import batch as batches
+from daybook.export import manifest as manifests
+from daybook.export import records
+from daybook.export.batch import Batch
+from daybook.export.part import Part
+from daybook.export.profile import Profile
+from daybook.export.records import LogAction
+from daybook.export.requeue import candidates
+from daybook.export.rerender import Rerendering, slice_of
+
+
+class EntryUnknown(DaybookError):
+    """Neither an entry, nor a queue item, nor a file has this id."""
+
+    type = "entry_unknown"
+    permanent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A delivered file in which the entry stands."""
+
+    batch_id: str
+    batch_date: str | None
+    """None for a manual export."""
+    filename: str
+    file_id: str
+    link: str
+    committed_at: datetime
+    first_row: int
+    """Counted from 1 below the header, as the entries are now."""
+    last_row: int
+    certain: bool
+    """False when an entry up to this one can no longer be printed, so rows have shifted."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "batchId": self.batch_id,
+            "batchDate": self.batch_date,
+            "filename": self.filename,
+            "fileId": self.file_id,
+            "webViewLink": self.link,
+            "committedAt": self.committed_at,
+            "firstRow": self.first_row,
+            "lastRow": self.last_row,
+            "certain": self.certain,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A record about the entry: set aside, or queued again."""
+
+    action: LogAction
+    at: datetime
+    batch_date: str | None
+    detail: str
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "action": self.action.value,
+            "at": self.at,
+            "batchDate": self.batch_date,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A queue item of the entry."""
+
+    queue_id: Any
+    export_path: str | None
+    status: str | None
+    reason: str | None
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "queueId": self.queue_id,
+            "exportPath": self.export_path,
+            "status": self.status,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """All that is known of an entry's way into files."""
+
+    entry_id: Any
+    exists: bool
+    reference: str | None
+    items: tuple[Item, ...]
+    files: tuple[Standing, ...]
+    events: tuple[Event, ...]
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "entryId": self.entry_id,
+            "exists": self.exists,
+            "reference": self.reference,
+            "items": [item.to_doc() for item in self.items],
+            "files": [file.to_doc() for file in self.files],
+            "events": [event.to_doc() for event in self.events],
+        }
+
+
+def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str) -> Lineage:
+    """Follow an entry, given as its text or hex id. Raises `EntryUnknown`."""
+    ids = candidates(entry_id)
+    entry = database[profile.source.entries].find_one({"_id": {"$in": ids}}, {"reference": 1})
+    items = database[profile.source.queue].find({"entryId": {"$in": ids}}).sort("_id", 1).to_list()
+    files = _files(database, profile, ids)
+    if entry is None and not items and not files:
+        raise EntryUnknown(f"no journal entry, queue item or file has the entry id {entry_id}")
+    return Lineage(
+        entry_id=entry["_id"] if entry is not None else entry_id,
+        exists=entry is not None,
+        reference=None if entry is None else entry.get("reference"),
+        items=tuple(map(_item, items)),
+        files=tuple(files),
+        events=tuple(_events(database, ids)),
+    )
+
+
+def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any]) -> list[Standing]:
+    parts = database[manifests.COLLECTION].find(
+        {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
+    )
+    batch_ids = {ObjectId(doc["_id"].partition(":")[0]) for doc in parts}
+    found = database[batches.COLLECTION].find(
+        {"_id": {"$in": list(batch_ids)}, "profile": profile.name}
+    )
+    standings = (
+        _standing(database, profile, Batch.from_doc(doc), ids)
+        for doc in found.sort("committedAt", 1)
+    )
+    return [standing for standing in standings if standing is not None]
+
+
+def _standing(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch, ids: list[Any]
+) -> Standing | None:
+    """None when the entry was set aside in that batch."""
+    again = Rerendering(database, profile, batch)
+    for part in again.parts():
+        at = _position(part, ids)
+        again.render(part if at is None else slice_of(part, 0, at))
+        if at is None:
+            continue
+        before = again.figures().row_count
+        again.render(slice_of(part, at, at + 1))
+        figures = again.figures()
+        return Standing(
+            batch_id=str(batch.id),
+            batch_date=batch.key.batch_date,
+            filename=batch.doc["filename"],
+            file_id=batch.doc["fileId"],
+            link=batch.doc["webViewLink"],
+            committed_at=batch.doc["committedAt"],
+            first_row=before + 1,
+            last_row=max(before + 1, figures.row_count),
+            certain=not figures.rejected,
+        )
+    return None
+
+
+def _position(part: Part, ids: list[Any]) -> int | None:
+    return next((part.entry_ids.index(one) for one in ids if one in part.entry_ids), None)
+
+
+def _item(doc: Mapping[str, Any]) -> Item:
+    error = doc.get("error")
+    return Item(
+        queue_id=doc["_id"],
+        export_path=doc.get("exportPath"),
+        status=doc.get("status"),
+        reason=error.get("reason") if isinstance(error, Mapping) else None,
+    )
+
+
+def _events(database: Database[dict[str, Any]], ids: list[Any]) -> list[Event]:
+    told = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
+    found = database[records.COLLECTION].find(
+        {"metadata.entryId": {"$in": ids}, "action": {"$in": told}}
+    )
+    return [
+        Event(
+            action=LogAction(doc["action"]),
+            at=doc["createdAt"],
+            batch_date=doc["metadata"].get("batchDate"),
+            detail=doc["metadata"].get("detail", doc["message"]),
+        )
+        for doc in found.sort("createdAt", 1)
+    ]

@@ -1,0 +1,67 @@
+"""Whether the queue items of a delivered file say what the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.export import records
+from daybook.export.batch import Batch
+from daybook.export.difference import Difference, Kind
+from daybook.export.keys import hashable
+from daybook.export.part import Part
+from daybook.export.profile import Profile
+from daybook.export.records import LogAction
+
+
+def check_marks(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch, part: Part, delivered: Part
+) -> Iterator[Difference]:
+    """Each item of `part` that is not marked as it should be; `delivered` stand in the file."""
+    found = database[profile.source.queue].find(
+        {"_id": {"$in": part.queue_ids}}, {"status": 1, "metadata.fileId": 1}
+    )
+    items = {hashable(item["_id"]): item for item in found}
+    exported = set(map(hashable, delivered.queue_ids))
+    requeued: set[Hashable] | None = None
+    for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True):
+        key = hashable(queue_id)
+        item = items.get(key)
+        wrong = None
+        if item is None:
+            wrong = "was deleted"
+        elif key in exported:
+            wrong = _not_completed(item, batch.doc["fileId"])
+        elif item.get("status") != "failed":
+            if requeued is None:
+                requeued = _requeued(database, part)
+            if key not in requeued:
+                wrong = f"was set aside, but its status is {item.get('status')}"
+        if wrong is not None:
+            yield Difference(
+                kind=Kind.ITEM,
+                detail=f"queue item {queue_id} of entry {entry_id} {wrong}",
+                entry_id=entry_id,
+            )
+
+
+def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
+    if item.get("status") != "completed":
+        return f"stands in the file, but its status is {item.get('status')}"
+    metadata = item.get("metadata")
+    named = metadata.get("fileId") if isinstance(metadata, Mapping) else None
+    return None if named == file_id else f"names file {named} instead"
+
+
+def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
+    """Items of the part that an operator has put back in the queue since."""
+    found = database[records.COLLECTION].find(
+        {
+            "metadata.entryId": {"$in": part.entry_ids},
+            "action": LogAction.ENTRY_REQUEUED.value,
+        },
+        {"queueId": 1},
+    )
+    return {hashable(record["queueId"]) for record in found}

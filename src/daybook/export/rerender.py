@@ -1,0 +1,102 @@
+"""A delivered file again: its manifest without what was set aside, rendered as entries are now."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.errors import DaybookError
+from daybook.export import manifest as manifests
+from daybook.export.batch import Batch
+from daybook.export.figures import Figures, Rejected
+from daybook.export.keys import hashable
+from daybook.export.part import Part
+from daybook.export.profile import Profile
+from daybook.export.render import Renderer
+from daybook.export.seal import ManifestRef
+from daybook.export.source import EntrySource
+
+
+class Rerendering:
+    """Renders the parts of a committed batch once more, in order."""
+
+    def __init__(self, database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> None:
+        """Raises `DaybookError` for a batch that has no manifest: it is not a delivered one."""
+        if batch.manifest is None:
+            raise DaybookError(f"batch {batch.id} has no manifest, so no file of its own")
+        self.profile = profile
+        self.day = (
+            None if batch.key.batch_date is None else date.fromisoformat(batch.key.batch_date)
+        )
+        self.manifest: ManifestRef = batch.manifest
+        self._parts = database[manifests.COLLECTION]
+        self._source = EntrySource(database, profile)
+        self._renderer = Renderer(profile, self.day)
+        rejected = (Rejected.from_doc(doc) for doc in batch.doc["rejected"])
+        self._rejected = {_key(item.queue_id, item.entry_id) for item in rejected}
+
+    def header(self) -> bytes:
+        return self._renderer.header()
+
+    def parts(self) -> Iterator[Part]:
+        """The parts with what stands in the file only.
+
+        Raises `DaybookError` when a part is missing or was altered.
+        """
+        return map(self.delivered, manifests.read(self._parts, self.manifest))
+
+    def delivered(self, part: Part) -> Part:
+        """The part without the items that were set aside when the file was made."""
+        pairs = [
+            pair
+            for pair in zip(part.queue_ids, part.entry_ids, strict=True)
+            if _key(*pair) not in self._rejected
+        ]
+        return Part(
+            number=part.number,
+            queue_ids=[queue_id for queue_id, _ in pairs],
+            entry_ids=[entry_id for _, entry_id in pairs],
+            duplicates={},
+        )
+
+    def render(self, part: Part) -> bytes:
+        """The part's rows; entries that can no longer be printed are left out and counted."""
+        return self._renderer.part(part, self._source.read(part.entry_ids))
+
+    def render_each(self, part: Part) -> Iterator[tuple[Any, bytes]]:
+        """Each entry of the part with its rows, none for one that can no longer be printed."""
+        entries = self._source.read(part.entry_ids).find(part.entry_ids)
+        for at, entry in enumerate(entries):
+            yield part.entry_ids[at], self._renderer.part(slice_of(part, at, at + 1), _One(entry))
+
+    def figures(self) -> Figures:
+        """Of all that was rendered; `rejected` are entries that have changed since."""
+        return self._renderer.figures()
+
+
+def _key(queue_id: Any, entry_id: Any) -> tuple[Hashable, Hashable]:
+    # A manual export has entries without a queue item, a day two items of one entry.
+    return hashable(queue_id), hashable(entry_id)
+
+
+class _One:
+    """A page of a single entry."""
+
+    def __init__(self, entry: Mapping[str, Any] | None) -> None:
+        self._entry = entry
+
+    def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:  # noqa: ARG002  # the page's form
+        return [self._entry]
+
+
+def slice_of(part: Part, first: int, end: int) -> Part:
+    """The items from position `first` up to, not including, `end`."""
+    return Part(
+        number=part.number,
+        queue_ids=part.queue_ids[first:end],
+        entry_ids=part.entry_ids[first:end],
+        duplicates={},
+    )

@@ -1,0 +1,215 @@
+"""Verification: is the delivered file still what its manifest, entries and records say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.destinations.base import Destination
+from daybook.errors import DaybookError, DestinationRefused
+from daybook.export import batch as batches
+from daybook.export import manifest as manifests
+from daybook.export import records
+from daybook.export.batch import Batch, BatchKey
+from daybook.export.compare import compare
+from daybook.export.delivered import DeliveredBytes
+from daybook.export.difference import Difference, Kind
+from daybook.export.marks import check_marks
+from daybook.export.profile import Profile
+from daybook.export.records import LogAction
+from daybook.export.rerender import Rerendering
+from daybook.export.retry import BatchState
+from daybook.export.seal import figures_to_doc
+
+MAX_ROW_DIFFERENCES = 1000
+"""After so many, rows are not compared any further."""
+
+_RECORDED = (
+    "filename",
+    "fileId",
+    "webViewLink",
+    "entryCount",
+    "rowCount",
+    "rejectedCount",
+    "totals",
+    "md5",
+    "sha256",
+    "sizeBytes",
+)
+
+
+class NotDelivered(DaybookError):
+    """There is no file of Daybook's for the day, so nothing to compare."""
+
+    type = "not_delivered"
+    permanent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What a verification compared, and every difference."""
+
+    batch: Batch
+    differences: tuple[Difference, ...]
+
+    @property
+    def status(self) -> str:
+        """`verified`, `differs`, or `empty` for a day rightly signed off without a file."""
+        if self.differences:
+            return "differs"
+        return "empty" if self.batch.state is BatchState.EMPTY else "verified"
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "profile": self.batch.key.profile,
+            "batchDate": self.batch.key.batch_date,
+            "batchId": str(self.batch.id),
+            **{name: self.batch.doc.get(name) for name in _RECORDED},
+            "differenceCount": len(self.differences),
+            "differences": [difference.to_doc() for difference in self.differences],
+        }
+
+
+def verify(
+    database: Database[dict[str, Any]], destination: Destination, profile: Profile, day: date
+) -> Verification:
+    """Download the day's file and compare it with everything that is known of it.
+
+    Reads only, in flat memory. Raises `NotDelivered`, and `DestinationError` when the
+    destination cannot be asked.
+    """
+    key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+    batch = batches.find(database[batches.COLLECTION], key)
+    if batch is None:
+        raise NotDelivered(f"{key.batch_date}: there was no run for this day")
+    if batch.state is BatchState.EMPTY:
+        return Verification(batch=batch, differences=tuple(_of_empty(database, batch)))
+    if batch.state is not BatchState.COMMITTED:
+        raise NotDelivered(f"{key.batch_date}: the batch is {batch.state.value}, not delivered")
+    if batch.manifest is None:
+        raise NotDelivered(
+            f"{key.batch_date}: another application recorded file {batch.doc.get('fileId')} as "
+            "delivered; Daybook has no manifest to compare it with"
+        )
+    return Verification(
+        batch=batch, differences=tuple(_differences(database, destination, profile, batch))
+    )
+
+
+def _differences(
+    database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
+) -> Iterator[Difference]:
+    again = Rerendering(database, profile, batch)
+    damaged = _damage(again)
+    blocks = destination.read(batch.doc["fileId"], batch.doc["filename"])
+    file = DeliveredBytes(blocks)
+    try:
+        rows: list[Difference] = []
+        if damaged is None:
+            single = Rerendering(database, profile, batch)
+            rows = list(islice(compare(file, again, single), MAX_ROW_DIFFERENCES))
+        file.drain()
+    except DestinationRefused as error:
+        yield Difference(kind=Kind.FILE_UNREADABLE, detail=str(error))
+    else:
+        yield from _content(batch, file)
+        yield from rows
+        if damaged is None and not _cut_short(rows):
+            yield from _figures(batch, again)
+    yield from _records(database, batch)
+    if damaged is not None:
+        yield damaged
+    else:
+        for part in manifests.read(database[manifests.COLLECTION], again.manifest):
+            yield from check_marks(database, profile, batch, part, again.delivered(part))
+    if batch.marked_at is None:
+        yield Difference(
+            kind=Kind.ITEM, detail="marking is unfinished: the next run or `sweep` finishes it"
+        )
+
+
+def _damage(again: Rerendering) -> Difference | None:
+    """What is wrong with the manifest itself."""
+    try:
+        for _ in again.parts():
+            pass
+    except DaybookError as error:
+        return Difference(kind=Kind.MANIFEST, detail=str(error))
+    return None
+
+
+def _cut_short(rows: list[Difference]) -> bool:
+    """Whether the comparison ended before the last entry, so that nothing is added up."""
+    ends = {Kind.HEADER, Kind.OUT_OF_STEP}
+    return len(rows) == MAX_ROW_DIFFERENCES or any(row.kind in ends for row in rows)
+
+
+def _content(batch: Batch, file: DeliveredBytes) -> Iterator[Difference]:
+    for kind, name, found in (
+        (Kind.SIZE, "sizeBytes", file.size_bytes),
+        (Kind.MD5, "md5", file.md5),
+        (Kind.SHA256, "sha256", file.sha256),
+    ):
+        if found != batch.doc[name]:
+            detail = f"the file's {name} is {found}, recorded is {batch.doc[name]}"
+            yield Difference(kind=kind, detail=detail)
+
+
+def _figures(batch: Batch, again: Rerendering) -> Iterator[Difference]:
+    now = figures_to_doc(again.figures())
+    for name in ("entryCount", "rowCount", "normalisedCount", "otherMonthCount", "totals"):
+        if now[name] != batch.doc[name]:
+            yield Difference(
+                kind=Kind.FIGURES,
+                detail=f"{name} recorded as {batch.doc[name]}, the entries now give {now[name]}",
+            )
+
+
+def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
+    key = batch.key
+    found = database[records.COLLECTION].find(
+        records.day_filter(key.profile, key.batch_date, LogAction.CSV_GENERATED)
+    )
+    generated = found.to_list()
+    if len(generated) != 1:
+        yield Difference(
+            kind=Kind.RECORD,
+            detail=f"{len(generated)} csv_generated records for {key.batch_date}, not one",
+        )
+    for record in generated:
+        for name in _RECORDED:
+            stored = record["metadata"].get(name)
+            if stored != batch.doc[name]:
+                yield Difference(
+                    kind=Kind.RECORD,
+                    detail=f"record {record['_id']}: {name} is {stored}, "
+                    f"the batch has {batch.doc[name]}",
+                )
+    set_aside = database[records.COLLECTION].count_documents(
+        records.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
+    )
+    if set_aside != batch.doc["rejectedCount"] and batch.marked_at is not None:
+        yield Difference(
+            kind=Kind.RECORD,
+            detail=f"{set_aside} entry_rejected records for {key.batch_date}, "
+            f"the file set {batch.doc['rejectedCount']} aside",
+        )
+
+
+def _of_empty(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
+    key = batch.key
+    for action, wanted in ((LogAction.BATCH_EMPTY, 1), (LogAction.CSV_GENERATED, 0)):
+        count = database[records.COLLECTION].count_documents(
+            records.day_filter(key.profile, key.batch_date, action)
+        )
+        if count != wanted:
+            yield Difference(
+                kind=Kind.RECORD,
+                detail=f"{count} {action.value} records for {key.batch_date}, not {wanted}",
+            )

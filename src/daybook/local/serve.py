@@ -1,0 +1,175 @@
+"""The function and a MongoDB on this machine, as `serve` and the demonstration run them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from daybook.errors import ConfigurationError, DaybookError
+from daybook.local.mongod import EmbeddedMongod
+
+HOST = "127.0.0.1"
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+
+_MAIN = Path(__file__).parents[3] / "main.py"
+_POLL_SECONDS = 0.05
+# On Linux the function ends when this process is killed. A process of its own asks for
+# that, because `preexec_fn` may deadlock beside other threads.
+_LAUNCH = """
+import ctypes, os, runpy, signal, sys
+parent = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("the process that started the function has ended")
+runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
+"""
+
+
+class FunctionEnded(DaybookError):
+    """The function's process ended although nobody stopped it."""
+
+    type = "function_ended"
+
+
+@contextmanager
+def surroundings(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, str]]:
+    """`env` with what it lacks: an embedded MongoDB, kept in `data_dir`, and a folder there.
+
+    Raises `ConfigurationError` when MongoDB cannot run here.
+    """
+    complete = dict(env)
+    with ExitStack() as stack:
+        if not complete.get("DAYBOOK_MONGODB_URI", "").strip():
+            mongod = stack.enter_context(EmbeddedMongod(data_dir / "mongo"))
+            complete["DAYBOOK_MONGODB_URI"] = mongod.uri
+        if not complete.get("DAYBOOK_DESTINATION", "").strip():
+            folder = (data_dir / "exports").absolute()
+            make_folder(folder)
+            complete["DAYBOOK_DESTINATION"] = folder.as_uri()
+        yield complete
+
+
+class FunctionServer:
+    """The function `daybook` in a functions-framework process, ready inside a `with` block.
+
+    `env` is its environment, `port` 0 takes a free one, `output` is the file descriptor
+    that its logs go to. Must be entered in the main thread. Entering raises
+    `ConfigurationError` when the port is taken, `FunctionEnded` when it does not start.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, port: int, output: int) -> None:
+        self._env = dict(env)
+        self._wanted_port = port
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.port = _usable_port(self._wanted_port)
+        # A session of its own: Ctrl-C reaches this process, which then ends the function.
+        self._process = subprocess.Popen(  # noqa: S603  # Python itself
+            [
+                *(sys.executable, "-c", _LAUNCH, str(os.getpid())),
+                *("--target", "daybook", "--source", str(_MAIN)),
+                *("--host", HOST, "--port", str(self.port)),
+            ],
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+        )
+        try:
+            self._until_ready(self._process, time.monotonic() + START_TIMEOUT_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def wait(self) -> None:
+        """Block while the function runs; raises `FunctionEnded` when it ends by itself."""
+        if self._process is not None:
+            raise FunctionEnded(f"the function ended with code {self._process.wait()}")
+
+    def stop(self) -> None:
+        """End the function, letting it answer what it is at. Repeating it changes nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        while not _answers(self.port):
+            if process.poll() is not None:
+                raise FunctionEnded(
+                    f"the function ended with code {process.returncode} before it was ready"
+                )
+            if time.monotonic() > deadline:
+                raise FunctionEnded(
+                    f"the function did not answer within {START_TIMEOUT_SECONDS:.0f} s"
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+    except (ConnectionError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _usable_port(wanted: int) -> int:
+    with socket.socket() as probe:
+        # As the server will: a port that a connection has just left is not taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {wanted} of {HOST} cannot be used ({error.strerror}): choose another "
+                "with --port"
+            ) from error
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder for files; raises `ConfigurationError` when that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"folder {folder} for the files: {error.strerror}") from error

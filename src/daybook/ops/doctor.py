@@ -1,0 +1,206 @@
+"""The doctor: what is wrong with the set-up, and what to do about it. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from daybook.destinations.base import Destination, Finding
+from daybook.errors import DaybookError
+from daybook.export import history, plan
+from daybook.export.profile import Profile
+from daybook.export.retry import BatchState
+from daybook.export.schedule import Schedule
+from daybook.mongo import indexes
+from daybook.settings import VARIABLES, unknown_variables
+
+LEAST_VERSION = (6, 0)
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""A batch takes its date from this machine's clock, a lease its end from MongoDB's."""
+DUE_TOLERANCE = timedelta(hours=2)
+_NAMED = 3
+_AWARE = CodecOptions[dict[str, Any]](tz_aware=True)
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What is examined."""
+
+    env: Mapping[str, str]
+    client: MongoClient[Document]
+    database: Database[Document]
+    destination: Callable[[], Destination]
+    """Building one may fail, without credentials for instance."""
+    profile: Profile
+    schedule: Schedule
+    clock: Callable[[], datetime]
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Look at one thing after the other; what cannot be looked at is a finding too."""
+    yield _variables(patient.env)
+    reachable = _server(patient.client)
+    yield reachable
+    if reachable.ok:
+        for name, check in _DATABASE_CHECKS:
+            try:
+                yield check(patient)
+            except PyMongoError as error:
+                yield _bad(name, f"MongoDB refused to tell: {error}")
+    yield from _destination(patient.destination)
+
+
+def _variables(env: Mapping[str, str]) -> Finding:
+    known = [variable.name for variable in VARIABLES]
+    unknown = []
+    for name in unknown_variables(env):
+        close = get_close_matches(name, known, n=1)
+        unknown.append(f"{name} (is {close[0]} meant?)" if close else name)
+    if unknown:
+        return _bad("variables", f"nothing reads {', '.join(unknown)}: correct or remove them")
+    return _good("variables", f"{sum(name in env for name in known)} set, none misspelt")
+
+
+def _server(client: MongoClient[Document]) -> Finding:
+    try:
+        version = client.server_info()["versionArray"]
+    except PyMongoError as error:
+        return _bad(
+            "mongodb",
+            "cannot be reached; start it, or correct DAYBOOK_MONGODB_URI and its network "
+            f"access: {error}",
+        )
+    text = ".".join(str(number) for number in version[:3])
+    if tuple(version[:2]) < LEAST_VERSION:
+        return _bad("mongodb", f"version {text} is too old: upgrade to 6.0 or later")
+    return _good("mongodb", f"version {text}")
+
+
+def _replica_set(patient: Patient) -> Finding:
+    hello = patient.client.admin.command("hello")
+    if hello.get("setName"):
+        return _good("transactions", f"possible, replica set {hello['setName']}")
+    if hello.get("msg") == "isdbgrid":
+        return _good("transactions", "possible, sharded cluster")
+    return _bad(
+        "transactions",
+        "impossible on a single server: start mongod with --replSet and run rs.initiate()",
+    )
+
+
+def _indexes(patient: Patient) -> Finding:
+    missing = indexes.missing(patient.database)
+    if not missing:
+        return _good("indexes", f"all {len(indexes.INDEXES)} are there")
+    names = ", ".join(f"{index.name} on {index.collection}" for index in missing)
+    guards = [index for index in missing if index in indexes.GUARDS]
+    effect = "nothing is exported without them" if guards else "runs are slow without them"
+    return _bad(
+        "indexes", f"missing or not as declared: {names}; {effect}: run `python -m daybook migrate`"
+    )
+
+
+def _clock(patient: Patient) -> Finding:
+    before = patient.clock()
+    theirs: datetime = patient.client.admin.command("hello", codec_options=_AWARE)["localTime"]
+    here = before + (patient.clock() - before) / 2
+    ahead = here - theirs
+    text = f"{abs(ahead.total_seconds()):.1f} s {'ahead of' if ahead > timedelta() else 'behind'}"
+    if abs(ahead) > CLOCK_TOLERANCE:
+        return _bad("clock", f"this machine is {text} MongoDB: set both by NTP")
+    return _good("clock", f"{text} MongoDB's")
+
+
+def _queue(patient: Patient) -> Finding:
+    source = patient.profile.source
+    queue, queued = patient.database[source.queue], plan.queued(patient.profile)
+    entry = {
+        "from": source.entries,
+        "localField": "entryId",
+        "foreignField": "_id",
+        "pipeline": [{"$project": {"_id": 1}}],
+        "as": "entry",
+    }
+    found = queue.aggregate(
+        [
+            {"$match": queued},
+            {"$project": {"entryId": 1}},
+            {"$lookup": entry},
+            {"$match": {"entry": []}},
+            {
+                "$group": {
+                    "_id": None,
+                    "count": {"$sum": 1},
+                    "items": {"$firstN": {"input": "$_id", "n": _NAMED}},
+                }
+            },
+        ]
+    )
+    lost = next(found, None)
+    if lost is None:
+        return _good("queue", f"{queue.count_documents(queued)} items wait")
+    named = ", ".join(str(item) for item in lost["items"])
+    return _bad(
+        "queue",
+        f"{lost['count']} queued items point to no journal entry and will be set aside "
+        f"(queue item {named}): restore the entries or remove the items",
+    )
+
+
+def _last_batch(patient: Patient) -> Finding:
+    latest = history.history(patient.database, patient.profile, limit=1)
+    if not latest:
+        return _good("last batch", "none yet")
+    batch, now = latest[0], patient.clock()
+    day = batch.key.batch_date
+    if batch.state is BatchState.FAILED:
+        error = batch.doc.get("error") or {}
+        return _bad(
+            "last batch",
+            f"{day} failed: {error.get('message')}; correct it. Its entries stay queued, "
+            "the next day takes them along",
+        )
+    if batch.state is BatchState.COMMITTED and not batch.finished:
+        return _bad("last batch", f"{day} is delivered, but not all marked: run `sweep`")
+    due = patient.schedule.latest_slot(now)
+    if now - due > DUE_TOLERANCE and (day or "") < due.date().isoformat():
+        return _bad(
+            "last batch",
+            f"{day}, although {due.date()} was due at {due.isoformat()}: see whether Cloud "
+            "Scheduler calls, then `run`",
+        )
+    return _good("last batch", f"{day} {batch.state.value}")
+
+
+_DATABASE_CHECKS: tuple[tuple[str, Callable[[Patient], Finding]], ...] = (
+    ("transactions", _replica_set),
+    ("indexes", _indexes),
+    ("clock", _clock),
+    ("queue", _queue),
+    ("last batch", _last_batch),
+)
+
+
+def _destination(build: Callable[[], Destination]) -> Iterator[Finding]:
+    try:
+        yield from build().check()
+    except DaybookError as error:
+        yield _bad("destination", str(error))
+
+
+def _good(name: str, detail: str) -> Finding:
+    return Finding(name=name, ok=True, detail=detail)
+
+
+def _bad(name: str, detail: str) -> Finding:
+    return Finding(name=name, ok=False, detail=detail)

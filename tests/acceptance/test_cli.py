@@ -1,0 +1,313 @@
+"""The command line as an operator meets it: real processes, their output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Decimal128
+from pymongo.database import Database
+
+from daybook.cli.main import main
+from daybook.export.slot import Slot
+from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
+
+ROOT = Path(__file__).parents[2]
+DATE = DAY.isoformat()
+COMMANDS = {
+    *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
+    *("doctor", "migrate", "seed", "serve"),
+}
+
+
+@pytest.fixture
+def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
+    with Office(database, mongo_uri, tmp_path) as office:
+        yield office
+
+
+def surroundings(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command: Daybook's own variables are those of `env` only."""
+    inherited = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("DAYBOOK_", "DAILY_BATCH_"))
+    }
+    return {**inherited, "PYTHONPATH": str(ROOT / "src"), **env}
+
+
+def daybook(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "daybook", *arguments],
+        env=surroundings(env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def answer(env: Mapping[str, str], *arguments: str, code: int = 0) -> Any:
+    """The one document that stdout carries with `--json`."""
+    process = daybook(env, *arguments, "--json")
+    assert process.returncode == code, process.stdout + process.stderr
+    return json.loads(process.stdout)
+
+
+def test_every_command_is_there_and_explains_itself() -> None:
+    assert set(main.commands) == COMMANDS
+    for name, command in main.commands.items():
+        assert command.help, name
+        assert {"--json", "--verbose"} <= {
+            option for parameter in command.params for option in parameter.opts
+        }, name
+
+
+def test_help_is_quick_because_it_loads_no_client() -> None:
+    heavy = "('pymongo', 'flask', 'rich', 'google.auth', 'boto3', 'requests')"
+    process = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys, daybook.cli.main; "
+            f"print([name for name in {heavy} if name in sys.modules])",
+        ],
+        env=surroundings({}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.strip() == "[]"
+
+
+def test_a_day_from_plan_to_verification(office: Office) -> None:
+    office.add("1234.50")
+    wrong = office.add("10.00", credit="9.00")
+    entry_id = office.add("100.00")
+    planned = answer(office.env, "plan", "--date", DATE)
+    assert (planned["status"], list(office.folder.iterdir())) == ("planned", [])
+
+    run = daybook(office.env, "run", "--date", DATE)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines() == [
+        f"batch_{DATE}.csv is delivered.",
+        "  entries   2 in 4 rows",
+        "  THB       debit 1,334.50 = credit 1,334.50",
+        "  rejected  1 set aside",
+        f"  file      {office.file().as_uri()}",
+        f"  SHA-256   {planned['sha256']}",
+    ]
+    again = answer(office.env, "run", "--date", DATE)
+    assert (again["status"], again["sha256"]) == ("already_exported", planned["sha256"])
+
+    status = answer(office.env, "status", DATE)
+    assert (status["batch"]["state"], status["queued"], status["slot"]["held"]) == (
+        "committed",
+        0,
+        False,
+    )
+    assert [item["entryId"] for item in status["rejected"]] == [str(wrong)]
+    words = daybook(office.env, "status", DATE).stdout
+    assert f"set aside entry {wrong}: lines: debit 10.00 is not credit 9.00" in words
+    (day,) = answer(office.env, "history")["batches"]
+    assert (day["batchDate"], day["entryCount"]) == (DATE, 2)
+
+    verified = daybook(office.env, "verify", DATE)
+    assert verified.returncode == 0
+    assert verified.stdout.startswith(f"batch_{DATE}.csv is as it was delivered")
+    office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "RV-2"}})
+    differs = answer(office.env, "verify", DATE, code=1)
+    assert differs["status"] == "differs"
+    assert {each["entryId"] for each in differs["differences"]} == {str(entry_id)}
+    assert str(entry_id) in daybook(office.env, "verify", DATE).stdout
+
+    followed = answer(office.env, "lineage", str(entry_id))
+    assert [(file["firstRow"], file["lastRow"]) for file in followed["files"]] == [(3, 4)]
+    assert (
+        "rows 3 to 4 (batch of 2026-01-18)" in daybook(office.env, "lineage", str(entry_id)).stdout
+    )
+
+
+def test_a_rejected_entry_goes_back_once(office: Office) -> None:
+    office.add()
+    wrong = office.add("10.00", credit="9.00")
+    office.add()
+    office.export()
+    office.entries.update_one({"_id": wrong}, {"$set": {"lines.1.credit": Decimal128("10.00")}})
+    assert answer(office.env, "requeue", str(wrong))["reason"] == "unbalanced"
+    refused = daybook(office.env, "requeue", str(wrong), "--json")
+    assert refused.returncode == 1
+    error = json.loads(refused.stdout)["error"]
+    assert error["type"] == "not_requeued"
+    assert "queued already" in error["message"]
+    assert refused.stderr == f"Error: {error['message']}\n"
+
+
+def test_a_held_slot_is_not_done_yet(office: Office) -> None:
+    office.add()
+    slot = Slot.take(office.database["exportslots"], "daily", owner="a run", lease_seconds=60)
+    assert slot is not None
+    assert answer(office.env, "run", "--date", DATE, code=4)["status"] == "in_progress"
+    assert answer(office.env, "sweep", code=4)["status"] == "in_progress"
+    held = daybook(office.env, "status", DATE).stdout
+    assert "Slot: held by a run until " in held
+    slot.release()
+    assert answer(office.env, "sweep")["status"] == "swept"
+
+
+def test_a_failed_run_exits_with_one(office: Office) -> None:
+    office.add("10.00", credit="9.00")
+    failed = daybook(office.env, "run", "--date", DATE)
+    assert failed.returncode == 1
+    assert "error     too_many_rejected: 1 of 1 entries would be rejected" in failed.stdout
+
+
+def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
+    entry_id = office.add()
+    by_id = answer(office.env, "export", "--entry-id", str(entry_id), "--key", "copy")
+    assert (by_id["status"], by_id["entryCount"], by_id["batchDate"]) == ("exported", 1, None)
+    by_date = answer(office.env, "export", "--from", DATE, "--to", DATE)
+    assert (by_date["status"], by_date["entryCount"]) == ("exported", 1)
+    assert by_date["filename"] != by_id["filename"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--date", "18.01.2026"], "'18.01.2026' is no date like 2026-01-18"),
+        (["run", "--date", "20260118"], "'20260118' is no date"),
+        (["run", "--profile", "weekly"], "there is no profile 'weekly'"),
+        (["verify"], "Missing argument 'DATE'"),
+        (["export"], "give --entry-id, or --from and --to"),
+        (["export", "--from", "2026-01-18"], "to: must be a date"),
+        (["export", "--from", "2026-01-19", "--to", "2026-01-18"], "lies after to"),
+        (["history", "--limit", "0"], "0 is not in the range"),
+        (["frobnicate"], "No such command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_arguments_are_explained_on_stderr_only(
+    office: Office, arguments: list[str], said: str
+) -> None:
+    process = daybook(office.env, *arguments)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert said in process.stderr
+
+
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
+    process = daybook({"DAYBOOK_DESTINATION": tmp_path.as_uri()}, "status", "--json")
+    assert process.returncode == 3
+    assert "DAYBOOK_MONGODB_URI: is not set" in process.stderr
+    assert json.loads(process.stdout)["error"]["type"] == "configuration"
+
+
+def test_without_mongodb_commands_fail_and_the_doctor_goes_on(tmp_path: Path) -> None:
+    env = {
+        "DAYBOOK_MONGODB_URI": "mongodb://127.0.0.1:1/",
+        "DAYBOOK_DESTINATION": tmp_path.as_uri(),
+        "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "100",
+    }
+    error = answer(env, "status", code=1)["error"]
+    assert error["type"] == "mongodb"
+    report = answer(env, "doctor", code=1)
+    assert {each["name"]: each["ok"] for each in report["findings"]} == {
+        "variables": True,
+        "mongodb": False,
+        "folder": True,
+    }
+
+
+def test_the_doctor_says_ok_line_by_line(office: Office) -> None:
+    process = daybook(office.env, "doctor")
+    assert process.returncode == 0, process.stdout
+    assert all(line.startswith("ok  ") for line in process.stdout.splitlines())
+    office.queue.drop_index("idx_queue_plan")
+    process = daybook(office.env, "doctor")
+    assert process.returncode == 1
+    (line,) = [line for line in process.stdout.splitlines() if not line.startswith("ok  ")]
+    assert line.startswith("NOT OK  indexes ")
+
+
+def test_without_indexes_nothing_runs_until_migrate(
+    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
+) -> None:
+    env = Office(database, mongo_uri, tmp_path).env
+    refused = daybook(env, "run", "--date", DATE)
+    assert refused.returncode == 3
+    assert "run `python -m daybook migrate`" in refused.stderr
+    assert answer(env, "migrate")["migrations"][0]["changed"] is True
+    assert daybook(env, "migrate").stdout == "0001 indexes: nothing to do\n"
+    seeded = answer(env, "seed", "--entries", "3", "--bad", "1")
+    assert (seeded["queued"], seeded["broken"]) == (4, {"unbalanced": 1})
+    assert answer(env, "run", "--date", DATE)["entryCount"] == 3
+
+
+def test_migrate_lists_duplicates_and_changes_nothing(
+    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
+) -> None:
+    record = {"action": "csv_generated", "metadata": {"batchDate": DATE}}
+    database["exportlogs"].insert_many([{**record, "_id": "a"}, {**record, "_id": "b"}])
+    process = daybook(Office(database, mongo_uri, tmp_path).env, "migrate")
+    assert (process.returncode, process.stdout) == (3, "")
+    assert "exportlogs has 2 documents for" in process.stderr
+    assert "_id a, b; keep one" in process.stderr
+    assert database["exportlogs"].count_documents({}) == 2
+    assert set(database["exportlogs"].index_information()) == {"_id_"}
+
+
+def test_logs_go_to_stderr_and_only_when_asked_for(office: Office) -> None:
+    office.add()
+    process = daybook(office.env, "run", "--date", DATE, "--json", "--verbose")
+    assert json.loads(process.stdout)["status"] == "exported"
+    events = [json.loads(line).get("event") for line in process.stderr.splitlines()]
+    assert "batch_committed" in events
+
+
+def on_terminal(env: Mapping[str, str], *arguments: str) -> tuple[str, str]:
+    """Stdout, and what a terminal on stderr shows."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daybook", *arguments],
+        env=surroundings({**env, "TERM": "xterm", "COLUMNS": "100"}),
+        stdout=subprocess.PIPE,
+        stderr=end,
+        text=True,
+    )
+    os.close(end)
+    shown = b""
+    try:
+        while block := os.read(terminal, 4096):
+            shown += block
+    except OSError:  # Linux: the other end is closed
+        pass
+    finally:
+        os.close(terminal)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return stdout, shown.decode()
+
+
+def test_progress_is_shown_on_a_terminal_and_never_with_json(office: Office) -> None:
+    office.add()
+    stdout, shown = on_terminal(office.env, "run", "--date", DATE)
+    assert "Rendering and uploading" in shown
+    assert "100%" in shown
+    assert stdout.startswith(f"batch_{DATE}.csv is delivered.")
+    office.add()
+    stdout, shown = on_terminal(office.env, "run", "--date", NEXT_DAY.isoformat(), "--json")
+    assert json.loads(stdout)["status"] == "exported"
+    assert shown == ""
+
+
+def test_the_default_day_is_the_latest_that_was_due(office: Office) -> None:
+    due = office.app.schedule.batch_date(EVENING, None)
+    assert due == DAY
+    status = answer(office.env, "status")
+    assert status["batch"] is None
+    assert status["batchDate"] < status["nextSlot"][:10]

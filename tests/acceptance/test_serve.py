@@ -1,0 +1,258 @@
+"""`serve` as a newcomer meets it: real processes, real HTTP, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from daybook.errors import ConfigurationError
+from daybook.local.mongod import find_mongod
+
+ROOT = Path(__file__).parents[2]
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture(autouse=True)
+def _needs_mongod() -> None:
+    try:
+        find_mongod()
+    except ConfigurationError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+def environment(**more: str) -> dict[str, str]:
+    inherited = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("DAYBOOK_", "DAILY_BATCH_"))
+    }
+    return {**inherited, "PYTHONPATH": str(ROOT / "src"), **more}
+
+
+class Served:
+    """A running `serve` with what it announced."""
+
+    def __init__(self, process: subprocess.Popen[str], announced: dict[str, Any]) -> None:
+        self.process = process
+        self.url = announced["url"]
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = requests.post(f"{self.url}{path}", json=body, timeout=60)
+        doc: dict[str, Any] = answer.json()
+        return doc
+
+    def children(self) -> list[int]:
+        """Every process below it, by /proc."""
+        found, waiting = [], [self.process.pid]
+        while waiting:
+            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+                below = [int(pid) for pid in (task / "children").read_text().split()]
+                found += below
+                waiting += below
+        return found
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(60)
+
+
+@contextmanager
+def serving(directory: Path, *arguments: str, **env: str) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daybook", "serve", "--port", "0", "--json", *arguments],
+        cwd=directory,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=(directory / "serve.log").open("ab"),
+        text=True,
+    )
+    try:
+        yield Served(process, announced(process, directory))
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def announced(process: subprocess.Popen[str], directory: Path) -> dict[str, Any]:
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":
+            doc: dict[str, Any] = json.loads(text)
+            return doc
+    pytest.fail((directory / "serve.log").read_text())
+
+
+def wait_for_end(pids: list[int]) -> None:
+    """Fails unless all of them end within 30 seconds."""
+    for pid in pids:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        with os.fdopen(handle):
+            assert select.select([handle], [], [], 30)[0], f"process {pid} goes on"
+
+
+@linux_only
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_stopped_and_leaves_no_process(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    with serving(tmp_path, "--seed", "5") as served:
+        assert requests.get(f"{served.url}/health", timeout=60).json()["status"] == "ok"
+        run = served.post("/run", {"batchDate": "2026-01-18"})
+        assert (run["status"], run["entryCount"]) == ("exported", 5)
+        assert (tmp_path / ".daybook" / "exports" / "batch_2026-01-18.csv").is_file()
+        children = served.children()
+        assert len(children) >= 2
+        assert served.end(how) == 0
+        wait_for_end(children)
+
+
+def test_what_was_served_is_kept_for_the_next_time(tmp_path: Path) -> None:
+    for status in ("exported", "already_exported"):
+        with serving(tmp_path, "--data-dir", "data", "--seed", "2") as served:
+            run = served.post("/run", {"batchDate": "2026-01-18"})
+            assert (run["status"], run["entryCount"]) == (status, 2)
+            served.end(signal.SIGTERM)
+    assert (tmp_path / "data" / "exports" / "batch_2026-01-18.csv").is_file()
+
+
+@linux_only
+def test_when_it_is_killed_nothing_outlives_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        children = served.children()
+        assert len(children) >= 2
+        served.end(signal.SIGKILL)
+        wait_for_end(children)
+
+
+@linux_only
+def test_when_the_function_ends_it_ends_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        children = served.children()
+        (function,) = [pid for pid in children if is_function(pid, served.process.pid)]
+        os.kill(function, signal.SIGKILL)
+        assert served.process.wait(60) == 1
+        wait_for_end(children)
+    assert "the function ended with code -9" in (tmp_path / "serve.log").read_text()
+
+
+def is_function(pid: int, parent: int) -> bool:
+    """Whether it is the server itself, not one of its workers."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(stat[1]) == parent and b"--target" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_mongodb_and_a_destination_that_are_set_are_used(
+    tmp_path: Path, mongo_uri: str, database: Any
+) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    with serving(
+        tmp_path,
+        "--seed",
+        "1",
+        DAYBOOK_MONGODB_URI=mongo_uri,
+        DAYBOOK_DATABASE=database.name,
+        DAYBOOK_DESTINATION=folder.as_uri(),
+    ) as served:
+        assert served.post("/run", {"batchDate": "2026-01-18"})["status"] == "exported"
+        served.end(signal.SIGTERM)
+    assert database["exportbatches"].count_documents({"state": "committed"}) == 1
+    assert (folder / "batch_2026-01-18.csv").is_file()
+    assert not (tmp_path / ".daybook").exists()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, mongo_uri: str, database: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        process = subprocess.run(
+            [sys.executable, "-m", "daybook", "serve", "--port", port],
+            cwd=tmp_path,
+            env=environment(DAYBOOK_MONGODB_URI=mongo_uri, DAYBOOK_DATABASE=database.name),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert process.returncode == 3
+    assert f"port {port} of 127.0.0.1 cannot be used" in process.stderr
+    assert "--port" in process.stderr
+
+
+def demonstrate(directory: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "daybook", "serve", "--demo", *arguments],
+        cwd=directory,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_demonstration_tells_a_day_in_words_and_can_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        shown = demonstrate(tmp_path)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        lines = shown.stdout.splitlines()
+        assert len(lines) < 40
+        assert shown.stderr == ""
+        told = " ".join(shown.stdout.split())
+        for words in (
+            "queue 13 queued, 0 completed, 0 failed",
+            "answer exported, batch_",
+            "entries 12 in 24 rows",
+            "rejected 1 set aside",
+            "queue 0 queued, 12 completed, 1 failed",
+            "answer already_exported, the same file",
+            "is as it was delivered",
+        ):
+            assert words in told
+        (path,) = [Path(line) for line in lines if line.startswith(str(tmp_path))]
+        delivered = path.read_text("utf-8-sig").splitlines()
+        assert len(delivered) == 25
+        assert delivered[1][:60] in shown.stdout
+
+
+def test_the_demonstration_leaves_configured_books_alone(
+    tmp_path: Path, mongo_uri: str, mongo_client: Any, database: Any
+) -> None:
+    before = set(mongo_client.list_database_names())
+    shown = demonstrate(
+        tmp_path,
+        "--json",
+        DAYBOOK_MONGODB_URI=mongo_uri,
+        DAYBOOK_DATABASE=database.name,
+        DAYBOOK_DESTINATION="drive://never",
+        DAILY_BATCH_TIMEZONE="Not/AZone",
+    )
+    doc = json.loads(shown.stdout)
+    assert (doc["first"]["status"], doc["second"]["status"]) == ("exported", "already_exported")
+    assert doc["verification"]["status"] == "verified"
+    assert set(mongo_client.list_database_names()) - before == {doc["database"]}
+    assert database.list_collection_names() == []
+    mongo_client.drop_database(doc["database"])

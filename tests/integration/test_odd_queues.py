@@ -1,0 +1,302 @@
+"""What the other application may leave in, or do to, the queue: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import islice
+from typing import Any
+
+import bson
+import pytest
+from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex
+from bson.datetime_ms import DatetimeMS
+from pymongo.database import Database
+
+from daybook.app import App
+from daybook.export import plan
+from daybook.export.outcome import Status
+from daybook.export.part import PART_SIZE
+from daybook.export.profile import DAILY
+from tests import books
+from tests.emulators.drive import DriveEmulator
+
+DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
+Db = Database[dict[str, Any]]
+
+
+@pytest.fixture
+def app(mongo_uri: str, database: Db, drive: DriveEmulator) -> App:
+    return books.make_app(
+        mongo_uri, database.name, f"drive://{drive.folder_id}", DAYBOOK_DRIVE_ENDPOINT=drive.url
+    )
+
+
+def status_of(database: Db, item_id: Any) -> str:
+    item = database["exportqueues"].find_one({"_id": item_id}, {"status": 1})
+    assert item is not None
+    status: str = item["status"]
+    return status
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "text",
+        7,
+        Int64(7),
+        3.5,
+        float("nan"),
+        Decimal128("1.5"),
+        True,
+        {"a": 1},
+        {"$ne": None},
+        [1, 2],
+        Regex(".*"),
+        Code("x"),
+        DBRef("journalentries", {"a": 1}),
+        MinKey(),
+        DatetimeMS(2**60),
+        b"\x00\x01",
+        "a\x00b",
+    ],
+    ids=repr,
+)
+def test_an_odd_entry_id_is_set_aside_and_the_others_go_out(
+    app: App, database: Db, drive: DriveEmulator, odd: Any
+) -> None:
+    ids = books.put_many(database, 3)
+    item = books.queue_item(odd)
+    database["exportqueues"].insert_one(item)
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.EXPORTED
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (3, 1)
+    assert books.statuses(database, ids) == ["completed"] * 3
+    assert status_of(database, item["_id"]) == "failed"
+    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, "text", 7, float("nan"), Decimal128("1"), True, {"a": 1}, Code("x"), MaxKey(), b"\x00"],
+    ids=repr,
+)
+def test_an_item_with_an_odd_id_is_exported_once(
+    app: App, database: Db, drive: DriveEmulator, odd: Any
+) -> None:
+    books.put_many(database, 2)
+    entry = books.entry("ODD")
+    database["journalentries"].insert_one(entry)
+    database["exportqueues"].insert_one(books.queue_item(entry["_id"], _id=odd))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 3)
+    assert database["exportqueues"].count_documents({"status": "completed"}) == 3
+    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+
+
+def test_one_and_true_are_different_entries(app: App, database: Db, drive: DriveEmulator) -> None:
+    books.put(database, books.entry("ONE", _id=1), books.entry("TRUE", _id=True))
+    outcome = app.run_batch(batch_date=DAY)
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 0)
+
+
+def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.put_many(database, 2)
+    entry = books.entry("UNREADABLE")
+    database["journalentries"].insert_one(entry)
+    broken = bson.encode(books.queue_item(entry["_id"], _id="abc")).replace(b"abc\0", b"ab\xff\0")
+    database["exportqueues"].insert_one(bson.raw_bson.RawBSONDocument(broken))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
+    assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
+
+
+def test_of_two_items_for_one_entry_the_first_is_exported(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    (first,) = books.put(database, books.entry("TWICE"))
+    item = database["exportqueues"].find_one({"_id": first})
+    assert item is not None
+    second = books.queue_item(item["entryId"])
+    database["exportqueues"].insert_one(second)
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (1, 1)
+    assert books.references(drive.files()[0].content) == ["TWICE"]
+    assert [status_of(database, one) for one in (first, second["_id"])] == ["completed", "failed"]
+
+
+def test_an_item_queued_behind_the_scan_for_an_entry_already_planned_is_a_duplicate(
+    app: App, database: Db
+) -> None:
+    books.put_many(database, PART_SIZE + 3)
+    parts = plan.scan(database, app.profile(DAILY))
+    (first,) = islice(parts, 1)
+    late = books.queue_item(first.entry_ids[0])
+    database["exportqueues"].insert_one(late)
+
+    (second,) = parts
+
+    assert second.queue_ids[-1] == late["_id"]
+    assert list(second.duplicates) == [len(second.queue_ids) - 1]
+
+
+def test_a_completed_item_set_back_to_queued_is_not_exported_again(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    ids = books.put_many(database, 2)
+    app.run_batch(batch_date=DAY)
+    database["exportqueues"].update_one({"_id": ids[0]}, {"$set": {"status": "queued"}})
+    books.put_many(database, 2, prefix="NEW")
+
+    outcome = app.run_batch(batch_date=NEXT_DAY)
+
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
+    delivered = [books.references(file.content) for file in drive.files()]
+    assert delivered == [["INV-0", "INV-1"], ["NEW-0", "NEW-1"]]
+
+
+@pytest.fixture
+def changed_before_the_seal(drive: DriveEmulator) -> list[Any]:
+    """Calls each function of the list once, just before the file would be made."""
+    changes: list[Any] = []
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "after" and moment.operation == "generateIds":
+            while changes:
+                changes.pop()()
+
+    drive.on_request(hook)
+    return changes
+
+
+def test_an_item_pointed_to_another_entry_before_the_seal_exports_that_one(
+    app: App, database: Db, drive: DriveEmulator, changed_before_the_seal: list[Any]
+) -> None:
+    ids = books.put_many(database, 3)
+    other = books.entry("OTHER")
+    database["journalentries"].insert_one(other)
+    changed_before_the_seal.append(
+        lambda: database["exportqueues"].update_one(
+            {"_id": ids[0]}, {"$set": {"entryId": other["_id"]}}
+        )
+    )
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.EXPORTED
+    (file,) = drive.files()
+    assert books.references(file.content) == ["OTHER", "INV-1", "INV-2"]
+
+
+def test_an_item_pointed_to_another_entry_after_the_seal_exports_both_on_their_days(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    ids = books.put_many(database, 3)
+    other = books.entry("OTHER")
+    database["journalentries"].insert_one(other)
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "before" and moment.operation == "create_multipart":
+            database["exportqueues"].update_one(
+                {"_id": ids[0], "status": "queued"}, {"$set": {"entryId": other["_id"]}}
+            )
+
+    drive.on_request(hook)
+    first = app.run_batch(batch_date=DAY)
+    second = app.run_batch(batch_date=NEXT_DAY)
+
+    assert (first.facts["entryCount"], second.facts["entryCount"]) == (3, 1)
+    assert [books.references(file.content) for file in drive.files()] == [
+        ["INV-0", "INV-1", "INV-2"],
+        ["OTHER"],
+    ]
+    record = database["exportlogs"].find_one({"metadata.batchDate": "2026-01-18"})
+    assert record is not None
+    assert record["metadata"]["goneItems"] == [ids[0]]
+
+
+def test_a_manual_export_never_completes_an_item_that_became_scheduled(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    from daybook.export import manual
+
+    entries = [books.entry(f"M-{number}") for number in range(2)]
+    database["journalentries"].insert_many(entries)
+    items = [books.queue_item(one["_id"], exportPath="manual") for one in entries]
+    twin = books.queue_item(entries[1]["_id"], exportPath="manual")
+    database["exportqueues"].insert_many([*items, twin])
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "before" and moment.operation == "create_multipart":
+            database["exportqueues"].update_one(
+                {"_id": items[0]["_id"]}, {"$set": {"exportPath": "scheduled"}}
+            )
+
+    drive.on_request(hook)
+    wanted = manual.parse({"entryIds": [str(one["_id"]) for one in entries]}, key=None)
+    assert app.run_manual(wanted).status is Status.EXPORTED
+
+    assert status_of(database, items[0]["_id"]) == "queued"
+    assert [status_of(database, one["_id"]) for one in (items[1], twin)] == ["completed"] * 2
+
+
+def test_a_record_of_the_other_application_ends_the_day_quietly(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    database["exportlogs"].insert_one(
+        {
+            "action": "csv_generated",
+            "performedBy": "system",
+            "metadata": {
+                "batchDate": "2026-01-18",
+                "filename": "batch_2026-01-18.csv",
+                "fileId": "theirs",
+                "entryCount": Decimal128("5"),
+            },
+            "createdAt": books.NOON - timedelta(hours=1),
+        }
+    )
+    assert app.plan_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    outcome = app.run_batch(batch_date=DAY)
+    assert (outcome.status, outcome.facts["fileId"]) == (Status.ALREADY_EXPORTED, "theirs")
+    assert outcome.to_doc()["filename"] == "batch_2026-01-18.csv"
+    assert drive.requests == []
+
+
+def test_a_day_recorded_elsewhere_during_the_run_leaves_an_orphan_and_an_alert(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = books.put_many(database, 2)
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "after" and moment.operation == "create_multipart":
+            database["exportlogs"].insert_one(
+                {
+                    "_id": ObjectId(),
+                    "action": "csv_generated",
+                    "metadata": {"batchDate": "2026-01-18"},
+                }
+            )
+
+    drive.on_request(hook)
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.ALREADY_EXPORTED
+    (file,) = drive.files()
+    orphan = database["exportorphans"].find_one({"_id": file.id})
+    assert orphan is not None
+    assert orphan["reason"] == "day_recorded_elsewhere"
+    assert [r.levelname for r in caplog.records if getattr(r, "event", "") == "orphan_left_behind"]
+    assert books.statuses(database, ids) == ["queued", "queued"]
+    assert "update" not in {request.operation for request in drive.requests}
