@@ -29,7 +29,7 @@ WHAT = ("raw", "naive", "render", "run")
 TITLES = {
     "raw": "both collections as raw bytes",
     "naive": "naive: all in memory, one $in, csv",
-    "render": "Daybook: scan, read, render",
+    "render": "Daybook: read and render",
     "run": "Daybook: whole run into Drive",
 }
 

@@ -11,13 +11,15 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from itertools import count, islice
 
 from bench.naive import naive_csv
 from daybook.app import App
 from daybook.export import plan
 from daybook.export.outcome import Status
+from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import DAILY
 from daybook.export.render import Renderer
 from daybook.export.source import EntrySource
@@ -43,13 +45,29 @@ def naive(app: App) -> int:
 
 
 def render(app: App) -> int:
-    """Daybook's planning scan, reading and rendering, one page ahead; the bytes are dropped."""
+    """Daybook's reading and rendering of what is queued, one page ahead; the bytes are dropped."""
     profile = app.profile(DAILY)
     renderer, source = Renderer(profile, DAY), EntrySource(app.database, profile)
     size = len(renderer.header())
-    for part, reading in source.read_ahead(plan.scan(app.database, profile)):
+    for part, reading in source.read_ahead(_parts(app)):
         size += len(renderer.part(part, reading.result()))
     return size
+
+
+def _parts(app: App) -> Iterator[Part]:
+    """The queue in parts, without the looking for duplicates that belongs to planning."""
+    items = app.database["exportqueues"].find(plan.queued(app.profile(DAILY)), {"entryId": 1})
+    cursor = items.sort("_id", 1).batch_size(PART_SIZE)
+    for number in count():
+        page = list(islice(cursor, PART_SIZE))
+        if not page:
+            return
+        yield Part(
+            number=number,
+            queue_ids=[item["_id"] for item in page],
+            entry_ids=[item["entryId"] for item in page],
+            duplicates={},
+        )
 
 
 def run(app: App) -> int:

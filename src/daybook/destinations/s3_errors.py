@@ -84,6 +84,8 @@ def _refused(operation: str, error: ClientError, *, changes: bool) -> Destinatio
     code = str(error.response["Error"].get("Code", ""))
     status = int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))
     said = f"S3 {operation} answered {status} {code}"
+    if bucket := error.response["Error"].get("BucketName"):
+        said += f" for bucket {bucket}"
     if code == "NoSuchUpload":
         return SessionGone(f"{said}: the upload session is gone")
     if status == 412:

@@ -18,6 +18,9 @@ LENIENT = CodecOptions[dict[str, Any]](
 )
 """Decodes whatever is stored: dates beyond the year 9999, and invalid UTF-8."""
 
+BY_ID = {"_id": 1}
+"""A hint: given two lists of ids, the planner would try both ways each time."""
+
 
 def hashable(value: Any) -> Hashable:
     """A key that is equal for ids that MongoDB holds equal.

@@ -15,13 +15,10 @@ from pymongo.database import Database
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.figures import Rejected
-from daybook.export.keys import hashable
+from daybook.export.keys import BY_ID, hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.seal import ManifestRef, Seal
-
-_BY_ID = {"_id": 1}
-"""The planner would weigh the two lists against each other each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +65,8 @@ class Delivery:
 
     def rejected_of(self, part: Part) -> list[Rejected]:
         """Those that stand in the part."""
+        if not self.rejected:
+            return []
         keys = set(zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True))
         return [
             item
@@ -102,25 +101,15 @@ def mark_part(
     """
     queue = database[delivery.profile.source.queue]
     rejected = delivery.rejected_of(part)
-    left_out = {hashable(item.queue_id) for item in rejected}
-    pairs = [
-        (queue_id, entry_id)
-        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
-        if hashable(queue_id) not in left_out
-    ]
-    exported = {
-        "_id": {"$in": [queue_id for queue_id, _ in pairs]},
-        "entryId": {"$in": [entry_id for _, entry_id in pairs]},
-    }
-    elsewhere = queue.find(
-        {**exported, "status": "completed", "metadata.fileId": {"$ne": delivery.file_id}},
-        {"_id": 1},
-        session=session,
-        hint=_BY_ID,
-    ).to_list()
-    matched = queue.update_many(
-        exported, _completed(delivery, now), session=session, hint=_BY_ID
+    exported = _exported(part, rejected)
+    completed = _completed(delivery, now)
+    ordinary = queue.update_many(
+        {**exported, "status": "queued"}, completed, session=session, hint=BY_ID
     ).matched_count
+    found = Discrepancies()
+    if ordinary < len(exported["_id"]["$in"]):
+        found = _discrepancies(queue, session, delivery, exported)
+        queue.update_many(exported, completed, session=session, hint=BY_ID)
     if rejected:
         queue.bulk_write(
             [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
@@ -128,10 +117,7 @@ def mark_part(
         )
         _insert_rejected(database, session, delivery, rejected, now)
     _close_part(database, session, delivery, part, now)
-    gone = [] if matched == len(pairs) else _gone(queue, session, exported)
-    return Discrepancies(
-        gone=tuple(gone), completed_elsewhere=tuple(item["_id"] for item in elsewhere)
-    )
+    return found
 
 
 def mark_copies(
@@ -220,11 +206,40 @@ def _insert_rejected(
     )
 
 
-def _gone(
-    queue: Collection[dict[str, Any]], session: ClientSession, exported: Mapping[str, Any]
-) -> list[Any]:
-    there = {
-        hashable(item["_id"])
-        for item in queue.find(exported, {"_id": 1}, session=session, hint=_BY_ID)
+def _exported(part: Part, rejected: Sequence[Rejected]) -> dict[str, Any]:
+    """The filter for the part's items whose entries stand in the file."""
+    left_out = {hashable(item.queue_id) for item in rejected}
+    pairs = [
+        (queue_id, entry_id)
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+        if not left_out or hashable(queue_id) not in left_out
+    ]
+    return {
+        "_id": {"$in": [queue_id for queue_id, _ in pairs]},
+        "entryId": {"$in": [entry_id for _, entry_id in pairs]},
     }
-    return [queue_id for queue_id in exported["_id"]["$in"] if hashable(queue_id) not in there]
+
+
+def _discrepancies(
+    queue: Collection[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    exported: Mapping[str, Any],
+) -> Discrepancies:
+    there = queue.find(
+        exported, {"status": 1, "metadata.fileId": 1}, session=session, hint=BY_ID
+    ).to_list()
+    known = {hashable(item["_id"]) for item in there}
+    return Discrepancies(
+        gone=tuple(item for item in exported["_id"]["$in"] if hashable(item) not in known),
+        completed_elsewhere=tuple(
+            item["_id"]
+            for item in there
+            if item["status"] == "completed" and _file_id(item) != delivery.file_id
+        ),
+    )
+
+
+def _file_id(item: Mapping[str, Any]) -> Any:
+    metadata = item.get("metadata")
+    return metadata.get("fileId") if isinstance(metadata, Mapping) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import Any
@@ -15,7 +14,7 @@ from pymongo.database import Database
 from daybook import log
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export.keys import LENIENT, addressable, hashable
+from daybook.export.keys import BY_ID, LENIENT, addressable, hashable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import DAILY, Profile
 
@@ -60,6 +59,13 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
     """Ids of items that were taken out of the queue, or given another entry, since the plan."""
+    planned = {
+        "_id": {"$in": part.queue_ids},
+        "entryId": {"$in": part.entry_ids},
+        **queued(profile),
+    }
+    if _queue(database, profile).count_documents(planned, hint=BY_ID) == len(part.queue_ids):
+        return []
     still = {
         (hashable(item["_id"]), hashable(_entry_id(item)))
         for item in _queue(database, profile).find(
@@ -105,13 +111,16 @@ def _duplicates(
 ) -> dict[int, str]:
     """Positions of items whose entry an earlier queued item, or a delivered file, has already."""
     wanted = [entry_id for entry_id in entry_ids if entry_id is not None]
-    items_per_entry = Counter(
-        hashable(item["entryId"])
-        for item in _queue(database, profile).find(
-            {"entryId": {"$in": wanted}}, {"_id": 0, "entryId": 1}, batch_size=2 * PART_SIZE
+    suspects = [
+        group["_id"]
+        for group in _queue(database, profile).aggregate(
+            [
+                {"$match": {"entryId": {"$in": wanted}}},
+                {"$group": {"_id": "$entryId", "items": {"$sum": 1}}},
+                {"$match": {"items": {"$gt": 1}}},
+            ]
         )
-    )
-    suspects = [entry_id for entry_id in wanted if items_per_entry[hashable(entry_id)] > 1]
+    ]
     taken = _delivered(database, profile, wanted)
     first: dict[Hashable, Hashable] = {}
     if suspects:

@@ -1,0 +1,310 @@
+"""Edges of a run: identities, refusals, repeated deliveries, hand-over, limits, dry runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from daybook.app import App
+from daybook.errors import BadRequest, DaybookError, KeyReused
+from daybook.export import batch as batches
+from daybook.export import manual
+from daybook.export.batch import BatchKey
+from daybook.export.outcome import Outcome, Status
+from daybook.export.schedule import parse_schedule_time
+from tests import books
+from tests.emulators.drive import DriveEmulator
+
+DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
+CHUNK = 262_144
+Db = Database[dict[str, Any]]
+
+
+@pytest.fixture
+def app(mongo_uri: str, database: Db, drive: DriveEmulator) -> App:
+    app = books.make_app(
+        mongo_uri,
+        database.name,
+        f"drive://{drive.folder_id}",
+        DAYBOOK_DRIVE_ENDPOINT=drive.url,
+        DAYBOOK_UPLOAD_CHUNK_BYTES=str(CHUNK),
+    )
+    return App(app.settings, sleep=lambda _seconds: None)
+
+
+def changed(app: App, **settings: Any) -> App:
+    return App(replace(app.settings, **settings), clock=app.clock, sleep=app.sleep)
+
+
+def fill(database: Db, count: int) -> None:
+    books.put(database, *(books.entry(f"INV-{n}", description="x" * 300) for n in range(count)))
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [str(getattr(record, "event", "")) for record in caplog.records]
+
+
+def stop_before_commit(drive: DriveEmulator) -> None:
+    """Let the file come to be and every question after it fail, once."""
+    drive.fault("status", on="get", status=503, times=100)
+
+
+def test_a_file_sealed_under_another_identity_is_committed_when_it_can_be_seen(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 3)
+    stop_before_commit(drive)
+    assert app.run_batch(batch_date=DAY).status is Status.RETRY_SCHEDULED
+    drive.faults.clear()
+    database["exportslots"].update_one({}, {"$set": {"identity": "drive:somebody-else@x"}})
+
+    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert len(drive.files()) == 1
+    assert database["exportorphans"].count_documents({}) == 0
+
+
+def test_an_id_of_another_identity_without_a_file_is_given_up_and_watched(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.put_many(database, 3)
+    drive.fault("status", on="create_multipart", status=503, times=100)
+    app.run_batch(batch_date=DAY)
+    drive.faults.clear()
+    database["exportslots"].update_one({}, {"$set": {"identity": "drive:somebody-else@x"}})
+
+    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    (orphan,) = database["exportorphans"].find()
+    assert orphan["reason"] == "identity_changed"
+    assert "orphan_left_behind" in events(caplog)
+
+
+def test_an_id_refused_unseen_is_given_up_only_when_that_lasts(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.put_many(database, 3)
+    stop_before_commit(drive)
+    app.run_batch(batch_date=DAY)
+    drive.faults.clear()
+    (file,) = drive.files()
+    drive.remove(file.id)
+
+    outcomes = [app.run_batch(batch_date=DAY) for _ in range(3)]
+
+    assert [outcome.status for outcome in outcomes] == [
+        Status.RETRY_SCHEDULED,
+        Status.RETRY_SCHEDULED,
+        Status.EXPORTED,
+    ]
+    (orphan,) = database["exportorphans"].find()
+    assert (orphan["_id"], orphan["reason"]) == (file.id, "refused_unseen")
+    assert "orphan_left_behind" in events(caplog)
+    assert len(drive.files()) == 1
+
+
+def test_a_repeated_delivery_starts_no_second_attempt(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 3)
+    drive.down = True
+    header = "2026-01-18T11:00:00.123456Z"
+    outcomes = [
+        app.run_batch(batch_date=DAY, schedule_time=parse_schedule_time(header)) for _ in range(2)
+    ]
+    assert [(outcome.status, outcome.attempt) for outcome in outcomes] == [
+        (Status.RETRY_SCHEDULED, 1),
+        (Status.RETRY_SCHEDULED, 1),
+    ]
+    assert app.run_batch(batch_date=DAY).attempt == 2
+
+
+def test_a_last_chunk_of_which_nothing_is_taken_ends_the_attempt(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    fill(database, 2000)
+    app = changed(app, multipart_limit_bytes=CHUNK)
+    drive.fault("partial_chunk", on="chunk_last", at_bytes=0, times=1000)
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.RETRY_SCHEDULED
+    assert len(drive.requests) < 40
+    drive.faults.clear()
+    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert len(drive.files()) == 1
+
+
+def test_an_upload_handed_back_survives_a_delivery_that_only_reports(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    fill(database, 6000)
+    at = datetime(2026, 1, 18, 11, tzinfo=UTC)
+    hurried = changed(app, multipart_limit_bytes=CHUNK, run_deadline_seconds=0.0)
+    first = hurried.run_batch(batch_date=DAY, schedule_time=at)
+    assert first.error is not None
+    assert first.error["type"] == "timeout"
+    repeated = hurried.run_batch(batch_date=DAY, schedule_time=at)
+    assert repeated.attempt == 1
+
+    second = changed(app, multipart_limit_bytes=CHUNK).run_batch(batch_date=DAY)
+
+    assert second.status is Status.EXPORTED
+    assert [request.operation for request in drive.requests].count("session_open") == 1
+    sent = sum(r.body_bytes for r in drive.requests if r.operation in ("chunk", "chunk_last"))
+    assert sent == second.facts["sizeBytes"]
+    (file,) = drive.files()
+    assert len(books.references(file.content)) == 6000
+
+
+def test_an_edited_entry_makes_a_session_that_was_handed_back_useless(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    fill(database, 6000)
+    changed(app, multipart_limit_bytes=CHUNK, run_deadline_seconds=0.0).run_batch(batch_date=DAY)
+    database["journalentries"].update_one(
+        {"reference": "INV-0"}, {"$set": {"description": "y" * 300}}
+    )
+
+    outcome = changed(app, multipart_limit_bytes=CHUNK).run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.EXPORTED
+    assert [request.operation for request in drive.requests].count("session_open") == 2
+    (file,) = drive.files()
+    assert "y" * 300 in file.content.decode()
+
+
+def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    ids = books.put_many(database, 5)
+    drive.down = True
+    app.run_batch(batch_date=DAY)
+    drive.down = False
+    books.put_many(database, 2, prefix="LATER")
+    planned = app.plan_batch(batch_date=DAY)
+    assert planned.facts["entryCount"] == 5
+    database["exportqueues"].delete_one({"_id": ids[0]})
+
+    planned, done = app.plan_batch(batch_date=DAY), app.run_batch(batch_date=DAY)
+
+    assert planned.facts["entryCount"] == 6
+    for name in ("sha256", "md5", "sizeBytes", "totals", "rowCount"):
+        assert planned.facts[name] == done.facts[name]
+
+
+def test_more_than_half_rejected_stops_the_day_for_good(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    bad = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(3)]
+    ids = books.put(database, *bad, books.entry("GOOD"), books.entry("GOOD-2"))
+    outcome = app.run_batch(batch_date=DAY)
+    assert outcome.status is Status.FAILED
+    assert outcome.error is not None
+    assert outcome.error["type"] == "too_many_rejected"
+    assert str(bad[0]["_id"]) in outcome.error["message"]
+    assert books.statuses(database, ids) == ["queued"] * 5
+    assert drive.files() == []
+
+
+def test_rendering_stops_at_its_limit(app: App, database: Db, drive: DriveEmulator) -> None:
+    fill(database, 6000)
+    outcome = changed(app, csv_timeout_seconds=0.000001).run_batch(batch_date=DAY)
+    assert outcome.error is not None
+    assert outcome.error["type"] == "timeout"
+    assert "DAYBOOK_CSV_TIMEOUT_SECONDS" in outcome.error["message"]
+    assert drive.files() == []
+
+
+def test_a_committed_batch_is_never_opened_again(app: App, database: Db) -> None:
+    books.put_many(database, 2)
+    app.run_batch(batch_date=DAY)
+    collection = database["exportbatches"]
+    batch = batches.find(collection, BatchKey(profile="daily", batch_date="2026-01-18"))
+    assert batch is not None
+    before = collection.find_one()
+    now = datetime.now(UTC)
+    with database.client.start_session() as session:
+        with pytest.raises(DaybookError, match="was committed"):
+            batches.start_attempt(
+                collection, session, batch, attempt=2, fence=9, schedule_time=None, now=now
+            )
+        with pytest.raises(DaybookError, match="was committed"):
+            batches.record_failure(
+                collection, session, batch, attempt=2, error={}, next_attempt_at=None, now=now
+            )
+        with pytest.raises(DaybookError, match="was committed"):
+            batches.record_empty(collection, session, batch, now=now)
+    assert collection.find_one() == before
+
+
+def test_a_batch_that_disagrees_with_its_own_record_exports_nothing(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    app.run_batch(batch_date=DAY)
+    database["exportbatches"].update_one({}, {"$set": {"state": "open", "markedAt": None}})
+    with pytest.raises(DaybookError, match="restored or edited"):
+        app.run_batch(batch_date=DAY)
+    assert len(drive.files()) == 1
+
+
+def test_a_key_stands_for_one_request(app: App, database: Db, drive: DriveEmulator) -> None:
+    books.put_many(database, 2)
+    one = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key="k")
+    other = manual.parse({"from": "2026-01-17", "to": "2026-01-18"}, key="k")
+    assert app.run_manual(one).status is Status.EXPORTED
+    with pytest.raises(KeyReused):
+        app.run_manual(other)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"from": "0001-01-01", "to": "2026-01-01"},
+        {"from": "2026-W03-7", "to": "2026-01-18"},
+        {"entryIds": ["\ud800"]},
+        {"entryIds": [""]},
+    ],
+)
+def test_what_no_database_could_hold_is_bad_input(body: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        manual.parse(body, key=None)
+
+
+def test_the_widest_range_of_dates_is_exported(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    outcome: Outcome = app.run_manual(
+        manual.parse({"from": "1900-01-01", "to": "9999-12-31"}, key=None)
+    )
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
+
+
+def test_an_id_in_capitals_is_the_same_entry(app: App, database: Db, drive: DriveEmulator) -> None:
+    entry = books.entry("CAPITALS")
+    books.put(database, entry)
+    outcome = app.run_manual(manual.parse({"entryIds": [str(entry["_id"]).upper()]}, key=None))
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
+
+
+def test_a_second_run_of_a_failed_day_keeps_the_reason(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    stop_before_commit(drive)
+    for _ in range(4):
+        app.run_batch(batch_date=DAY)
+    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    drive.faults.clear()
+    books.put_many(database, 1, prefix="NEXT")
+
+    outcome = app.run_batch(batch_date=NEXT_DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
+    days = {doc["batchDate"]: doc["state"] for doc in database["exportbatches"].find()}
+    assert days == {"2026-01-18": "committed", "2026-01-19": "committed"}
+    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
