@@ -13,10 +13,10 @@ from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from daybook.export.figures import Figures
-from daybook.export.layout import Field, Layout
 from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
 from daybook.export.render import Renderer
+from daybook.export.sheet.layout import Field, Layout
 
 MISSING = object()
 BATCH_DATE = date(2026, 1, 18)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,8 @@ class App:
     settings: Settings
     clock: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
+    progress: Callable[[int, int], None] | None = None
+    """Gets the parts that a run has rendered, and their total."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> App:
@@ -95,6 +97,7 @@ class App:
             ),
             clock=self.clock,
             sleep=self.sleep,
+            progress=self.progress,
         )
 
     def run_batch(
@@ -144,10 +147,6 @@ class App:
             scan=lambda: plan.scan(self.database, profile),
             schedule_time=schedule_time,
         )
-
-    def at(self, clock: Callable[[], datetime]) -> App:
-        """The same app with another clock."""
-        return replace(self, clock=clock)
 
 
 def build_destination(settings: Settings) -> Destination:

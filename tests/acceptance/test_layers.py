@@ -14,7 +14,7 @@ SRC = ROOT / "src"
 LAYERS = (
     ("main", "daybook.__main__", "daybook.cli", "daybook.http"),
     ("daybook.app",),
-    ("daybook.export", "daybook.ops", "daybook.local"),
+    ("daybook.audit", "daybook.export", "daybook.ops", "daybook.local"),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     ("daybook.settings", "daybook.variables", "daybook.values", "daybook.errors", "daybook.log"),
 )
@@ -28,7 +28,7 @@ SDKS = {
     *("requests", "urllib3", "flask", "functions_framework"),
 }
 PURE = ("daybook.export.render", "daybook.export.retry", "daybook.export.rules")
-BSON_VALUES = {"daybook.export.part", "daybook.export.text"}
+BSON_VALUES = {"daybook.export.part", "daybook.export.sheet.text"}
 """What renders may know BSON's value types here, and nowhere else."""
 
 

@@ -46,7 +46,7 @@ class Office:
             "DAYBOOK_DESTINATION": folder.as_uri(),
             **settings,
         }
-        self.app = App.from_env(self.env).at(lambda: EVENING)
+        self.app = replace(App.from_env(self.env), clock=lambda: EVENING)
         self.app = replace(self.app, sleep=lambda _seconds: None)
         self.queue = database["exportqueues"]
         self.entries = database["journalentries"]

@@ -10,8 +10,8 @@ import pytest
 from bson import Decimal128
 from pymongo.database import Database
 
+from daybook.audit.lineage import EntryUnknown, Lineage, lineage
 from daybook.export import manual
-from daybook.export.lineage import EntryUnknown, Lineage, lineage
 from daybook.export.requeue import requeue
 from daybook.local import sample
 from tests import books

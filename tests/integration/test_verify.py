@@ -12,16 +12,16 @@ import pytest
 from bson import Decimal128, ObjectId
 from pymongo.database import Database
 
+from daybook.audit.difference import Difference, Kind
+from daybook.audit.verify import NotDelivered, Verification, verify
 from daybook.errors import DestinationError
 from daybook.export.batch import BatchKey
 from daybook.export.context import Job
-from daybook.export.difference import Difference, Kind
 from daybook.export.outcome import Status
 from daybook.export.plan import scan
 from daybook.export.profile import Profile
 from daybook.export.requeue import requeue
 from daybook.export.run import run
-from daybook.export.verify import NotDelivered, Verification, verify
 from daybook.local import sample
 from tests.integration.office import DAY, NEXT_DAY, Office, line
 

@@ -5,10 +5,10 @@ from bson import Decimal128, Int64
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from daybook.export.currency import CurrencyReader, decimals_of
 from daybook.export.figures import Reason
-from daybook.export.money import AmountReader, fixed_point, to_decimal
-from daybook.export.unfit import Unfit
+from daybook.export.sheet.currency import CurrencyReader, decimals_of
+from daybook.export.sheet.money import AmountReader, fixed_point, to_decimal
+from daybook.export.sheet.unfit import Unfit
 
 PLAIN = r"-?(0|[1-9][0-9]*)\.[0-9]{2}"
 # A Decimal128 has up to 34 digits and an exponent from -6176 to 6111.

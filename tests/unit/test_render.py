@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
 from daybook.export.figures import CurrencyTotals, Reason
-from daybook.export.memo import Memo
 from daybook.export.part import Part
 from daybook.export.profile import (
     DEFAULT_COLUMNS,
@@ -23,6 +22,7 @@ from daybook.export.profile import (
     Source,
 )
 from daybook.export.render import Renderer
+from daybook.export.sheet.memo import Memo
 from tests.rendering import MISSING, MemoryRows, entry, render
 
 HEADER = (

@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from daybook.app import App
+from daybook.audit.verify import verify
 from daybook.cli.command import Answer
 from daybook.cli.outcome import figures, row
 from daybook.cli.verify import describe
 from daybook.errors import DaybookError
 from daybook.export.records import COLLECTION
-from daybook.export.verify import verify
 from daybook.local import sample
 from daybook.local.serve import FunctionServer, make_folder, surroundings
 from daybook.mongo.migrate import migrate

@@ -10,7 +10,7 @@ from daybook.cli.command import Answer, app_from_env, command
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
-    from daybook.export.lineage import Lineage, Standing
+    from daybook.audit.lineage import Lineage, Standing
 
 
 @command("lineage")
@@ -20,7 +20,7 @@ def lineage(entry_id: str) -> Answer:
 
     Or why it stands in none: rejected with the reason, or still queued.
     """
-    from daybook.export.lineage import lineage as follow
+    from daybook.audit.lineage import lineage as follow
 
     app = app_from_env()
     found = follow(app.database, app.profile(), entry_id)

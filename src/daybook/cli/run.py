@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,10 @@ def _progress(app: App) -> Iterator[App]:
     from rich.console import Console
     from rich.progress import Progress
 
-    from daybook.cli.watched import Watched
-
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("Rendering and uploading", total=None)
 
         def report(done: int, total: int) -> None:
             bars.update(bar, completed=done, total=total)
 
-        yield Watched(app.settings, clock=app.clock, sleep=app.sleep, progress=report)
+        yield replace(app, progress=report)

@@ -13,7 +13,7 @@ from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
 
 if TYPE_CHECKING:
-    from daybook.export.verify import Verification
+    from daybook.audit.verify import Verification
 
 _SHOWN = 20
 
@@ -26,7 +26,7 @@ def verify(day: date) -> Answer:
     Downloads it and compares it, row by row, with manifest, entries and records. Exit
     code 1: there is a difference; each is named.
     """
-    from daybook.export.verify import verify as compare
+    from daybook.audit.verify import verify as compare
 
     app = app_from_env()
     found = compare(app.database, app.destination, app.profile(), day)

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from datetime import date
 
 from daybook.export.figures import Figures, Reason, Rejected
-from daybook.export.layout import Rows
-from daybook.export.page import Entry, Page
 from daybook.export.part import Part
 from daybook.export.profile import Profile
-from daybook.export.readers import Readers
-from daybook.export.tally import Tally
-from daybook.export.unfit import Unfit, shown
+from daybook.export.sheet.layout import Rows
+from daybook.export.sheet.page import Entry, Page
+from daybook.export.sheet.readers import Readers
+from daybook.export.sheet.tally import Tally
+from daybook.export.sheet.unfit import Unfit, shown
 
 
 class Renderer:

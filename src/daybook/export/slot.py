@@ -16,13 +16,14 @@ from typing import Any, Self
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from daybook.errors import FencedOut
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
 
 COLLECTION = "exportslots"
+TAKE_TIMEOUT_MS = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,10 @@ class Slot:
         owner: str,
         lease_seconds: float,
     ) -> Self | None:
-        """Take the slot and raise its fence, or None while another lease is live.
+        """Take the slot and raise its fence, or None while another run has it.
+
+        A transaction that died with its process holds the document until MongoDB ends
+        it, after up to a minute: that counts as having it, since nobody should wait so long.
 
         An upload session survives only if the run before handed it back; it can be
         handed over once.
@@ -152,26 +156,29 @@ class Slot:
                 {"$lt": ["$lease.expiresAt", "$$NOW"]},
             ]
         }
-        doc = collection.find_one_and_update(
-            {"_id": slot_id, "$expr": free_or_expired},
-            [
-                {
-                    "$set": {
-                        "fence": {"$add": ["$fence", 1]},
-                        "lease": _lease(owner, lease_seconds),
-                        "upload": {
-                            "$cond": [
-                                {"$eq": ["$upload.handedBack", True]},
-                                {"$mergeObjects": ["$upload", {"handedBack": False}]},
-                                None,
-                            ]
-                        },
-                        "updatedAt": "$$NOW",
-                    }
-                }
-            ],
-            return_document=ReturnDocument.AFTER,
-        )
+        take = {
+            "$set": {
+                "fence": {"$add": ["$fence", 1]},
+                "lease": _lease(owner, lease_seconds),
+                "upload": {
+                    "$cond": [
+                        {"$eq": ["$upload.handedBack", True]},
+                        {"$mergeObjects": ["$upload", {"handedBack": False}]},
+                        None,
+                    ]
+                },
+                "updatedAt": "$$NOW",
+            }
+        }
+        try:
+            doc = collection.find_one_and_update(
+                {"_id": slot_id, "$expr": free_or_expired},
+                [take],
+                return_document=ReturnDocument.AFTER,
+                maxTimeMS=TAKE_TIMEOUT_MS,
+            )
+        except ExecutionTimeout:
+            return None
         if doc is None:
             return None
         return cls(

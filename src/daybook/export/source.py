@@ -19,10 +19,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from daybook.export.keys import LENIENT, addressable, hashable
-from daybook.export.layout import ID, LINES, Field, Layout
-from daybook.export.page import Entry
 from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
+from daybook.export.sheet.layout import ID, LINES, Field, Layout
+from daybook.export.sheet.page import Entry
 
 _LINE = "line"
 

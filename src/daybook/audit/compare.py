@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from daybook.export.delivered import DeliveredBytes
-from daybook.export.difference import Difference, Kind
-from daybook.export.explain import Piece, explain, rows_of, shown_short
+from daybook.audit.delivered import DeliveredBytes
+from daybook.audit.difference import Difference, Kind
+from daybook.audit.explain import Piece, explain, rows_of, shown_short
+from daybook.audit.rerender import Rerendering
 from daybook.export.part import Part
-from daybook.export.rerender import Rerendering
 
 _LOOK_AHEAD = 100
 

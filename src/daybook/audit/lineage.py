@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
+from daybook.audit.rerender import Rerendering, slice_of
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
@@ -19,7 +20,6 @@ from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.requeue import candidates
-from daybook.export.rerender import Rerendering, slice_of
 
 
 class EntryUnknown(DaybookError):

@@ -8,11 +8,11 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 
-from daybook.export.dialect import Dialect
 from daybook.export.figures import Reason
-from daybook.export.memo import Memo
 from daybook.export.profile import FormulaGuard
-from daybook.export.unfit import Unfit, shown
+from daybook.export.sheet.dialect import Dialect
+from daybook.export.sheet.memo import Memo
+from daybook.export.sheet.unfit import Unfit, shown
 
 # White space, control and format characters, and what else Unicode calls
 # default-ignorable: nothing a reader sees in front of the first sign. TAB, CR and

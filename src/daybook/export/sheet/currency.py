@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from daybook.export.figures import Reason
-from daybook.export.memo import Memo
-from daybook.export.text import plain_text
-from daybook.export.unfit import Unfit, shown
+from daybook.export.sheet.memo import Memo
+from daybook.export.sheet.text import plain_text
+from daybook.export.sheet.unfit import Unfit, shown
 
 _DEFAULT_DECIMALS = 2
 # Active ISO 4217 codes with another number of decimals than two:

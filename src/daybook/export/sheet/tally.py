@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from daybook.export.currency import decimals_of
 from daybook.export.figures import CurrencyTotals, Figures, Rejected
-from daybook.export.money import to_decimal
-from daybook.export.page import Page
 from daybook.export.profile import Profile
+from daybook.export.sheet.currency import decimals_of
+from daybook.export.sheet.money import to_decimal
+from daybook.export.sheet.page import Page
 
 
 @dataclass(kw_only=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook.audit.difference import Difference, Kind
 from daybook.export import records
 from daybook.export.batch import Batch
-from daybook.export.difference import Difference, Kind
 from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile

@@ -12,14 +12,14 @@ from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from daybook.export.dates import NO_DATE, Date
 from daybook.export.figures import Reason
-from daybook.export.layout import ID, LINE_NUMBER, LINES, Field
-from daybook.export.memo import Reader
-from daybook.export.money import BLANK, Amounts, difference
 from daybook.export.profile import Column, ColumnType
-from daybook.export.readers import Readers
-from daybook.export.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.dates import NO_DATE, Date
+from daybook.export.sheet.layout import ID, LINE_NUMBER, LINES, Field
+from daybook.export.sheet.memo import Reader
+from daybook.export.sheet.money import BLANK, Amounts, difference
+from daybook.export.sheet.readers import Readers
+from daybook.export.sheet.unfit import Unfit, shown, unwrapped
 
 Entry = Mapping[str, Any]
 _T = TypeVar("_T")

@@ -11,8 +11,8 @@ from sys import float_info
 from typing import Any, NamedTuple
 
 from daybook.export.figures import Reason
-from daybook.export.memo import Memo
-from daybook.export.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.memo import Memo
+from daybook.export.sheet.unfit import Unfit, shown, unwrapped
 
 _HAIR = Decimal("0.001")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)

@@ -10,19 +10,19 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook.audit.compare import compare
+from daybook.audit.delivered import DeliveredBytes
+from daybook.audit.difference import Difference, Kind
+from daybook.audit.marks import check_marks
+from daybook.audit.rerender import Rerendering
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.batch import Batch, BatchKey
-from daybook.export.compare import compare
-from daybook.export.delivered import DeliveredBytes
-from daybook.export.difference import Difference, Kind
-from daybook.export.marks import check_marks
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
-from daybook.export.rerender import Rerendering
 from daybook.export.retry import BatchState
 from daybook.export.seal import figures_to_doc
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from daybook.export.difference import Difference, Kind
+from daybook.audit.difference import Difference, Kind
 from daybook.export.profile import Profile
 
 Row = list[str]

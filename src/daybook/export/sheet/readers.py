@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from daybook.export.currency import CurrencyReader, decimals_of
-from daybook.export.dates import DateReader
-from daybook.export.dialect import Dialect
-from daybook.export.layout import Layout
-from daybook.export.money import AmountReader
 from daybook.export.profile import Profile
-from daybook.export.text import TextReader
+from daybook.export.sheet.currency import CurrencyReader, decimals_of
+from daybook.export.sheet.dates import DateReader
+from daybook.export.sheet.dialect import Dialect
+from daybook.export.sheet.layout import Layout
+from daybook.export.sheet.money import AmountReader
+from daybook.export.sheet.text import TextReader
 
 
 class Readers:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from daybook.errors import ConfigurationError
-from daybook.export.dialect import Quote
 from daybook.export.figures import Reason
 from daybook.export.profile import Calendar
-from daybook.export.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.dialect import Quote
+from daybook.export.sheet.unfit import Unfit, shown, unwrapped
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUDDHIST_YEARS = 543

@@ -1,0 +1,174 @@
+"""Every way in which Drive fails, at every request of an upload; then a clean run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.emulators.drive_faults import FaultKind
+from tests.faults.steps import Steps
+from tests.faults.world import DAY, World
+
+MakeWorld = Callable[..., World]
+Fault = Mapping[str, Any]
+
+SMALL = ("generateIds", "create_multipart", "get", "update")
+LARGE = ("generateIds", "session_open", "chunk", "chunk_last", "get", "update")
+
+ANSWERS: Mapping[str, Fault] = {
+    "answer_lost": {"kind": "answer_lost"},
+    "answer_cut": {"kind": "answer_cut"},
+    "cut_before": {"kind": "cut_before"},
+    "cut_body": {"kind": "cut_body"},
+    "delay_before": {"kind": "delay_before", "seconds": 0.05},
+    "delay_after": {"kind": "delay_after", "seconds": 0.05},
+    "html_page": {"kind": "html_page"},
+    "html_page_after": {"kind": "html_page", "after": True},
+    "truncated_json": {"kind": "truncated_json"},
+    "lying_md5": {"kind": "lying_md5"},
+    "session_expired": {"kind": "session_expired"},
+    "session_gone": {"kind": "session_expired", "status": 410},
+    "partial_chunk": {"kind": "partial_chunk"},
+    "nothing_taken": {"kind": "partial_chunk", "at_bytes": 0},
+}
+REFUSALS: Mapping[str, Fault] = {
+    f"{status}_{reason}{'_after' if after else ''}": {
+        "kind": "status",
+        "status": status,
+        "reason": reason,
+        "after": after,
+    }
+    for status, reason in (
+        (400, "badRequest"),
+        (401, "authError"),
+        (403, "rateLimitExceeded"),
+        (403, "storageQuotaExceeded"),
+        (404, "notFound"),
+        (409, "fileIdInUse"),
+        (429, "rateLimitExceeded"),
+        (500, "internalError"),
+        (503, "backendError"),
+    )
+    for after in (False, True)
+}
+FAULTS: Mapping[str, Fault] = {**ANSWERS, **REFUSALS}
+IN_CI = {
+    "create_multipart": set(FAULTS),
+    "chunk_last": {
+        "answer_lost",
+        "answer_cut",
+        "cut_body",
+        "partial_chunk",
+        "session_expired",
+        "truncated_json",
+        "403_rateLimitExceeded_after",
+        "409_fileIdInUse",
+        "409_fileIdInUse_after",
+        "500_internalError_after",
+    },
+    "chunk": {"answer_lost", "cut_body", "partial_chunk", "session_gone", "404_notFound"},
+    "session_open": {"answer_lost", "409_fileIdInUse", "503_backendError"},
+    "get": {"cut_before", "truncated_json", "404_notFound", "lying_md5"},
+    "generateIds": {"answer_lost", "503_backendError"},
+    "update": {"answer_lost", "403_storageQuotaExceeded"},
+}
+
+
+def _at_rest_after(world: World, operation: str, nth: int, name: str, times: int = 1) -> list[str]:
+    """Run under a fault, then undisturbed; returns the answers of the disturbed run."""
+    world.reset()
+    entries = world.seed()
+    fault = world.drive.fault(on=operation, nth=nth, times=times, **FAULTS[name])
+    disturbed = world.run()
+    assert fault.hits, f"{operation} #{nth} was never asked for"
+    world.drive.faults.clear()
+    if disturbed.statuses == ["failed"]:
+        _open_again(world)
+    world.run_until_done()
+    lied_about = [orphan["_id"] for orphan in world.database["exportorphans"].find()]
+    if name != "lying_md5" or operation != "get":
+        assert lied_about == [], "an id was given up although nobody touched its file"
+    assert world.check(orphans=lied_about) == {DAY: entries}
+    return disturbed.statuses
+
+
+def _open_again(world: World) -> None:
+    """As an operator does with a failed day."""
+    world.database["exportbatches"].update_one(
+        {"batchDate": DAY, "state": "failed"},
+        {"$set": {"state": "open", "attempt": 0, "endedAttempt": 0}, "$inc": {"generation": 1}},
+    )
+
+
+def _broken(world: World, cases: Iterable[tuple[str, int, str]]) -> list[str]:
+    broken = []
+    for operation, nth, name in cases:
+        try:
+            _at_rest_after(world, operation, nth, name)
+        except (AssertionError, TimeoutError) as error:
+            broken.append(f"{name} at {operation} #{nth}: {error}")
+    return broken
+
+
+def test_every_kind_of_fault_of_the_stand_in_is_tried() -> None:
+    held = {FaultKind.HOLD_BEFORE, FaultKind.HOLD_AFTER}  # the frozen runs' business
+
+    assert {FaultKind(fault["kind"]) for fault in FAULTS.values()} == set(FaultKind) - held
+
+
+def test_a_small_upload_survives_each_fault(world: World) -> None:
+    cases = [(op, 1, name) for op in SMALL for name in FAULTS if name in IN_CI[op]]
+
+    assert _broken(world, cases) == []
+
+
+def test_a_large_upload_survives_each_fault(make_world: MakeWorld) -> None:
+    own = [op for op in LARGE if op not in SMALL]
+    cases = [(op, 1, name) for op in own for name in FAULTS if name in IN_CI[op]]
+
+    assert _broken(make_world(small=False), cases) == []
+
+
+def test_a_drive_that_is_down_for_a_whole_run_costs_an_attempt(world: World) -> None:
+    entries = world.seed()
+    world.drive.down = True
+    assert world.run().statuses == ["retry_scheduled"]
+    world.drive.down = False
+
+    assert world.run().statuses == ["exported"]
+    assert world.check() == {DAY: entries}
+
+
+def test_while_drive_cannot_be_asked_nothing_new_is_planned(make_world: MakeWorld) -> None:
+    world = make_world(small=False)
+    entries = world.seed()
+    world.drive.fault("answer_lost", on="chunk_last")
+    world.drive.fault("cut_before", on=["get", "session_query"], times=None)
+    assert world.run().statuses == ["retry_scheduled"]
+    more = world.seed(2, start=6)
+
+    assert world.run("2026-01-19").statuses == ["retry_scheduled"]
+
+    assert world.database["exportmanifests"].count_documents({}) == 1
+    world.drive.faults.clear()
+    world.run_until_done("2026-01-19")
+    assert world.check() == {DAY: entries, "2026-01-19": more}
+
+
+@pytest.mark.storm
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("small", [True, False], ids=["small", "large"])
+def test_storm_every_fault_at_every_request(make_world: MakeWorld, small: bool) -> None:
+    world = make_world(small=small)
+    world.seed()
+    steps = Steps()
+    world.watched(steps).go().wait()
+    requests = [step for step in steps.seen if step.drive_operation]
+    cases = [(step.drive_operation or "", step.nth, name) for step in requests for name in FAULTS]
+
+    broken = _broken(world, cases)
+
+    print(f"\n{len(cases)} faults at {len(requests)} requests, {len(broken)} broke the guarantee")
+    assert broken == []

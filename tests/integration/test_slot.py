@@ -1,0 +1,139 @@
+"""The slot: lease, fence, hand-over, on a real MongoDB."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from daybook.errors import FencedOut
+from daybook.export.rules import Prefix
+from daybook.export.slot import Slot, UploadState
+
+Db = Database[dict[str, Any]]
+
+
+@pytest.fixture
+def slots(database: Db) -> Collection[dict[str, Any]]:
+    return database["exportslots"]
+
+
+def take(
+    slots: Collection[dict[str, Any]], owner: str = "one", *, lease_seconds: float = 60
+) -> Slot | None:
+    return Slot.take(slots, "daily", owner=owner, lease_seconds=lease_seconds)
+
+
+def taken(slots: Collection[dict[str, Any]], owner: str = "one", **more: Any) -> Slot:
+    slot = take(slots, owner, **more)
+    assert slot is not None
+    return slot
+
+
+def expire(slots: Collection[dict[str, Any]]) -> None:
+    """Let the lease run out now, by the server's clock."""
+    slots.update_one({}, [{"$set": {"lease.expiresAt": {"$subtract": ["$$NOW", 1]}}}])
+
+
+UPLOAD = UploadState(
+    session="https://…", manifest_digest="d", opened_fence=1, filename="batch_2026-01-18.csv"
+)
+
+
+def test_a_second_runner_loses_against_a_live_lease(slots: Collection[dict[str, Any]]) -> None:
+    first = taken(slots)
+    assert take(slots, "two") is None
+    assert first.fence == 1
+
+
+def test_a_released_slot_is_taken_under_a_higher_fence(slots: Collection[dict[str, Any]]) -> None:
+    taken(slots).release()
+    assert taken(slots, "two").fence == 2
+
+
+def test_an_overtaken_run_changes_nothing(slots: Collection[dict[str, Any]]) -> None:
+    old = taken(slots)
+    expire(slots)
+    taken(slots, "two")
+    before = slots.find_one()
+    for write in (
+        old.renew,
+        old.release,
+        old.raise_fence,
+        old.store_refusal,
+        lambda: old.store_file_id("id", "me"),
+        lambda: old.store_manifest(None),
+        lambda: old.store_upload(UPLOAD),
+        lambda: old.transaction(lambda _: None),
+    ):
+        with pytest.raises(FencedOut):
+            write()
+    assert slots.find_one() == before
+
+
+def test_an_expired_lease_that_nobody_took_may_be_renewed(
+    slots: Collection[dict[str, Any]],
+) -> None:
+    slot = taken(slots)
+    expire(slots)
+    slot.renew()
+    assert take(slots, "two") is None
+
+
+def test_a_lease_is_kept_while_the_run_works(slots: Collection[dict[str, Any]]) -> None:
+    slot = taken(slots, lease_seconds=0.3)
+    with slot.kept(stop_after_seconds=60):
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            assert take(slots, "two") is None
+    slot.release()
+    assert take(slots, "two") is not None
+
+
+def test_a_session_is_handed_over_once_and_only_when_handed_back(
+    slots: Collection[dict[str, Any]],
+) -> None:
+    first = taken(slots)
+    first.store_upload(UPLOAD)
+    first.store_prefix(Prefix(size_bytes=5, sha256="s"))
+    first.hand_back_upload()
+    first.release()
+
+    second = taken(slots, "two")
+    assert second.state.upload is not None
+    assert second.state.upload.prefixes == (Prefix(size_bytes=5, sha256="s"),)
+    second.touch_upload()
+    second.release()
+    assert taken(slots, "three").state.upload is None
+
+
+def test_a_session_left_by_a_crash_is_nobodys(slots: Collection[dict[str, Any]]) -> None:
+    taken(slots).store_upload(UPLOAD)
+    expire(slots)
+    assert taken(slots, "two").state.upload is None
+
+
+def test_a_session_that_was_not_used_is_passed_on(slots: Collection[dict[str, Any]]) -> None:
+    first = taken(slots)
+    first.store_upload(UPLOAD)
+    first.hand_back_upload()
+    first.release()
+    taken(slots, "two").release()
+    assert taken(slots, "three").state.upload is not None
+
+
+def test_a_transaction_left_open_by_a_dead_process_keeps_nobody_waiting(
+    slots: Collection[dict[str, Any]],
+) -> None:
+    taken(slots).release()
+    with slots.database.client.start_session() as session:
+        session.start_transaction()
+        slots.update_one({"_id": "daily"}, {"$inc": {"writes": 1}}, session=session)
+        started = time.monotonic()
+        assert take(slots, "two") is None
+        assert time.monotonic() - started < 20
+        session.abort_transaction()
+    assert take(slots, "three") is not None
