@@ -12,7 +12,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.errors import BadRequest, DaybookError, KeyReused
 from daybook.export import batch as batches
-from daybook.export import manual
+from daybook.export import manual, transitions
 from daybook.export.batch import BatchKey
 from daybook.export.outcome import Outcome, Status
 from daybook.export.schedule import parse_schedule_time
@@ -228,15 +228,15 @@ def test_a_committed_batch_is_never_opened_again(app: App, database: Db) -> None
     now = datetime.now(UTC)
     with database.client.start_session() as session:
         with pytest.raises(DaybookError, match="was committed"):
-            batches.start_attempt(
+            transitions.start_attempt(
                 collection, session, batch, attempt=2, fence=9, schedule_time=None, now=now
             )
         with pytest.raises(DaybookError, match="was committed"):
-            batches.record_failure(
+            transitions.record_failure(
                 collection, session, batch, attempt=2, error={}, next_attempt_at=None, now=now
             )
         with pytest.raises(DaybookError, match="was committed"):
-            batches.record_empty(collection, session, batch, now=now)
+            transitions.record_empty(collection, session, batch, now=now)
     assert collection.find_one() == before
 
 

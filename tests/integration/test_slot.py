@@ -11,7 +11,8 @@ from pymongo.database import Database
 
 from daybook.errors import FencedOut
 from daybook.export.rules import Prefix
-from daybook.export.slot import Slot, UploadState
+from daybook.export.slot import Slot
+from daybook.export.slot_state import UploadState
 
 Db = Database[dict[str, Any]]
 

@@ -8,8 +8,7 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import batch as batches
-from daybook.export import records
+from daybook.export import records, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.outcome import Outcome, Status
@@ -32,7 +31,7 @@ def decide(ctx: Context, batch: Batch) -> Step:
 def start(ctx: Context, batch: Batch, attempt: int) -> None:
     """Count the attempt before it does anything."""
     ctx.slot.transaction(
-        lambda session: batches.start_attempt(
+        lambda session: transitions.start_attempt(
             ctx.batches,
             session,
             batch,
@@ -57,7 +56,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     )
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     ctx.slot.transaction(
-        lambda session: batches.record_failure(
+        lambda session: transitions.record_failure(
             ctx.batches,
             session,
             batch,
@@ -100,7 +99,7 @@ def recorded_elsewhere(ctx: Context, batch: Batch) -> bool:
     if record is None:
         return False
     ctx.slot.transaction(
-        lambda session: batches.adopt(ctx.batches, session, batch.id, record, now=ctx.now())
+        lambda session: transitions.adopt(ctx.batches, session, batch.id, record, now=ctx.now())
     )
     return True
 
@@ -120,7 +119,7 @@ def close_empty(ctx: Context) -> Outcome:
                 ),
                 session=session,
             )
-        batches.record_empty(ctx.batches, session, batch, now=now)
+        transitions.record_empty(ctx.batches, session, batch, now=now)
 
     ctx.slot.transaction(sign_off)
     log.event(logging.INFO, "batch_empty", "Nothing was queued, no file was made.")

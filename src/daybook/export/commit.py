@@ -17,14 +17,15 @@ from daybook.destinations.base import DeliveredFile
 from daybook.errors import DatabaseError, FencedOut
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export import orphans, records
+from daybook.export import orphans, records, transitions
 from daybook.export.batch import Batch
 from daybook.export.mark import Delivery, Discrepancies, mark_copies, mark_part
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.seal import Seal
-from daybook.export.slot import EMPTIED, Slot
+from daybook.export.slot import Slot
+from daybook.export.slot_state import EMPTIED
 
 LISTED = 1000
 """Discrepant items named in a record; beyond that only their number grows."""
@@ -58,7 +59,7 @@ def commit(
 
     def work(session: ClientSession) -> None:
         database[records.COLLECTION].insert_one(dict(record), session=session)
-        batches.record_commit(
+        transitions.record_commit(
             database[batches.COLLECTION],
             session,
             seal,
@@ -114,7 +115,7 @@ def finish(
         slot.transaction(work)
     _alert_discrepancies(database, batch)
     slot.transaction(
-        lambda session: batches.record_marked(
+        lambda session: transitions.record_marked(
             database[batches.COLLECTION], session, batch.id, now=now
         )
     )
@@ -171,7 +172,7 @@ def _read_back(
             file_id=file.id,
             now=now,
         )
-        batches.adopt(
+        transitions.adopt(
             database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), found, now=now
         )
 

@@ -17,11 +17,12 @@ from daybook.export import manifest as manifests
 from daybook.export import plan, rules
 from daybook.export.context import Context
 from daybook.export.figures import Figures
+from daybook.export.look import look_at_taken
 from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef, Seal
-from daybook.export.slot import UploadState
+from daybook.export.slot_state import UploadState
 from daybook.export.source import EntrySource
-from daybook.export.upload import StartOver, Upload, look_at_taken
+from daybook.export.upload import StartOver, Upload
 
 MAX_REJECTED = 10_000
 

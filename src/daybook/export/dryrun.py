@@ -24,7 +24,7 @@ from daybook.export.profile import Profile
 from daybook.export.render import Renderer
 from daybook.export.retry import BatchState
 from daybook.export.seal import figures_to_doc
-from daybook.export.slot import SlotState
+from daybook.export.slot_state import SlotState
 from daybook.export.source import EntrySource
 
 

@@ -12,24 +12,14 @@ from pymongo.database import Database
 from daybook.export import batch as batches
 from daybook.export import plan, slot
 from daybook.export.batch import Batch, BatchKey
+from daybook.export.outcome import FACTS
 from daybook.export.profile import Profile
 
 _FACTS = (
     "generation",
     "attempt",
     "nextAttemptAt",
-    "filename",
-    "fileId",
-    "webViewLink",
-    "entryCount",
-    "rowCount",
-    "rejectedCount",
-    "normalisedCount",
-    "otherMonthCount",
-    "totals",
-    "md5",
-    "sha256",
-    "sizeBytes",
+    *FACTS,
     "error",
     "createdAt",
     "startedAt",

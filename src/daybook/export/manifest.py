@@ -15,7 +15,7 @@ from daybook.export.figures import Rejected
 from daybook.export.keys import LENIENT
 from daybook.export.part import Part
 from daybook.export.seal import ManifestRef
-from daybook.export.slot import SlotState
+from daybook.export.slot_state import SlotState
 
 COLLECTION = "exportmanifests"
 

@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from daybook.export.slot import SlotState
+from daybook.export.slot_state import SlotState
 
 COLLECTION = "exportorphans"
 

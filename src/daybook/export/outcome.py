@@ -28,7 +28,7 @@ ACCEPTED = frozenset(
     {Status.IN_PROGRESS, Status.CONTINUED, Status.RETRY_SCHEDULED, Status.CIRCUIT_OPEN}
 )
 
-_FROM_BATCH = (
+FACTS = (
     "filename",
     "fileId",
     "webViewLink",
@@ -42,6 +42,7 @@ _FROM_BATCH = (
     "sha256",
     "sizeBytes",
 )
+"""What a batch document tells of its file, under the names of answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class Outcome:
             batch_date=batch.key.batch_date,
             batch_id=str(batch.id),
             attempt=batch.attempt,
-            facts={name: batch.doc[name] for name in _FROM_BATCH if name in batch.doc},
+            facts={name: batch.doc[name] for name in FACTS if name in batch.doc},
             error=told,
             next_attempt_at=batch.doc.get("nextAttemptAt"),
             duration_seconds=duration_seconds,
@@ -99,7 +100,7 @@ class Outcome:
             "batchDate": self.batch_date,
             "batchId": self.batch_id,
             "attempt": self.attempt,
-            **{name: self.facts.get(name) for name in _FROM_BATCH},
+            **{name: self.facts.get(name) for name in FACTS},
             "durationSeconds": round(self.duration_seconds, 3),
         }
         if self.error is not None:

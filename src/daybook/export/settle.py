@@ -16,9 +16,9 @@ from daybook.export import orphans, rules
 from daybook.export.batch import Batch, committed_unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
+from daybook.export.look import look
 from daybook.export.rules import Action
-from daybook.export.slot import GIVEN_UP
-from daybook.export.upload import look
+from daybook.export.slot_state import GIVEN_UP
 
 
 def settle(ctx: Context) -> None:

@@ -14,11 +14,11 @@ from daybook.export import manifest as manifests
 from daybook.export import orphans
 from daybook.export.batch import BatchKey
 from daybook.export.context import Context, Exporter, Job
+from daybook.export.look import look
 from daybook.export.patience import Patience
 from daybook.export.settle import finish_marking, settle
 from daybook.export.slot import COLLECTION, Slot
 from daybook.export.stopwatch import Stopwatch
-from daybook.export.upload import look
 
 _STOP_AFTER_SECONDS = 600.0
 

@@ -17,10 +17,12 @@ from daybook.errors import (
     IdTaken,
     SessionGone,
 )
+from daybook.export.look import look, look_at_taken
 from daybook.export.patience import Patience
 from daybook.export.rules import Prefix, resume_at
 from daybook.export.seal import Content
-from daybook.export.slot import Slot, UploadState
+from daybook.export.slot import Slot
+from daybook.export.slot_state import UploadState
 
 
 class StartOver(Exception):
@@ -312,26 +314,3 @@ class Upload:
             if self._sha256.hexdigest() != self._skip.sha256:
                 raise StartOver
             self._skip = None
-
-
-def look(destination: Destination, file_id: str, patience: Patience) -> DeliveredFile | None:
-    """What stands at the id, asked again while the destination fails to answer."""
-    while True:
-        try:
-            return destination.look(file_id)
-        except DestinationError as error:
-            patience.wait(error)
-
-
-def look_at_taken(
-    destination: Destination, file_id: str, patience: Patience, error: IdTaken
-) -> DeliveredFile | None:
-    """What stands at an id that was refused as taken; None when nothing shows up in time."""
-    while True:
-        file = look(destination, file_id, patience)
-        if file is not None:
-            return file
-        try:
-            patience.wait(error)
-        except IdTaken:
-            return None
