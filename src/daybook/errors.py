@@ -68,8 +68,9 @@ class DatabaseError(DaybookError):
 
     @classmethod
     def of(cls, operation: str, error: Exception) -> Self:
-        """From a driver's error, without the whole reply of the server that it quotes."""
-        return cls(f"{operation}: {str(error).partition(', full error:')[0]}")
+        """From a driver's error, without the server's whole reply or topology that it quotes."""
+        told = str(error).partition(", full error:")[0].partition(", Topology Description:")[0]
+        return cls(f"{operation}: {told}")
 
 
 class DestinationError(DaybookError):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from daybook.app import App
 
 _profile = click.option("--profile", "profile_name", default="daily", show_default=True)
-_date = click.option("--date", "batch_date", type=DAY, help="Default: the latest day due.")
+_date = click.option(
+    "--date", "--batch-date", "batch_date", type=DAY, help="Default: the latest day due."
+)
 
 
 @command("run")

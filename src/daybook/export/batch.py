@@ -104,6 +104,7 @@ def ensure(
         "attempt": 0,
         "endedAttempt": 0,
         "nextAttemptAt": None,
+        "alertedAt": None,
         "createdAt": now,
         "updatedAt": now,
     }
