@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
+from threading import RLock
 from typing import Any
 
 from pymongo import MongoClient
@@ -15,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.destinations.base import Destination
 from daybook.errors import BadRequest, DatabaseError
+from daybook.export import batch as batches
 from daybook.export import manual, plan
 from daybook.export.batch import BatchKey
 from daybook.export.context import Exporter, Job, Limits
@@ -47,16 +49,30 @@ class App:
         """Read and check the settings; raises `ConfigurationError` naming each fault."""
         return cls(Settings.from_env(env))
 
-    @cached_property
+    _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
+
+    @property
     def client(self) -> MongoClient[dict[str, Any]]:
-        return client.connect(self.settings)
+        """One per process, whichever of the first requests asks first."""
+        with self._building:
+            return self._client
 
     @cached_property
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        return client.connect(self.settings)
+
+    @property
     def database(self) -> Database[dict[str, Any]]:
         return client.database(self.client, self.settings)
 
-    @cached_property
+    @property
     def destination(self) -> Destination:
+        """One per process, like the client."""
+        with self._building:
+            return self._destination
+
+    @cached_property
+    def _destination(self) -> Destination:
         return build_destination(self.settings)
 
     @cached_property
@@ -131,8 +147,14 @@ class App:
         """One manual export: a copy of chosen entries, in a file of its own."""
         profile = self.profile(profile_name)
         exporter = self.exporter(profile)
+        key = BatchKey(profile=profile.name, manual_key=request.key)
+        try:
+            if batches.find(self.database[batches.COLLECTION], key) is None:
+                manual.check_entries(self.database, profile, request)
+        except PyMongoError as error:
+            raise DatabaseError.of(request.filename, error) from error
         job = Job(
-            key=BatchKey(profile=profile.name, manual_key=request.key),
+            key=key,
             filename=request.filename,
             scan=lambda: manual.scan(self.database, profile, request),
             request=request.to_doc(),

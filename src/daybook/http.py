@@ -10,16 +10,21 @@ from typing import Any
 
 import flask
 from werkzeug.exceptions import BadRequest as UnreadableBody
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from daybook import log
 from daybook.app import App
-from daybook.errors import BadRequest, DatabaseError, DaybookError, KeyReused
+from daybook.errors import (
+    BadRequest,
+    ConfigurationError,
+    DatabaseError,
+    DaybookError,
+    KeyReused,
+)
 from daybook.export import manual
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY
-from daybook.export.schedule import parse_schedule_time
-from daybook.ops.health import database_health
+from daybook.export.schedule import is_current, parse_schedule_time
+from daybook.ops.health import DatabaseHealth, database_health
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -45,6 +50,9 @@ def answer(app: App, request: flask.Request) -> flask.Response:
             return _problem(422, str(error), where=error.where)
         except BadRequest as error:
             return _problem(400, str(error), where=error.where)
+        except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
+            log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
+            return _problem(500, f"{type(error).__name__}: {error}")
 
 
 def _run(app: App, request: flask.Request) -> flask.Response:
@@ -54,6 +62,8 @@ def _run(app: App, request: flask.Request) -> flask.Response:
     batch_date = _batch_date(body)
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
+    if schedule_time is not None and not is_current(app.clock(), schedule_time):
+        schedule_time = None
     call = app.plan_batch if dry_run else app.run_batch
     day = batch_date or app.schedule.batch_date(app.clock(), schedule_time)
     return _outcome(
@@ -72,7 +82,11 @@ def _export(app: App, request: flask.Request) -> flask.Response:
 
 
 def _health(app: App, _request: flask.Request) -> flask.Response:
-    health = database_health(app.client, app.clock())
+    try:
+        health = database_health(app.client, app.clock())
+    except ConfigurationError as error:  # an address that the driver cannot read
+        log.event(logging.WARNING, "health_degraded", str(error))
+        health = DatabaseHealth(at=app.clock(), connected=False)
     return _json(health.http_status, health.to_doc())
 
 
@@ -114,12 +128,13 @@ def _failed(profile: str, day: date | None, kind: str, message: str) -> Outcome:
 
 def _body(request: flask.Request, *, allowed: set[str] | None = None) -> dict[str, Any]:
     """The request's JSON object; an empty body is an empty object."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise BadRequest(f"has more than {MAX_BODY_BYTES} bytes", where="body")
     try:
+        # Read before it is judged: the framework reads the rest of a body in any case.
         text = request.get_data(cache=True)
-    except (UnreadableBody, RequestEntityTooLarge) as error:
+    except UnreadableBody as error:
         raise BadRequest(f"cannot be read: {error.description}", where="body") from error
+    if len(text) > MAX_BODY_BYTES:
+        raise BadRequest(f"has more than {MAX_BODY_BYTES} bytes", where="body")
     if not text.strip():
         return {}
     try:
@@ -172,9 +187,7 @@ def _problem(status: int, detail: str, *, where: str | None = None) -> flask.Res
     }
     if where is not None:
         doc["where"] = where
-    return flask.Response(
-        json.dumps(doc, ensure_ascii=False), status=status, mimetype="application/problem+json"
-    )
+    return flask.Response(json.dumps(doc), status=status, mimetype="application/problem+json")
 
 
 _TITLES = {
@@ -182,4 +195,5 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     422: "Idempotency key reused",
+    500: "Internal error",
 }

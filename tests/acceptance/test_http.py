@@ -170,6 +170,8 @@ def test_the_scheduler_names_the_day(function: Function) -> None:
         (b'{"dryRun": "yes"}', ("dryRun", "yes")),
         (b'{"batchdate": "2026-01-18"}', ("batchdate", "batchDate")),
         (b'{"$where": "1"}', ("$where",)),
+        (b'{"\\ud800": 1}', ("unknown",)),
+        (b" " * 9_000_000, ("body",)),
     ],
 )
 def test_a_bad_run_request_is_told_what_and_where(
@@ -201,6 +203,23 @@ def test_a_bad_manual_export_is_told_what_and_where(
     function: Function, body: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     assert_problem(function.post("/exports", json=body), 400, *words)
+
+
+def test_a_body_without_a_length_is_limited_too(function: Function) -> None:
+    pieces = (b" " * 1_000_000 for _ in range(9))
+    assert_problem(function.post("/run", data=pieces), 400, "body")
+
+
+@pytest.mark.parametrize(
+    "header", ["soon", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_schedule_time_that_names_no_delivery_is_passed_over(
+    function: Function, header: str
+) -> None:
+    response = function.post(
+        "/run", json={"dryRun": True}, headers={"X-CloudScheduler-ScheduleTime": header}
+    )
+    assert response.json()["status"] in ("empty", "already_exported")
 
 
 def test_unknown_paths_and_methods(function: Function) -> None:

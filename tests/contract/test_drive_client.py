@@ -427,8 +427,11 @@ def test_chunk_with_a_strange_answer_is_a_doubt(raw: bytes) -> None:
         destination_at(url).send_chunk(f"{url}session", CONTENT, offset=0, last=True)
 
 
-def test_whole_file_under_another_id_is_a_doubt() -> None:
-    with serving(answer("200 OK", b'{"id": "another"}')) as url, pytest.raises(DestinationDoubt):
+def test_whole_file_under_another_id_is_refused_for_good() -> None:
+    with (
+        serving(answer("200 OK", b'{"id": "another"}')) as url,
+        pytest.raises(DestinationRefused, match=f"another.*{FILE.id}"),
+    ):
         destination_at(url).send_whole(FILE, CONTENT)
 
 

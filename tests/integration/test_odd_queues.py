@@ -300,3 +300,43 @@ def test_a_day_recorded_elsewhere_during_the_run_leaves_an_orphan_and_an_alert(
     assert [r.levelname for r in caplog.records if getattr(r, "event", "") == "orphan_left_behind"]
     assert books.statuses(database, ids) == ["queued", "queued"]
     assert "update" not in {request.operation for request in drive.requests}
+
+
+def test_a_rejected_item_completed_elsewhere_stays_so_and_is_listed(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [books.entry(f"GOOD-{n}") for n in range(2)]
+    ids = books.put(database, *good, books.entry("BAD", lines=books.lines()[:1]))
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "before" and moment.operation == "create_multipart":
+            database["exportqueues"].update_one(
+                {"_id": ids[2]}, {"$set": {"status": "completed", "metadata": {"fileId": "theirs"}}}
+            )
+
+    drive.on_request(hook)
+    app.run_batch(batch_date=DAY)
+
+    assert books.statuses(database, ids) == ["completed"] * 3
+    record = database["exportlogs"].find_one({"action": "csv_generated"})
+    assert record is not None
+    assert record["metadata"]["completedElsewhereItems"] == [ids[2]]
+    assert "items_changed_after_seal" in {getattr(r, "event", "") for r in caplog.records}
+
+
+def test_an_item_pointed_to_an_entry_of_the_same_plan_is_planned_afresh(
+    app: App, database: Db, drive: DriveEmulator, changed_before_the_seal: list[Any]
+) -> None:
+    ids = books.put_many(database, 3)
+    second = database["exportqueues"].find_one({"_id": ids[1]})
+    assert second is not None
+    changed_before_the_seal.append(
+        lambda: database["exportqueues"].update_one(
+            {"_id": ids[0]}, {"$set": {"entryId": second["entryId"]}}
+        )
+    )
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
+    assert books.references(drive.files()[0].content) == ["INV-1", "INV-2"]

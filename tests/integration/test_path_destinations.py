@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -15,6 +16,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.export.outcome import Status
 from tests import books
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 Db = Database[dict[str, Any]]
@@ -124,3 +126,33 @@ def test_a_bucket_that_is_not_there_is_named(mongo_uri: str, database: Db, bucke
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert (outcome.error["type"], "elsewhere" in outcome.error["message"]) == ("s3", True)
+
+
+def test_a_file_that_waits_for_its_name_is_not_forgotten_with_another_destination(
+    mongo_uri: str, database: Db, folder: Path, tmp_path: Path
+) -> None:
+    books.put_many(database, 3)
+    taken = folder / "batch_2026-01-18.csv"
+
+    def take_the_name(event: Event) -> None:
+        if (event.name, event.collection, event.phase) == ("insert", "exportlogs", Phase.BEFORE):
+            taken.write_text("somebody else's")
+
+    address = urlsplit(mongo_uri)
+    with MongoProxy(address.hostname or "", address.port or 0, take_the_name) as proxy:
+        run = books.make_app(proxy.uri, database.name, folder.as_uri())
+        assert run.run_batch(batch_date=DAY).status is Status.RETRY_SCHEDULED
+        run.client.close()
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    moved = books.make_app(mongo_uri, database.name, elsewhere.as_uri())
+    outcome = moved.run_batch(batch_date=DAY)
+    assert outcome.status is Status.RETRY_SCHEDULED
+    assert outcome.error is not None
+    assert folder.as_uri() in outcome.error["message"]
+
+    taken.unlink()
+    back = books.make_app(mongo_uri, database.name, folder.as_uri())
+    assert back.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert books.references(taken.read_bytes()) == ["INV-0", "INV-1", "INV-2"]

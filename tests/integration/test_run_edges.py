@@ -308,3 +308,44 @@ def test_a_second_run_of_a_failed_day_keeps_the_reason(
     days = {doc["batchDate"]: doc["state"] for doc in database["exportbatches"].find()}
     assert days == {"2026-01-18": "committed", "2026-01-19": "committed"}
     assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+
+
+def test_entries_withdrawn_after_the_plan_do_not_fail_the_day(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    ids = books.put_many(database, 10)
+    drive.down = True
+    app.run_batch(batch_date=DAY)
+    drive.down = False
+    gone = [item["entryId"] for item in database["exportqueues"].find({"_id": {"$in": ids[:6]}})]
+    database["exportqueues"].delete_many({"_id": {"$in": ids[:6]}})
+    database["journalentries"].delete_many({"_id": {"$in": gone}})
+
+    planned, outcome = app.plan_batch(batch_date=DAY), app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 4)
+    assert planned.facts["sha256"] == outcome.facts["sha256"]
+
+
+def test_a_manual_export_leaves_out_what_is_no_entry_and_may_be_asked_again(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    entry = books.entry("M")
+    wanted = manual.parse({"entryIds": ["nope", "neither", str(entry["_id"])]}, key="again")
+    with pytest.raises(BadRequest, match="nope"):
+        app.run_manual(wanted)
+    books.put(database, entry)
+    outcome = app.run_manual(wanted)
+    assert outcome.status is Status.EXPORTED
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (1, 2)
+
+
+def test_a_dry_run_waits_for_items_that_are_not_marked_yet(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    app.run_batch(batch_date=DAY)
+    database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
+    assert app.plan_batch(batch_date=NEXT_DAY).status is Status.IN_PROGRESS
+    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert app.plan_batch(batch_date=NEXT_DAY).status is Status.EMPTY

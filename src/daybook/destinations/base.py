@@ -5,8 +5,8 @@ before any byte is sent, and whatever races, at most one file comes to be under
 it. Bytes are sent whole or through an upload session; a file becomes visible to
 `look` with the one request that completes it, never half-done.
 
-All calls block, each for at most `REQUEST_TIMEOUT_SECONDS`, and may be made from
-another thread than the one that built the destination, one call at a time.
+All calls block, each for at most `REQUEST_TIMEOUT_SECONDS`, and may be made from any
+thread: a daily run and a manual export of one process share a destination.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from daybook.destinations.base import (
     NewFile,
 )
 from daybook.destinations.drive_answers import document
-from daybook.destinations.drive_errors import Effect, Refusal, refused, unanswered
+from daybook.destinations.drive_errors import Effect, Refusal, refused
 from daybook.destinations.drive_http import DriveHttp, Request
 from daybook.destinations.drive_session import drive_session
 from daybook.errors import DestinationError, DestinationRefused, SessionGone
@@ -95,7 +95,10 @@ class DriveDestination:
         )
         made = document(request, self._http.expect(request, 200, 201))
         if made.get("id") != file.id:
-            raise unanswered(request.operation, "another id came back", effect=request.effect)
+            raise DestinationRefused(
+                f"Drive {request.operation} made a file under the id {made.get('id')!r:.100} "
+                f"instead of {file.id}: remove it; nothing more is sent"
+            )
 
     def open_session(self, file: NewFile) -> str:
         request = Request(

@@ -13,7 +13,7 @@ from daybook.destinations.drive_http import Answer, Request
 from daybook.errors import DestinationError, DestinationRefused
 
 FILE_FIELDS = "id,name,size,md5Checksum,sha256Checksum,webViewLink,appProperties,trashed"
-_RANGE = re.compile(r"bytes=0-(\d+)")
+_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 

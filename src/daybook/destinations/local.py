@@ -20,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,5 @@ def _sync(directory: Path) -> None:
 
 
 def _discard(session: Path) -> None:
-    for name in (_CONTENT, _ABOUT):
-        (session / name).unlink(missing_ok=True)
-    session.rmdir()
+    """Tidy up; what cannot be removed is hidden, and nobody waits for it."""
+    shutil.rmtree(session, ignore_errors=True)

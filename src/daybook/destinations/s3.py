@@ -238,6 +238,9 @@ class S3Destination:
                 raise DestinationDoubt(
                     f"{self._link(name)} changed while being published"
                 ) from error
+        except DestinationError:
+            upload.abort()  # a repeat begins anew; what is left of this one would be charged
+            raise
 
     def _name_taken(self, name: str) -> DestinationRefused:
         return DestinationRefused(

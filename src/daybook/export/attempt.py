@@ -13,12 +13,14 @@ from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.outcome import Outcome, Status
 from daybook.export.records import LogAction
-from daybook.export.retry import BatchState, Step, next_attempt_at, next_step
+from daybook.export.retry import BatchState, Next, Step, next_attempt_at, next_step
 
 
 def decide(ctx: Context, batch: Batch) -> Step:
     """What this run has to do about its batch, now that the slot is settled."""
     trigger = ctx.job.schedule_time
+    if ctx.job.key.manual_key is not None and batch.state is BatchState.FAILED:
+        return Step(next=Next.START, attempt=1)  # whoever asks again means it
     return next_step(
         state=batch.state,
         attempt=batch.attempt,

@@ -43,11 +43,13 @@ def commit(
     seal: Seal,
     file: DeliveredFile,
     *,
+    hidden_at: str | None,
     now: datetime,
 ) -> Committed:
-    """Record a visible, sealed file as delivered and empty the slot.
+    """Record a sealed file that stands at the slot's id as delivered, and empty the slot.
 
-    Marks the first part of the manifest; `finish` marks the rest.
+    Marks the first part of the manifest; `finish` marks the rest. `hidden_at` is the
+    identity of a destination that has still to publish the file.
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
     rejected = manifests.read_rejected(database[manifests.COLLECTION], seal.rejected_id)
@@ -66,6 +68,7 @@ def commit(
             rejected=rejected,
             file_id=file.id,
             link=file.link,
+            hidden_at=hidden_at,
             record_id=record["_id"],
             now=now,
         )

@@ -47,6 +47,9 @@ def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> Delivere
     while True:
         try:
             return _send(ctx, manifest, carried, deadline=deadline)
+        except TooManyRejected:
+            _check_still_queued(ctx, manifest)  # what was withdrawn since is no fault
+            raise
         except IdTaken as error:
             return look_at_taken(ctx.destination, _file_id(ctx), ctx.patience, error)
         except StartOver:
@@ -60,14 +63,17 @@ def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> Delivere
             ctx.slot.store_upload(None)
 
 
-def check_rejected(figures: Figures, *, item_count: int | None = None) -> None:
+def check_rejected(
+    figures: Figures, *, item_count: int | None = None, manual: bool = False
+) -> None:
     """Raise `TooManyRejected` when a healthy source could not have produced so many.
 
-    `item_count` is the number of all items, once they have all been rendered.
+    `item_count` is the number of all items, once they have all been rendered. A
+    `manual` export may leave out whatever was wrongly asked for.
     """
     count = figures.rejected_count
-    most = MAX_REJECTED if item_count is None else min(MAX_REJECTED, item_count // 2)
-    if count > most:
+    half = manual or item_count is None or count <= item_count // 2
+    if count > MAX_REJECTED or not half:
         first = figures.rejected[0]
         of = "" if item_count is None else f" of {item_count}"
         raise TooManyRejected(
@@ -90,6 +96,7 @@ def _ensure_id(ctx: Context) -> None:
 def _send(
     ctx: Context, manifest: ManifestRef, carried: UploadState | None, *, deadline: float
 ) -> DeliveredFile | None:
+    manual = ctx.job.key.batch_date is None
     renderer = Renderer(ctx.exporter.profile, ctx.job.day)
     with Upload(
         ctx.slot,
@@ -106,7 +113,7 @@ def _send(
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
             with ctx.rendering:
                 data = renderer.part(part, ctx.rendering.result(reading))
-            check_rejected(renderer.figures())
+            check_rejected(renderer.figures(), manual=manual)
             upload.write(data)
             if ctx.exporter.progress is not None:
                 ctx.exporter.progress(part.number + 1, manifest.part_count)
@@ -116,7 +123,7 @@ def _send(
                     f"({ctx.exporter.limits.run_deadline_seconds:g} s)"
                 )
         figures = renderer.figures()
-        check_rejected(figures, item_count=manifest.item_count)
+        check_rejected(figures, item_count=manifest.item_count, manual=manual)
         content = upload.content()
         _check_still_queued(ctx, manifest)
         ctx.slot.store_seal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,10 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
         return Outcome.of_batch(Status.FAILED if failed else Status.ALREADY_EXPORTED, batch)
     if _recorded_elsewhere(database, job):
         return _outcome(Status.ALREADY_EXPORTED, batch, job, {}, started)
+    if batches.committed_unmarked(database[batches.COLLECTION], job.key):
+        message = "an earlier file's items are not all marked yet; a run does that first"
+        error = {"type": "not_settled", "message": message}
+        return replace(_outcome(Status.IN_PROGRESS, batch, job, {}, started), error=error)
     renderer = Renderer(profile, job.day)
     source = EntrySource(database, profile)
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()

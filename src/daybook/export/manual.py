@@ -64,6 +64,21 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     return ManualRequest(key=chosen, first=first, last=last)
 
 
+def check_entries(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> None:
+    """Raise `BadRequest` when none of the ids that were asked for is an entry."""
+    if request.entry_ids:
+        chosen = list(_chosen(database, profile, request))
+        entries = database[profile.source.entries]
+        if entries.find_one({"_id": {"$in": chosen}}, {"_id": 1}) is None:
+            raise BadRequest(
+                f"no journal entry has the id {request.entry_ids[0]!r:.80}, nor any other that "
+                "was given",
+                where="entryIds",
+            )
+
+
 def scan(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> Iterator[Part]:

@@ -86,6 +86,12 @@ class Discrepancies:
     def __bool__(self) -> bool:
         return bool(self.gone or self.completed_elsewhere)
 
+    def and_(self, other: Discrepancies) -> Discrepancies:
+        return Discrepancies(
+            gone=self.gone + other.gone,
+            completed_elsewhere=self.completed_elsewhere + other.completed_elsewhere,
+        )
+
 
 def mark_part(
     database: Database[dict[str, Any]],
@@ -111,10 +117,12 @@ def mark_part(
         found = _discrepancies(queue, session, delivery, exported)
         queue.update_many(exported, completed, session=session, hint=BY_ID)
     if rejected:
-        queue.bulk_write(
+        left_out = queue.bulk_write(
             [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
             session=session,
         )
+        if left_out.matched_count < len(rejected):
+            found = found.and_(_rejected_discrepancies(queue, session, rejected))
         _insert_rejected(database, session, delivery, rejected, now)
     _close_part(database, session, delivery, part, now)
     return found
@@ -159,9 +167,21 @@ def _close_part(
 
 
 def _rejected_item(item: Rejected) -> dict[str, Any]:
-    if item.entry_id is None:
-        return {"_id": item.queue_id}
-    return {"_id": item.queue_id, "entryId": item.entry_id}
+    """The filter for an item whose entry was set aside, unless somebody completed it since."""
+    filters = {"_id": item.queue_id, "status": {"$ne": "completed"}}
+    return filters if item.entry_id is None else {**filters, "entryId": item.entry_id}
+
+
+def _rejected_discrepancies(
+    queue: Collection[dict[str, Any]], session: ClientSession, rejected: Sequence[Rejected]
+) -> Discrepancies:
+    ids = [item.queue_id for item in rejected]
+    there = queue.find({"_id": {"$in": ids}}, {"status": 1}, session=session).to_list()
+    statuses = {hashable(item["_id"]): item["status"] for item in there}
+    return Discrepancies(
+        gone=tuple(x for x in ids if statuses.get(hashable(x)) not in ("failed", "completed")),
+        completed_elsewhere=tuple(x for x in ids if statuses.get(hashable(x)) == "completed"),
+    )
 
 
 def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:

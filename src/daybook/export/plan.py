@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
-from typing import Any
+from typing import Any, cast
 
+import bson
 from bson import ObjectId
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -59,26 +60,34 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
     """Ids of items that were taken out of the queue, or given another entry, since the plan."""
-    planned = {
-        "_id": {"$in": part.queue_ids},
-        "entryId": {"$in": part.entry_ids},
-        **queued(profile),
-    }
-    if _queue(database, profile).count_documents(planned, hint=BY_ID) == len(part.queue_ids):
+    queue = _queue(database, profile)
+    now = queue.find_raw_batches(
+        {"_id": {"$in": part.queue_ids}, **queued(profile)},
+        {"entryId": 1},
+        sort=[("_id", 1)],
+        hint=BY_ID,
+        batch_size=PART_SIZE + 1,
+    )
+    content = b"".join(cast("Iterable[bytes]", now))
+    if content == _as_queued(part):
         return []
     still = {
         (hashable(item["_id"]), hashable(_entry_id(item)))
-        for item in _queue(database, profile).find(
-            {"_id": {"$in": part.queue_ids}, **queued(profile)},
-            {"entryId": 1},
-            batch_size=PART_SIZE + 1,
-        )
+        for item in bson.decode_all(content, LENIENT)
     }
     return [
         queue_id
         for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
         if (hashable(queue_id), hashable(entry_id)) not in still
     ]
+
+
+def _as_queued(part: Part) -> bytes:
+    """The part's items as MongoDB sends them while nothing has changed."""
+    return b"".join(
+        bson.encode({"_id": queue_id, "entryId": entry_id}, codec_options=LENIENT)
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+    )
 
 
 def _queue(database: Database[dict[str, Any]], profile: Profile) -> Collection[dict[str, Any]]:

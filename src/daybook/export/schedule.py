@@ -63,10 +63,8 @@ class Schedule:
         24 hours, so that a run that is late past midnight keeps its date. Otherwise the
         latest slot does: a run forced at 3 a.m. makes up for yesterday.
         """
-        if schedule_time is not None:
-            age = now - schedule_time
-            if -SCHEDULE_TIME_MAX_AHEAD <= age <= SCHEDULE_TIME_MAX_AGE:
-                return schedule_time.astimezone(self.time_zone).date()
+        if schedule_time is not None and is_current(now, schedule_time):
+            return schedule_time.astimezone(self.time_zone).date()
         return self.latest_slot(now).date()
 
     def _slots(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
@@ -85,6 +83,11 @@ class Schedule:
             wall += timedelta(minutes=1)  # the clock skips it
 
 
+def is_current(now: datetime, schedule_time: datetime) -> bool:
+    """Whether the header names the delivery at hand: a forced run's may carry the next slot."""
+    return -SCHEDULE_TIME_MAX_AHEAD <= now - schedule_time <= SCHEDULE_TIME_MAX_AGE
+
+
 def parse_schedule_time(header: str) -> datetime | None:
     """An RFC 3339 time as Cloud Scheduler sends it, or None when it is none."""
     found = _RFC3339.fullmatch(header.strip())
@@ -94,6 +97,6 @@ def parse_schedule_time(header: str) -> datetime | None:
     # Cut off at milliseconds, as MongoDB stores it: a repeated delivery must compare equal.
     text = f"{day}T{time}.{(fraction or '').ljust(3, '0')[:3]}{offset.upper()}"
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None

@@ -11,7 +11,7 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile
-from daybook.errors import DestinationError
+from daybook.errors import DestinationError, DestinationRefused
 from daybook.export import orphans, rules
 from daybook.export.batch import Batch, committed_unmarked
 from daybook.export.commit import Committed, commit, finish
@@ -43,7 +43,15 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
         give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
         return None
     seal = settlement.seal
-    committed = commit(ctx.database, ctx.slot, ctx.exporter.profile, seal, file, now=ctx.now())
+    committed = commit(
+        ctx.database,
+        ctx.slot,
+        ctx.exporter.profile,
+        seal,
+        file,
+        hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+        now=ctx.now(),
+    )
     if committed is Committed.OURS:
         log.event(
             logging.INFO,
@@ -100,9 +108,15 @@ def finish_marking(ctx: Context) -> None:
 
 
 def _publish(ctx: Context, batch: Batch) -> None:
-    if not ctx.destination.publishes:
+    hidden_at = batch.doc.get("hiddenAt")
+    if hidden_at is None:
         return
     try:
+        if hidden_at != ctx.destination.identity:
+            raise DestinationRefused(
+                f"the file lies hidden in {hidden_at}, and DAYBOOK_DESTINATION names another "
+                "place by now: set it back until the file is published"
+            )
         ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
     except DestinationError as error:
         log.event(

@@ -37,6 +37,8 @@ def start_attempt(
         "startedAt": now,
         "updatedAt": now,
     }
+    if batch.state is BatchState.EMPTY:
+        changes["committedAt"] = None
     if schedule_time is not None:
         changes["scheduleTime"] = schedule_time
     _change(batches, session, batch, changes)
@@ -103,6 +105,7 @@ def record_commit(
     rejected: Sequence[Rejected],
     file_id: str,
     link: str,
+    hidden_at: str | None,
     record_id: ObjectId,
     now: datetime,
 ) -> None:
@@ -122,6 +125,7 @@ def record_commit(
         "rejected": [item.to_doc() for item in rejected],
         "manifest": seal.manifest.to_doc(),
         "recordId": record_id,
+        "hiddenAt": hidden_at,
         "committedAt": now,
         "markedAt": None,
         "updatedAt": now,
