@@ -103,6 +103,8 @@ def _measure(what: str, uri: str, database: str, drive: DriveProcess) -> dict[st
             "DAYBOOK_DATABASE": database,
             "DAYBOOK_DESTINATION": f"drive://{drive.state()[FOLDER]}",
             "DAYBOOK_DRIVE_ENDPOINT": drive.url,
+            "DAYBOOK_CSV_TIMEOUT_SECONDS": "1800",
+            "DAYBOOK_RUN_DEADLINE_SECONDS": "1800",
         },
         stdout=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -304,3 +305,28 @@ def test_a_failed_first_day_rolls_back_and_the_second_attempt_delivers(
     assert (outcome.status, outcome.attempt) == (Status.EXPORTED, 2)
     assert len(drive.files()) == len(csv_records(database)) == 1
     assert books.statuses(database, ids) == ["completed", "completed"]
+
+
+def test_the_same_entries_render_the_same_bytes_in_any_process(
+    mongo_uri: str, app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 50)
+    digests = set()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "daybook", "plan", "--date", "2026-01-18", "--json"],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "src"),
+                "PYTHONHASHSEED": seed,
+                "DAYBOOK_MONGODB_URI": mongo_uri,
+                "DAYBOOK_DATABASE": database.name,
+                "DAYBOOK_DESTINATION": f"drive://{drive.folder_id}",
+                "DAYBOOK_DRIVE_ENDPOINT": drive.url,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(json.loads(done.stdout)["sha256"])
+    assert digests == {app.run_batch(batch_date=DAY).facts["sha256"]}
