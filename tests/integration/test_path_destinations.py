@@ -81,7 +81,7 @@ def test_a_name_that_is_taken_refuses_the_day_before_anything_is_written(
     assert books.statuses(database, ids) == ["queued"] * 3
 
 
-def test_a_name_taken_between_commit_and_publishing_is_published_once_it_is_free(
+def test_publishing_again_after_a_crash_changes_nothing(
     app: App, database: Db, folder: Path
 ) -> None:
     books.put_many(database, 3)

@@ -291,7 +291,7 @@ def test_an_id_in_capitals_is_the_same_entry(app: App, database: Db, drive: Driv
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
 
 
-def test_a_second_run_of_a_failed_day_keeps_the_reason(
+def test_a_failed_days_file_is_committed_for_its_day_by_the_next_days_run(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     books.put_many(database, 2)

@@ -86,7 +86,7 @@ class Discrepancies:
     def __bool__(self) -> bool:
         return bool(self.gone or self.completed_elsewhere)
 
-    def and_(self, other: Discrepancies) -> Discrepancies:
+    def __add__(self, other: Discrepancies) -> Discrepancies:
         return Discrepancies(
             gone=self.gone + other.gone,
             completed_elsewhere=self.completed_elsewhere + other.completed_elsewhere,
@@ -122,7 +122,7 @@ def mark_part(
             session=session,
         )
         if left_out.matched_count < len(rejected):
-            found = found.and_(_rejected_discrepancies(queue, session, rejected))
+            found += _rejected_discrepancies(queue, session, rejected)
         _insert_rejected(database, session, delivery, rejected, now)
     _close_part(database, session, delivery, part, now)
     return found
