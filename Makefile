@@ -7,6 +7,8 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 STAMP := $(VENV)/installed
 REQUIREMENTS := requirements.txt requirements-dev.txt
 UV_VERSION := 0.13.9
+TERRAFORM ?= terraform
+TERRAFORM_ROOTS := $(sort $(dir $(wildcard terraform/*/versions.tf terraform/*/*/versions.tf)))
 RECENT := import sys; assert sys.version_info >= (3, 11)
 ARGS ?=
 
@@ -18,7 +20,8 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench storm lock clean
+.PHONY: terraform-test
+.PHONY: help run serve test lint bench load storm lock clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -41,8 +44,21 @@ lint: $(STAMP) ## Check style, formatting and types
 bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench $(ARGS)
 
+load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
+	$(PYTHON) -m bench.load $(ARGS)
+
 storm: $(STAMP) ## Run the long fault storms
 	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
+
+# Terraform 1.11 or newer, and the registry for its providers; neither Python nor an account.
+terraform-test: ## Check the format of the Terraform code, validate and test it
+	$(TERRAFORM) fmt -check -diff -recursive terraform
+	set -e; for root in $(TERRAFORM_ROOTS); do \
+	  echo "--- $$root"; \
+	  $(TERRAFORM) -chdir=$$root init -backend=false -input=false; \
+	  $(TERRAFORM) -chdir=$$root validate; \
+	  $(TERRAFORM) -chdir=$$root test; \
+	done
 
 lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
 	$(PYTHON) -m pip install --quiet uv==$(UV_VERSION)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from threading import RLock
 from typing import Any
@@ -14,20 +15,38 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from daybook import log
+from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.errors import BadRequest, DatabaseError
 from daybook.export import batch as batches
-from daybook.export import manual, plan
-from daybook.export.batch import BatchKey
-from daybook.export.context import Exporter, Job, Limits
+from daybook.export import jobs, manual
+from daybook.export.batch import Batch
+from daybook.export.batch_key import BatchKey
+from daybook.export.context import Exporter, Limits
 from daybook.export.dryrun import dry_run
-from daybook.export.outcome import Outcome
+from daybook.export.notice import Messenger
+from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY, Profile
+from daybook.export.reopen import release, reopen
+from daybook.export.retry import TaskCall
 from daybook.export.run import run
 from daybook.export.schedule import Schedule
+from daybook.export.sweep import Sweep, sweep
+from daybook.export.task import Task
 from daybook.export.upload import UploadLimits
 from daybook.mongo import client, indexes
+from daybook.ops.alerts import Messages
+from daybook.ops.doctor import Patient
 from daybook.settings import Settings
+from daybook.shutdown import Shutdown
+from daybook.values import TASK_SCHEDULE_MAX_SECONDS
+
+TASK_SCHEDULE_MAX = timedelta(seconds=TASK_SCHEDULE_MAX_SECONDS)
+"""No task is due further ahead."""
+
+BEYOND_DEADLINE_SECONDS = 60.0
+"""What an invocation may take after its deadline, to come to a boundary and to commit."""
 
 
 def _now() -> datetime:
@@ -43,11 +62,14 @@ class App:
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
     """Gets the parts that a run has rendered, and their total."""
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    project: str | None = None
+    """Google Cloud project, for links in alerts."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> App:
         """Read and check the settings; raises `ConfigurationError` naming each fault."""
-        return cls(Settings.from_env(env))
+        return cls(Settings.from_env(env), project=env.get("GOOGLE_CLOUD_PROJECT") or None)
 
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
@@ -73,7 +95,7 @@ class App:
 
     @cached_property
     def _destination(self) -> Destination:
-        return build_destination(self.settings)
+        return build_destination(self.settings, cut=self.shutdown.cuts)
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -85,10 +107,38 @@ class App:
             raise BadRequest(f"there is no profile {name!r}, only {DAILY!r}", where="profile")
         return Profile(name=DAILY, time_zone=self.settings.time_zone)
 
-    def exporter(self, profile: Profile) -> Exporter:
+    @cached_property
+    def messenger(self) -> Messenger:
+        settings = self.settings
+        return Messages(
+            alert_urls=settings.alert_urls,
+            receipt_urls=settings.receipt_urls,
+            language=settings.language,
+            time_zone=settings.time_zone,
+            project=self.project,
+        )
+
+    @cached_property
+    def cloud_tasks(self) -> CloudTasks | None:
+        """None without a queue: then what has to follow is only recorded."""
+        settings = self.settings
+        if settings.tasks_queue is None or settings.service_url is None:
+            return None
+        return CloudTasks(
+            queue=settings.tasks_queue,
+            service_url=settings.service_url,
+            service_account=settings.tasks_service_account,
+            endpoint=settings.tasks_endpoint,
+            dispatch_deadline_seconds=settings.run_deadline_seconds + BEYOND_DEADLINE_SECONDS,
+        )
+
+    def exporter(
+        self, profile: Profile, *, clock: Callable[[], datetime] | None = None
+    ) -> Exporter:
         """Raises `ConfigurationError` when the database lacks an index of the guarantee.
 
-        Raises `DatabaseError` when MongoDB cannot be asked.
+        `clock` takes the place of the app's own. Raises `DatabaseError` when MongoDB
+        cannot be asked.
         """
         try:
             indexes.check_guards(self.database)
@@ -104,6 +154,8 @@ class App:
                 csv_timeout_seconds=settings.csv_timeout_seconds,
                 run_deadline_seconds=settings.run_deadline_seconds,
                 retry_delays_seconds=settings.retry_delays_seconds,
+                breaker_failures=settings.breaker_failures,
+                breaker_reset_seconds=settings.breaker_reset_seconds,
                 upload=UploadLimits(
                     chunk=_multiple(
                         settings.upload_chunk_bytes, self.destination.chunk_multiple_bytes
@@ -111,7 +163,10 @@ class App:
                     whole=settings.multipart_limit_bytes,
                 ),
             ),
-            clock=self.clock,
+            clock=clock or self.clock,
+            messenger=self.messenger,
+            tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),
+            stopping=self.shutdown.requested,
             sleep=self.sleep,
             progress=self.progress,
         )
@@ -126,7 +181,7 @@ class App:
         """One run of a day's batch; without a date, of the latest one that is due."""
         profile = self.profile(profile_name)
         day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
-        return run(self.exporter(profile), self._daily_job(profile, day, schedule_time))
+        return run(self.exporter(profile), jobs.daily(self.database, profile, day, schedule_time))
 
     def plan_batch(
         self,
@@ -139,7 +194,9 @@ class App:
         profile = self.profile(profile_name)
         day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
         try:
-            return dry_run(self.database, profile, self._daily_job(profile, day, schedule_time))
+            return dry_run(
+                self.database, profile, jobs.daily(self.database, profile, day, schedule_time)
+            )
         except PyMongoError as error:
             raise DatabaseError.of(f"dry run of {day}", error) from error
 
@@ -153,26 +210,106 @@ class App:
                 manual.check_entries(self.database, profile, request)
         except PyMongoError as error:
             raise DatabaseError.of(request.filename, error) from error
-        job = Job(
-            key=key,
-            filename=request.filename,
-            scan=lambda: manual.scan(self.database, profile, request),
-            request=request.to_doc(),
+        return run(exporter, jobs.manual(self.database, profile, request))
+
+    def run_task(
+        self,
+        key: BatchKey,
+        call: TaskCall,
+        *,
+        task_name: str = "",
+        scheduled_at: datetime | None = None,
+    ) -> Outcome:
+        """What a task asks for; a late, repeated or unknown one changes nothing.
+
+        `scheduled_at` is when the queue had it due. No queue delivers early, so a clock
+        that shows less is behind.
+        """
+        profile = self.profile(key.profile)
+        behind = (scheduled_at or self.clock()) - self.clock()
+        if not timedelta() < behind <= TASK_SCHEDULE_MAX:
+            behind = timedelta()
+        exporter = self.exporter(profile, clock=lambda: self.clock() + behind)
+        try:
+            batch = batches.find(self.database[batches.COLLECTION], key)
+        except PyMongoError as error:
+            raise DatabaseError.of("a task's batch", error) from error
+        if batch is None:
+            return Outcome(
+                status=Status.FAILED,
+                profile=profile.name,
+                batch_date=key.batch_date,
+                error={"type": "unknown_batch", "message": "no run ever began for it"},
+            )
+        job = jobs.of_batch(self.database, profile, batch)
+        return run(exporter, replace(job, task=call, task_name=task_name))
+
+    def reopen_day(self, day: date, *, profile_name: str = DAILY) -> Batch | None:
+        """Open the day again if it has failed; None when nothing was ever run for it.
+
+        Raises `NotPossible` for a day that was closed for good, `SlotBusy`.
+        """
+        profile = self.profile(profile_name)
+        key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+        try:
+            return reopen(self.exporter(profile), key)
+        except PyMongoError as error:
+            raise DatabaseError.of(f"retry of {day}", error) from error
+
+    def release_day(self, day: date, *, profile_name: str = DAILY) -> Batch:
+        """Close an open or failed day for good. Raises `NotPossible`, `SlotBusy`."""
+        profile = self.profile(profile_name)
+        key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+        try:
+            return release(self.exporter(profile), key)
+        except PyMongoError as error:
+            raise DatabaseError.of(f"release of {day}", error) from error
+
+    def sweep(self, *, profile_name: str = DAILY) -> Sweep:
+        """Sweep the profile's slots, and see that the queue is there.
+
+        A queue that is not used for 30 days may be gone when the first retry needs it; a
+        look at it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
+        """
+        found = sweep(self.exporter(self.profile(profile_name)))
+        queue = None if self.cloud_tasks is None else self.cloud_tasks.check()
+        if queue is not None and not queue.ok:
+            log.event(logging.WARNING, "queue_unusable", queue.detail)
+        return found
+
+    def patient(self, env: Mapping[str, str]) -> Patient:
+        """What `doctor` examines; `env` are the variables as they were given."""
+        return Patient(
+            env=env,
+            client=self.client,
+            database=self.database,
+            destination=lambda: self.destination,
+            tasks=self.cloud_tasks,
+            messages={
+                "DAYBOOK_ALERT_URLS": self.settings.alert_urls,
+                "DAYBOOK_RECEIPT_URLS": self.settings.receipt_urls,
+            },
+            profile=self.profile(),
+            schedule=self.schedule,
+            clock=self.clock,
         )
-        return run(exporter, job)
-
-    def _daily_job(self, profile: Profile, day: date, schedule_time: datetime | None) -> Job:
-        name = "" if profile.name == DAILY else f"{profile.name}_"
-        return Job(
-            key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
-            filename=f"batch_{name}{day.isoformat()}.csv",
-            scan=lambda: plan.scan(self.database, profile),
-            schedule_time=schedule_time,
-        )
 
 
-def build_destination(settings: Settings) -> Destination:
-    """The destination of the settings; its libraries are imported only when it is the one."""
+@dataclass(frozen=True)
+class _Queue:
+    """Cloud Tasks as the port that runs know."""
+
+    cloud: CloudTasks
+
+    def create(self, task: Task) -> None:
+        self.cloud.create(name=task.name, body=task.body(), due=task.due)
+
+
+def build_destination(settings: Settings, *, cut: Callable[[], bool]) -> Destination:
+    """The destination of the settings; its libraries are imported only when it is the one.
+
+    `cut` tells requests to Drive that the process is about to be killed.
+    """
     address = settings.destination
     if address.scheme == "drive":
         from daybook.destinations.drive import ROOT_URL, DriveDestination, drive_session
@@ -183,6 +320,7 @@ def build_destination(settings: Settings) -> Destination:
             session=drive_session(settings.drive_subject, settings.drive_endpoint),
             root_url=settings.drive_endpoint or ROOT_URL,
             subject=settings.drive_subject,
+            cut=cut,
         )
     if address.scheme == "s3":
         from daybook.destinations.s3 import S3Destination, s3_client

@@ -4,6 +4,7 @@ A message names the operation, what it was about, and what to do. `type` is the
 word that answers, records and metrics carry; `permanent` errors are not retried.
 """
 
+from datetime import datetime
 from typing import Self
 
 
@@ -46,6 +47,22 @@ class RunTimeout(DaybookError):
     """The run used up a time limit of its own."""
 
     type = "timeout"
+
+
+class Interrupted(DaybookError):
+    """The run stopped at a boundary, with all it has done kept; another call goes on from there."""
+
+    type = "interrupted"
+
+
+class CircuitOpen(DaybookError):
+    """The circuit breaker is open: the destination is not touched before `until` (aware)."""
+
+    type = "circuit_open"
+
+    def __init__(self, message: str, *, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class TooManyRejected(DaybookError):
@@ -99,3 +116,9 @@ class IdInvalid(DestinationError):
 
 class SessionGone(DestinationError):
     """The upload session no longer exists (Drive: 404 or 410); open a new one."""
+
+
+class TaskError(DaybookError):
+    """The task queue did not answer, or refused: a call that has to follow is not ensured."""
+
+    type = "tasks"

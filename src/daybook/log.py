@@ -29,6 +29,7 @@ REPORTED_ERROR = (
 _LOGGER = logging.getLogger("daybook")
 _LABELS = ("profile", "batchDate")
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_QUERY = re.compile(r"(/[^\s?\"']*)\?[^\s\"')>]+")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
@@ -114,6 +115,8 @@ def _add_context(record: logging.LogRecord) -> bool:
         printed["@type"] = REPORTED_ERROR
     if record.exc_info and record.exc_info[0]:
         printed["stack_trace"] = logging.Formatter().formatException(record.exc_info)
+    if record.name != _LOGGER.name:
+        _hide_queries(record, printed)
     record.json_fields = printed
     record.labels = {name: str(fields[name]) for name in _LABELS if name in fields}
     trace = _trace.get()
@@ -121,6 +124,14 @@ def _add_context(record: logging.LogRecord) -> bool:
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")
         record.trace = f"projects/{project}/traces/{trace}" if project else trace
     return True
+
+
+def _hide_queries(record: logging.LogRecord, printed: dict[str, object]) -> None:
+    """Libraries quote the URLs that they call; an upload session's works like a password."""
+    record.msg, record.args = _QUERY.sub(r"\1?…", record.getMessage()), ()
+    if "stack_trace" in printed:
+        printed["stack_trace"] = _QUERY.sub(r"\1?…", str(printed["stack_trace"]))
+        record.exc_info = None
 
 
 def _json_handler(stream: TextIO) -> logging.Handler:

@@ -43,6 +43,11 @@ class DestinationAddress:
     prefix: str = ""
     """Of S3 keys, without slashes at either end."""
 
+    @property
+    def kind(self) -> str:
+        """`Destination.kind` of what stands there, known without building it."""
+        return {"drive": "google_drive", "s3": "s3", "file": "local_folder"}[self.scheme]
+
 
 def mongodb_uri(text: str) -> str:
     if not re.match(r"mongodb(\+srv)?://[^/?#]", text):
@@ -177,7 +182,7 @@ def callers(text: str) -> Mapping[str, tuple[str, ...]]:
         route, _, account = pair.partition("=")
         if not route.startswith("/") or not _EMAIL.fullmatch(account):
             raise ValueError("must list ROUTE=SERVICE_ACCOUNT, separated by commas")
-        callers[route] = (*callers.get(route, ()), account)
+        callers[route] = (*callers.get(route, ()), account.lower())
     return MappingProxyType(callers)
 
 

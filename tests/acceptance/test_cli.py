@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
     *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
-    *("doctor", "migrate", "seed", "serve"),
+    *("retry", "release", "doctor", "migrate", "seed", "serve"),
 }
 
 
@@ -94,7 +94,8 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
     assert (planned["status"], list(office.folder.iterdir())) == ("planned", [])
 
     run = daybook(office.env, "run", "--date", DATE)
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0
+    assert [json.loads(line)["event"] for line in run.stderr.splitlines()] == ["entries_rejected"]
     assert run.stdout.splitlines() == [
         f"batch_{DATE}.csv is delivered.",
         "  entries   2 in 4 rows",
@@ -184,6 +185,9 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
         (["run", "--date", "20260118"], "'20260118' is no date"),
         (["run", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["verify"], "Missing argument 'DATE'"),
+        (["retry"], "Missing argument 'DATE'"),
+        (["retry", "2026-01-32"], "'2026-01-32' is no date"),
+        (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["export"], "give --entry-id, or --from and --to"),
         (["export", "--from", "2026-01-18"], "to: must be a date"),
         (["export", "--from", "2026-01-19", "--to", "2026-01-18"], "lies after to"),

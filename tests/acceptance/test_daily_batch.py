@@ -174,13 +174,18 @@ def test_after_the_last_attempt_the_day_is_failed_and_its_entries_stay_queued(
     now = datetime(2026, 1, 18, 11, tzinfo=UTC)
     app = App(app.settings, clock=lambda: now, sleep=lambda _: None)
 
-    outcomes = [app.run_batch(batch_date=DAY) for _ in range(4)]
+    outcomes, starts = [], []
+    for _ in range(4):
+        starts.append(now)
+        outcomes.append(app.run_batch(batch_date=DAY))
+        now = outcomes[-1].next_attempt_at or now + timedelta(hours=1)
 
     assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 3 + [
         Status.FAILED
     ]
     due = [outcome.next_attempt_at for outcome in outcomes]
-    assert due == [*(now + timedelta(minutes=minutes) for minutes in (5, 15, 45)), None]
+    waits = [timedelta(minutes=minutes) for minutes in (5, 15, 45)]
+    assert due == [*(at + wait for at, wait in zip(starts, waits, strict=False)), None]
     assert app.run_batch(batch_date=DAY).status is Status.FAILED
     batch = database["exportbatches"].find_one()
     assert batch is not None

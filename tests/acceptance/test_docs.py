@@ -15,6 +15,7 @@ from daybook.destinations.s3 import S3Destination
 from daybook.export.figures import Reason
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DEFAULT_COLUMNS
+from daybook.export.task import TaskKind
 from daybook.http import ROUTES
 from daybook.settings import VARIABLES
 from tests import pages
@@ -60,7 +61,7 @@ def test_every_field_of_an_answer_is_named() -> None:
 
 
 def test_every_type_of_error_in_an_answer_is_named() -> None:
-    never_answered = {errors.BadRequest, errors.KeyReused, errors.FencedOut}
+    never_answered = {errors.BadRequest, errors.KeyReused, errors.FencedOut, errors.Interrupted}
     raised = {
         kind.type
         for kind in vars(errors).values()
@@ -69,7 +70,20 @@ def test_every_type_of_error_in_an_answer_is_named() -> None:
         and kind not in never_answered
     }
     kinds = {place.kind for place in (DriveDestination, LocalDestination, S3Destination)}
-    assert set(pages.column(pages.table("http.md", "`error.type`"))) == raised | kinds
+    written = {
+        word
+        for path in pages.SOURCES
+        for word in re.findall(r'{"type": "(\w+)", "message": "', path.read_text(encoding="utf-8"))
+    }
+    assert written
+    assert set(pages.column(pages.table("http.md", "`error.type`"))) == raised | kinds | written
+
+
+def test_every_kind_of_task_is_explained() -> None:
+    assert pages.column(pages.table("architecture.md", "kind")) == [kind.value for kind in TaskKind]
+    rows = [row for rows in pages.tables(pages.text_of("http.md")) for row in rows]
+    (named,) = (row for row in rows if row[0] == "`kind`")
+    assert pages.words(named[2]) == [kind.value for kind in TaskKind]
 
 
 def test_csv_names_the_columns_in_order() -> None:

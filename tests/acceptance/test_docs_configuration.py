@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daybook.ops import delivery
 from daybook.settings import VARIABLES, Settings, Variable
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -66,6 +67,12 @@ def test_the_documented_example_is_accepted_and_is_not_the_default(variable: Var
     env = {**LEAST, **NEEDED_TOGETHER.get(variable.name, {}), variable.name: text}
     settings = Settings.from_env(env)
     assert getattr(settings, variable.field) == variable.parse(text)
+
+
+@pytest.mark.parametrize("name", ["DAYBOOK_ALERT_URLS", "DAYBOOK_RECEIPT_URLS"])
+def test_the_documented_address_is_one_that_messages_can_be_sent_to(name: str) -> None:
+    assert delivery.unusable([ROWS[name][3].strip("`")]) == []
+    assert delivery.unusable(["mailto:accounts@example.com"])
 
 
 def test_the_two_line_minimum_is_enough() -> None:

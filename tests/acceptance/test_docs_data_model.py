@@ -6,7 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from daybook.export.outcome import Status
 from daybook.export.records import LogAction
 from daybook.export.retry import BatchState
 from daybook.mongo.indexes import INDEXES, Index
+from daybook.settings import Settings
 from tests import books, pages
 from tests.emulators.drive import DriveEmulator
 
@@ -102,29 +103,43 @@ def paths(doc: Mapping[str, Any]) -> Iterator[str]:
 
 
 def days_with_everything(
-    app: App, database: Database[dict[str, Any]], drive: DriveEmulator
+    settings: Settings, database: Database[dict[str, Any]], drive: DriveEmulator
 ) -> None:
-    """A failed attempt, an exported day with an entry set aside, an empty day, a manual copy."""
+    """A failed attempt, an exported day with an entry set aside, an empty day, a manual copy.
+
+    And a day that is released. Each failure opens the breaker.
+    """
+    now = datetime(2026, 1, 18, 11, tzinfo=UTC)
+    app = App(settings, clock=lambda: now, sleep=lambda _: None)
     lines = [*books.lines(), {**books.lines()[0], "accountCode": "9"}]
     books.put(database, *(books.entry(f"INV-{n}") for n in range(3)))
     books.put(database, books.entry("INV-9", lines=lines))
     drive.down = True
     assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.RETRY_SCHEDULED
+    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.CIRCUIT_OPEN
     drive.down = False
+    now += timedelta(seconds=settings.breaker_reset_seconds)
     assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.EXPORTED
     assert app.run_batch(batch_date=date(2026, 1, 19)).status is Status.EMPTY
     wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
     assert app.run_manual(wanted).status is Status.EXPORTED
+    books.put_many(database, 1)
+    drive.down = True
+    assert app.run_batch(batch_date=date(2026, 1, 20)).status is Status.RETRY_SCHEDULED
+    assert app.release_day(date(2026, 1, 20)).state is BatchState.FAILED
 
 
 def test_a_real_run_stores_no_field_that_the_document_lacks(
     mongo_uri: str, database: Database[dict[str, Any]], drive: DriveEmulator
 ) -> None:
     app = books.make_app(
-        mongo_uri, database.name, f"drive://{drive.folder_id}", DAYBOOK_DRIVE_ENDPOINT=drive.url
+        mongo_uri,
+        database.name,
+        f"drive://{drive.folder_id}",
+        DAYBOOK_DRIVE_ENDPOINT=drive.url,
+        DAYBOOK_BREAKER_FAILURES="1",
     )
-    app = App(app.settings, sleep=lambda _: None)
-    days_with_everything(app, database, drive)
+    days_with_everything(app.settings, database, drive)
 
     stored: dict[str, set[str]] = defaultdict(set)
     for name in database.list_collection_names():
@@ -135,6 +150,7 @@ def test_a_real_run_stores_no_field_that_the_document_lacks(
     for name, fields in stored.items():
         assert fields - documented_fields(name) == set(), name
     assert stored["exportslots"] == documented_fields("exportslots")
+    assert stored["circuitbreakers"] == documented_fields("circuitbreakers")
     seal_text = SECTIONS["exportslots"].split("A seal:")[1]
     batch = database["exportbatches"].find_one({"state": "committed"})
     assert batch is not None

@@ -12,11 +12,18 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 
 LAYERS = (
-    ("main", "daybook.__main__", "daybook.cli", "daybook.http"),
+    (
+        *("main", "daybook.__main__", "daybook.cli", "daybook.http"),
+        *("daybook.http_admin", "daybook.http_callers", "daybook.http_health"),
+        *("daybook.http_io", "daybook.http_runs"),
+    ),
     ("daybook.app",),
     ("daybook.audit", "daybook.export", "daybook.ops", "daybook.local"),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
-    ("daybook.settings", "daybook.variables", "daybook.values", "daybook.errors", "daybook.log"),
+    (
+        *("daybook.settings", "daybook.variables", "daybook.values"),
+        *("daybook.shutdown", "daybook.errors", "daybook.log"),
+    ),
 )
 """From above to below; `daybook` itself, which holds the version, is open to all."""
 
@@ -25,9 +32,13 @@ UPWARDS = {("daybook.settings", "daybook.cloud.secrets")}
 
 SDKS = {
     *("pymongo", "gridfs", "google", "googleapiclient", "boto3", "botocore"),
-    *("requests", "urllib3", "flask", "functions_framework"),
+    *("google_auth_httplib2", "httplib2", "requests", "urllib3", "flask", "functions_framework"),
+    *("apprise", "prometheus_client"),
 }
-PURE = ("daybook.export.render", "daybook.export.retry", "daybook.export.rules")
+PURE = (
+    *("daybook.export.render", "daybook.export.retry", "daybook.export.rules"),
+    *("daybook.export.task", "daybook.export.notice"),
+)
 BSON_VALUES = {"daybook.export.part", "daybook.export.sheet.text"}
 """What renders may know BSON's value types here, and nowhere else."""
 

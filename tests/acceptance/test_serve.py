@@ -49,6 +49,7 @@ class Served:
     def __init__(self, process: subprocess.Popen[str], announced: dict[str, Any]) -> None:
         self.process = process
         self.url = announced["url"]
+        self.retries = announced["retries"]
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = requests.post(f"{self.url}{path}", json=body, timeout=60)

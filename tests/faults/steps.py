@@ -66,8 +66,15 @@ def _slot_change(update: Any) -> str:
 
 
 def _batch_change(command: Mapping[str, Any]) -> str:
-    sets = command["updates"][0]["u"]["$set"]
-    return str(sets["state"]) if "state" in sets else "marked"
+    update = command["updates"][0]["u"]
+    sets = update.get("$set", {})
+    if "state" in sets:
+        return str(sets["state"])
+    if "markedAt" in sets:
+        return "marked"
+    if "pendingTask" in sets:
+        return "follows"
+    return "announced" if "alertedAt" in sets else "counted"
 
 
 class Steps:

@@ -20,11 +20,17 @@ def _hand_back(world: World) -> list[str]:
     """A run that comes to its deadline with a session open; returns the queued entries."""
     entries = world.seed(PARTED, padding=100)
     worker = world.start(DAYBOOK_RUN_DEADLINE_SECONDS="0.001").go().wait()
-    assert worker.statuses == ["retry_scheduled"]
+    assert worker.statuses == ["continued"]
     slot = world.database["exportslots"].find_one()
     assert slot is not None
     assert slot["upload"]["handedBack"] is True
     return entries
+
+
+def _attempts(world: World) -> int:
+    (batch,) = world.database["exportbatches"].find({"batchDate": DAY})
+    count: int = batch["attemptCount"]
+    return count
 
 
 PARTED = 5_001
@@ -38,6 +44,7 @@ def test_a_session_that_was_handed_back_is_carried_on(world: World) -> None:
 
     assert world.check() == {DAY: entries}
     assert [session.complete for session in world.drive.sessions()] == [True]
+    assert _attempts(world) == 1
 
 
 def test_a_session_is_not_carried_on_when_its_beginning_was_edited(world: World) -> None:
@@ -48,6 +55,7 @@ def test_a_session_is_not_carried_on_when_its_beginning_was_edited(world: World)
 
     assert world.check() == {DAY: entries}
     assert [session.complete for session in world.drive.sessions()] == [False, True]
+    assert _attempts(world) == 1
 
 
 def test_a_session_is_handed_over_once(world: World) -> None:
@@ -62,6 +70,7 @@ def test_a_session_is_handed_over_once(world: World) -> None:
 
     assert world.check() == {DAY: entries}
     assert [session.complete for session in world.drive.sessions()] == [False, True]
+    assert _attempts(world) == 2
 
 
 def test_another_day_opens_a_session_of_its_own(world: World) -> None:

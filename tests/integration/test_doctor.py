@@ -36,6 +36,8 @@ def patient(office: Office) -> Patient:
         client=app.client,
         database=app.database,
         destination=lambda: app.destination,
+        tasks=app.cloud_tasks,
+        messages={},
         profile=app.profile(),
         schedule=app.schedule,
         clock=lambda: datetime.now(UTC),

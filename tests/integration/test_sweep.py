@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import DestinationError
-from daybook.export import orphans
+from daybook.export import jobs, orphans
 from daybook.export.outcome import Status
 from daybook.export.run import run
 from daybook.export.slot import Slot
@@ -55,7 +55,7 @@ class Unreachable(Through):
 
 def attempt(office: Office, destination: Any) -> Status:
     exporter = replace(office.app.exporter(office.app.profile()), destination=destination)
-    return run(exporter, office.app._daily_job(office.app.profile(), DAY, None)).status
+    return run(exporter, jobs.daily(office.database, office.app.profile(), DAY)).status
 
 
 def swept(office: Office) -> Sweep:
@@ -78,7 +78,14 @@ def test_with_nothing_left_behind_it_does_nothing(office: Office) -> None:
     assert swept(office).to_doc() == {
         "status": "swept",
         "slots": [
-            {"slot": slot, "inProgress": False, "settled": 0, "marked": 0, "partsDeleted": 0}
+            {
+                "slot": slot,
+                "inProgress": False,
+                "circuitOpen": False,
+                "settled": 0,
+                "marked": 0,
+                "partsDeleted": 0,
+            }
             for slot in ("daily", "daily/manual")
         ],
         "orphans": {"watched": 0, "unreachable": 0, "seen": []},
@@ -176,6 +183,7 @@ def orphan(office: Office, file_id: str, **fields: Any) -> None:
             "reason": orphans.Reason.REFUSED_UNSEEN.value,
             "seals": [],
             "seenAt": None,
+            "alertedAt": EVENING,
             "watchUntil": EVENING + timedelta(days=8),
             **fields,
         }
@@ -219,7 +227,7 @@ def test_an_id_of_another_identity_is_counted_as_out_of_reach(office: Office) ->
 
 def test_a_manual_export_that_died_is_settled_too(office: Office) -> None:
     from daybook.export import manual
-    from daybook.export.batch import BatchKey
+    from daybook.export.batch_key import BatchKey
     from daybook.export.context import Job
 
     entry_id = office.add()

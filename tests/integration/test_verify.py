@@ -15,7 +15,7 @@ from pymongo.database import Database
 from daybook.audit.difference import Difference, Kind
 from daybook.audit.verify import NotDelivered, Verification, verify
 from daybook.errors import DestinationError
-from daybook.export.batch import BatchKey
+from daybook.export.batch_key import BatchKey
 from daybook.export.context import Job
 from daybook.export.outcome import Status
 from daybook.export.plan import scan

@@ -20,7 +20,8 @@ from daybook.errors import DaybookError, DestinationRefused
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
-from daybook.export.batch import Batch, BatchKey
+from daybook.export.batch import Batch
+from daybook.export.batch_key import BatchKey
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.retry import BatchState

@@ -37,6 +37,12 @@ class Answer:
     code: Exit = Exit.OK
 
 
+class BrokenOff(DaybookError):
+    """The operator did not wait for the run to come to a boundary."""
+
+    type = "interrupted"
+
+
 def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
     """Make a command of a function that returns its answer; the docstring is its help."""
 
@@ -56,7 +62,9 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
             except ConfigurationError as error:
                 _fail(error.type, str(error), Exit.CONFIGURATION, as_json=as_json)
             except DaybookError as error:
-                _fail(error.type, str(error), Exit.FAILED, as_json=as_json)
+                _fail(error.type, str(error), _code_of(error), as_json=as_json)
+            except KeyboardInterrupt:
+                _fail("interrupted", "broken off", Exit.BROKEN_OFF, as_json=as_json)
             except Exception as error:  # noqa: BLE001  (the command line's boundary)
                 _crash(error, as_json=as_json)
             if as_json:
@@ -107,6 +115,14 @@ class _OnFirstRecord(logging.Handler):
 
 def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+def _code_of(error: DaybookError) -> Exit:
+    from daybook.export.reopen import SlotBusy
+
+    if isinstance(error, BrokenOff):
+        return Exit.BROKEN_OFF
+    return Exit.ACCEPTED if isinstance(error, SlotBusy) else Exit.FAILED
 
 
 def _crash(error: Exception, *, as_json: bool) -> NoReturn:

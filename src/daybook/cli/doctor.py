@@ -15,33 +15,13 @@ def doctor() -> Answer:
     Looks at settings, MongoDB, clock, queue and destination; changes nothing. Exit code
     1: something is not ok.
     """
-    from daybook.ops.doctor import Patient, examine
+    from daybook.ops.doctor import examine, to_doc
 
-    app = app_from_env()
-    findings = list(
-        examine(
-            Patient(
-                env=os.environ,
-                client=app.client,
-                database=app.database,
-                destination=lambda: app.destination,
-                profile=app.profile(),
-                schedule=app.schedule,
-                clock=app.clock,
-            )
-        )
-    )
+    findings = list(examine(app_from_env().patient(os.environ)))
     healthy = all(finding.ok for finding in findings)
     width = max(len(finding.name) for finding in findings)
-    doc = {
-        "status": "ok" if healthy else "not_ok",
-        "findings": [
-            {"name": finding.name, "ok": finding.ok, "detail": finding.detail}
-            for finding in findings
-        ],
-    }
     lines = [
         f"{'ok    ' if finding.ok else 'NOT OK'}  {finding.name:<{width}}  {finding.detail}"
         for finding in findings
     ]
-    return Answer(doc=doc, lines=lines, code=Exit.OK if healthy else Exit.FAILED)
+    return Answer(doc=to_doc(findings), lines=lines, code=Exit.OK if healthy else Exit.FAILED)

@@ -10,4 +10,5 @@ class Exit(IntEnum):
     FAILED = 1  # the operation failed, or found a difference
     USAGE = 2  # wrong arguments or input; click's own code
     CONFIGURATION = 3  # a setting or the database has to be changed first
-    ACCEPTED = 4  # not done yet: in progress elsewhere, or to be tried again
+    ACCEPTED = 4  # not done yet: in progress elsewhere, stopped on demand, or to be tried again
+    BROKEN_OFF = 130  # by Ctrl-C, in the middle of something; a shell's own code for it

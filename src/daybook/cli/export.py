@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from daybook.cli import outcome
 from daybook.cli.command import Answer, app_from_env, command
 from daybook.cli.day import DAY
+from daybook.cli.invocations import carry_out
 
 
 @command("export")
@@ -23,7 +23,8 @@ def export(
     """Copy chosen entries into a file of their own.
 
     It comes beside the daily ones. Give either --entry-id, or --from and --to. The same
-    key and request again is answered with the file that exists.
+    key and request again is answered with the file that exists. Ctrl-C or SIGTERM stops
+    it where the same command goes on; exit code 4: it is not done yet.
     """
     from daybook.export import manual
 
@@ -37,4 +38,8 @@ def export(
     if not body:
         raise click.UsageError("give --entry-id, or --from and --to")
     request = manual.parse(body, key=key)
-    return outcome.answer(app_from_env().run_manual(request))
+    return carry_out(
+        app_from_env(),
+        lambda app: app.run_manual(request),
+        again="the same command again",
+    )

@@ -9,7 +9,9 @@ from daybook.cli.doctor import doctor
 from daybook.cli.export import export
 from daybook.cli.lineage import lineage
 from daybook.cli.migrate import migrate
+from daybook.cli.release import release
 from daybook.cli.requeue import requeue
+from daybook.cli.retry import retry
 from daybook.cli.run import plan, run
 from daybook.cli.seed import seed
 from daybook.cli.serve import serve
@@ -21,7 +23,8 @@ from daybook.cli.verify import verify
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed or a difference was found, 2 wrong arguments, "
-    "3 a setting or the database must be changed first, 4 not done yet.",
+    "3 a setting or the database must be changed first, 4 not done yet, "
+    "130 broken off by Ctrl-C.",
 )
 @click.version_option(__version__, prog_name="daybook")
 def main() -> None:
@@ -38,7 +41,9 @@ for _command in (
     lineage,
     migrate,
     plan,
+    release,
     requeue,
+    retry,
     run,
     seed,
     serve,

@@ -13,6 +13,7 @@ def migrate() -> Answer:
     nothing was changed.
     """
     from daybook.mongo.migrate import migrate as apply
+    from daybook.mongo.migrate import to_doc
 
     app = app_from_env()
     steps = apply(app.database, now=app.clock())
@@ -20,10 +21,4 @@ def migrate() -> Answer:
         f"{step.version:04} {step.name}: {'applied' if step.changed else 'nothing to do'}"
         for step in steps
     ]
-    doc = {
-        "database": app.settings.database,
-        "migrations": [
-            {"version": step.version, "name": step.name, "changed": step.changed} for step in steps
-        ],
-    }
-    return Answer(doc=doc, lines=lines)
+    return Answer(doc=to_doc(app.settings.database, steps), lines=lines)

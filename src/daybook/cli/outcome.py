@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +17,24 @@ _SENTENCES = {
     "already_exported": "{name} was delivered before; nothing was done.",
     "empty": "Nothing is queued; no file for {day}.",
     "planned": "{name} would be delivered; nothing was written.",
-    "in_progress": "Another run is at work; nothing was done.",
-    "continued": "{name} is not complete yet; the next run goes on with it.",
+    "in_progress": "Another run is at work.",
+    "continued": "{name} is not complete yet; what is done of it is kept.",
     "retry_scheduled": "{name} is not delivered; its entries stay queued.",
     "circuit_open": "The destination failed too often and rests; nothing was done.",
     "failed": "{name} could not be delivered, and no further attempt follows.",
 }
 _ACCEPTED = 202
+_FAILED = 500
 
 
-def answer(outcome: Outcome) -> Answer:
-    """A run's answer for the terminal."""
+def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> Answer:
+    """A run's answer for the terminal; `follows` are lines that say how it goes on."""
     code = Exit.OK
-    if outcome.status == "failed":
+    if outcome.http_status >= _FAILED:
         code = Exit.FAILED
     elif outcome.http_status == _ACCEPTED:
         code = Exit.ACCEPTED
-    return Answer(doc=outcome.to_doc(), lines=_lines(outcome), code=code)
+    return Answer(doc=outcome.to_doc(), lines=[*_lines(outcome), *follows], code=code)
 
 
 def figures(facts: Any) -> list[str]:
@@ -68,8 +70,6 @@ def _lines(outcome: Outcome) -> list[str]:
     lines = [sentence, *figures(outcome.facts)]
     if outcome.error is not None:
         lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))
-    if outcome.next_attempt_at is not None:
-        lines.append(row("next", f"attempt due at {outcome.next_attempt_at.isoformat()}"))
     return lines
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import click
 
 from daybook.cli import outcome
-from daybook.cli.command import Answer, app_from_env, asks_for_json, command
+from daybook.cli.command import Answer, app_from_env, command
 from daybook.cli.day import DAY
-
-if TYPE_CHECKING:
-    from daybook.app import App
+from daybook.cli.invocations import carry_out
 
 _profile = click.option("--profile", "profile_name", default="daily", show_default=True)
 _date = click.option(
@@ -30,10 +23,19 @@ _date = click.option(
 def run(profile_name: str, batch_date: date | None) -> Answer:
     """Deliver a day's file now.
 
-    Exit code 4: another run is at work, or a later attempt follows.
+    Goes on beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
+    it where the next run can go on, a second Ctrl-C breaks it off (exit code 130). Exit
+    code 4: it was stopped, another run is at work, or a later attempt follows. Exit code
+    1: the day has failed; `retry` opens it again.
     """
-    with _progress(app_from_env()) as app:
-        return outcome.answer(app.run_batch(profile_name=profile_name, batch_date=batch_date))
+    app = app_from_env()
+    # Chosen once: a run that goes on beyond the next day's slot keeps its own day.
+    day = batch_date or app.schedule.batch_date(app.clock(), None)
+    return carry_out(
+        app,
+        lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
+        again=f"python -m daybook run --date {day}",
+    )
 
 
 @command("plan")
@@ -46,21 +48,3 @@ def plan(profile_name: str, batch_date: date | None) -> Answer:
     """
     app = app_from_env()
     return outcome.answer(app.plan_batch(profile_name=profile_name, batch_date=batch_date))
-
-
-@contextmanager
-def _progress(app: App) -> Iterator[App]:
-    """The app, with a progress bar on stderr if somebody watches."""
-    if asks_for_json() or not sys.stderr.isatty():
-        yield app
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("Rendering and uploading", total=None)
-
-        def report(done: int, total: int) -> None:
-            bars.update(bar, completed=done, total=total)
-
-        yield replace(app, progress=report)

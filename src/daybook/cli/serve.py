@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,9 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
     """Run function and MongoDB on this machine.
 
     Until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION take the place
-    of the embedded MongoDB and of a local folder.
+    of the embedded MongoDB and of a local folder. Without DAYBOOK_TASKS_QUEUE it makes
+    the calls that have to follow a run itself: retries, continuations, and what an
+    earlier `serve` has left.
     """
     # Both signals end the `with` blocks, and with them MongoDB and the function.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -58,20 +61,50 @@ def _serve(port: int, data_dir: Path, entries: int) -> None:
         migrate(app.database, now=app.clock())
         if entries:
             sample.seed(app.database, at=app.clock(), entries=entries)
-        with FunctionServer(env, port=port, output=sys.stderr.fileno()) as server:
+        with (
+            FunctionServer(env, port=port, output=sys.stderr.fileno()) as server,
+            _follow_ups(app, server.url),
+        ):
             _announce(server.url, app)
             server.wait()
 
 
+def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
+    """What makes the calls that have to follow, unless Cloud Tasks does."""
+    from daybook.app import BEYOND_DEADLINE_SECONDS
+    from daybook.local.courier import Courier
+    from daybook.local.follow_ups import FollowUps, due_calls
+
+    if app.cloud_tasks is not None:
+        return nullcontext()
+    courier = Courier(
+        url,
+        answer_timeout_seconds=app.settings.run_deadline_seconds + BEYOND_DEADLINE_SECONDS,
+        clock=app.clock,
+    )
+    return FollowUps(
+        lambda now: due_calls(app.database, app.profile().name, now), courier, app.clock
+    )
+
+
 def _announce(url: str, app: App) -> None:
     settings = app.settings
+    queue = settings.tasks_queue
     if asks_for_json():
-        print_json({"url": url, "database": settings.database, "pid": os.getpid()})
+        print_json(
+            {
+                "url": url,
+                "database": settings.database,
+                "pid": os.getpid(),
+                "retries": "here" if queue is None else queue,
+            }
+        )
         return
     hosts = ", ".join(f"{host}:{port}" for host, port in sorted(app.client.nodes))
     click.echo(f"Daybook listens on {url}; Ctrl-C ends it.")
     click.echo(row("MongoDB", f"{hosts}, database {settings.database}"))
     click.echo(row("files", settings.destination.url))
+    click.echo(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))
     click.echo(row("try", f"curl -X POST {url}/run"))
     click.echo(row("", f"curl {url}/health"))
 

@@ -10,10 +10,13 @@ import click
 
 from daybook.cli.command import Answer, app_from_env, command
 from daybook.cli.day import DAY
+from daybook.cli.following import described, maker, released_row, task_row
 from daybook.cli.outcome import figures, row
 
 if TYPE_CHECKING:
-    from daybook.export.history import SlotStatus
+    from daybook.app import App
+    from daybook.export.batch import Batch
+    from daybook.export.history import SlotStatus, Status
 
 _REJECTED_SHOWN = 20
 
@@ -23,9 +26,10 @@ _REJECTED_SHOWN = 20
 def status(day: date | None) -> Answer:
     """Show how a day stands.
 
-    Its batch, the slot, the queue, and when the next batch is due. DATE defaults to the
-    latest day that was due.
+    Its batch and what has to follow, the slot, the queue, a destination that rests, and
+    when the next batch is due. DATE defaults to the latest day that was due.
     """
+    from daybook.cli import breakers
     from daybook.export import history
 
     app = app_from_env()
@@ -34,13 +38,20 @@ def status(day: date | None) -> Answer:
         app.database, app.profile(), day or app.schedule.batch_date(now, schedule_time=None)
     )
     next_slot = app.schedule.next_slot(now)
-    doc = {**found.to_doc(), "nextSlot": next_slot}
+    doc = {
+        **found.to_doc(),
+        "batch": None if found.batch is None else _summary(found.batch),
+        "breakers": breakers.not_closed(app.database, now),
+        "nextSlot": next_slot,
+    }
     return Answer(
         doc=doc,
         lines=[
             *_batch(found.batch_date, doc["batch"]),
             *_rejected(doc["rejected"]),
+            *_next(app, found),
             _slot(found.slot),
+            *map(breakers.sentence, doc["breakers"]),
             f"Queue: {found.queued} waiting. Next batch due: {next_slot.isoformat()}.",
         ],
     )
@@ -53,7 +64,7 @@ def history(limit: int) -> Answer:
     from daybook.export import history as past
 
     app = app_from_env()
-    days = [past.summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
+    days = [_summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
     lines = [_day(day) for day in days] or ["There is no batch yet."]
     return Answer(doc={"profile": app.profile().name, "batches": days}, lines=lines)
 
@@ -61,7 +72,8 @@ def history(limit: int) -> Answer:
 def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
     if batch is None:
         return [f"{day}: no run yet."]
-    lines = [f"{day}: {batch['state']}, {batch['attempt']} attempts."]
+    again = ", opened again" if batch["generation"] > 1 else ""
+    lines = [f"{day}: {batch['state']}, {batch['attempt']} attempts{again}."]
     if batch["recordedElsewhere"]:
         lines.append(row("recorded", "by another application"))
     lines += figures(batch)
@@ -71,9 +83,36 @@ def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
         lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
     if batch["error"]:
         lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
-    if batch["nextAttemptAt"] is not None:
-        lines.append(row("next", f"attempt due at {batch['nextAttemptAt'].isoformat()}"))
+    if batch["continuations"]:
+        lines.append(row("continued", f"{batch['continuations']} times in this attempt"))
+    if _is_released(batch):
+        lines.append(released_row(batch["releasedAt"]))
     return lines
+
+
+def _next(app: App, found: Status) -> list[str]:
+    """The call that has to follow, if one has to, and who makes it."""
+    task = None if found.batch is None else found.batch.pending
+    if task is None:
+        return []
+    again = f"python -m daybook run --date {found.batch_date}"
+    return [task_row(task), *maker(app, again=again)]
+
+
+def _summary(batch: Batch) -> dict[str, Any]:
+    from daybook.export.history import summary
+
+    return {
+        **summary(batch),
+        "continuations": batch.continuations,
+        "pendingTask": None if batch.pending is None else batch.pending.to_doc(),
+        "releasedAt": batch.doc.get("releasedAt"),
+    }
+
+
+def _is_released(batch: Mapping[str, Any]) -> bool:
+    """False once a file of the day turned up after all."""
+    return batch["state"] == "failed" and batch["releasedAt"] is not None
 
 
 def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:
@@ -108,4 +147,10 @@ def _day(batch: Mapping[str, Any]) -> str:
         text += f", {batch['rejectedCount']} set aside"
     if batch["error"]:
         text += f"  {batch['error']['type']}: {batch['error']['message']}"
+    if _is_released(batch):
+        text += "  (released)"
+    if batch["pendingTask"]:
+        task = batch["pendingTask"]
+        due = task["due"].isoformat(timespec="seconds")
+        text += f"  ({described(task['kind'], attempt=task['attempt'], due=due)})"
     return text.rstrip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -24,7 +24,7 @@ from daybook.destinations.base import (
 )
 from daybook.destinations.drive_answers import document
 from daybook.destinations.drive_errors import Effect, Refusal, refused
-from daybook.destinations.drive_http import DriveHttp, Request
+from daybook.destinations.drive_http import DriveHttp, Request, never
 from daybook.destinations.drive_session import drive_session
 from daybook.errors import DestinationError, DestinationRefused, SessionGone
 
@@ -55,9 +55,10 @@ class DriveDestination:
         root_url: str = ROOT_URL,
         subject: str | None = None,
         request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+        cut: Callable[[], bool] = never,
     ) -> None:
         self._folder_id = folder_id
-        self._http = DriveHttp(session, timeout_seconds=request_timeout_seconds)
+        self._http = DriveHttp(session, timeout_seconds=request_timeout_seconds, cut=cut)
         self._root_url = root_url.rstrip("/") + "/"
         self._subject = subject
         self.identity = f"drive:{subject or 'service-account'}@{self._root_url}"

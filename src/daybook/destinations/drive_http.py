@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 
 import requests
 from google.auth.exceptions import GoogleAuthError
@@ -17,6 +20,8 @@ from daybook.errors import DestinationError, DestinationRefused
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 _BLOCK_BYTES = 64 * 1024
+_LOOK_UP_SECONDS = 0.25
+"""How often a waiting request asks whether the process has to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +46,27 @@ class Answer:
     body: bytes
 
 
-class DriveHttp:
-    """Sends requests through `session`, each within `timeout_seconds` as a whole."""
+def never() -> bool:
+    """For a process that nobody tells to end."""
+    return False
 
-    def __init__(self, session: requests.Session, *, timeout_seconds: float) -> None:
+
+class DriveHttp:
+    """Sends requests through `session`, each within `timeout_seconds` as a whole.
+
+    A request that is under way is given up once `cut` says that the process must end.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session,
+        *,
+        timeout_seconds: float,
+        cut: Callable[[], bool] = never,
+    ) -> None:
         self._session = session
         self._timeout_seconds = timeout_seconds
+        self._cut = cut
 
     def expect(self, request: Request, *statuses: int, in_session: bool = False) -> Answer:
         """Send and require one of `statuses`. Raises what `refused` makes of any other."""
@@ -79,21 +99,32 @@ class DriveHttp:
             except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 outcome.set_exception(error)
 
-        threading.Thread(target=run, name=f"drive {request.operation}", daemon=True).start()
+        # In the caller's context, so that what libraries log belongs to the run.
+        work = partial(copy_context().run, run)
+        threading.Thread(target=work, name=f"drive {request.operation}", daemon=True).start()
         try:
-            error = outcome.exception(self._timeout_seconds)
-        except TimeoutError:
-            raise unanswered(
-                request.operation,
-                f"no answer within {self._timeout_seconds:g} s",
-                effect=request.effect,
-            ) from None
+            error = self._wait_for(request, outcome)
         finally:
             stopped.set()
         if error is not None:
             # The original is not chained: its text quotes the URL, and so a session's address.
             raise _translated(request, error)
         return outcome.result()
+
+    def _wait_for(self, request: Request, outcome: Future[Answer]) -> BaseException | None:
+        ends_at = time.monotonic() + self._timeout_seconds
+        while True:
+            left = ends_at - time.monotonic()
+            try:
+                return outcome.exception(max(0.0, min(left, _LOOK_UP_SECONDS)))
+            except TimeoutError:
+                if self._cut():
+                    reason = "given up, because the process was told to end"
+                elif left <= _LOOK_UP_SECONDS:
+                    reason = f"no answer within {self._timeout_seconds:g} s"
+                else:
+                    continue
+            raise unanswered(request.operation, reason, effect=request.effect)
 
     def _exchange(self, request: Request, stopped: threading.Event) -> Answer:
         with self._session.request(

@@ -8,75 +8,87 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import records, transitions
+from daybook.export import pause, records, transitions
 from daybook.export.batch import Batch
+from daybook.export.breaker import BreakerState
 from daybook.export.context import Context
+from daybook.export.notice import AlertEvent
 from daybook.export.outcome import Outcome, Status
 from daybook.export.records import LogAction
-from daybook.export.retry import BatchState, Next, Step, next_attempt_at, next_step
+from daybook.export.retry import BatchState, Next, Step, next_attempt_at
+from daybook.export.standing import report
+from daybook.export.task import TaskKind
 
 
-def decide(ctx: Context, batch: Batch) -> Step:
-    """What this run has to do about its batch, now that the slot is settled."""
-    trigger = ctx.job.schedule_time
-    if ctx.job.key.manual_key is not None and batch.state is BatchState.FAILED:
-        return Step(next=Next.START, attempt=1)  # whoever asks again means it
-    return next_step(
-        state=batch.state,
-        attempt=batch.attempt,
-        ended_attempt=batch.ended_attempt,
-        same_delivery=trigger is not None and batch.schedule_time == trigger,
-        max_attempts=1 + len(ctx.exporter.limits.retry_delays_seconds),
-    )
+def begin(ctx: Context, batch: Batch, step: Step) -> None:
+    """Count the attempt before it does anything, or go on with one that is counted already."""
 
+    def work(session: ClientSession) -> None:
+        if step.next is Next.RESUME:
+            transitions.resume_attempt(
+                ctx.batches, session, batch, fence=ctx.slot.fence, now=ctx.now()
+            )
+        else:
+            transitions.start_attempt(
+                ctx.batches,
+                session,
+                batch,
+                attempt=step.attempt,
+                fence=ctx.slot.fence,
+                schedule_time=ctx.job.schedule_time,
+                now=ctx.now(),
+            )
 
-def start(ctx: Context, batch: Batch, attempt: int) -> None:
-    """Count the attempt before it does anything."""
-    ctx.slot.transaction(
-        lambda session: transitions.start_attempt(
-            ctx.batches,
-            session,
-            batch,
-            attempt=attempt,
-            fence=ctx.slot.fence,
-            schedule_time=ctx.job.schedule_time,
-            now=ctx.now(),
-        )
-    )
+    ctx.slot.transaction(work)
 
 
 def fail(ctx: Context, error: DaybookError) -> Outcome:
     """Record how the attempt ended and when the next one is due; its entries stay queued."""
     batch, now = ctx.batch(), ctx.now()
     if batch.state is BatchState.COMMITTED:  # delivered, but not yet published or marked
-        return Outcome.of_batch(Status.RETRY_SCHEDULED, batch, error=error)
+        return pause.finish_later(ctx, batch, error)
     due = next_attempt_at(
         attempt=batch.attempt,
         permanent=error.permanent,
         delays_seconds=ctx.exporter.limits.retry_delays_seconds,
         now=now,
     )
+    retry = None
+    if due is not None:
+        retry = pause.task_of(ctx, batch, TaskKind.RETRY, attempt=batch.attempt + 1, due=due)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
-    ctx.slot.transaction(
-        lambda session: transitions.record_failure(
-            ctx.batches,
-            session,
+    counts = isinstance(error, DestinationError) and not error.permanent
+    opened: BreakerState | None = None
+
+    def work(session: ClientSession) -> None:
+        nonlocal opened
+        told = {"type": kind, "message": str(error), "at": now}
+        transitions.record_failure(ctx.batches, session, batch, error=told, retry=retry, now=now)
+        if counts:
+            opened = ctx.breaker.record_failure(session, now)
+
+    ctx.slot.transaction(work)
+    if due is not None:
+        ctx.alert(
+            AlertEvent.ATTEMPT_FAILED,
+            logging.WARNING,
             batch,
             attempt=batch.attempt,
-            error={"type": kind, "message": str(error), "at": now},
+            max_attempts=ctx.exporter.limits.attempts,
+            error_type=kind,
+            error=str(error),
             next_attempt_at=due,
-            now=now,
         )
-    )
-    log.event(
-        logging.CRITICAL if due is None else logging.WARNING,
-        "batch_failed" if due is None else "attempt_failed",
-        f"{ctx.job.filename}, attempt {batch.attempt}: {error}",
-        error_type=kind,
-        next_attempt_at=due,
-    )
-    status = Status.FAILED if due is None else Status.RETRY_SCHEDULED
-    return Outcome.of_batch(status, ctx.batch())
+    if opened is not None:
+        ctx.alert(
+            AlertEvent.BREAKER_OPENED,
+            logging.WARNING,
+            batch,
+            destination=ctx.destination.kind,
+            failures=opened.failures,
+            open_until=opened.open_until,
+        )
+    return report(ctx.batch())
 
 
 def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outcome:

@@ -9,33 +9,17 @@ from datetime import datetime
 from typing import Any, Self
 
 from bson import ObjectId
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import DaybookError
+from daybook.export.batch_key import BatchKey
 from daybook.export.retry import BatchState
 from daybook.export.seal import ManifestRef
+from daybook.export.task import Task, TaskKind
 
 COLLECTION = "exportbatches"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchKey:
-    """What makes a batch one of its kind: a day of a profile, or a manual export's key."""
-
-    profile: str
-    batch_date: str | None = None
-    """ISO date."""
-    manual_key: str | None = None
-
-    @property
-    def slot_id(self) -> str:
-        return self.profile if self.manual_key is None else f"{self.profile}/manual"
-
-    def filter(self) -> dict[str, Any]:
-        if self.manual_key is None:
-            return {"profile": self.profile, "batchDate": self.batch_date}
-        return {"profile": self.profile, "manualKey": self.manual_key}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +32,10 @@ class Batch:
     generation: int
     attempt: int
     ended_attempt: int
+    pending: Task | None
+    """The call that has to follow; recorded with the outcome, before it is asked for."""
+    continuations: int
+    """How often the present attempt was interrupted and handed back."""
     schedule_time: datetime | None
     manifest: ManifestRef | None
     """Of the committed file."""
@@ -56,18 +44,23 @@ class Batch:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        manifest = doc.get("manifest")
+        manifest, pending = doc.get("manifest"), doc.get("pendingTask")
+        key = BatchKey(
+            profile=doc["profile"],
+            batch_date=doc.get("batchDate"),
+            manual_key=doc.get("manualKey"),
+        )
         return cls(
             id=doc["_id"],
-            key=BatchKey(
-                profile=doc["profile"],
-                batch_date=doc.get("batchDate"),
-                manual_key=doc.get("manualKey"),
-            ),
+            key=key,
             state=BatchState(doc["state"]),
             generation=doc["generation"],
             attempt=doc["attempt"],
             ended_attempt=doc.get("endedAttempt", 0),
+            pending=None
+            if pending is None
+            else Task.from_doc(pending, key=key, generation=doc["generation"]),
+            continuations=doc.get("continuations", 0),
             schedule_time=doc.get("scheduleTime"),
             manifest=None if manifest is None else ManifestRef.from_doc(manifest),
             marked_at=doc.get("markedAt"),
@@ -79,9 +72,21 @@ class Batch:
         """Committed, and every one of its items marked."""
         return self.state is BatchState.COMMITTED and self.marked_at is not None
 
+    @property
+    def announced(self) -> bool:
+        """Whether people were told how it ended."""
+        return self.doc.get("alertedAt") is not None
 
-def find(batches: Collection[dict[str, Any]], key: BatchKey) -> Batch | None:
-    doc = batches.find_one(key.filter())
+    @property
+    def continued(self) -> bool:
+        """Whether its attempt stopped at a boundary and waits to be gone on with."""
+        return self.pending is not None and self.pending.kind is TaskKind.CONTINUATION
+
+
+def find(
+    batches: Collection[dict[str, Any]], key: BatchKey, *, session: ClientSession | None = None
+) -> Batch | None:
+    doc = batches.find_one(key.filter(), session=session)
     return None if doc is None else Batch.from_doc(doc)
 
 
@@ -96,14 +101,17 @@ def ensure(
     found = find(batches, key)
     if found is not None:
         return found
-    doc = {
+    doc: dict[str, Any] = {
         "_id": ObjectId(),
-        **key.filter(),
+        **key.fields(),
         "state": BatchState.OPEN.value,
         "generation": 1,
         "attempt": 0,
         "endedAttempt": 0,
+        "attemptCount": 0,
+        "continuations": 0,
         "nextAttemptAt": None,
+        "pendingTask": None,
         "alertedAt": None,
         "createdAt": now,
         "updatedAt": now,
@@ -114,8 +122,45 @@ def ensure(
         batches.insert_one(doc)
     stored = find(batches, key)
     if stored is None:
-        raise DaybookError(f"batch {key.filter()} disappeared from {COLLECTION} while it was made")
+        raise DaybookError(f"batch {key.fields()} disappeared from {COLLECTION} while it was made")
     return stored
+
+
+def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
+    """Batches of the key's slot that have ended without anybody having been told."""
+    kind = "batchDate" if key.manual_key is None else "manualKey"
+    found = batches.find(
+        {
+            "profile": key.profile,
+            "alertedAt": {"$type": "null"},
+            kind: {"$type": "string"},
+            "$or": [
+                {"state": {"$in": [BatchState.EMPTY.value, BatchState.FAILED.value]}},
+                {"state": BatchState.COMMITTED.value, "markedAt": {"$ne": None}},
+            ],
+        }
+    )
+    return [Batch.from_doc(doc) for doc in found]
+
+
+def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
+    """Batches of the profile that a task has to follow, days and manual exports."""
+    found = batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}})
+    return [Batch.from_doc(doc) for doc in found]
+
+
+def continued_later(batches: Collection[dict[str, Any]], batch: Batch, *, since: datetime) -> bool:
+    """Whether a later day, or a later manual export, waits since then to be gone on with."""
+    later: dict[str, Any] = {"batchDate": {"$gt": batch.key.batch_date, "$type": "string"}}
+    if batch.key.batch_date is None:
+        later = {"_id": {"$gt": batch.id}, "manualKey": {"$type": "string"}}
+    filters = {
+        "profile": batch.key.profile,
+        "pendingTask.due": {"$type": "date", "$gte": since},
+        "pendingTask.kind": TaskKind.CONTINUATION.value,
+        **later,
+    }
+    return batches.find_one(filters, {"_id": 1}) is not None
 
 
 def committed_unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:

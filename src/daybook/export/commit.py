@@ -12,14 +12,15 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from daybook import log
 from daybook.destinations.base import DeliveredFile
 from daybook.errors import DatabaseError, FencedOut
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans, records, transitions
 from daybook.export.batch import Batch
+from daybook.export.context import Context
 from daybook.export.mark import Delivery, Discrepancies, mark_copies, mark_part
+from daybook.export.notice import AlertEvent
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
@@ -83,19 +84,14 @@ def commit(
     return Committed.OURS
 
 
-def finish(
-    database: Database[dict[str, Any]],
-    slot: Slot,
-    profile: Profile,
-    batch: Batch,
-    *,
-    now: datetime,
-) -> None:
+def finish(ctx: Context, batch: Batch) -> None:
     """Mark what the commit left unmarked, part by part, then sign the marking off.
 
-    Parts that are marked are passed over, so it may be repeated after a crash.
+    Parts that are marked are passed over, so it may be repeated after a crash. Raises
+    `Interrupted` between two parts when the process has to end.
     """
-    delivery = Delivery.of_batch(batch.doc, profile=profile)
+    database, now = ctx.database, ctx.now()
+    delivery = Delivery.of_batch(batch.doc, profile=ctx.exporter.profile)
     marked = {
         doc["_id"]
         for doc in database[manifests.COLLECTION].find(
@@ -110,14 +106,15 @@ def finish(
     for number in range(delivery.manifest.part_count):
         if delivery.manifest.part_id(number) in marked:
             continue
+        ctx.halt.check_process()
         part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
 
         def work(session: ClientSession, part: Part = part) -> None:
             _mark(database, session, delivery, part, record_id=record_id, now=now)
 
-        slot.transaction(work)
-    _alert_discrepancies(database, batch)
-    slot.transaction(
+        ctx.slot.transaction(work)
+    _alert_discrepancies(ctx, batch)
+    ctx.slot.transaction(
         lambda session: transitions.record_marked(
             database[batches.COLLECTION], session, batch.id, now=now
         )
@@ -180,14 +177,6 @@ def _read_back(
         )
 
     slot.transaction(give_up, sets=EMPTIED)
-    log.event(
-        logging.CRITICAL,
-        "orphan_left_behind",
-        f"{seal.filename}: the day is recorded with another file; "
-        f"file {file.id} stands in the folder beside it and should be removed",
-        file_id=file.id,
-        batch_date=seal.batch_date,
-    )
     return Committed.ANOTHER
 
 
@@ -215,18 +204,17 @@ def _list_discrepancies(
     )
 
 
-def _alert_discrepancies(database: Database[dict[str, Any]], batch: Batch) -> None:
-    record = database[records.COLLECTION].find_one({"_id": batch.doc["recordId"]})
+def _alert_discrepancies(ctx: Context, batch: Batch) -> None:
+    record = ctx.logs.find_one({"_id": batch.doc["recordId"]})
     metadata = {} if record is None else record["metadata"]
     gone = metadata.get("goneCount", 0)
     elsewhere = metadata.get("completedElsewhereCount", 0)
     if gone or elsewhere:
-        log.event(
+        ctx.alert(
+            AlertEvent.ITEMS_CHANGED_AFTER_SEAL,
             logging.CRITICAL,
-            "items_changed_after_seal",
-            f"{metadata['filename']} contains entries whose queue items were deleted ({gone}) or "
-            f"completed elsewhere ({elsewhere}) while it was being delivered; the record in "
-            "exportlogs lists them: check that they were not exported twice",
+            batch,
+            filename=metadata["filename"],
             file_id=metadata["fileId"],
             gone_count=gone,
             completed_elsewhere_count=elsewhere,

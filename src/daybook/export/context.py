@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Self
 
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from daybook import log
 from daybook.destinations.base import Destination
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
-from daybook.export.batch import Batch, BatchKey
+from daybook.export.batch import Batch
+from daybook.export.batch_key import BatchKey
+from daybook.export.breaker import Breaker
+from daybook.export.halt import Halt
+from daybook.export.notice import Alert, AlertEvent, Messenger
 from daybook.export.part import Part
 from daybook.export.patience import Patience
 from daybook.export.profile import Profile
+from daybook.export.retry import TaskCall
 from daybook.export.slot import Slot
 from daybook.export.stopwatch import Stopwatch
+from daybook.export.task import TaskQueue
 from daybook.export.upload import UploadLimits
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +44,14 @@ class Limits:
     csv_timeout_seconds: float
     run_deadline_seconds: float
     retry_delays_seconds: tuple[int, ...]
+    breaker_failures: int
+    breaker_reset_seconds: float
     upload: UploadLimits
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts a batch has."""
+        return 1 + len(self.retry_delays_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +64,11 @@ class Exporter:
     limits: Limits
     clock: Callable[[], datetime]
     """The current time, aware."""
+    messenger: Messenger
+    tasks: TaskQueue | None = None
+    """None: what has to follow is only recorded."""
+    stopping: Callable[[], bool] = _never
+    """Whether the process has been told to end."""
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
     """Gets the manifest's parts rendered so far, and their total."""
@@ -62,6 +86,10 @@ class Job:
     """Of the trigger; tells a repeated delivery from a new call."""
     request: dict[str, Any] | None = None
     """Kept with a manual export's batch."""
+    task: TaskCall | None = None
+    """When a task asks for the run: which attempt."""
+    task_name: str = ""
+    """Its name in the queue."""
 
     @property
     def day(self) -> date | None:
@@ -76,8 +104,22 @@ class Context:
     exporter: Exporter
     job: Job
     slot: Slot
+    halt: Halt
     patience: Patience
     rendering: Stopwatch
+
+    @classmethod
+    def of(cls, exporter: Exporter, job: Job, slot: Slot) -> Self:
+        """Its times run from here on."""
+        halt = Halt(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
+        return cls(
+            exporter=exporter,
+            job=job,
+            slot=slot,
+            halt=halt,
+            patience=Patience(exporter.sleep, halt),
+            rendering=Stopwatch(exporter.limits.csv_timeout_seconds, halt),
+        )
 
     @property
     def destination(self) -> Destination:
@@ -98,6 +140,36 @@ class Context:
     @property
     def logs(self) -> Collection[dict[str, Any]]:
         return self.database[records.COLLECTION]
+
+    @property
+    def breaker(self) -> Breaker:
+        limits = self.exporter.limits
+        return Breaker(
+            self.database,
+            self.destination.kind,
+            failures=limits.breaker_failures,
+            reset_seconds=limits.breaker_reset_seconds,
+        )
+
+    def alert(
+        self, event: AlertEvent, severity: int, batch: Batch | None = None, **facts: Any
+    ) -> None:
+        """Tell the operator; `batch` is the one that it is about, if any."""
+        self.exporter.messenger.alert(
+            Alert(
+                event=event,
+                severity=severity,
+                profile=self.job.key.profile,
+                batch_date=None if batch is None else batch.key.batch_date,
+                batch_id=None if batch is None else str(batch.id),
+                facts=facts,
+            )
+        )
+
+    def conflict_absorbed(self) -> None:
+        """Count that the id was refused as taken, and that what stands there is our own file."""
+        log.event(logging.INFO, "conflict_absorbed", "The id was taken, by this slot's own file.")
+        self.batches.update_one(self.job.key.filter(), {"$inc": {"conflictCount": 1}})
 
     def now(self) -> datetime:
         return self.exporter.clock()

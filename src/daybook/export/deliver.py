@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
 from daybook.errors import (
     DestinationError,
     IdTaken,
-    RunTimeout,
     TooManyRejected,
 )
 from daybook.export import manifest as manifests
@@ -31,11 +29,12 @@ class QueueChanged(Exception):
     """Items of the manifest left the queue before the file was sealed; plan afresh."""
 
 
-def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> DeliveredFile | None:
+def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
     """Render and upload the file, seal it, make it visible; returns what stands at the id then.
 
     None: the destination calls the id taken but shows no file at it. Raises
-    `QueueChanged`, `IdInvalid`, `TooManyRejected`, `RunTimeout`, `DestinationError`.
+    `QueueChanged`, `IdInvalid`, `TooManyRejected`, `RunTimeout`, `DestinationError`, and
+    `Interrupted` at a chunk boundary with the session handed back.
     """
     ctx.destination.check_name(ctx.job.filename)
     _ensure_id(ctx)
@@ -46,12 +45,15 @@ def deliver(ctx: Context, manifest: ManifestRef, *, deadline: float) -> Delivere
         carried = None
     while True:
         try:
-            return _send(ctx, manifest, carried, deadline=deadline)
+            return _send(ctx, manifest, carried)
         except TooManyRejected:
             _check_still_queued(ctx, manifest)  # what was withdrawn since is no fault
             raise
         except IdTaken as error:
-            return look_at_taken(ctx.destination, _file_id(ctx), ctx.patience, error)
+            file = look_at_taken(ctx.destination, _file_id(ctx), ctx.patience, error)
+            if file is not None:
+                ctx.conflict_absorbed()
+            return file
         except StartOver:
             if carried is None:
                 ctx.patience.wait(
@@ -93,19 +95,22 @@ def _ensure_id(ctx: Context) -> None:
         ctx.slot.store_file_id(file_id, ctx.destination.identity)
 
 
-def _send(
-    ctx: Context, manifest: ManifestRef, carried: UploadState | None, *, deadline: float
-) -> DeliveredFile | None:
+def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> DeliveredFile | None:
     manual = ctx.job.key.batch_date is None
     renderer = Renderer(ctx.exporter.profile, ctx.job.day)
-    with Upload(
-        ctx.slot,
-        ctx.destination,
-        _new_file(ctx, manifest),
-        manifest_digest=manifest.digest,
-        limits=ctx.exporter.limits.upload,
-        patience=ctx.patience,
-    ) as upload:
+    with (
+        Upload(
+            ctx.slot,
+            ctx.destination,
+            _new_file(ctx, manifest),
+            manifest_digest=manifest.digest,
+            limits=ctx.exporter.limits.upload,
+            patience=ctx.patience,
+            halt=ctx.halt,
+            on_conflict=ctx.conflict_absorbed,
+        ) as upload,
+        log.bound(step="upload"),
+    ):
         if carried is not None:
             upload.carry_on(carried)
         upload.write(renderer.header())
@@ -117,11 +122,7 @@ def _send(
             upload.write(data)
             if ctx.exporter.progress is not None:
                 ctx.exporter.progress(part.number + 1, manifest.part_count)
-            if time.monotonic() > deadline:
-                raise RunTimeout(
-                    f"{ctx.job.filename}: not done within DAYBOOK_RUN_DEADLINE_SECONDS "
-                    f"({ctx.exporter.limits.run_deadline_seconds:g} s)"
-                )
+            ctx.halt.check_process()
         figures = renderer.figures()
         check_rejected(figures, item_count=manifest.item_count, manual=manual)
         content = upload.content()
@@ -169,6 +170,7 @@ def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
     if ctx.job.key.batch_date is None:
         return  # a manual export copies entries, queued or not
     for part in manifests.read(ctx.manifests, manifest):
+        ctx.halt.check_process()
         changed = plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
         if changed:
             log.event(

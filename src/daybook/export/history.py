@@ -11,7 +11,8 @@ from pymongo.database import Database
 
 from daybook.export import batch as batches
 from daybook.export import plan, slot
-from daybook.export.batch import Batch, BatchKey
+from daybook.export.batch import Batch
+from daybook.export.batch_key import BatchKey
 from daybook.export.outcome import FACTS
 from daybook.export.profile import Profile
 
@@ -26,6 +27,7 @@ _FACTS = (
     "committedAt",
     "markedAt",
     "recordedElsewhere",
+    "releasedAt",
 )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, Self
 
 from bson import ObjectId
 from pymongo.database import Database
@@ -37,6 +37,14 @@ class ManualRequest:
     def filename(self) -> str:
         digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
         return f"manual_{digest}.csv"
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any], *, key: str) -> Self:
+        """As a batch keeps it."""
+        if "entryIds" in doc:
+            return cls(key=key, entry_ids=tuple(doc["entryIds"]))
+        first, last = date.fromisoformat(doc["from"]), date.fromisoformat(doc["to"])
+        return cls(key=key, first=first, last=last)
 
     def to_doc(self) -> dict[str, Any]:
         if self.first is not None and self.last is not None:

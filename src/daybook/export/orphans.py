@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -43,6 +44,34 @@ _EXPLANATIONS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """An id that was given up."""
+
+    file_id: str
+    reason: Reason
+    filename: str | None
+    """What was last sealed for it; None when nothing was."""
+
+
+def unannounced(database: Database[dict[str, Any]], profile: str) -> list[Orphan]:
+    """Those that nobody has been told of."""
+    return [
+        Orphan(
+            file_id=doc["_id"],
+            reason=Reason(doc["reason"]),
+            filename=doc["seals"][-1]["filename"] if doc["seals"] else None,
+        )
+        for doc in database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}})
+    ]
+
+
+def record_announced(database: Database[dict[str, Any]], file_id: str, *, now: datetime) -> None:
+    database[COLLECTION].update_one(
+        {"_id": file_id}, {"$set": {"alertedAt": now, "updatedAt": now}}
+    )
+
+
 def insert(
     database: Database[dict[str, Any]],
     session: ClientSession,
@@ -63,6 +92,7 @@ def insert(
                 "reason": reason.value,
                 "seals": [_summary(seal.to_doc()) for seal in slot.seals],
                 "seenAt": None,
+                "alertedAt": None,
                 "watchUntil": now + WATCHED_FOR,
                 "createdAt": now,
             },

@@ -10,6 +10,7 @@ from typing import Any
 
 from daybook.errors import DaybookError
 from daybook.export.batch import Batch
+from daybook.export.task import Task
 
 
 class Status(StrEnum):
@@ -57,6 +58,12 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
     next_attempt_at: datetime | None = None
+    batch: Batch | None = field(default=None, repr=False)
+    """As it was seen."""
+    looks: bool = False
+    """True when somebody has to look again at the run that holds the slot."""
+    unensured: bool = False
+    """True when that call could not be asked for; whoever called has to call again."""
     duration_seconds: float = 0.0
 
     @classmethod
@@ -83,11 +90,19 @@ class Outcome:
             facts={name: batch.doc[name] for name in FACTS if name in batch.doc},
             error=told,
             next_attempt_at=batch.doc.get("nextAttemptAt"),
+            batch=batch,
             duration_seconds=duration_seconds,
         )
 
     @property
+    def pending(self) -> Task | None:
+        """The call that has to follow, as it is recorded with the batch."""
+        return None if self.batch is None else self.batch.pending
+
+    @property
     def http_status(self) -> int:
+        if self.unensured:
+            return 503
         if self.status is Status.FAILED:
             return 500
         return 202 if self.status in ACCEPTED else 200

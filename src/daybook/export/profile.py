@@ -44,6 +44,8 @@ class Source:
     entries: str = "journalentries"
     queue: str = "exportqueues"
     date: str = "date"
+    reference: str = "reference"
+    """What receipts name an entry by."""
     currency: str = "currency"
     lines: str = "lines"
     debit: str = "debit"

@@ -17,6 +17,7 @@ class BatchState(StrEnum):
 
 class Next(StrEnum):
     START = "start"  # begin the attempt named beside it
+    RESUME = "resume"  # go on with it: it stopped at a boundary and was handed back
     REPORT = "report"  # nothing to do; answer with what is stored
     GIVE_UP = "give_up"  # attempts are used up without a recorded end: record `failed`
 
@@ -34,24 +35,64 @@ def next_step(
     state: BatchState | None,
     attempt: int,
     ended_attempt: int,
+    continued: bool,
     same_delivery: bool,
     max_attempts: int,
 ) -> Step:
     """Decide for a call that asks for a run now.
 
     `attempt` is the last one started, `ended_attempt` the last one whose end was
-    recorded: when they differ, that attempt crashed, and it counts.
+    recorded: when they differ, that attempt is `continued`, or it crashed, and it counts.
     `same_delivery` tells that this trigger has started an attempt already.
     """
+    done = state is BatchState.COMMITTED or state is BatchState.FAILED
+    if done or (state is BatchState.EMPTY and same_delivery):
+        return Step(next=Next.REPORT, attempt=attempt)
     if state is None or state is BatchState.EMPTY:
         return Step(next=Next.START, attempt=1)
-    if state is BatchState.COMMITTED or state is BatchState.FAILED:
-        return Step(next=Next.REPORT, attempt=attempt)
+    if continued and attempt > ended_attempt:
+        return Step(next=Next.RESUME, attempt=attempt)
     if attempt >= max_attempts:
         return Step(next=Next.GIVE_UP, attempt=attempt)
     if same_delivery and ended_attempt == attempt and attempt > 0:
         return Step(next=Next.REPORT, attempt=attempt)
     return Step(next=Next.START, attempt=attempt + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCall:
+    """What a task asks for: to make, go on with, or look after one attempt of a generation."""
+
+    generation: int
+    attempt: int
+
+
+def task_applies(
+    call: TaskCall,
+    *,
+    state: BatchState,
+    finished: bool,
+    generation: int,
+    attempt: int,
+    ended_attempt: int,
+) -> bool:
+    """Whether a delivered task still has something to do; a late or repeated one has not.
+
+    Batch at the attempt before: the task's own begins. At it without a recorded end:
+    it runs, was continued, or crashed.
+    """
+    if call.generation != generation:
+        return False
+    if state is BatchState.COMMITTED:
+        return not finished
+    if state is not BatchState.OPEN:
+        return False
+    return call.attempt == attempt + 1 or (call.attempt == attempt and attempt > ended_attempt)
+
+
+def attempt_of_look(*, attempt: int, ended_attempt: int) -> int:
+    """Which attempt a look-again task is about: the one that runs, else the next."""
+    return attempt if attempt > ended_attempt else attempt + 1
 
 
 def next_attempt_at(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,30 +17,37 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import (
+    CircuitOpen,
     DatabaseError,
     DaybookError,
     DestinationError,
     FencedOut,
     IdInvalid,
+    Interrupted,
     KeyReused,
     QueueChanging,
+    RunTimeout,
 )
-from daybook.export import attempt, orphans
+from daybook.export import attempt, orphans, pause, standing
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
+from daybook.export.announce import announce
 from daybook.export.commit import Committed
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import QueueChanged, deliver
+from daybook.export.follow import follow_up
 from daybook.export.outcome import Outcome, Status
-from daybook.export.patience import Patience
+from daybook.export.part import Part
 from daybook.export.retry import BatchState, Next
 from daybook.export.seal import ManifestRef
-from daybook.export.settle import finish_marking, give_up_id, settle, take_over
+from daybook.export.settle import bring_home, finish_marking, give_up_id, take_over
 from daybook.export.slot import COLLECTION, Slot
-from daybook.export.stopwatch import Stopwatch
 
 PLANS_PER_RUN = 3
 """How often one run starts over because the queue or the id changed under it."""
+
+CONTINUATION_GRACE = timedelta(minutes=10)
+"""How long a day waits for the call that goes on with a later one; then that call is lost."""
 
 REFUSALS = 3
 """Runs that an id may be refused to, unseen, however soon after one another."""
@@ -54,7 +62,7 @@ def run(exporter: Exporter, job: Job) -> Outcome:
     """
     started = time.monotonic()
     try:
-        outcome = _run(exporter, job)
+        outcome = follow_up(exporter, job, _run(exporter, job))
     except PyMongoError as error:
         raise DatabaseError.of(f"run of {job.filename}", error) from error
     return replace(outcome, duration_seconds=time.monotonic() - started)
@@ -66,8 +74,11 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     )
     if job.request is not None and batch.doc.get("request") != job.request:
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
-    if batch.finished:
-        return Outcome.of_batch(Status.ALREADY_EXPORTED, batch)
+    nothing_to_do = batch.finished or not standing.applies(job, batch)
+    if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
+        return standing.report(batch)
+    if _yields(exporter, batch):
+        return _kept_out(exporter, job, batch)
     slot = Slot.take(
         exporter.database[COLLECTION],
         job.key.slot_id,
@@ -75,38 +86,70 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         lease_seconds=exporter.limits.lease_seconds,
     )
     if slot is None:
-        return Outcome.of_batch(Status.IN_PROGRESS, batch)
-    ctx = Context(
-        exporter=exporter,
-        job=job,
-        slot=slot,
-        patience=Patience(exporter.sleep),
-        rendering=Stopwatch(exporter.limits.csv_timeout_seconds),
-    )
+        return _kept_out(exporter, job, batch)
+    ctx = Context.of(exporter, job, slot)
     with log.bound(
         profile=job.key.profile,
         batch_date=job.key.batch_date,
         batch_id=str(batch.id),
         fence=slot.fence,
+        attempt=batch.attempt,
+        step="take",
     ):
         try:
             with slot.kept(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
                 return _hold(ctx)
         except FencedOut as error:
             log.event(logging.WARNING, "fenced_out", f"{error}; it goes on from here.")
-            return Outcome.of_batch(Status.IN_PROGRESS, ctx.batch())
+            batch = ctx.batch()
+            at_work = batch.pending is None and batch.attempt > batch.ended_attempt
+            return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=at_work)
         finally:
             _release(slot)
 
 
+def _yields(exporter: Exporter, batch: batches.Batch) -> bool:
+    """Whether a later day is being gone on with, invocation by invocation.
+
+    It takes this day's entries along. A plan of this day in between would end its upload
+    session, and its plan this one's: neither would come to an end.
+    """
+    since = exporter.clock() - CONTINUATION_GRACE
+    return batches.continued_later(exporter.database[batches.COLLECTION], batch, since=since)
+
+
+def _kept_out(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
+    """What to answer when another run has the slot; somebody looks again, if there is cause."""
+    step = standing.decide(job, batch, attempts=exporter.limits.attempts)
+    if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
+        outcome = standing.report(batch)
+        ended = batch.state is not BatchState.OPEN
+        # Otherwise nobody would be told before the slot's next run.
+        return replace(outcome, looks=outcome.looks or (ended and not batch.announced))
+    return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=True)
+
+
 def _hold(ctx: Context) -> Outcome:
+    try:
+        outcome = _road(ctx)
+        announce(ctx)
+    except Interrupted as interrupted:
+        try:
+            return pause.suspend(ctx, interrupted)
+        except RunTimeout as error:
+            return attempt.fail(ctx, error)
+    return outcome
+
+
+def _road(ctx: Context) -> Outcome:
     """The road of a run that holds the slot."""
     unsettled: DaybookError | None = None
     try:
-        settle(ctx)
-        finish_marking(ctx)
-    except FencedOut:
+        bring_home(ctx)
+    except (FencedOut, Interrupted):
         raise
+    except CircuitOpen as error:
+        return pause.wait_for_breaker(ctx, error)
     except DaybookError as error:
         unsettled = error  # nothing new is planned; the attempt ends with this
         log.event(
@@ -119,20 +162,19 @@ def _hold(ctx: Context) -> Outcome:
     batch = ctx.batch()
     committed = batch.state is BatchState.COMMITTED
     if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
-        return Outcome.of_batch(Status.ALREADY_EXPORTED, ctx.batch())
-    step = attempt.decide(ctx, batch)
+        return standing.report(ctx.batch())
+    step = standing.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    if committed and unsettled is not None:
+        return attempt.fail(ctx, unsettled)
     if step.next is Next.REPORT:
-        failed = batch.state is BatchState.FAILED
-        status = Status.FAILED if failed else Status.RETRY_SCHEDULED
-        return Outcome.of_batch(status, batch, error=unsettled)
-    if step.next is Next.GIVE_UP:
-        return attempt.give_up(ctx, batch, unsettled)
-
-    attempt.start(ctx, batch, step.attempt)
-    with log.bound(attempt=step.attempt):
+        return standing.report(batch, error=unsettled)
+    with log.bound(attempt=step.attempt, step="attempt"):
+        if step.next is Next.GIVE_UP:
+            return attempt.give_up(ctx, batch, unsettled)
+        attempt.begin(ctx, batch, step)
         try:
             return _export(ctx) if unsettled is None else attempt.fail(ctx, unsettled)
-        except FencedOut:
+        except (FencedOut, Interrupted):
             raise
         except DaybookError as error:
             return attempt.fail(ctx, error)
@@ -145,13 +187,13 @@ def _hold(ctx: Context) -> Outcome:
 
 def _export(ctx: Context) -> Outcome:
     """One attempt: until the day's file stands and is committed."""
-    deadline = time.monotonic() + ctx.exporter.limits.run_deadline_seconds
     for _ in range(PLANS_PER_RUN):
-        manifest = _plan(ctx)
+        with log.bound(step="plan"):
+            manifest = _plan(ctx)
         if manifest is None:
             return attempt.close_empty(ctx)
         try:
-            file = deliver(ctx, manifest, deadline=deadline)
+            file = deliver(ctx, manifest)
         except QueueChanged:
             ctx.slot.raise_fence()
             continue
@@ -167,7 +209,7 @@ def _export(ctx: Context) -> Outcome:
         batch = ctx.batch()
         if batch.finished:
             if committed is not Committed.OURS:
-                return Outcome.of_batch(Status.ALREADY_EXPORTED, batch)
+                return standing.report(batch)
             _describe(ctx, batch)
             return Outcome.of_batch(Status.EXPORTED, batch)
         # What stood at the id was another day's file, or nobody's: again, with a new id.
@@ -187,7 +229,7 @@ def _plan(ctx: Context) -> ManifestRef | None:
     manifests.sweep(ctx.manifests, ctx.job.key.slot_id, ctx.slot.state)
     fresh = manifests.write(
         ctx.manifests,
-        ctx.job.scan(),
+        _interruptible(ctx),
         batch_id=str(batch.id),
         generation=batch.generation,
         fence=ctx.slot.fence,
@@ -198,6 +240,12 @@ def _plan(ctx: Context) -> ManifestRef | None:
         return None
     ctx.slot.store_manifest(fresh)
     return fresh
+
+
+def _interruptible(ctx: Context) -> Iterator[Part]:
+    for part in ctx.job.scan():
+        ctx.halt.check_process()
+        yield part
 
 
 def _refused(ctx: Context) -> None:

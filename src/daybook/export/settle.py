@@ -11,14 +11,32 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile
-from daybook.errors import DestinationError, DestinationRefused
+from daybook.errors import CircuitOpen, DestinationError, DestinationRefused
 from daybook.export import orphans, rules
 from daybook.export.batch import Batch, committed_unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
 from daybook.export.look import look
+from daybook.export.notice import AlertEvent
 from daybook.export.rules import Action
+from daybook.export.seal import Seal
 from daybook.export.slot_state import GIVEN_UP
+
+
+def bring_home(ctx: Context) -> None:
+    """Settle the slot and finish what was committed.
+
+    While the destination rests only what needs none is done, then `CircuitOpen` is raised.
+    """
+    try:
+        ctx.breaker.admit(ctx.slot, ctx.now())
+    except CircuitOpen:
+        if not ctx.destination.publishes:
+            finish_marking(ctx)
+        raise
+    with log.bound(step="settle"):
+        settle(ctx)
+        finish_marking(ctx)
 
 
 def settle(ctx: Context) -> None:
@@ -43,27 +61,40 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
         give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
         return None
     seal = settlement.seal
-    committed = commit(
-        ctx.database,
-        ctx.slot,
-        ctx.exporter.profile,
-        seal,
-        file,
-        hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
-        now=ctx.now(),
-    )
-    if committed is Committed.OURS:
-        log.event(
-            logging.INFO,
-            "batch_committed",
-            f"{seal.filename} is delivered and recorded.",
-            file_id=file.id,
-            filename=seal.filename,
-            entry_count=seal.figures.entry_count,
-            rejected_count=seal.figures.rejected_count,
-            sha256=seal.content.sha256,
+    with log.bound(
+        step="commit",
+        batch_date=seal.batch_date,
+        batch_id=seal.manifest.batch_id,
+        attempt=seal.attempt,
+    ):
+        committed = commit(
+            ctx.database,
+            ctx.slot,
+            ctx.exporter.profile,
+            seal,
+            file,
+            hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+            now=ctx.now(),
         )
+        ctx.breaker.close(ctx.now())
+        if committed is Committed.OURS:
+            _log_commit(seal, file)
     return committed
+
+
+def _log_commit(seal: Seal, file: DeliveredFile) -> None:
+    log.event(
+        logging.INFO,
+        "batch_committed",
+        f"{seal.filename} is delivered and recorded.",
+        file_id=file.id,
+        filename=seal.filename,
+        entry_count=seal.figures.entry_count,
+        row_count=seal.figures.row_count,
+        rejected_count=seal.figures.rejected_count,
+        size_bytes=seal.content.size_bytes,
+        sha256=seal.content.sha256,
+    )
 
 
 def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> None:
@@ -87,14 +118,6 @@ def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> N
             )
 
     ctx.slot.transaction(remember, sets=GIVEN_UP)
-    if watched:
-        log.event(
-            logging.CRITICAL,
-            "unsealed_file" if reason is orphans.Reason.UNSEALED else "orphan_left_behind",
-            f"Id {file_id} was given up: {reason.explanation}.",
-            file_id=file_id,
-            reason=reason.value,
-        )
 
 
 def finish_marking(ctx: Context) -> None:
@@ -104,7 +127,8 @@ def finish_marking(ctx: Context) -> None:
     """
     for batch in committed_unmarked(ctx.batches, ctx.job.key):
         _publish(ctx, batch)
-        finish(ctx.database, ctx.slot, ctx.exporter.profile, batch, now=ctx.now())
+        with log.bound(step="mark"):
+            finish(ctx, batch)
 
 
 def _publish(ctx: Context, batch: Batch) -> None:
@@ -119,10 +143,12 @@ def _publish(ctx: Context, batch: Batch) -> None:
             )
         ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
     except DestinationError as error:
-        log.event(
+        ctx.alert(
+            AlertEvent.PUBLISH_FAILED,
             logging.CRITICAL,
-            "publish_failed",
-            f"{batch.doc['filename']} is complete and recorded, but has not got its name: {error}",
+            batch,
+            filename=batch.doc["filename"],
             file_id=batch.doc["fileId"],
+            error=str(error),
         )
         raise

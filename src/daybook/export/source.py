@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import bson
@@ -72,15 +73,19 @@ class EntrySource:
 
     def read_ahead(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Future[EntryPage]]]:
         """Each part with its entries, the next one's being fetched while this one is used."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool:
+        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
+        try:
             ahead: tuple[Part, Future[EntryPage]] | None = None
             for part in parts:
-                following = (part, pool.submit(self.read, part.entry_ids))
+                reading = pool.submit(copy_context().run, self.read, part.entry_ids)
                 if ahead is not None:
                     yield ahead
-                ahead = following
+                ahead = (part, reading)
             if ahead is not None:
                 yield ahead
+        finally:
+            # A read that hangs must not hold up a run that has to end.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Self, TypeVar
 
 from daybook.errors import RunTimeout
+from daybook.export.halt import Halt
 
 _T = TypeVar("_T")
+_SLICE_SECONDS = 0.25
 
 
 class Stopwatch:
@@ -19,7 +20,8 @@ class Stopwatch:
     One for all of a run's renderings, so that starting over does not start the clock anew.
     """
 
-    def __init__(self, limit_seconds: float) -> None:
+    def __init__(self, limit_seconds: float, halt: Halt) -> None:
+        self._halt = halt
         self._limit_seconds = limit_seconds
         self._spent_seconds = 0.0
         self._since = 0.0
@@ -39,11 +41,18 @@ class Stopwatch:
             raise self._over()
 
     def result(self, reading: Future[_T]) -> _T:
-        """Wait for what is being read, for no longer than the time that is left."""
-        try:
-            return reading.result(timeout=max(0.0, self._limit_seconds - self._spent_seconds))
-        except TookTooLong as error:
-            raise self._over() from error
+        """Wait for what is being read, for no longer than the time that is left.
+
+        Raises `Interrupted` when the process has to end meanwhile.
+        """
+        ends_at = time.monotonic() + self._limit_seconds - self._spent_seconds
+        while not reading.done():
+            self._halt.check_process()
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                raise self._over()
+            wait([reading], timeout=min(left, _SLICE_SECONDS))
+        return reading.result()
 
     def _over(self) -> RunTimeout:
         return RunTimeout(

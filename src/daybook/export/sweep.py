@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook import log
-from daybook.errors import IdInvalid
+from daybook.errors import CircuitOpen, IdInvalid
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans
-from daybook.export.batch import BatchKey
+from daybook.export.announce import announce
+from daybook.export.batch_key import BatchKey
 from daybook.export.context import Context, Exporter, Job
+from daybook.export.follow import create
+from daybook.export.halt import Halt
 from daybook.export.look import look
+from daybook.export.notice import Alert, AlertEvent
 from daybook.export.patience import Patience
-from daybook.export.settle import finish_marking, settle
+from daybook.export.settle import bring_home
 from daybook.export.slot import COLLECTION, Slot
-from daybook.export.stopwatch import Stopwatch
 
 _STOP_AFTER_SECONDS = 600.0
 
@@ -30,6 +33,8 @@ class SweptSlot:
     slot: str
     in_progress: bool = False
     """True when a run holds the slot; then nothing was done."""
+    circuit_open: bool = False
+    """True when the destination rests; then only was done what needs none."""
     settled: int = 0
     """Files, sealed but not recorded, about which it is now known whether they exist."""
     marked: int = 0
@@ -41,6 +46,7 @@ class SweptSlot:
         return {
             "slot": self.slot,
             "inProgress": self.in_progress,
+            "circuitOpen": self.circuit_open,
             "settled": self.settled,
             "marked": self.marked,
             "partsDeleted": self.parts_deleted,
@@ -53,7 +59,9 @@ class Watch:
 
     watched: int
     unreachable: int
-    """Of these: ids that another identity was given, or that are refused; nobody can look."""
+    """Of these: ids that nobody can look at: another identity's, refused, or all of them
+    while the destination rests.
+    """
     seen: tuple[str, ...]
     """Ids where a file was found for the first time."""
 
@@ -88,13 +96,20 @@ class Sweep:
 def sweep(exporter: Exporter) -> Sweep:
     """Sweep the profile's slots, that of its days and that of its manual exports.
 
-    Safe to repeat and at any time. Raises `DestinationError` when the destination cannot
-    be asked, `FencedOut` when another run took a slot over.
+    Tells of what was not told yet, and has the calls made that have to follow. Safe to
+    repeat and at any time. Raises `DestinationError` when the destination cannot be
+    asked, `FencedOut` when another run took a slot over, `TaskError` when the queue
+    cannot be reached.
     """
     name = exporter.profile.name
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
     slots = tuple(_sweep_slot(exporter, key) for key in keys)
-    return Sweep(slots=slots, orphans=_watch(exporter))
+    if exporter.tasks is not None:
+        for batch in batches.pending(exporter.database[batches.COLLECTION], name):
+            assert batch.pending is not None  # noqa: S101  (asked for)
+            create(exporter.tasks, batch.pending)
+    resting = any(slot.circuit_open for slot in slots)
+    return Sweep(slots=slots, orphans=_watch(exporter, resting=resting))
 
 
 def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
@@ -107,13 +122,7 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
     if slot is None:
         return SweptSlot(slot=key.slot_id, in_progress=True)
     job = Job(key=key, filename=f"sweep of {key.slot_id}", scan=lambda: iter(()))
-    ctx = Context(
-        exporter=exporter,
-        job=job,
-        slot=slot,
-        patience=Patience(exporter.sleep),
-        rendering=Stopwatch(exporter.limits.csv_timeout_seconds),
-    )
+    ctx = Context.of(exporter, job, slot)
     with log.bound(profile=key.profile, fence=slot.fence):
         try:
             with slot.kept(stop_after_seconds=_STOP_AFTER_SECONDS):
@@ -124,33 +133,41 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
 
 def _hold(ctx: Context) -> SweptSlot:
     sealed = len(ctx.slot.state.seals)
-    settle(ctx)
     unmarked = len(batches.committed_unmarked(ctx.batches, ctx.job.key))
-    finish_marking(ctx)
+    try:
+        bring_home(ctx)
+        resting = False
+    except CircuitOpen as error:
+        log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
+        resting = True
+    announce(ctx)
     state = ctx.slot.state
     parts_deleted = manifests.sweep(ctx.manifests, ctx.job.key.slot_id, state)
     return SweptSlot(
         slot=ctx.job.key.slot_id,
+        circuit_open=resting,
         settled=sealed - len(state.seals),
         marked=unmarked,
         parts_deleted=parts_deleted,
     )
 
 
-def _watch(exporter: Exporter) -> Watch:
+def _watch(exporter: Exporter, *, resting: bool) -> Watch:
     """Look at each watched id, and alert once where a file stands."""
     collection, now = exporter.database[orphans.COLLECTION], exporter.clock()
     watched = unreachable = 0
     seen = []
+    halt = Halt(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
+    patience = Patience(exporter.sleep, halt)
     for orphan in collection.find(
         {"profile": exporter.profile.name, "watchUntil": {"$gt": now}, "seenAt": None}
     ):
         watched += 1
-        if orphan["identity"] != exporter.destination.identity:
+        if resting or orphan["identity"] != exporter.destination.identity:
             unreachable += 1
             continue
         try:
-            file = look(exporter.destination, orphan["_id"], Patience(exporter.sleep))
+            file = look(exporter.destination, orphan["_id"], patience)
         except IdInvalid:
             unreachable += 1
             continue
@@ -158,14 +175,19 @@ def _watch(exporter: Exporter) -> Watch:
             continue
         seen.append(file.id)
         reason = orphans.Reason(orphan["reason"])
-        log.event(
-            logging.CRITICAL,
-            "orphan_left_behind",
-            f"A file stands at id {file.id}, which was given up: {reason.explanation}.",
-            file_id=file.id,
-            filename=file.name,
-            link=file.link,
-            reason=reason.value,
+        exporter.messenger.alert(
+            Alert(
+                event=AlertEvent.ORPHAN_LEFT_BEHIND,
+                severity=logging.CRITICAL,
+                profile=exporter.profile.name,
+                facts={
+                    "file_id": file.id,
+                    "filename": file.name,
+                    "link": file.link,
+                    "reason": reason.value,
+                    "explanation": reason.explanation,
+                },
+            )
         )
         collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
     return Watch(watched=watched, unreachable=unreachable, seen=tuple(seen))

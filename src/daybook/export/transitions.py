@@ -15,6 +15,10 @@ from daybook.export.batch import COLLECTION, Batch
 from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
 from daybook.export.seal import Seal, figures_to_doc
+from daybook.export.task import Task
+
+NOTHING_FOLLOWS: Mapping[str, Any] = {"nextAttemptAt": None, "pendingTask": None}
+NOTHING_COUNTED: Mapping[str, int] = {}
 
 
 def start_attempt(
@@ -33,7 +37,8 @@ def start_attempt(
         "attempt": attempt,
         "endedAttempt": attempt - 1,
         "fence": fence,
-        "nextAttemptAt": None,
+        "continuations": 0,
+        **NOTHING_FOLLOWS,
         "startedAt": now,
         "updatedAt": now,
     }
@@ -41,7 +46,33 @@ def start_attempt(
         changes["committedAt"] = None
     if schedule_time is not None:
         changes["scheduleTime"] = schedule_time
-    _change(batches, session, batch, changes)
+    _change(batches, session, batch, changes, counts={"attemptCount": 1})
+
+
+def resume_attempt(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    fence: int,
+    now: datetime,
+) -> None:
+    """Go on with an attempt that was handed back; from here a crash counts again."""
+    changes = {"fence": fence, **NOTHING_FOLLOWS, "updatedAt": now}
+    _change(batches, session, batch, changes, counts={"continuations": 1})
+
+
+def record_follow_up(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    task: Task,
+    now: datetime,
+) -> None:
+    """Record that a call has to follow, without an end of the attempt."""
+    changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
+    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
 
 
 def record_failure(
@@ -49,19 +80,51 @@ def record_failure(
     session: ClientSession,
     batch: Batch,
     *,
-    attempt: int,
     error: Mapping[str, Any],
-    next_attempt_at: datetime | None,
+    retry: Task | None,
     now: datetime,
 ) -> None:
-    """Record how an attempt ended; without a next one the batch is given up."""
-    state = BatchState.FAILED if next_attempt_at is None else BatchState.OPEN
-    changes = {
+    """Record how the last attempt ended; without a retry the batch is given up."""
+    state = BatchState.FAILED if retry is None else BatchState.OPEN
+    changes: dict[str, Any] = {
         "state": state.value,
-        "attempt": attempt,
-        "endedAttempt": attempt,
-        "nextAttemptAt": next_attempt_at,
+        "endedAttempt": batch.attempt,
+        "nextAttemptAt": None if retry is None else retry.due,
+        "pendingTask": None if retry is None else retry.to_doc(),
         "error": dict(error),
+        "updatedAt": now,
+    }
+    if retry is None:
+        changes["alertedAt"] = None
+    _change(batches, session, batch, changes, counts={f"errorCounts.{error['type']}": 1})
+
+
+def reopen(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Open a failed day again: a new generation with all of its attempts."""
+    changes = {
+        "state": BatchState.OPEN.value,
+        "generation": batch.generation + 1,
+        "attempt": 0,
+        "endedAttempt": 0,
+        **NOTHING_FOLLOWS,
+        "alertedAt": None,
+        "updatedAt": now,
+    }
+    _change(batches, session, batch, changes)
+
+
+def release(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Close a day for good: no attempt follows, and whoever closed it needs no alert."""
+    changes = {
+        "state": BatchState.FAILED.value,
+        "endedAttempt": batch.attempt,
+        **NOTHING_FOLLOWS,
+        "releasedAt": now,
+        "alertedAt": now,
         "updatedAt": now,
     }
     _change(batches, session, batch, changes)
@@ -75,7 +138,7 @@ def record_empty(
         "state": BatchState.EMPTY.value,
         **figures_to_doc(NOTHING),
         "endedAttempt": batch.attempt,
-        "nextAttemptAt": None,
+        **NOTHING_FOLLOWS,
         "error": None,
         "committedAt": now,
         "updatedAt": now,
@@ -88,12 +151,17 @@ def _change(
     session: ClientSession,
     batch: Batch,
     changes: Mapping[str, Any],
+    *,
+    counts: Mapping[str, int] = NOTHING_COUNTED,
 ) -> None:
     """Change a batch that is not committed: a commit, even one learnt of late, is never undone."""
     filters = {"_id": batch.id, "state": {"$ne": BatchState.COMMITTED.value}}
-    if not batches.update_one(filters, {"$set": changes}, session=session).matched_count:
+    change: dict[str, Any] = {"$set": changes}
+    if counts:
+        change["$inc"] = counts
+    if not batches.update_one(filters, change, session=session).matched_count:
         raise DaybookError(
-            f"batch {batch.key.filter()} was committed, or deleted, while it was worked on"
+            f"batch {batch.key.fields()} was committed, or deleted, while it was worked on"
         )
 
 
@@ -113,7 +181,8 @@ def record_commit(
     changes = {
         "state": BatchState.COMMITTED.value,
         "endedAttempt": seal.attempt,
-        "nextAttemptAt": None,
+        **NOTHING_FOLLOWS,
+        "alertedAt": None,
         "error": None,
         "filename": seal.filename,
         "fileId": file_id,
@@ -143,7 +212,9 @@ def record_marked(
     now: datetime,
 ) -> None:
     batches.update_one(
-        {"_id": batch_id}, {"$set": {"markedAt": now, "updatedAt": now}}, session=session
+        {"_id": batch_id},
+        {"$set": {"markedAt": now, **NOTHING_FOLLOWS, "updatedAt": now}},
+        session=session,
     )
 
 
@@ -169,7 +240,8 @@ def adopt(
     changes = {
         "state": BatchState.COMMITTED.value,
         "recordedElsewhere": True,
-        "nextAttemptAt": None,
+        **NOTHING_FOLLOWS,
+        "alertedAt": now,
         "error": None,
         "committedAt": record.get("createdAt", now),
         "markedAt": now,
@@ -177,3 +249,16 @@ def adopt(
         **{name: str(metadata[name]) for name in _ADOPTED_TEXTS if name in metadata},
     }
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
+
+
+def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Remember that people were told of this end of the batch. Needs no fence: it only adds."""
+    batches.update_one(
+        {
+            "_id": batch.id,
+            "state": batch.state.value,
+            "generation": batch.generation,
+            "attempt": batch.attempt,
+        },
+        {"$set": {"alertedAt": now}},
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,14 +17,18 @@ from daybook.errors import (
     DestinationError,
     IdInvalid,
     IdTaken,
+    Interrupted,
     SessionGone,
 )
+from daybook.export.halt import Halt
 from daybook.export.look import look, look_at_taken
 from daybook.export.patience import Patience
 from daybook.export.rules import Prefix, resume_at
 from daybook.export.seal import Content
 from daybook.export.slot import Slot
 from daybook.export.slot_state import UploadState
+
+_SLICE_SECONDS = 0.25
 
 
 class StartOver(Exception):
@@ -54,6 +60,8 @@ class Upload:
         manifest_digest: str,
         limits: UploadLimits,
         patience: Patience,
+        halt: Halt,
+        on_conflict: Callable[[], None],
     ) -> None:
         self._slot = slot
         self._destination = destination
@@ -61,6 +69,9 @@ class Upload:
         self._manifest_digest = manifest_digest
         self._limits = limits
         self._patience = patience
+        self._halt = halt
+        self._on_conflict = on_conflict
+        self._sent_chunks = 0
         self._session: str | None = None
         self._skip: Prefix | None = None
         self._buffer = bytearray()
@@ -83,14 +94,20 @@ class Upload:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=True)
+        try:
+            self._settle_at_end(hand_back=isinstance(error, DaybookError))
+        finally:
+            self._pool.shutdown()
+
+    def _settle_at_end(self, *, hand_back: bool) -> None:
         if self._in_flight is not None:
             future, prefix = self._in_flight
+            _wait(future)
             if future.exception() is not None:
                 self.answered = False
             elif self.answered:
                 self._slot.store_prefix(prefix)
-        if isinstance(error, DaybookError) and self.answered and self._session is not None:
+        if hand_back and self.answered and self._session is not None:
             self._slot.hand_back_upload()
 
     def carry_on(self, upload: UploadState) -> None:
@@ -120,6 +137,7 @@ class Upload:
         if self._skip is not None or not self._buffer:
             raise StartOver  # the session holds as much as the file has now, or more
         self._settle_in_flight()
+        self._stop_at_boundary()
         md5, sha256 = self._md5.copy(), self._sha256.copy()
         md5.update(self._buffer)
         sha256.update(self._buffer)
@@ -148,7 +166,10 @@ class Upload:
             except IdInvalid:
                 raise
             except IdTaken as error:
-                return look_at_taken(self._destination, self._file.id, self._patience, error)
+                file = look_at_taken(self._destination, self._file.id, self._patience, error)
+                if file is not None:
+                    self._on_conflict()
+                return file
             except SessionGone as error:
                 file = look(self._destination, self._file.id, self._patience)
                 if file is None:
@@ -236,16 +257,28 @@ class Upload:
             )
         )
 
+    def _stop_at_boundary(self) -> None:
+        """Each invocation sends a chunk, so that one with too short a deadline gets on too."""
+        if self._sent_chunks:
+            self._halt.check()
+        else:
+            self._halt.check_process()
+
     def _send(self, content: bytes) -> None:
         if self._session is None:
             self._open_session()
         self._settle_in_flight()
+        self._stop_at_boundary()
         start = self._offset - len(content)
         prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
         assert self._session is not None  # noqa: S101  (opened above)
         self._slot.touch_upload()
-        future = self._pool.submit(self._send_all, self._session, content, start)
+        # In this run's context, so that the records of the thread carry its fields too.
+        future = self._pool.submit(
+            copy_context().run, self._send_all, self._session, content, start
+        )
         self._in_flight = (future, prefix)
+        self._sent_chunks += 1
 
     def _send_all(self, session: str, content: bytes, start: int) -> None:
         """Send one chunk that is not the last, in pieces if the destination takes it so."""
@@ -288,12 +321,13 @@ class Upload:
             return
         future, prefix = self._in_flight
         self._in_flight = None
+        _wait(future)
         try:
             future.result()
         except SessionGone as error:
             self.answered = False
             raise StartOver from error
-        except DestinationError:
+        except (DestinationError, Interrupted):
             self.answered = False
             raise
         self._slot.store_prefix(prefix)
@@ -314,3 +348,9 @@ class Upload:
             if self._sha256.hexdigest() != self._skip.sha256:
                 raise StartOver
             self._skip = None
+
+
+def _wait(future: Future[None]) -> None:
+    """Wait in slices: in a main thread that waits for a lock no signal would be noticed."""
+    while not future.done():
+        wait([future], timeout=_SLICE_SECONDS)

@@ -18,6 +18,7 @@ from pymongo.monitoring import (
 
 from daybook import log
 from daybook.errors import ConfigurationError
+from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
 from daybook.settings import Settings
 
 Document = dict[str, Any]
@@ -50,7 +51,7 @@ def connect(
             serverSelectionTimeoutMS=settings.mongo_server_selection_timeout_ms,
             socketTimeoutMS=settings.mongo_socket_timeout_ms,
             connectTimeoutMS=settings.mongo_server_selection_timeout_ms,
-            event_listeners=[_ConnectionLog()],
+            event_listeners=[_ConnectionLog(), CommandMonitor(), PoolMonitor()],
         )
     except (InvalidURI, MongoConfigurationError, ValueError):
         # Not chained: the driver's message may quote a part of the address, and with it
@@ -85,7 +86,7 @@ class _ConnectionLog(TopologyListener):
             self._found()
         elif self._connected and servers:
             self._connected = False
-            self._error_logged = error is not None
+            self._error_logged = True  # the record below tells it
             log.event(
                 logging.WARNING,
                 "mongodb_disconnected",

@@ -24,6 +24,8 @@ class Index:
     reason: str
     unique: bool = False
     partial: Mapping[str, Any] = field(default_factory=dict)
+    expire_after_seconds: int | None = None
+    """After the date in its only key MongoDB removes the document; None: it never does."""
 
     def build(self, database: Database[dict[str, Any]]) -> None:
         """Build it; does nothing when it is there as declared."""
@@ -32,6 +34,8 @@ class Index:
             options["unique"] = True
         if self.partial:
             options["partialFilterExpression"] = dict(self.partial)
+        if self.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expire_after_seconds
         database[self.collection].create_index(list(self.keys.items()), **options)
 
     def matches(self, built: Mapping[str, Any]) -> bool:
@@ -40,6 +44,7 @@ class Index:
             list(built["key"].items()) == list(self.keys.items())
             and (bool(built.get("unique")) or not self.unique)
             and dict(built.get("partialFilterExpression", {})) == dict(self.partial)
+            and built.get("expireAfterSeconds") == self.expire_after_seconds
             and not built.get("sparse")
         )
 
@@ -91,6 +96,27 @@ INDEXES = (
         name="idx_batch_unmarked",
         keys={"profile": 1, "state": 1, "markedAt": 1},
         reason="committed batches whose items are not all marked; the history",
+    ),
+    Index(
+        collection="exportbatches",
+        name="idx_batch_unannounced",
+        keys={"profile": 1, "state": 1},
+        partial={"alertedAt": {"$type": "null"}},
+        reason="batches of which nobody has been told how they ended",
+    ),
+    Index(
+        collection="exportbatches",
+        name="idx_batch_pending",
+        keys={"profile": 1, "pendingTask.due": 1},
+        partial={"pendingTask.due": {"$type": "date"}},
+        reason="batches that a call has to follow",
+    ),
+    Index(
+        collection="exportorphans",
+        name="idx_orphan_unannounced",
+        keys={"profile": 1},
+        partial={"alertedAt": {"$type": "null"}},
+        reason="given-up ids of which nobody has been told",
     ),
     Index(
         collection="exportqueues",

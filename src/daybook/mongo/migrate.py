@@ -72,3 +72,13 @@ def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applie
             Applied(version=migration.VERSION, name=migration.NAME, changed=pending or rebuild)
         )
     return steps
+
+
+def to_doc(database_name: str, steps: Sequence[Applied]) -> dict[str, Any]:
+    """What `migrate` answers."""
+    return {
+        "database": database_name,
+        "migrations": [
+            {"version": step.version, "name": step.name, "changed": step.changed} for step in steps
+        ],
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError
 from daybook.export import history, plan
@@ -20,6 +21,7 @@ from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
 from daybook.mongo import indexes
+from daybook.ops import delivery
 from daybook.settings import VARIABLES, unknown_variables
 
 LEAST_VERSION = (6, 0)
@@ -41,6 +43,10 @@ class Patient:
     database: Database[Document]
     destination: Callable[[], Destination]
     """Building one may fail, without credentials for instance."""
+    tasks: CloudTasks | None
+    """None without a queue."""
+    messages: Mapping[str, Sequence[str]]
+    """By variable the addresses that alerts and receipts go to; they are secrets."""
     profile: Profile
     schedule: Schedule
     clock: Callable[[], datetime]
@@ -58,6 +64,22 @@ def examine(patient: Patient) -> Iterator[Finding]:
             except PyMongoError as error:
                 yield _bad(name, f"MongoDB refused to tell: {error}")
     yield from _destination(patient.destination)
+    if patient.tasks is not None:
+        yield patient.tasks.check()
+    for name, urls in patient.messages.items():
+        if urls:
+            yield _addresses(name, urls)
+
+
+def to_doc(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What `doctor` answers."""
+    return {
+        "status": "ok" if all(finding.ok for finding in findings) else "not_ok",
+        "findings": [
+            {"name": finding.name, "ok": finding.ok, "detail": finding.detail}
+            for finding in findings
+        ],
+    }
 
 
 def _variables(env: Mapping[str, str]) -> Finding:
@@ -196,6 +218,15 @@ def _destination(build: Callable[[], Destination]) -> Iterator[Finding]:
         yield from build().check()
     except DaybookError as error:
         yield _bad("destination", str(error))
+
+
+def _addresses(variable: str, urls: Sequence[str]) -> Finding:
+    name = "messages"
+    wrong = delivery.unusable(tuple(urls))
+    if not wrong:
+        return _good(name, f"{variable}: {len(urls)} understood; nothing was sent")
+    named = ", ".join(f"number {each.entry}, {each.service}" for each in wrong)
+    return _bad(name, f"{variable}: not understood ({named}): see docs/alerts.md")
 
 
 def _good(name: str, detail: str) -> Finding:

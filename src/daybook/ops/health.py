@@ -32,7 +32,7 @@ class DatabaseHealth:
         """
         return {
             "status": "ok" if self.connected else "degraded",
-            "timestamp": self.at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "timestamp": timestamp(self.at),
             "database": {
                 "status": "connected" if self.connected else "disconnected",
                 "readyState": 1 if self.connected else 0,
@@ -49,3 +49,8 @@ def database_health(client: MongoClient[dict[str, Any]], now: datetime) -> Datab
         log.event(logging.WARNING, "health_degraded", "MongoDB did not answer.", error=str(error))
         return DatabaseHealth(at=now, connected=False)
     return DatabaseHealth(at=now, connected=True)
+
+
+def timestamp(moment: datetime) -> str:
+    """In UTC with milliseconds and a Z, as the Node application writes times."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

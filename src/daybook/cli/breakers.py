@@ -1,0 +1,37 @@
+"""Destinations that are left alone for a while because they failed too often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.export.breaker import COLLECTION, BreakerState, Position
+
+
+def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Every circuit breaker that is open or half-open, whichever destination is configured."""
+    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in database[COLLECTION].find()}
+    return [
+        {
+            "destination": kind,
+            "position": state.position(now).value,
+            "failures": state.failures,
+            "openUntil": state.open_until,
+        }
+        for kind, state in sorted(states.items())
+        if state.position(now) is not Position.CLOSED
+    ]
+
+
+def sentence(breaker: Mapping[str, Any]) -> str:
+    """One of `not_closed`, in words."""
+    name, failures = breaker["destination"], breaker["failures"]
+    if breaker["position"] == Position.OPEN:
+        until = breaker["openUntil"].isoformat(timespec="seconds")
+        rests = f"left alone until {until}"
+    else:
+        rests = "to be tried by the next run"
+    return f"Destination {name}: failed {failures} times in a row, {rests}."

@@ -1,0 +1,78 @@
+"""What follows a run that has not ended its batch: which call, when, and who makes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from daybook.cli.outcome import row
+
+if TYPE_CHECKING:
+    from daybook.app import App
+    from daybook.export.outcome import Outcome
+    from daybook.export.task import Task
+
+_WORDS = {
+    "retry": "attempt {attempt} is due at {due}",
+    "continuation": "attempt {attempt} goes on from where it stopped, from {due}",
+    "half_open": "attempt {attempt} asks the destination again, at {due}",
+    "look_again": "attempt {attempt} is looked after, at {due}",
+}
+
+
+def described(kind: str, *, attempt: int, due: str) -> str:
+    """A call that has to follow, in words; `due` as it is to be read."""
+    return _WORDS[kind].format(attempt=attempt, due=due)
+
+
+def task_row(task: Task) -> str:
+    due = task.due.isoformat(timespec="seconds")
+    return row("next", described(task.kind.value, attempt=task.attempt, due=due))
+
+
+def maker(app: App, *, again: str) -> list[str]:
+    """Who makes a call that has to follow, or what the operator has to do."""
+    if app.cloud_tasks is not None:
+        return [row("", f"Cloud Tasks makes the call; at once: {again}")]
+    return [
+        row("", "without DAYBOOK_TASKS_QUEUE nobody makes the call, unless `serve` is running:"),
+        row("", again),
+    ]
+
+
+def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
+    """The lines below an outcome that say how it goes on; none when it is done."""
+    match outcome.status.value:
+        case "continued" | "retry_scheduled" | "circuit_open":
+            if outcome.pending is None:
+                return [row("next", f"once the cause is removed: {again}")]
+            return [task_row(outcome.pending), *maker(app, again=again)]
+        case "in_progress":
+            return [row("next", f"when it has ended: {again}")]
+        case "failed":
+            return _after_failure(app, outcome, again=again)
+    return []
+
+
+def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
+    from daybook.export import batch as batches
+    from daybook.export.batch_key import BatchKey
+
+    if outcome.batch_date is None:
+        return [row("next", f"once the cause is removed: {again}")]
+    key = BatchKey(profile=outcome.profile, batch_date=outcome.batch_date)
+    batch = batches.find(app.database[batches.COLLECTION], key)
+    released = None if batch is None else batch.doc.get("releasedAt")
+    if released is not None:
+        return [released_row(released)]
+    return [
+        row("next", "once the cause is removed, for a file of its own:"),
+        row("", f"python -m daybook retry {outcome.batch_date}"),
+        row("", "else its entries go with the next day; to close this one for good:"),
+        row("", f"python -m daybook release {outcome.batch_date}"),
+    ]
+
+
+def released_row(at: datetime) -> str:
+    text = at.isoformat(timespec="seconds")
+    return row("released", f"{text}; closed for good, its entries go with the next day")

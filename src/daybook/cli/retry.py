@@ -1,0 +1,30 @@
+"""`retry`: open a failed day again and run it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.day import DAY
+from daybook.cli.invocations import carry_out
+
+
+@command("retry")
+@click.option("--profile", "profile_name", default="daily", show_default=True)
+@click.argument("day", type=DAY, metavar="DATE")
+def retry(profile_name: str, day: date) -> Answer:
+    """Open a failed day again, with all of its attempts, and run it.
+
+    A day that has not failed is run as it stands. Exit code 1: the day was released, or
+    failed again. Exit code 4: another run is at work, it was stopped as `run` can be, or
+    a later attempt follows.
+    """
+    app = app_from_env()
+    app.reopen_day(day, profile_name=profile_name)
+    return carry_out(
+        app,
+        lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
+        again=f"python -m daybook run --date {day}",
+    )

@@ -1,0 +1,144 @@
+"""Announcing: people are told how a batch ended, and of ids that were given up.
+
+What has been told is stored after the telling, so a message that a crash swallowed is
+made up for by whoever holds the slot next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from daybook import log
+from daybook.export import batch as batches
+from daybook.export import orphans, transitions
+from daybook.export.batch import Batch
+from daybook.export.context import Context
+from daybook.export.keys import hashable
+from daybook.export.notice import AlertEvent, Receipt, SetAside
+from daybook.export.retry import BatchState
+
+NAMED = 20
+"""Entries set aside that a receipt names; the day's records have them all."""
+
+
+def announce(ctx: Context) -> None:
+    """Tell of every batch of the slot that has ended, and of every new orphan, once."""
+    for batch in batches.unannounced(ctx.batches, ctx.job.key):
+        with log.bound(
+            step="announce",
+            batch_date=batch.key.batch_date,
+            batch_id=str(batch.id),
+            attempt=batch.attempt,
+        ):
+            _tell(ctx, batch)
+        transitions.record_announced(ctx.batches, batch, now=ctx.now())
+    for orphan in orphans.unannounced(ctx.database, ctx.job.key.profile):
+        with log.bound(step="announce"):
+            _tell_orphan(ctx, orphan)
+        orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
+
+
+def _tell(ctx: Context, batch: Batch) -> None:
+    if batch.key.batch_date is None:
+        if batch.state is BatchState.FAILED:  # whoever asked for it has the answer
+            log.event(
+                logging.ERROR,
+                "manual_export_failed",
+                "A manual export was given up; asking for it again starts it anew.",
+                batch_id=str(batch.id),
+            )
+        return
+    if batch.state is BatchState.FAILED:
+        _tell_failed(ctx, batch)
+        return
+    if batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts"):
+        ctx.alert(
+            AlertEvent.BATCH_RECOVERED,
+            logging.INFO,
+            batch,
+            attempt=batch.attempt,
+            state=batch.state.value,
+            filename=batch.doc.get("filename"),
+            link=batch.doc.get("webViewLink"),
+            entry_count=batch.doc.get("entryCount", 0),
+        )
+    rejected = batch.doc.get("rejected", [])
+    if rejected and batch.state is BatchState.COMMITTED:
+        ctx.alert(
+            AlertEvent.ENTRIES_REJECTED,
+            logging.WARNING,
+            batch,
+            filename=batch.doc["filename"],
+            link=batch.doc["webViewLink"],
+            rejected_count=batch.doc["rejectedCount"],
+            entry_count=batch.doc["entryCount"],
+            reasons=dict(Counter(item["reason"] for item in rejected)),
+        )
+    ctx.exporter.messenger.receipt(_receipt(ctx, batch, batch.key.batch_date))
+
+
+def _tell_failed(ctx: Context, batch: Batch) -> None:
+    error = batch.doc.get("error") or {}
+    ctx.alert(
+        AlertEvent.BATCH_FAILED,
+        logging.CRITICAL,
+        batch,
+        attempt=batch.attempt,
+        max_attempts=ctx.exporter.limits.attempts,
+        error_type=error.get("type"),
+        error=error.get("message"),
+        permanent=batch.attempt < ctx.exporter.limits.attempts,
+    )
+
+
+def _tell_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
+    unsealed = orphan.reason is orphans.Reason.UNSEALED
+    ctx.alert(
+        AlertEvent.UNSEALED_FILE if unsealed else AlertEvent.ORPHAN_LEFT_BEHIND,
+        logging.CRITICAL,
+        file_id=orphan.file_id,
+        reason=orphan.reason.value,
+        explanation=orphan.reason.explanation,
+        filename=orphan.filename,
+    )
+
+
+def _receipt(ctx: Context, batch: Batch, batch_date: str) -> Receipt:
+    doc = batch.doc
+    delivered = batch.state is BatchState.COMMITTED
+    return Receipt(
+        profile=batch.key.profile,
+        batch_date=batch_date,
+        batch_id=str(batch.id),
+        filename=doc["filename"] if delivered else None,
+        link=doc["webViewLink"] if delivered else None,
+        sha256=doc["sha256"] if delivered else None,
+        entry_count=doc["entryCount"],
+        row_count=doc["rowCount"],
+        totals=doc["totals"],
+        rejected_count=doc["rejectedCount"],
+        rejected=_set_aside(ctx, batch) if delivered else (),
+        done_at=doc["committedAt"],
+    )
+
+
+def _set_aside(ctx: Context, batch: Batch) -> tuple[SetAside, ...]:
+    items = batch.doc["rejected"][:NAMED]
+    source = ctx.exporter.profile.source
+    found = ctx.database[source.entries].find(
+        {"_id": {"$in": [item["entryId"] for item in items]}}, {source.reference: 1}
+    )
+    references = {hashable(doc["_id"]): doc.get(source.reference) for doc in found}
+    return tuple(
+        SetAside(
+            entry_id=str(item["entryId"]),
+            reference=_text(references.get(hashable(item["entryId"]))),
+            reason=item["reason"],
+        )
+        for item in items
+    )
+
+
+def _text(reference: object) -> str | None:
+    return reference if isinstance(reference, str) and reference else None

@@ -1,0 +1,36 @@
+"""What makes a batch one of its kind: a day of a profile, or a manual export's key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchKey:
+    """Exactly one of `batch_date` and `manual_key` is set."""
+
+    profile: str
+    batch_date: str | None = None
+    """ISO date."""
+    manual_key: str | None = None
+
+    @property
+    def slot_id(self) -> str:
+        return self.profile if self.manual_key is None else f"{self.profile}/manual"
+
+    def fields(self) -> dict[str, str]:
+        """As a new batch carries them."""
+        fields = {"profile": self.profile}
+        if self.batch_date is not None:
+            fields["batchDate"] = self.batch_date
+        if self.manual_key is not None:
+            fields["manualKey"] = self.manual_key
+        return fields
+
+    def filter(self) -> dict[str, Any]:
+        """Finds the batch; names the type, without which MongoDB takes no partial index."""
+        day, key = self.batch_date, self.manual_key
+        if key is None:
+            return {"profile": self.profile, "batchDate": {"$eq": day, "$type": "string"}}
+        return {"profile": self.profile, "manualKey": {"$eq": key, "$type": "string"}}

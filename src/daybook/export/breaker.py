@@ -1,0 +1,157 @@
+"""The circuit breaker: a destination that keeps failing is left alone for a while.
+
+It stands in MongoDB, one document per kind of destination, since instances share
+nothing else. Closed, open until a time, then half-open: one run may try, whose right
+lasts as long as its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.errors import CircuitOpen
+from daybook.export import slot as slots
+from daybook.export.lease import lease_of
+from daybook.export.slot import Slot
+
+COLLECTION = "circuitbreakers"
+AFTER_LEASE = timedelta(seconds=5)
+"""When to ask again for a right that ends with another run's lease."""
+
+
+class Position(StrEnum):
+    CLOSED = "closed"  # the destination is used
+    OPEN = "open"  # it is not touched
+    HALF_OPEN = "half_open"  # one run at a time may try
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerState:
+    """What is stored of a breaker."""
+
+    failures: int = 0
+    """Attempts in a row that failed by the destination's fault."""
+    open_until: datetime | None = None
+    trial: Mapping[str, Any] | None = None
+    """`slot` and lease `owner` of the run that may try."""
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any] | None) -> Self:
+        if doc is None:
+            return cls()
+        return cls(
+            failures=doc["failures"], open_until=doc.get("openUntil"), trial=doc.get("trial")
+        )
+
+    def position(self, now: datetime) -> Position:
+        if self.open_until is None:
+            return Position.CLOSED
+        return Position.OPEN if now < self.open_until else Position.HALF_OPEN
+
+
+def after_failure(
+    state: BreakerState, *, now: datetime, failures: int, reset_seconds: float
+) -> BreakerState:
+    """Count a failed attempt; at `failures` in a row, or on a trial, it opens."""
+    count = state.failures + 1
+    if state.open_until is None and count < failures:
+        return BreakerState(failures=count)
+    return BreakerState(failures=count, open_until=now + timedelta(seconds=reset_seconds))
+
+
+class Breaker:
+    """The breaker of one kind of destination."""
+
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        kind: str,
+        *,
+        failures: int,
+        reset_seconds: float,
+    ) -> None:
+        self._collection = database[COLLECTION]
+        self._slots = database[slots.COLLECTION]
+        self._kind = kind
+        self._failures = failures
+        self._reset_seconds = reset_seconds
+
+    def state(self) -> BreakerState:
+        return BreakerState.from_doc(self._collection.find_one({"_id": self._kind}))
+
+    def admit(self, slot: Slot, now: datetime) -> None:
+        """Let the run that holds `slot` touch the destination, or raise `CircuitOpen`."""
+        while True:
+            state = self.state()
+            if state.open_until is None:
+                return
+            if now < state.open_until:
+                raise CircuitOpen(
+                    f"{self._kind} failed {state.failures} times in a row and is left alone",
+                    until=state.open_until,
+                )
+            mine = {"slot": slot.id, "owner": slot.owner}
+            left = None if state.trial == mine else self._trial_left(state)
+            if left is not None:
+                raise CircuitOpen(
+                    f"{self._kind} is being tried by another run", until=now + left + AFTER_LEASE
+                )
+            claimed = self._collection.update_one(
+                {"_id": self._kind, "openUntil": state.open_until, "trial": state.trial},
+                {"$set": {"trial": mine}},
+            )
+            if claimed.matched_count:
+                return
+
+    def record_failure(self, session: ClientSession, now: datetime) -> BreakerState | None:
+        """Count a failed attempt, inside the transaction that records it.
+
+        Returns the state when it went from closed to open.
+        """
+        before = BreakerState.from_doc(
+            self._collection.find_one({"_id": self._kind}, session=session)
+        )
+        state = after_failure(
+            before,
+            now=now,
+            failures=self._failures,
+            reset_seconds=self._reset_seconds,
+        )
+        changes: dict[str, Any] = {
+            "failures": state.failures,
+            "openUntil": state.open_until,
+            "trial": None,
+            "updatedAt": now,
+        }
+        if state.open_until is not None:
+            changes["openedAt"] = now
+        self._collection.update_one(
+            {"_id": self._kind}, {"$set": changes}, upsert=True, session=session
+        )
+        opened = before.open_until is None and state.open_until is not None
+        return state if opened else None
+
+    def close(self, now: datetime) -> None:
+        """The destination works: forget its failures."""
+        if self.state() == BreakerState():
+            return
+        self._collection.update_one(
+            {"_id": self._kind},
+            {"$set": {"failures": 0, "openUntil": None, "trial": None, "updatedAt": now}},
+        )
+
+    def _trial_left(self, state: BreakerState) -> timedelta | None:
+        """How long the lease of the run that tries lasts yet; None when nobody tries."""
+        if state.trial is None:
+            return None
+        lease = lease_of(self._slots, state.trial["slot"])
+        if lease is None or lease.owner != state.trial["owner"] or lease.left <= timedelta():
+            return None
+        return lease.left

@@ -1,0 +1,54 @@
+"""Jobs: what a run is asked for, from a day, from a request, or from a batch that is stored."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.export import manual as requests
+from daybook.export import plan
+from daybook.export.batch import Batch
+from daybook.export.batch_key import BatchKey
+from daybook.export.context import Job
+from daybook.export.manual import ManualRequest
+from daybook.export.profile import DAILY, Profile
+
+
+def daily(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    day: date,
+    schedule_time: datetime | None = None,
+) -> Job:
+    """The day's batch. `schedule_time` is the trigger's, if it has one."""
+    name = "" if profile.name == DAILY else f"{profile.name}_"
+    return Job(
+        key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
+        filename=f"batch_{name}{day.isoformat()}.csv",
+        scan=lambda: plan.scan(database, profile),
+        schedule_time=schedule_time,
+    )
+
+
+def manual(database: Database[dict[str, Any]], profile: Profile, request: ManualRequest) -> Job:
+    """A copy of chosen entries."""
+    return Job(
+        key=BatchKey(profile=profile.name, manual_key=request.key),
+        filename=request.filename,
+        scan=lambda: requests.scan(database, profile, request),
+        request=request.to_doc(),
+    )
+
+
+def of_batch(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Job:
+    """What a stored batch was asked for."""
+    if batch.key.batch_date is not None:
+        return daily(database, profile, date.fromisoformat(batch.key.batch_date))
+    assert batch.key.manual_key is not None  # noqa: S101  (one of the two is set)
+    return manual(
+        database,
+        profile,
+        ManualRequest.from_doc(batch.doc["request"], key=batch.key.manual_key),
+    )

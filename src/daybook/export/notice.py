@@ -1,0 +1,81 @@
+"""What people are told: alerts for the operator, receipts for the accountant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class AlertEvent(StrEnum):
+    """The constant names under which alerts are logged; the word on the wire never changes."""
+
+    ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file, the next one has its time
+    BATCH_FAILED = "batch_failed"  # CRITICAL: given up; the entries stay queued
+    BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
+    BREAKER_OPENED = "breaker_opened"  # WARNING: the destination rests for a while
+    ENTRIES_REJECTED = "entries_rejected"  # WARNING: a delivered file leaves entries out
+    ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: a file stands, or may yet, unrecorded
+    UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
+    ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile
+    PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
+    DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and nothing is at it
+    DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Something that an operator has to know. `facts` are what its text tells, see `ops.alerts`."""
+
+    event: AlertEvent
+    severity: int
+    """One of `logging`'s levels."""
+    profile: str
+    batch_date: str | None = None
+    """ISO date; None for what belongs to no day."""
+    batch_id: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """An entry that the file leaves out."""
+
+    entry_id: str
+    reference: str | None
+    """As the journal entry has it; None when the entry is missing or has none."""
+    reason: str
+    """One of `figures.Reason`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A committed or an empty day, as the accountant is told of it."""
+
+    profile: str
+    batch_date: str
+    batch_id: str
+    filename: str | None
+    """None on an empty day, as are `link` and `sha256`."""
+    link: str | None
+    sha256: str | None
+    entry_count: int
+    row_count: int
+    totals: Mapping[str, Mapping[str, str]]
+    """Currency → `debit`, `credit`, `amount`, each a plain decimal in major units."""
+    rejected_count: int
+    rejected: tuple[SetAside, ...]
+    """The first of them; `rejected_count` says how many there are."""
+    done_at: datetime
+
+
+class Messenger(Protocol):
+    """Tells people. Neither method raises: a message that cannot be delivered fails no batch."""
+
+    def alert(self, alert: Alert) -> None:
+        """Log it under its event, and send it where alerts go."""
+
+    def receipt(self, receipt: Receipt) -> None:
+        """Send it where receipts go."""

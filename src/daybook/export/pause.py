@@ -1,0 +1,102 @@
+"""Pausing: what is begun goes on in another call, which is recorded with the batch."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from daybook import log
+from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout
+from daybook.export import transitions
+from daybook.export.batch import Batch
+from daybook.export.context import Context
+from daybook.export.outcome import Outcome, Status
+from daybook.export.retry import BatchState, Next, attempt_of_look, next_attempt_at
+from daybook.export.standing import decide, report
+from daybook.export.task import Task, TaskKind
+
+MAX_CONTINUATIONS = 100
+"""Of one attempt. Each sends a chunk at least, so more means that it never gets further."""
+
+
+def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
+    """Record that the attempt goes on in another invocation; it does not count as ended.
+
+    Raises `RunTimeout` when it was continued too often.
+    """
+    batch = ctx.batch()
+    if batch.finished or batch.state in (BatchState.EMPTY, BatchState.FAILED):
+        return report(batch)
+    if batch.continuations >= MAX_CONTINUATIONS:
+        raise RunTimeout(
+            f"{ctx.job.filename}: {batch.continuations} continuations did not bring it to an "
+            "end: raise DAYBOOK_RUN_DEADLINE_SECONDS"
+        ) from interrupted
+    _follow_up(ctx, batch, TaskKind.CONTINUATION, due=ctx.now())
+    with log.bound(step="pause", attempt=batch.attempt):
+        log.event(
+            logging.INFO,
+            "run_continued",
+            f"{ctx.job.filename} goes on in another invocation: {interrupted}.",
+            continuations=batch.continuations,
+        )
+    return Outcome.of_batch(Status.CONTINUED, ctx.batch())
+
+
+def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
+    """Record when to ask again; the destination was not touched and no attempt is used up."""
+    batch = ctx.batch()
+    unfinished = batch.state is BatchState.COMMITTED and not batch.finished
+    wanted = (
+        batch.state is BatchState.OPEN
+        and decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts).next is not Next.REPORT
+    )
+    if not (unfinished or wanted):
+        return report(batch)
+    kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
+    if batch.pending is None or (batch.pending.kind, batch.pending.due) != (kind, error.until):
+        _follow_up(ctx, batch, kind, due=error.until)
+    with log.bound(step="pause", attempt=batch.attempt):
+        log.event(
+            logging.WARNING,
+            "circuit_open",
+            f"{ctx.job.filename} waits: {error}.",
+            next_attempt_at=error.until,
+        )
+    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=error)
+
+
+def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
+    """The file is delivered and recorded: what is left is tried again after the first delay."""
+    if error.permanent:
+        return Outcome.of_batch(Status.RETRY_SCHEDULED, batch, error=error)
+    due = next_attempt_at(
+        attempt=1,
+        permanent=False,
+        delays_seconds=ctx.exporter.limits.retry_delays_seconds or (300,),
+        now=ctx.now(),
+    )
+    assert due is not None  # noqa: S101  (there is a first delay)
+    _follow_up(ctx, batch, TaskKind.RETRY, due=due)
+    return Outcome.of_batch(Status.RETRY_SCHEDULED, ctx.batch(), error=error)
+
+
+def _follow_up(ctx: Context, batch: Batch, kind: TaskKind, *, due: datetime) -> None:
+    attempt = attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt)
+    task = task_of(ctx, batch, kind, attempt=attempt, due=due)
+    ctx.slot.transaction(
+        lambda session: transitions.record_follow_up(
+            ctx.batches, session, batch, task=task, now=ctx.now()
+        )
+    )
+
+
+def task_of(ctx: Context, batch: Batch, kind: TaskKind, *, attempt: int, due: datetime) -> Task:
+    return Task(
+        key=batch.key,
+        kind=kind,
+        generation=batch.generation,
+        attempt=attempt,
+        fence=ctx.slot.fence,
+        due=due,
+    )

@@ -1,0 +1,129 @@
+"""What has to follow the runs on this machine, where no queue makes the calls."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from daybook import log
+from daybook.export import batch as batches
+from daybook.export import slot
+from daybook.export.batch import Batch
+from daybook.export.lease import lease_of
+from daybook.export.retry import BatchState, attempt_of_look
+from daybook.export.task import Task, TaskKind
+from daybook.local.courier import Courier
+
+POLL_SECONDS = 1.0
+
+
+def due_calls(database: Database[dict[str, Any]], profile: str, now: datetime) -> list[Task]:
+    """The calls that are to be made now; none for a slot that a run holds.
+
+    They are those that runs have recorded, and a look after each batch whose process died
+    before it recorded anything. That one is named after the run that died, so a second
+    look has the same name.
+    """
+    collection = database[batches.COLLECTION]
+    recorded = (batch.pending for batch in batches.pending(collection, profile))
+    calls = [call for call in recorded if call is not None and call.due <= now]
+    calls += [_look(batch, now) for batch in _left_behind(database, profile)]
+    free = {slot_id: _is_free(database, slot_id) for slot_id in {c.key.slot_id for c in calls}}
+    return [call for call in calls if free[call.key.slot_id]]
+
+
+def _left_behind(database: Database[dict[str, Any]], profile: str) -> Iterator[Batch]:
+    """Batches that a live run works on, or that a dead one has left."""
+    begun = {"$gt": ["$attempt", {"$ifNull": ["$endedAttempt", 0]}]}
+    found = database[batches.COLLECTION].find(
+        {
+            "profile": profile,
+            "pendingTask": None,
+            "$or": [
+                {"state": BatchState.OPEN.value, "$expr": begun},
+                {"state": BatchState.COMMITTED.value, "markedAt": None},
+            ],
+        }
+    )
+    return (Batch.from_doc(doc) for doc in found)
+
+
+def _look(batch: Batch, now: datetime) -> Task:
+    return Task(
+        key=batch.key,
+        kind=TaskKind.LOOK_AGAIN,
+        generation=batch.generation,
+        attempt=attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
+        fence=batch.doc.get("fence", 0),
+        due=now,
+    )
+
+
+def _is_free(database: Database[dict[str, Any]], slot_id: str) -> bool:
+    lease = lease_of(database[slot.COLLECTION], slot_id)
+    return lease is None or lease.left <= timedelta()
+
+
+class FollowUps:
+    """Looks every second, inside a `with` block, for calls that are due, and has them made.
+
+    What goes wrong is logged and tried again; it never ends the looking.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[datetime], list[Task]],
+        courier: Courier,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._find = find
+        self._courier = courier
+        self._clock = clock
+        self._failing = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="follow-ups", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Calls that are under way are not waited for: the function ends them as it stops."""
+        self._stopped.set()
+        self._courier.stop()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Hand over what is due now."""
+        try:
+            calls = self._find(self._clock())
+        except Exception as error:  # noqa: BLE001  (the thread's boundary: serve goes on)
+            if not self._failing and not self._stopped.is_set():
+                log.event(
+                    logging.WARNING,
+                    "follow_ups_unknown",
+                    f"What has to follow cannot be looked up; trying again: {error}",
+                    exc_info=None if isinstance(error, PyMongoError) else error,
+                )
+            self._failing = True
+            return
+        self._failing = False
+        for call in calls:
+            self._courier.hand_over(call)
+
+    def _keep_looking(self) -> None:
+        self.look()
+        while not self._stopped.wait(POLL_SECONDS):
+            self.look()

@@ -1,0 +1,199 @@
+"""What this process's MongoDB client does: durations of commands, use of its pools.
+
+The driver calls the listeners in whichever thread works with the client; every count
+starts with the client and ends with the process.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import RLock
+from typing import Any, Final, Self
+
+from pymongo import MongoClient, monitoring
+from pymongo.common import MAX_POOL_SIZE
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+    ConnectionCheckOutFailedReason,
+    ConnectionPoolListener,
+)
+
+COMMAND_BOUNDS_SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
+SLOW_SECONDS: Final = 1.0
+"""A command that takes longer counts as slow."""
+
+OTHER: Final = "other"
+COMMANDS: Final = (
+    *("find", "getMore", "aggregate", "insert", "update", "delete", "findAndModify"),
+    *("commitTransaction", "abortTransaction", "listIndexes", "createIndexes", "ping"),
+    OTHER,
+)
+"""Commands that are counted by name; the rest together, so that labels stay few."""
+
+CHECKOUT_FAILURES: Final = (
+    ConnectionCheckOutFailedReason.TIMEOUT,
+    ConnectionCheckOutFailedReason.POOL_CLOSED,
+    ConnectionCheckOutFailedReason.CONN_ERROR,
+)
+"""Why no connection could be had, in the driver's words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandUse:
+    """Finished commands of one name, failed ones included."""
+
+    buckets: tuple[int, ...] = (0,) * (len(COMMAND_BOUNDS_SECONDS) + 1)
+    """Commands per interval of `COMMAND_BOUNDS_SECONDS`; the last is for longer ones."""
+    total_micros: int = 0
+    failures: int = 0
+    slow: int = 0
+
+    def plus(self, micros: int, *, failed: bool) -> CommandUse:
+        """With one more command, which took `micros` microseconds."""
+        seconds = micros / 1e6
+        at = bisect_left(COMMAND_BOUNDS_SECONDS, seconds)
+        return CommandUse(
+            buckets=(*self.buckets[:at], self.buckets[at] + 1, *self.buckets[at + 1 :]),
+            total_micros=self.total_micros + micros,
+            failures=self.failures + failed,
+            slow=self.slow + (seconds > SLOW_SECONDS),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolUse:
+    """The pool of connections to one server."""
+
+    limit: float = MAX_POOL_SIZE
+    """Connections that the pool may open; infinite without a limit."""
+    opened: int = 0
+    """Connections that are open now, in use or not."""
+    checked_out: int = 0
+    """Connections in use now."""
+    checkouts: int = 0
+    wait_seconds: float = 0.0
+    """Of all checkouts: waiting for a free connection, or for a new one to be ready."""
+    failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKOUT_FAILURES, 0))
+
+
+class CommandMonitor(CommandListener):
+    """Counts finished commands by name; heartbeats and logins are none."""
+
+    def __init__(self) -> None:
+        # Reentrant: a signal may interrupt a callback and use the client itself.
+        self._lock = RLock()
+        self._use = dict.fromkeys(COMMANDS, CommandUse())
+
+    def started(self, event: CommandStartedEvent) -> None:
+        pass  # its end says how long it took
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._add(event, failed=False)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._add(event, failed=True)
+
+    def snapshot(self) -> dict[str, CommandUse]:
+        """By each name of `COMMANDS`, in that order."""
+        with self._lock:
+            return dict(self._use)
+
+    def _add(self, event: CommandSucceededEvent | CommandFailedEvent, *, failed: bool) -> None:
+        name = event.command_name if event.command_name in self._use else OTHER
+        with self._lock:
+            self._use[name] = self._use[name].plus(event.duration_micros, failed=failed)
+
+
+class PoolMonitor(ConnectionPoolListener):
+    """Follows the pools, one per server.
+
+    A server that left the replica set keeps its counts: connections that were in use
+    then still come back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._pools: dict[str, PoolUse] = {}
+
+    def snapshot(self) -> dict[str, PoolUse]:
+        """By `host:port`, in alphabetical order."""
+        with self._lock:
+            return dict(sorted(self._pools.items()))
+
+    def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
+        limit = event.options.get("maxPoolSize", MAX_POOL_SIZE)  # told only if not the default
+        self._change(event.address, lambda pool: replace(pool, limit=limit))
+
+    def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
+        self._change(event.address, lambda pool: replace(pool, opened=pool.opened + 1))
+
+    def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
+        self._change(event.address, lambda pool: replace(pool, opened=pool.opened - 1))
+
+    def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
+        seconds = event.duration or 0.0
+        self._change(
+            event.address,
+            lambda pool: replace(
+                pool,
+                checked_out=pool.checked_out + 1,
+                checkouts=pool.checkouts + 1,
+                wait_seconds=pool.wait_seconds + seconds,
+            ),
+        )
+
+    def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
+        self._change(event.address, lambda pool: replace(pool, checked_out=pool.checked_out - 1))
+
+    def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
+        self._change(
+            event.address,
+            lambda pool: replace(
+                pool,
+                failures={**pool.failures, event.reason: pool.failures[event.reason] + 1},
+            ),
+        )
+
+    # What follows changes no count, but the driver's interface asks for it.
+
+    def connection_check_out_started(
+        self, event: monitoring.ConnectionCheckOutStartedEvent
+    ) -> None: ...
+
+    def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None: ...
+
+    def pool_ready(self, event: monitoring.PoolReadyEvent) -> None: ...
+
+    def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None: ...
+
+    def pool_closed(self, event: monitoring.PoolClosedEvent) -> None: ...
+
+    def _change(
+        self, address: tuple[str, int | None], change: Callable[[PoolUse], PoolUse]
+    ) -> None:
+        host, port = address
+        server = host if port is None else f"{host}:{port}"
+        with self._lock:
+            self._pools[server] = change(self._pools.get(server, PoolUse()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientMonitors:
+    """The monitors of one client."""
+
+    commands: CommandMonitor
+    pools: PoolMonitor
+
+    @classmethod
+    def of(cls, client: MongoClient[dict[str, Any]]) -> Self | None:
+        """Those that the client was built with; None when it was built without."""
+        # Typed wrongly by the driver: these are the listeners themselves.
+        listeners: Sequence[object] = client.options.event_listeners
+        commands = [one for one in listeners if isinstance(one, CommandMonitor)]
+        pools = [one for one in listeners if isinstance(one, PoolMonitor)]
+        return cls(commands=commands[0], pools=pools[0]) if commands and pools else None

@@ -1,0 +1,96 @@
+"""A day's batch as those see it who watch over the schedule. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Self
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.export.batch import COLLECTION
+from daybook.export.retry import BatchState
+
+_FIELDS = (
+    *("batchDate", "state", "createdAt", "startedAt", "committedAt", "markedAt", "releasedAt"),
+    *("pendingTask.due", "error.type", "error.message"),
+)
+_STRING = {"$type": "string"}
+"""Without this in the filter MongoDB cannot use the partial index on profile and day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """What `exportbatches` holds of a day."""
+
+    batch_id: str
+    date: date
+    state: BatchState
+    created_at: datetime | None
+    started_at: datetime | None
+    """Begin of the latest attempt; None before the first."""
+    done_at: datetime | None
+    """When it was committed or signed off as empty."""
+    marked_at: datetime | None
+    released_at: datetime | None
+    follow_up_due: datetime | None
+    """When the call that has to follow is due: a retry, a continuation, a half-open trial."""
+    error: Mapping[str, str]
+    """Of the last failed attempt: `type` and `message`, or empty."""
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        return cls(
+            batch_id=str(doc["_id"]),
+            date=date.fromisoformat(doc["batchDate"]),
+            state=BatchState(doc["state"]),
+            created_at=doc.get("createdAt"),
+            started_at=doc.get("startedAt"),
+            done_at=doc.get("committedAt"),
+            marked_at=doc.get("markedAt"),
+            released_at=doc.get("releasedAt"),
+            follow_up_due=(doc.get("pendingTask") or {}).get("due"),
+            error=doc.get("error") or {},
+        )
+
+    @property
+    def done(self) -> bool:
+        """Delivered and recorded, by Daybook or elsewhere, or signed off as empty."""
+        return self.state in (BatchState.COMMITTED, BatchState.EMPTY)
+
+    @property
+    def released(self) -> bool:
+        """Closed for good by an operator: nobody waits for a file of this day."""
+        return self.state is BatchState.FAILED and self.released_at is not None
+
+    @property
+    def unmarked(self) -> bool:
+        """Delivered, but the next run or a sweep has to finish marking its items."""
+        return self.state is BatchState.COMMITTED and self.marked_at is None
+
+
+def find_day(
+    database: Database[dict[str, Any]], profile_name: str, day: date, session: ClientSession
+) -> Day | None:
+    filters = {"profile": profile_name, "batchDate": {"$eq": day.isoformat(), **_STRING}}
+    doc = database[COLLECTION].find_one(filters, _FIELDS, session=session)
+    return None if doc is None else Day.from_doc(doc)
+
+
+def days_since_done(
+    database: Database[dict[str, Any]], profile_name: str, until: date
+) -> list[Day]:
+    """The days up to and including `until`, newest first, back to the latest done one.
+
+    All of them when none is.
+    """
+    filters = {"profile": profile_name, "batchDate": {"$lte": until.isoformat(), **_STRING}}
+    days: list[Day] = []
+    with database[COLLECTION].find(filters, _FIELDS).sort("batchDate", -1) as found:
+        for doc in found:
+            days.append(Day.from_doc(doc))
+            if days[-1].done:
+                break
+    return days

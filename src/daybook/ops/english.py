@@ -1,0 +1,56 @@
+"""Numbers, times and phrases in English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from daybook.export.figures import Reason
+from daybook.ops.facts import Facts
+
+REASONS: Mapping[str, str] = {
+    Reason.MISSING: "the journal entry is missing",
+    Reason.UNBALANCED: "debit and credit differ",
+    Reason.NOT_FINITE: "an amount is not a finite number",
+    Reason.TOO_MANY_DECIMALS: "an amount has more decimals than its currency",
+    Reason.INVALID_AMOUNT: "an amount is missing or is not a number",
+    Reason.INVALID_DATE: "the date is not valid",
+    Reason.INVALID_TEXT: "a text field does not hold text",
+    Reason.INVALID_LINES: "the lines cannot be read",
+    Reason.UNENCODABLE: "a character cannot be written to the file",
+    Reason.DUPLICATE: "exported already, or twice in the queue",
+}
+"""Why an entry is set aside."""
+
+DESTINATIONS: Mapping[str, str] = {
+    "google_drive": "Google Drive",
+    "s3": "S3",
+    "local_folder": "The local folder",
+}
+
+STAYS_QUEUED = "The entries stay queued; none is lost and none is exported twice."
+
+
+def number(count: int, one: str, many: str) -> str:
+    """`1 entry`, `1,234 entries`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def moment(at: datetime) -> str:
+    """With the name of its time zone."""
+    return f"{at:%Y-%m-%d %H:%M} ({at.tzinfo})"
+
+
+def last_error(facts: Facts) -> str | None:
+    return f"Last error: {facts.error.rstrip('.')}." if facts.error else None
+
+
+def run_it(facts: Facts) -> str:
+    if facts.day is None:
+        return "the same request to POST /exports"
+    return f"`python -m daybook run --date {facts.day}` (or POST /run)"
+
+
+def at_link(facts: Facts, what: str) -> str | None:
+    link = facts.text("link")
+    return f"{what}: {link}" if link else None

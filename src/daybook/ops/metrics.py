@@ -1,0 +1,61 @@
+"""`GET /metrics`: what there is to measure, in Prometheus' text format.
+
+docs/metrics.md explains each metric. Nothing here outlives an answer: MongoDB keeps the
+figures of the batches, and the client's monitors those of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import pymongo
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.core import Metric
+from pymongo.database import Database
+
+from daybook.export.profile import Profile
+from daybook.mongo.monitoring import ClientMonitors
+from daybook.ops import metrics_families as families
+from daybook.ops import metrics_stored as stored
+
+TIMEOUT_SECONDS: Final = 5.0
+"""For all that MongoDB is asked for one answer."""
+
+
+def render(
+    database: Database[dict[str, Any]], *, profile: Profile, destination: str, now: datetime
+) -> tuple[str, bytes]:
+    """The content type and the body of an answer.
+
+    `destination` is the kind of place that the profile's files go to, as in
+    `Destination.kind`. What the process has counted is left out when
+    `daybook.mongo.client` did not build the database's client. Raises `PyMongoError`
+    when MongoDB does not answer within `TIMEOUT_SECONDS`.
+    """
+    with pymongo.timeout(TIMEOUT_SECONDS):
+        found = [
+            *families.of_batches(stored.batch_figures(database, profile), destination),
+            *families.of_queue(stored.queue_figures(database, profile, now)),
+            families.of_breaker(stored.breaker_position(database, destination, now), destination),
+            families.of_orphans(stored.orphan_figures(database, profile, now)),
+        ]
+    monitors = ClientMonitors.of(database.client)
+    if monitors is not None:
+        found += families.of_commands(monitors.commands.snapshot())
+        found += families.of_pools(monitors.pools.snapshot())
+    # Not OpenMetrics, which takes the gauge `…_entries` and the counter `…_entries_total`
+    # for one metric.
+    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(_Page(families=found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """What the library takes for a registry."""
+
+    families: Sequence[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families

@@ -1,0 +1,62 @@
+"""Numbers, times and phrases in Thai."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from daybook.export.figures import Reason
+from daybook.ops.facts import Facts
+
+_MONTHS = (
+    *("มกราคม", "กุมภาพันธ์", "มีนาคม", "เมษายน", "พฤษภาคม", "มิถุนายน"),
+    *("กรกฎาคม", "สิงหาคม", "กันยายน", "ตุลาคม", "พฤศจิกายน", "ธันวาคม"),
+)
+_BUDDHIST_ERA = 543
+
+REASONS: Mapping[str, str] = {
+    Reason.MISSING: "ไม่พบรายการบัญชีต้นทาง",
+    Reason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
+    Reason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
+    Reason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
+    Reason.INVALID_AMOUNT: "ไม่มีจำนวนเงิน หรือจำนวนเงินไม่ใช่ตัวเลข",
+    Reason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
+    Reason.INVALID_TEXT: "ช่องข้อความมีข้อมูลที่ไม่ใช่ข้อความ",
+    Reason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
+    Reason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
+    Reason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
+}
+"""Why an entry is set aside."""
+
+DESTINATIONS: Mapping[str, str] = {
+    "google_drive": "Google Drive",
+    "s3": "S3",
+    "local_folder": "โฟลเดอร์บนเครื่อง",
+}
+
+STAYS_QUEUED = "รายการยังอยู่ในคิวครบถ้วน ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
+
+
+def long_date(day: date) -> str:
+    """`18 มกราคม 2569`, in the Buddhist Era."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year + _BUDDHIST_ERA}"
+
+
+def moment(at: datetime) -> str:
+    """With the name of its time zone."""
+    return f"{long_date(at)} เวลา {at:%H:%M} น. ({at.tzinfo})"
+
+
+def last_error(facts: Facts) -> str | None:
+    return f"ข้อผิดพลาดล่าสุด: {facts.error}" if facts.error else None
+
+
+def run_it(facts: Facts) -> str:
+    if facts.day is None:
+        return "ส่งคำขอเดิมไปที่ POST /exports อีกครั้ง"
+    return f"ใช้คำสั่ง `python -m daybook run --date {facts.day}` (หรือ POST /run)"
+
+
+def at_link(facts: Facts) -> str | None:
+    link = facts.text("link")
+    return f"ไฟล์: {link}" if link else None

@@ -1,0 +1,217 @@
+"""The dead man's switch: raises the alarm when the last due day is not done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import pymongo
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from daybook import log
+from daybook.errors import DatabaseError
+from daybook.export import slot as slots
+from daybook.export.batch_key import BatchKey
+from daybook.export.notice import Alert, AlertEvent, Messenger
+from daybook.export.schedule import Schedule
+from daybook.ops.day import Day, find_day
+
+WATCHED = timedelta(hours=24)
+"""How long a slot is watched: called daily, the watchdog saw an older one the last time."""
+TASK_GRACE = timedelta(minutes=10)
+"""How late a task may still come; after that it is lost."""
+ASKING_SECONDS = 30.0
+"""How long to try to reach MongoDB: an election takes about twelve seconds."""
+
+
+class WatchStatus(StrEnum):
+    DONE = "done"  # committed, empty, or released by an operator
+    LATE = "late"  # not yet, but something is at it; a WARNING went out
+    MISSING = "missing"  # not done, and nothing is at it; a CRITICAL alert went out
+    NO_SLOT = "no_slot"  # nothing was due in the past 24 hours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the watchdog saw."""
+
+    status: WatchStatus
+    profile: str
+    due: datetime
+    """The last slot, in the schedule's zone."""
+    day: Day | None = None
+    """None without a batch, or when it was not looked for."""
+    lease_expires_at: datetime | None = None
+    """Of a run that is at work now, in the schedule's zone."""
+
+    @property
+    def http_status(self) -> int:
+        """200 whatever was seen: whoever had to know was told, another call would not help."""
+        return 200
+
+    @property
+    def batch_date(self) -> date:
+        return self.due.date()
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When the call that has to follow is, or was, due, in the schedule's zone."""
+        return None if self.day is None else _in_zone_of(self.due, self.day.follow_up_due)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": self.status.value,
+            "profile": self.profile,
+            "batchDate": self.batch_date.isoformat(),
+            "due": self.due.isoformat(),
+            "state": _state(self),
+            "nextAttemptAt": _iso(self.next_attempt_at),
+            "leaseExpiresAt": _iso(self.lease_expires_at),
+        }
+
+
+def watch(
+    database: Database[dict[str, Any]],
+    profile_name: str,
+    schedule: Schedule,
+    now: datetime,
+    messenger: Messenger,
+) -> Watch:
+    """Look at the last due day, and tell the operator when it is not done.
+
+    Raises `DatabaseError`, after the CRITICAL alert, when MongoDB cannot be asked: a day
+    that nobody can vouch for counts as missing.
+    """
+    seen = Watch(status=WatchStatus.NO_SLOT, profile=profile_name, due=schedule.latest_slot(now))
+    if now.astimezone(UTC) - seen.due.astimezone(UTC) > WATCHED:
+        _quiet(seen, f"Nothing was due in the past {WATCHED // timedelta(hours=1)} hours.")
+        return seen
+    try:
+        day, lease_expires_at = _look(database, profile_name, seen.batch_date)
+    except PyMongoError as error:
+        told = DatabaseError.of(f"watch over {seen.batch_date}", error)
+        failure = {"type": told.type, "message": str(told)}
+        messenger.alert(_missing(seen, state="unknown", error=failure))
+        raise told from error
+    seen = replace(
+        seen,
+        status=verdict(day, at_work=lease_expires_at is not None, now=now),
+        day=day,
+        lease_expires_at=_in_zone_of(seen.due, lease_expires_at),
+    )
+    if seen.status is WatchStatus.DONE:
+        _quiet(seen, f"{seen.batch_date} is done.")
+    elif seen.status is WatchStatus.LATE:
+        messenger.alert(_late(seen))
+    else:
+        last_error = {} if day is None else day.error
+        messenger.alert(_missing(seen, state=_state(seen), error=last_error))
+    return seen
+
+
+def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
+    """What to call a due day. `at_work` tells that a run holds the profile's slot."""
+    if day is None:
+        # A run makes the day's batch before it takes the slot: whoever holds it, a run for
+        # another day or a sweep, is not at this one.
+        return WatchStatus.MISSING
+    if day.unmarked:
+        # Delivered: nothing is missing, and the next run or sweep finishes it.
+        return WatchStatus.LATE
+    if day.done or day.released:
+        return WatchStatus.DONE
+    follows = day.follow_up_due is not None and now - day.follow_up_due <= TASK_GRACE
+    return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
+
+
+def _look(
+    database: Database[dict[str, Any]], profile_name: str, day: date
+) -> tuple[Day | None, datetime | None]:
+    """The day, and the end of a live lease, as of one moment.
+
+    Read one after the other they could miss a run that ends or begins in between.
+    """
+    slot_id = BatchKey(profile=profile_name, batch_date=day.isoformat()).slot_id
+
+    def read(session: ClientSession) -> tuple[Day | None, datetime | None]:
+        found = find_day(database, profile_name, day, session)
+        return found, _lease_expires_at(database, slot_id, session)
+
+    with (
+        pymongo.timeout(ASKING_SECONDS),
+        database.client.start_session() as session,
+    ):
+        return session.with_transaction(read, read_concern=ReadConcern("snapshot"))
+
+
+def _lease_expires_at(
+    database: Database[dict[str, Any]], slot_id: str, session: ClientSession
+) -> datetime | None:
+    """None unless the lease is live by the server's clock, which leases go by."""
+    live = {"$gte": ["$lease.expiresAt", "$$NOW"]}  # nothing compares lower than any time
+    slot = database[slots.COLLECTION].find_one(
+        {"_id": slot_id, "$expr": live}, {"lease.expiresAt": 1}, session=session
+    )
+    return None if slot is None else slot["lease"]["expiresAt"]
+
+
+def _late(seen: Watch) -> Alert:
+    facts = {
+        "due": seen.due,
+        "state": _state(seen),
+        "next_attempt_at": seen.next_attempt_at,
+        "lease_expires_at": seen.lease_expires_at,
+    }
+    return _alert(seen, AlertEvent.DAY_LATE, logging.WARNING, facts)
+
+
+def _missing(seen: Watch, *, state: str | None, error: Mapping[str, str]) -> Alert:
+    facts = {
+        "due": seen.due,
+        "state": state,
+        "error_type": error.get("type"),
+        "error": error.get("message"),
+    }
+    return _alert(seen, AlertEvent.DAY_MISSING, logging.CRITICAL, facts)
+
+
+def _alert(seen: Watch, event: AlertEvent, severity: int, facts: Mapping[str, Any]) -> Alert:
+    """Facts that are not known are left out; only `state` may be None, without a batch."""
+    return Alert(
+        event=event,
+        severity=severity,
+        profile=seen.profile,
+        batch_date=seen.batch_date.isoformat(),
+        batch_id=None if seen.day is None else seen.day.batch_id,
+        facts={name: fact for name, fact in facts.items() if fact is not None or name == "state"},
+    )
+
+
+def _quiet(seen: Watch, message: str) -> None:
+    log.event(
+        logging.INFO,
+        "watchdog_quiet",
+        message,
+        profile=seen.profile,
+        batch_date=seen.batch_date.isoformat(),
+        due=seen.due,
+    )
+
+
+def _state(seen: Watch) -> str | None:
+    return None if seen.day is None else seen.day.state.value
+
+
+def _in_zone_of(due: datetime, moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(due.tzinfo)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

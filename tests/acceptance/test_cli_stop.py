@@ -1,0 +1,171 @@
+"""Runs by command that take more than one invocation, and how they are stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from tests import books
+from tests.acceptance.test_cli import answer, daybook, surroundings
+from tests.acceptance.test_cli_retry import office_with
+from tests.emulators.drive import DriveEmulator
+from tests.integration.office import DAY, Office
+
+DATE = DAY.isoformat()
+CHUNK = 262_144
+ENTRIES = 1500
+"""About 1.3 MB: four chunks and a rest."""
+AGAIN = f"            python -m daybook run --date {DATE}\n"
+STOPPING = "Stopping at the next boundary"
+
+
+@pytest.fixture
+def office(
+    database: Database[dict[str, Any]], mongo_uri: str, drive: DriveEmulator
+) -> Iterator[Office]:
+    with office_with(
+        database,
+        mongo_uri,
+        drive,
+        DAYBOOK_UPLOAD_CHUNK_BYTES=str(CHUNK),
+        DAYBOOK_MULTIPART_LIMIT_BYTES=str(CHUNK),
+    ) as office:
+        books.put(
+            database,
+            *(books.entry(f"INV-{n}", description="x" * 300) for n in range(ENTRIES)),
+        )
+        yield office
+
+
+class Held:
+    """A `run` that waits in its second chunk until it is released."""
+
+    def __init__(self, office: Office, drive: DriveEmulator, *arguments: str) -> None:
+        drive.fault("hold_before", on="chunk", nth=2)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "daybook", *(arguments or ("run", "--date", DATE))],
+            env=surroundings(office.env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._drive = drive
+        drive.wait_for("chunk", nth=2)
+
+    def told(self, number: signal.Signals) -> str:
+        """Send the signal and return what it is answered."""
+        assert self.process.stderr is not None
+        self.process.send_signal(number)
+        return self.process.stderr.readline()
+
+    def released(self) -> tuple[int, str, str]:
+        """Let the chunk go, and wait for the end."""
+        while self.process.poll() is None:
+            self._drive.release()  # again, should the chunk not have been held yet
+            time.sleep(0.02)
+        return self.end()
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def operations(drive: DriveEmulator, name: str) -> int:
+    return [request.operation for request in drive.requests].count(name)
+
+
+def sent_bytes(drive: DriveEmulator) -> int:
+    chunks = ("chunk", "chunk_last")
+    return sum(r.body_bytes for r in drive.requests if r.operation in chunks)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGTERM, f"{STOPPING}.\n"),
+        (signal.SIGINT, f"{STOPPING}; Ctrl-C again breaks off.\n"),
+    ],
+)
+def test_a_signal_stops_it_at_a_chunk_and_the_next_run_goes_on_from_there(
+    office: Office, drive: DriveEmulator, number: signal.Signals, said: str
+) -> None:
+    run = Held(office, drive)
+    assert run.told(number) == said
+    code, out, _ = run.released()
+    assert code == 4
+    assert out.startswith(f"The file of {DATE} is not complete yet; what is done of it is kept.\n")
+    assert "  next      attempt 1 goes on from where it stopped" in out
+    assert out.endswith(AGAIN)
+    assert drive.files() == []
+    assert operations(drive, "chunk") == 2
+    stored = office.batch()
+    assert (stored["state"], stored["attempt"], stored["endedAttempt"]) == ("open", 1, 0)
+    assert "goes on from where it stopped" in daybook(office.env, "status", DATE).stdout
+
+    done = answer(office.env, "run", "--date", DATE)
+
+    assert (done["status"], done["attempt"], done["entryCount"]) == ("exported", 1, ENTRIES)
+    assert operations(drive, "session_open") == 1
+    assert sent_bytes(drive) == done["sizeBytes"]
+    assert "  continued 1 times in this attempt\n" in daybook(office.env, "status", DATE).stdout
+    assert len(drive.files()) == 1
+
+
+def test_a_second_ctrl_c_breaks_it_off_and_nothing_is_lost(
+    office: Office, drive: DriveEmulator
+) -> None:
+    run = Held(office, drive)
+    run.told(signal.SIGINT)
+    run.process.send_signal(signal.SIGINT)
+    code, out, err = run.end()
+    assert (code, out) == (130, "")
+    assert err == (
+        "Error: broken off; what was done is kept, and the next run settles it: "
+        f"python -m daybook run --date {DATE}\n"
+    )
+    drive.release()
+    done = answer(office.env, "run", "--date", DATE)
+    assert (done["status"], done["attempt"]) == ("exported", 2)
+    assert len(drive.files()) == 1
+
+
+def test_with_json_a_run_that_is_stopped_answers_one_document(
+    office: Office, drive: DriveEmulator
+) -> None:
+    run = Held(office, drive, "run", "--date", DATE, "--json")
+    run.told(signal.SIGTERM)
+    code, out, _ = run.released()
+    assert (code, json.loads(out)["status"]) == (4, "continued")
+
+
+def test_a_command_goes_on_beyond_its_deadline_until_the_file_stands(
+    office: Office, drive: DriveEmulator
+) -> None:
+    env = {**office.env, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"}
+    done = answer(env, "run", "--date", DATE)
+    assert (done["status"], done["attempt"], done["entryCount"]) == ("exported", 1, ENTRIES)
+    assert answer(env, "status", DATE)["batch"]["continuations"] >= 3
+    assert operations(drive, "session_open") == 1
+    assert sent_bytes(drive) == done["sizeBytes"]
+    copied = answer(env, "export", "--from", DATE, "--to", DATE)
+    assert (copied["status"], copied["entryCount"]) == ("exported", ENTRIES)
+    assert len(drive.files()) == 2
+
+
+def test_a_retry_goes_on_beyond_its_deadline_too(office: Office, drive: DriveEmulator) -> None:
+    drive.down = True
+    while office.app.run_batch(batch_date=DAY).status != "failed":
+        pass
+    drive.down = False
+    done = answer({**office.env, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"}, "retry", DATE)
+    assert (done["status"], done["attempt"]) == ("exported", 1)
+    assert office.batch()["generation"] == 2
+    assert office.batch()["continuations"] >= 3

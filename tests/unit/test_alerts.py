@@ -1,0 +1,412 @@
+"""What alerts say, in both languages, and what of them is logged."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from daybook import log
+from daybook.export.notice import Alert, AlertEvent, Messenger
+from daybook.export.orphans import Reason as OrphanReason
+from daybook.ops.alerts import Messages
+from daybook.ops.messages import Language, Message, alert_message
+from daybook.ops.messages_th_files import ORPHANS
+
+BANGKOK = ZoneInfo("Asia/Bangkok")
+DAY = "2026-01-18"
+EXPLORER = "https://console.cloud.google.com/logs/query;query="
+LANGUAGES: tuple[Language, ...] = ("en", "th")
+FILE = {"filename": "batch_2026-01-18.csv", "link": "https://drive.google.com/file/d/abc/view"}
+FAILED = {"error_type": "google_drive", "error": "files.create: 503 backendError"}
+DUE = datetime(2026, 1, 18, 11, tzinfo=UTC)
+
+SEVERITIES = {
+    AlertEvent.ATTEMPT_FAILED: logging.WARNING,
+    AlertEvent.BATCH_RECOVERED: logging.INFO,
+    AlertEvent.BREAKER_OPENED: logging.WARNING,
+    AlertEvent.ENTRIES_REJECTED: logging.WARNING,
+    AlertEvent.DAY_LATE: logging.WARNING,
+}
+FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
+    AlertEvent.ATTEMPT_FAILED: {
+        **FAILED,
+        "attempt": 2,
+        "max_attempts": 4,
+        "next_attempt_at": datetime(2026, 1, 18, 11, 20, tzinfo=UTC),
+    },
+    AlertEvent.BATCH_FAILED: {**FAILED, "attempt": 4, "max_attempts": 4, "permanent": False},
+    AlertEvent.BATCH_RECOVERED: {**FILE, "attempt": 3, "state": "committed", "entry_count": 1234},
+    AlertEvent.BREAKER_OPENED: {
+        "destination": "google_drive",
+        "failures": 3,
+        "open_until": datetime(2026, 1, 18, 11, 35, tzinfo=UTC),
+    },
+    AlertEvent.ENTRIES_REJECTED: {
+        **FILE,
+        "rejected_count": 3,
+        "entry_count": 1234,
+        "reasons": {"duplicate": 1, "unbalanced": 2},
+    },
+    AlertEvent.ORPHAN_LEFT_BEHIND: {
+        "filename": FILE["filename"],
+        "file_id": "1aBcD",
+        "reason": OrphanReason.REFUSED_UNSEEN.value,
+        "explanation": OrphanReason.REFUSED_UNSEEN.explanation,
+    },
+    AlertEvent.UNSEALED_FILE: {
+        "filename": FILE["filename"],
+        "file_id": "1aBcD",
+        "reason": OrphanReason.UNSEALED.value,
+        "explanation": OrphanReason.UNSEALED.explanation,
+    },
+    AlertEvent.ITEMS_CHANGED_AFTER_SEAL: {
+        "filename": FILE["filename"],
+        "gone_count": 2,
+        "completed_elsewhere_count": 1,
+    },
+    AlertEvent.PUBLISH_FAILED: {
+        "filename": FILE["filename"],
+        "file_id": "batch_2026-01-18.csv",
+        "error": "another file has the name",
+    },
+    AlertEvent.DAY_MISSING: {**FAILED, "due": DUE, "state": "open"},
+    AlertEvent.DAY_LATE: {
+        "due": DUE,
+        "next_attempt_at": datetime(2026, 1, 18, 13, 5, tzinfo=UTC),
+        "lease_expires_at": datetime(2026, 1, 18, 13, 1, tzinfo=UTC),
+    },
+}
+
+
+def alert(event: AlertEvent, **facts: Any) -> Alert:
+    return Alert(
+        event=event,
+        severity=SEVERITIES.get(event, logging.CRITICAL),
+        profile="daily",
+        batch_date=DAY,
+        batch_id="6b02f41f45263142d9ff1aea",
+        facts={**FACTS[event], **facts},
+    )
+
+
+def told(alert: Alert, language: Language = "en", project: str | None = "acme") -> Message:
+    return alert_message(alert, language=language, zone=BANGKOK, project=project)
+
+
+def is_thai(text: str) -> bool:
+    return any("\u0e00" <= letter <= "\u0e7f" for letter in text)
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    log.setup(stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def silent(language: Language = "en") -> Messages:
+    """Without addresses: what is told is only logged."""
+    return Messages(
+        alert_urls=(), receipt_urls=(), language=language, time_zone=BANGKOK, project=None
+    )
+
+
+def record(stream: io.StringIO) -> dict[str, Any]:
+    (line,) = stream.getvalue().splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_an_alert_says_what_when_its_meaning_what_to_do_and_where_to_look(
+    event: AlertEvent, language: Language
+) -> None:
+    message = told(alert(event), language)
+    labels = {
+        "en": ("What it means for the accountant: ", "What to do: "),
+        "th": ("ผลต่อฝ่ายบัญชี: ", "สิ่งที่ต้องทำ: "),
+    }
+    happened, day, meaning, action, runbook, logs = message.text.split("\n\n")
+    assert len(happened) > 20
+    assert day == {"en": f"Day: {DAY}", "th": f"วันที่: 18 มกราคม 2569 ({DAY})"}[language]
+    for part, label in zip((meaning, action), labels[language], strict=True):
+        assert part.startswith(label)
+        assert len(part) > len(label) + 10
+    assert runbook == f"Runbook: docs/runbook.md#{event.value.replace('_', '-')}"
+    assert logs.partition(": ")[2].startswith(EXPLORER)
+    assert is_thai(happened) is is_thai(meaning) is is_thai(action) is (language == "th")
+    assert len(message.text) < 4000
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_the_title_is_one_line_with_the_severity_and_the_day(
+    event: AlertEvent, language: Language
+) -> None:
+    wordy = replace(alert(event), facts={**FACTS[event], "error": "one\ntwo", "filename": "a\nb"})
+    title = told(wordy, language).title
+    assert "\n" not in title
+    assert f"Daybook {DAY}: " in title
+    severity = logging.getLevelName(alert(event).severity)
+    assert title.startswith(f"[{severity}] ") is (language == "en")
+    assert is_thai(title) is (language == "th")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+@pytest.mark.parametrize(
+    "value",
+    [None, "", object(), {"a": None}, float("nan")],
+    ids=["None", "empty", "object", "document", "NaN"],
+)
+def test_missing_or_odd_facts_leave_no_hole(
+    event: AlertEvent, language: Language, value: object
+) -> None:
+    bare = told(replace(alert(event), facts={}), language)
+    odd = told(replace(alert(event), facts=dict.fromkeys(FACTS[event], value)), language)
+    for message in (bare, odd):
+        assert len(message.text.split("\n\n")) == 6
+    if value in (None, ""):
+        assert odd == bare
+    assert "None" not in bare.title + bare.text
+    assert "  " not in bare.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_an_alert_about_no_day_has_no_line_for_it(event: AlertEvent, language: Language) -> None:
+    message = told(replace(alert(event), batch_date=None, batch_id=None), language)
+    assert "None" not in message.title + message.text
+    assert "Daybook: " in message.title
+    assert "  " not in message.text
+    assert len(message.text.split("\n\n")) == 5
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_profile_is_named_unless_it_is_the_daily_one(language: Language) -> None:
+    other = replace(alert(AlertEvent.DAY_LATE), profile="wallets")
+    assert f"Daybook wallets {DAY}: " in told(other, language).title
+    assert ": wallets\n" in told(other, language).text
+    assert "daily\n" not in told(alert(AlertEvent.DAY_LATE), language).text
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (1, "Daily batch FAILED after 0 retries (1 attempt)"),
+        (2, "Daily batch FAILED after 1 retry (2 attempts)"),
+        (4, "Daily batch FAILED after 3 retries (4 attempts)"),
+        (7, "Daily batch FAILED after 6 retries (7 attempts)"),
+    ],
+)
+def test_a_failed_batch_says_how_often_it_was_tried(attempt: int, said: str) -> None:
+    message = told(alert(AlertEvent.BATCH_FAILED, attempt=attempt))
+    assert said in message.title
+    assert message.text.startswith(f"{said}: manual intervention required.")
+    assert "retrying would not help" not in message.text
+    thai = told(alert(AlertEvent.BATCH_FAILED, attempt=attempt), "th").text
+    assert f"ลองใหม่ {attempt - 1} ครั้ง (รวมทั้งหมด {attempt} ครั้ง)" in thai
+
+
+def test_a_failed_batch_says_why_and_what_can_be_done() -> None:
+    text = told(alert(AlertEvent.BATCH_FAILED)).text
+    assert "google_drive: files.create: 503 backendError" in text
+    assert f"python -m daybook retry {DAY}" in text
+    assert "POST /admin/retry" in text
+    assert f"python -m daybook release {DAY}" in text
+    assert "Its entries stay queued, and the next day's file takes them along." in text
+
+
+def test_a_permanent_error_is_said_not_to_be_worth_retrying() -> None:
+    failed = alert(AlertEvent.BATCH_FAILED, attempt=1, permanent=True)
+    assert "retrying would not help" in told(failed).text
+    assert "การลองใหม่จะไม่ช่วยแก้ปัญหา" in told(failed, "th").text
+
+
+def test_a_manual_export_is_not_called_the_daily_batch() -> None:
+    text = told(replace(alert(AlertEvent.BATCH_FAILED), batch_date=None)).text
+    assert text.startswith("Manual export FAILED after 3 retries (4 attempts)")
+    assert "POST /exports" in text
+    assert "daybook retry" not in text
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "said"),
+    [
+        (AlertEvent.ATTEMPT_FAILED, {}, "Attempt 2 of 4 ended without a file."),
+        (AlertEvent.ATTEMPT_FAILED, {}, "starts at 2026-01-18 18:20 (Asia/Bangkok)"),
+        (AlertEvent.BATCH_RECOVERED, {}, "with 1,234 entries was delivered on attempt 3."),
+        (AlertEvent.BATCH_RECOVERED, {"state": "empty"}, "nothing was queued"),
+        (AlertEvent.BREAKER_OPENED, {}, "Google Drive failed 3 times in a row."),
+        (AlertEvent.BREAKER_OPENED, {}, "until 2026-01-18 18:35 (Asia/Bangkok)"),
+        (AlertEvent.ENTRIES_REJECTED, {}, "leaves out 3 entries and contains 1,234."),
+        (AlertEvent.ENTRIES_REJECTED, {}, "(2: debit and credit differ; 1: exported already"),
+        (AlertEvent.ENTRIES_REJECTED, {"rejected_count": 1}, "leaves out 1 entry and"),
+        (AlertEvent.ORPHAN_LEFT_BEHIND, {}, "8 days in case one appears."),
+        (
+            AlertEvent.ORPHAN_LEFT_BEHIND,
+            {},
+            "A file (batch_2026-01-18.csv) stands, or may yet appear",
+        ),
+        (
+            AlertEvent.ORPHAN_LEFT_BEHIND,
+            FILE,
+            "stands at id 1aBcD, which had been given up: refused_",
+        ),
+        (AlertEvent.ITEMS_CHANGED_AFTER_SEAL, {}, "2 items deleted or changed, 1 item completed"),
+        (AlertEvent.PUBLISH_FAILED, {}, "another file has the name"),
+        (AlertEvent.DAY_MISSING, {}, "due at 2026-01-18 18:00 (Asia/Bangkok) is not done."),
+        (AlertEvent.DAY_MISSING, {"state": None}, "No run has begun."),
+        (AlertEvent.DAY_MISSING, {"state": "failed"}, "python -m daybook retry 2026-01-18"),
+        (AlertEvent.DAY_MISSING, {"state": "unknown"}, "nobody can see it"),
+        (AlertEvent.DAY_LATE, {}, "goes on at 2026-01-18 20:05 (Asia/Bangkok)"),
+        (AlertEvent.DAY_LATE, {"state": "committed"}, "The file can be used"),
+    ],
+)
+def test_the_facts_are_told(event: AlertEvent, facts: dict[str, Any], said: str) -> None:
+    assert said in told(alert(event, **facts)).text
+
+
+@pytest.mark.parametrize("reason", OrphanReason)
+def test_every_reason_for_giving_an_id_up_has_its_thai_words(reason: OrphanReason) -> None:
+    text = told(alert(AlertEvent.ORPHAN_LEFT_BEHIND, reason=reason.value), "th").text
+    assert ORPHANS[reason] in text
+    assert reason.explanation not in text
+
+
+def test_thai_has_the_buddhist_era_and_the_clock_of_the_schedule() -> None:
+    text = told(alert(AlertEvent.ATTEMPT_FAILED), "th").text
+    assert "18 มกราคม 2569 เวลา 18:20 น. (Asia/Bangkok)" in text
+
+
+def test_the_log_link_asks_for_the_days_records() -> None:
+    link = told(alert(AlertEvent.BATCH_FAILED)).text.rpartition("Logs: ")[2]
+    assert not set(link) & set(' "<>\n')
+    query, _, project = link.removeprefix(EXPLORER).partition("?project=")
+    assert project == "acme"
+    assert unquote(query).splitlines() == [
+        'labels.profile="daily"',
+        'labels.batchDate="2026-01-18"',
+        'timestamp>="2026-01-16T17:00:00Z"',
+        'timestamp<"2026-02-16T17:00:00Z"',
+    ]
+
+
+def test_without_a_day_the_log_link_asks_for_the_batch_or_the_event() -> None:
+    manual = replace(alert(AlertEvent.BATCH_FAILED), batch_date=None)
+    link = told(manual).text.rpartition("Logs: ")[2]
+    assert unquote(link).endswith(
+        'jsonPayload.batchId="6b02f41f45263142d9ff1aea";duration=P30D?project=acme'
+    )
+    link = told(replace(manual, batch_id=None)).text.rpartition("Logs: ")[2]
+    assert 'jsonPayload.event="batch_failed";duration=P30D' in unquote(link)
+
+
+def test_without_a_project_the_query_itself_is_given() -> None:
+    text = told(alert(AlertEvent.BATCH_FAILED), project=None).text
+    query = text.rpartition("Logs: ")[2]
+    assert query.startswith('labels.profile="daily" AND labels.batchDate="2026-01-18" AND time')
+    assert "console.cloud.google.com" not in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_an_alert_is_logged_in_english_with_its_facts(
+    stream: io.StringIO, event: AlertEvent, language: Language
+) -> None:
+    silent(language).alert(alert(event))
+    logged = record(stream)
+    assert logged["event"] == event.value
+    assert logged["severity"] == logging.getLevelName(alert(event).severity)
+    assert not is_thai(logged["message"])
+    assert logged["message"] == told(alert(event)).text.partition("\n\n")[0]
+    assert logged["batchId"] == "6b02f41f45263142d9ff1aea"
+    assert logged["logging.googleapis.com/labels"]["batchDate"] == DAY
+    assert logged["logging.googleapis.com/labels"]["profile"] == "daily"
+
+
+def test_the_facts_are_logged_in_camel_case(stream: io.StringIO) -> None:
+    silent().alert(alert(AlertEvent.ATTEMPT_FAILED))
+    logged = record(stream)
+    assert (logged["attempt"], logged["maxAttempts"]) == (2, 4)
+    assert logged["errorType"] == "google_drive"
+    assert logged["nextAttemptAt"] == "2026-01-18T11:20:00+00:00"
+
+
+def test_what_belongs_to_no_day_gets_no_label_of_one(stream: io.StringIO) -> None:
+    silent().alert(replace(alert(AlertEvent.DAY_LATE), batch_date=None, batch_id=None))
+    logged = record(stream)
+    assert "batchId" not in logged
+    assert "batchDate" not in logged["logging.googleapis.com/labels"]
+
+
+class Unheard(StrEnum):
+    OF = "unheard_of"
+
+
+def test_an_alert_that_nobody_has_words_for_is_logged_all_the_same(stream: io.StringIO) -> None:
+    unknown: Any = Unheard.OF
+    silent().alert(replace(alert(AlertEvent.BATCH_FAILED), event=unknown))
+    logged = record(stream)
+    assert (logged["event"], logged["severity"]) == ("unheard_of", "CRITICAL")
+    assert logged["error"] == "files.create: 503 backendError"
+    assert "KeyError" in logged["stack_trace"]
+
+
+def test_a_message_that_cannot_be_written_is_logged_and_raises_nothing(
+    stream: io.StringIO,
+) -> None:
+    messages = Messages(
+        alert_urls=("json://127.0.0.1:1/",),
+        receipt_urls=(),
+        language="en",
+        time_zone=BANGKOK,
+        project=None,
+    )
+    messages.alert(replace(alert(AlertEvent.BATCH_FAILED), batch_date="someday"))
+    failed, undelivered = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (failed["event"], failed["severity"]) == ("batch_failed", "CRITICAL")
+    assert (undelivered["event"], undelivered["severity"]) == ("message_undelivered", "WARNING")
+    assert "someday" in undelivered["stack_trace"]
+
+
+def test_messages_are_a_messenger() -> None:
+    messenger: Messenger = silent()
+    assert messenger is not None
+
+
+def test_apprise_is_not_imported_without_addresses() -> None:
+    program = (
+        "import logging, sys; from zoneinfo import ZoneInfo;"
+        "from daybook.export.notice import Alert, AlertEvent;"
+        "from daybook.ops.alerts import Messages;"
+        "m = Messages(alert_urls=(), receipt_urls=(), language='en',"
+        " time_zone=ZoneInfo('Asia/Bangkok'), project=None);"
+        "m.alert(Alert(event=AlertEvent.DAY_LATE, severity=logging.WARNING, profile='daily'));"
+        "print('apprise' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.strip() == "False"

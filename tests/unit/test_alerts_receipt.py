@@ -1,0 +1,202 @@
+"""The accountant's receipt, in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from daybook.export.figures import Reason
+from daybook.export.notice import Receipt, SetAside
+from daybook.ops.messages import Language, Message
+from daybook.ops.receipt import LISTED, receipt_message
+from tests.unit.test_alerts import LANGUAGES, is_thai
+
+DAY = "2026-01-18"
+RECEIPT = Receipt(
+    profile="daily",
+    batch_date=DAY,
+    batch_id="6b02f41f45263142d9ff1aea",
+    filename="batch_2026-01-18.csv",
+    link="https://drive.google.com/file/d/abc/view",
+    sha256="ab" * 32,
+    entry_count=1234,
+    row_count=2468,
+    totals={"THB": {"debit": "1234567.50", "credit": "1234567.50", "amount": "0.00"}},
+    rejected_count=0,
+    rejected=(),
+    done_at=datetime(2026, 1, 18, 11, 1, tzinfo=UTC),
+)
+EMPTY = replace(
+    RECEIPT, filename=None, link=None, sha256=None, entry_count=0, row_count=0, totals={}
+)
+
+EXAMPLE = replace(
+    RECEIPT,
+    totals={"THB": {"debit": "1234567.50", "credit": "1234567.50", "amount": "980.00"}},
+    rejected_count=2,
+    rejected=(
+        SetAside(entry_id="id1", reference="INV-2026-0117", reason=Reason.UNBALANCED.value),
+        SetAside(entry_id="6b02f41f45263142d9ff1aeb", reference=None, reason=Reason.MISSING.value),
+    ),
+)
+"""As docs/alerts.md shows it."""
+
+
+def told(receipt: Receipt, language: Language = "en") -> Message:
+    return receipt_message(receipt, language=language, zone=ZoneInfo("Asia/Bangkok"))
+
+
+def set_aside(number: int, reference: str | None = None) -> SetAside:
+    return SetAside(entry_id=f"id{number}", reference=reference, reason=Reason.UNBALANCED.value)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_receipt_has_all_that_the_accountant_checks(language: Language) -> None:
+    message = told(RECEIPT, language)
+    for part in (DAY, "1,234", "2,468", "THB", "1,234,567.50", "batch_2026-01-18.csv", "ab" * 32):
+        assert part in message.text
+    assert "https://drive.google.com/file/d/abc/view" in message.text
+    assert is_thai(message.text) is (language == "th")
+
+
+def test_the_title_has_the_day_the_entries_and_the_sum() -> None:
+    assert told(RECEIPT).title == f"Daybook receipt {DAY}: 1,234 entries, THB 1,234,567.50"
+    assert told(RECEIPT, "th").title == (
+        f"ใบยืนยันการส่งออก Daybook {DAY}: 1,234 รายการ, THB 1,234,567.50"
+    )
+    one = replace(RECEIPT, entry_count=1, row_count=1)
+    assert told(one).title.startswith(f"Daybook receipt {DAY}: 1 entry, ")
+    assert "Entries: 1 (rows: 1)\n" in told(one).text
+
+
+def test_the_thai_receipt_is_dated_in_the_buddhist_era_beside_the_iso_date() -> None:
+    text = told(RECEIPT, "th").text
+    assert "ประจำวันที่ 18 มกราคม 2569 (2026-01-18)" in text
+    assert "18 มกราคม 2569 เวลา 18:01 น." in text
+    assert "กรุณา" not in text
+
+
+@pytest.mark.parametrize(
+    ("month", "name"),
+    [(1, "มกราคม"), (2, "กุมภาพันธ์"), (6, "มิถุนายน"), (11, "พฤศจิกายน"), (12, "ธันวาคม")],
+)
+def test_the_months_have_their_thai_names(month: int, name: str) -> None:
+    text = told(replace(RECEIPT, batch_date=f"2026-{month:02}-01"), "th").text
+    assert f"ประจำวันที่ 1 {name} 2569" in text
+
+
+def test_equal_sums_are_called_equal_and_others_not() -> None:
+    assert "THB: debit 1,234,567.50, credit 1,234,567.50: equal\n" in told(RECEIPT).text
+    assert "เดบิต 1,234,567.50 เครดิต 1,234,567.50 ยอดเท่ากัน\n" in told(RECEIPT, "th").text
+    off = replace(RECEIPT, totals={"THB": {"debit": "1.00", "credit": "2.50", "amount": "-1.50"}})
+    assert "debit 1.00, credit 2.50: NOT EQUAL, they differ by -1.50" in told(off).text
+    assert "ยอดไม่เท่ากัน ต่างกัน -1.50" in told(off, "th").text
+
+
+def test_entries_without_lines_have_an_amount_of_their_own() -> None:
+    mixed = replace(
+        RECEIPT, totals={"THB": {"debit": "100.00", "credit": "100.00", "amount": "1500.25"}}
+    )
+    assert "THB: debit 100.00, credit 100.00: equal\n" in told(mixed).text
+    assert "THB: amount of entries without lines 1,500.25" in told(mixed).text
+    assert "THB: จำนวนเงินของรายการที่ไม่มีบรรทัดย่อย 1,500.25" in told(mixed, "th").text
+    bare = replace(RECEIPT, totals={"JPY": {"debit": "0", "credit": "0", "amount": "1500"}})
+    assert "debit" not in told(bare).text
+    assert told(bare).title.endswith(": 1,234 entries, JPY 1,500")
+
+
+def test_each_currency_has_its_line() -> None:
+    two = replace(
+        RECEIPT,
+        totals={
+            "THB": {"debit": "1000.00", "credit": "1000.00", "amount": "0.00"},
+            "KWD": {"debit": "2.125", "credit": "2.125", "amount": "0.000"},
+        },
+    )
+    assert told(two).title.endswith("THB 1,000.00, KWD 2.125")
+    assert "KWD: debit 2.125, credit 2.125: equal\n" in told(two).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
+    language: Language,
+) -> None:
+    rejected = (
+        set_aside(1, "INV-7"),
+        SetAside(entry_id="id2", reference=None, reason=Reason.MISSING.value),
+        SetAside(entry_id="id3", reference="เลขที่ 5\n- forged", reason="unheard_of"),
+    )
+    text = told(replace(RECEIPT, rejected_count=3, rejected=rejected), language).text
+    said = {
+        "en": ["- INV-7: debit and credit differ", "- entry id2: the journal entry is missing"],
+        "th": ["- INV-7: ยอดเดบิตและยอดเครดิตไม่เท่ากัน", "- รายการ id2: ไม่พบรายการบัญชีต้นทาง"],
+    }[language]
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [
+        *said,
+        "- เลขที่ 5 - forged: unheard_of",
+    ]
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_has_its_words(reason: Reason, language: Language) -> None:
+    one = SetAside(entry_id="id", reference="INV-7", reason=reason.value)
+    text = told(replace(RECEIPT, rejected_count=1, rejected=(one,)), language).text
+    (line,) = (line for line in text.splitlines() if line.startswith("- INV-7: "))
+    assert reason.value not in line
+    assert is_thai(line) is (language == "th")
+
+
+def test_of_many_rejected_entries_the_first_are_named_and_the_others_counted() -> None:
+    many = replace(
+        RECEIPT,
+        rejected_count=1021,
+        rejected=tuple(set_aside(number, f"INV-{number}") for number in range(LISTED + 5)),
+    )
+    lines = [line for line in told(many).text.splitlines() if line.startswith("- ")]
+    assert len(lines) == LISTED + 1
+    assert lines[-1] == "- and 1,001 more"
+    assert "- และอีก 1,001 รายการ" in told(many, "th").text
+    exactly = replace(many, rejected_count=LISTED, rejected=many.rejected[:LISTED])
+    assert "more" not in told(exactly).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_longest_receipt_still_fits_into_one_message_of_line(language: Language) -> None:
+    longest = replace(
+        RECEIPT,
+        rejected_count=10**6,
+        rejected=tuple(
+            SetAside(entry_id="i", reference="ก" * 500, reason=Reason.TOO_MANY_DECIMALS.value)
+            for _ in range(LISTED)
+        ),
+        totals=dict.fromkeys(("THB", "USD", "EUR", "JPY", "SGD"), RECEIPT.totals["THB"]),
+    )
+    assert len(told(longest, language).title + told(longest, language).text) < 5000
+
+
+def test_an_empty_day_says_that_it_ran_and_that_there_is_no_file() -> None:
+    english, thai = told(EMPTY), told(EMPTY, "th")
+    assert english.title == f"Daybook receipt {DAY}: nothing to export, no file"
+    assert f"Daybook ran for {DAY} and found nothing to export, so there is no file." in (
+        english.text
+    )
+    assert "if it had not run, you would not have got this receipt" in english.text
+    assert thai.title == f"ใบยืนยันการส่งออก Daybook {DAY}: ไม่มีรายการต้องส่งออก ไม่มีไฟล์"
+    assert "ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ" in thai.text
+    for message in (english, thai):
+        assert "SHA-256" not in message.text
+        assert "None" not in message.text
+
+
+def test_an_empty_day_names_what_was_set_aside() -> None:
+    text = told(replace(EMPTY, rejected_count=1, rejected=(set_aside(1, "INV-7"),))).text
+    assert "- INV-7: debit and credit differ" in text
+
+
+def test_another_profile_is_named() -> None:
+    assert told(replace(RECEIPT, profile="wallets")).title.startswith("Daybook wallets receipt ")
+    assert " Daybook wallets " in told(replace(RECEIPT, profile="wallets"), "th").title
