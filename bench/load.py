@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.status import Status
 
 from bench import load_drive, load_process
-from bench.load_run import CHUNK, DEADLINE, WHOLE, Case, LoadError, measure
+from bench.load_figures import CHUNK, DEADLINE, WHOLE, Case
+from bench.load_run import LoadError, measure
 from bench.load_table import Rounds, show
 from daybook.errors import DaybookError
 from daybook.local.mongod import EmbeddedMongod

@@ -9,7 +9,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -18,6 +17,7 @@ from pymongo.database import Database
 
 from bench.load_drive import Answered, PacedDrive, busy_seconds, by_operation, paced_drive
 from bench.load_drive import uploaded_bytes as uploaded
+from bench.load_figures import Case, Measured
 from bench.load_mongod import Spent
 from bench.load_process import FunctionProcess, cpu_seconds
 from daybook.export import batch as batches
@@ -30,9 +30,6 @@ from daybook.local.sample import seed
 from daybook.local.serve import FunctionServer
 from daybook.mongo.migrate import migrate
 
-DEADLINE = "DAYBOOK_RUN_DEADLINE_SECONDS"
-CHUNK = "DAYBOOK_UPLOAD_CHUNK_BYTES"
-WHOLE = "DAYBOOK_MULTIPART_LIMIT_BYTES"
 KEY = BatchKey(profile=DAILY, batch_date="2026-01-18")
 _QUEUED_AT = datetime(2026, 1, 18, 10, tzinfo=UTC)
 _ANSWER_TIMEOUT_SECONDS = 3600.0
@@ -41,79 +38,6 @@ _LOG_TAIL_BYTES = 4000
 
 class LoadError(Exception):
     """A day did not end as it must; the figures would be of something else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What is measured."""
-
-    entries: int
-    lines: int
-    """Of each entry, and so rows."""
-    slower: float
-    settings: Mapping[str, str]
-    """Of the function, beside where MongoDB and Drive are; the rest are the defaults."""
-    several: bool = False
-    """Whether its deadline is so short that it takes several invocations."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One day's figures. Memory in MiB, sizes in bytes."""
-
-    entries: int
-    rows: int
-    size_bytes: int
-    seconds: float
-    """Of all requests to the function together, as the caller saw them."""
-    drive_seconds: float
-    """Of these, while a request to Drive was under way; rendering may have overlapped."""
-    plan_seconds: float
-    """From the first request until Drive was first asked: the slot, the plan."""
-    mark_seconds: float
-    """From the file's verification until its description: the commit, the marking."""
-    cpu_seconds: float
-    """Of the function's process; MongoDB's stands apart, Drive's counts nowhere."""
-    mongod: Spent
-    idle_mib: float
-    peak_mib: float
-    parent_mib: float
-    requests: Mapping[str, int]
-    uploaded_bytes: int
-    invocations: int
-    attempts: int
-
-    @property
-    def growth_mib(self) -> float:
-        return self.peak_mib - self.idle_mib
-
-    @property
-    def instance_mib(self) -> float:
-        """What an instance must hold: the process at its peak, and its parent."""
-        return self.peak_mib + self.parent_mib
-
-    def to_doc(self) -> dict[str, Any]:
-        return {
-            "entries": self.entries,
-            "rows": self.rows,
-            "sizeBytes": self.size_bytes,
-            "seconds": self.seconds,
-            "driveSeconds": self.drive_seconds,
-            "planSeconds": self.plan_seconds,
-            "markSeconds": self.mark_seconds,
-            "cpuSeconds": self.cpu_seconds,
-            "mongodCpuSeconds": self.mongod.cpu_seconds,
-            "mongodCommands": self.mongod.commands,
-            "idleMib": self.idle_mib,
-            "peakMib": self.peak_mib,
-            "growthMib": self.growth_mib,
-            "instanceMib": self.instance_mib,
-            "requests": dict(self.requests),
-            "requestCount": sum(self.requests.values()),
-            "uploadedBytes": self.uploaded_bytes,
-            "invocations": self.invocations,
-            "attempts": self.attempts,
-        }
 
 
 def measure(mongod: EmbeddedMongod, case: Case, *, say: Callable[[str], None]) -> Measured:

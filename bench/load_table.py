@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.load_run import CHUNK, DEADLINE, Case, Measured
+from bench.load_figures import CHUNK, DEADLINE, Case, Measured
 
 _MB = 1_000_000
 _WIDTH = 120
