@@ -1,0 +1,34 @@
+module "export_function" {
+  source = "../../modules/export-function"
+
+  drive_folder_id = var.drive_folder_id
+  drive_subject   = var.drive_subject
+  ingress         = var.ingress
+  labels          = { environment = "prod" }
+  ledger_enabled  = var.ledger_enabled
+  ledger_invokers = var.ledger_invokers
+  metrics_readers = var.metrics_readers
+  operators       = var.operators
+  project_id      = var.project_id
+  region          = var.region
+  secret_values   = var.secret_values
+  secrets         = var.secrets
+  static_egress   = var.static_egress ? {} : null
+}
+
+module "observability" {
+  source = "../../modules/observability"
+
+  function_name             = module.export_function.function_name
+  ingress                   = module.export_function.ingress
+  job_names                 = module.export_function.job_names
+  labels                    = { environment = "prod" }
+  ledger_name               = module.export_function.ledger_name
+  notification_emails       = var.notification_emails
+  project_id                = module.export_function.project_id
+  queue_name                = module.export_function.queue_name
+  region                    = module.export_function.region
+  scheduler_service_account = module.export_function.scheduler_service_account
+  service_url               = module.export_function.service_url
+  time_zone                 = module.export_function.schedules.time_zone
+}

@@ -1,0 +1,27 @@
+locals {
+  scheduler_email = google_service_account.scheduler.email
+  tasks_email     = google_service_account.tasks.email
+
+  # Who may call which route. The invoker role alone opens every route, so the function
+  # compares the address in the token that Cloud Run has verified. The health routes are
+  # not listed: they are open to whoever has the role.
+  callers_by_route = {
+    "/"              = setunion([local.scheduler_email], var.operators)
+    "/run"           = setunion([local.scheduler_email], var.operators)
+    "/tasks/run"     = toset([local.tasks_email])
+    "/exports"       = var.operators
+    "/watchdog"      = setunion([local.scheduler_email], var.operators)
+    "/sweep"         = setunion([local.scheduler_email], var.operators)
+    "/admin/retry"   = setunion([local.scheduler_email], var.operators)
+    "/admin/doctor"  = setunion([local.scheduler_email], var.operators)
+    "/admin/migrate" = setunion([local.scheduler_email], var.operators)
+    "/admin/release" = var.operators
+    "/admin/requeue" = var.operators
+    "/admin/verify"  = var.operators
+    "/metrics"       = setunion(var.metrics_readers, var.operators)
+  }
+
+  callers = join(",", flatten([
+    for route, accounts in local.callers_by_route : [for account in sort(accounts) : "${route}=${account}"]
+  ]))
+}

@@ -1,0 +1,47 @@
+locals {
+  # Cloud Run's deterministic address: known before the function is, which needs it itself.
+  # https://cloud.google.com/run/docs/triggering/https-request#deterministic
+  service_url = "https://${var.name}-${data.google_project.default.number}.${var.region}.run.app"
+
+  # What both functions read. A null one is left out.
+  common_environment = {
+    DAILY_BATCH_CRON                          = var.schedules.batch
+    DAILY_BATCH_TIMEZONE                      = var.schedules.time_zone
+    DAYBOOK_DATABASE                          = var.settings.database
+    DAYBOOK_DESTINATION                       = "drive://${var.drive_folder_id}"
+    DAYBOOK_LANGUAGE                          = var.settings.language
+    DAYBOOK_LEDGER_PROFILE                    = var.settings.ledger_profile
+    DAYBOOK_MONGO_MAX_POOL_SIZE               = var.settings.mongo_max_pool_size
+    DAYBOOK_MONGO_MIN_POOL_SIZE               = var.settings.mongo_min_pool_size
+    DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS = var.settings.mongo_server_selection_timeout_ms
+    DAYBOOK_MONGO_SOCKET_TIMEOUT_MS           = var.settings.mongo_socket_timeout_ms
+    GOOGLE_CLOUD_PROJECT                      = var.project_id
+  }
+
+  export_environment = {
+    DAYBOOK_BREAKER_FAILURES      = var.settings.breaker_failures
+    DAYBOOK_BREAKER_RESET_SECONDS = var.settings.breaker_reset_seconds
+    DAYBOOK_CALLERS               = local.callers
+    DAYBOOK_CSV_TIMEOUT_SECONDS   = var.settings.csv_timeout_seconds
+    DAYBOOK_DRIVE_ENDPOINT        = var.settings.drive_endpoint
+    DAYBOOK_DRIVE_SUBJECT         = var.drive_subject
+    DAYBOOK_LEASE_SECONDS         = var.settings.lease_seconds
+    DAYBOOK_MULTIPART_LIMIT_BYTES = var.settings.multipart_limit_bytes
+    DAYBOOK_RETRY_DELAYS_SECONDS  = join(",", var.settings.retry_delays_seconds)
+    DAYBOOK_RUN_DEADLINE_SECONDS  = var.settings.run_deadline_seconds
+    DAYBOOK_SERVICE_URL           = local.service_url
+    DAYBOOK_TASKS_ENDPOINT        = var.settings.tasks_endpoint
+    DAYBOOK_TASKS_QUEUE           = google_cloud_tasks_queue.default.id
+    DAYBOOK_TASKS_SERVICE_ACCOUNT = google_service_account.tasks.email
+    DAYBOOK_UPLOAD_CHUNK_BYTES    = var.settings.upload_chunk_bytes
+  }
+
+  environment = {
+    for name, value in merge(local.common_environment, local.export_environment) :
+    name => tostring(value) if value != null
+  }
+
+  ledger_environment = {
+    for name, value in local.common_environment : name => tostring(value) if value != null
+  }
+}

@@ -1,0 +1,56 @@
+resource "google_cloudfunctions2_function" "default" {
+  project     = var.project_id
+  location    = var.region
+  name        = var.name
+  description = "The daily batch of journal entries to Google Drive"
+  labels      = local.labels
+
+  build_config {
+    runtime           = "python313"
+    entry_point       = "daybook"
+    docker_repository = google_artifact_registry_repository.default.id
+    service_account   = google_service_account.build.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.runtime.email
+    ingress_settings                 = var.ingress
+    available_cpu                    = var.function.cpu
+    available_memory                 = var.function.memory
+    timeout_seconds                  = var.function.timeout_seconds
+    max_instance_count               = var.function.max_instances
+    max_instance_request_concurrency = var.function.concurrency
+    environment_variables            = local.environment
+    all_traffic_on_latest_revision   = true
+    direct_vpc_egress                = var.static_egress == null ? null : "VPC_EGRESS_ALL_TRAFFIC"
+
+    dynamic "direct_vpc_network_interface" {
+      for_each = google_compute_subnetwork.default
+
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.id
+      }
+    }
+
+    dynamic "secret_environment_variables" {
+      for_each = local.secret_versions
+
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project_id
+        secret     = secret_environment_variables.value.secret_id
+        version    = secret_environment_variables.value.version
+      }
+    }
+  }
+
+  depends_on = [time_sleep.propagation]
+}

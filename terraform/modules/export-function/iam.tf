@@ -1,0 +1,128 @@
+locals {
+  operator_members = {
+    for email in var.operators : email => "${endswith(email, ".gserviceaccount.com") ? "serviceAccount" : "user"}:${email}"
+  }
+
+  invokers = merge(
+    local.operator_members,
+    { for email in var.metrics_readers : email => "serviceAccount:${email}" },
+    {
+      scheduler = google_service_account.scheduler.member
+      tasks     = google_service_account.tasks.member
+    },
+  )
+}
+
+# On the Cloud Run service, which bears the function's name: the function's own IAM resource
+# rejects this role.
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  for_each = local.invokers
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloudfunctions2_function.default.name
+  role     = "roles/run.invoker"
+  member   = each.value
+}
+
+resource "google_cloud_run_v2_service_iam_member" "ledger_invoker" {
+  for_each = var.ledger_enabled ? var.ledger_invokers : []
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloudfunctions2_function.ledger[0].name
+  role     = "roles/run.invoker"
+  member   = each.value
+}
+
+# The viewer is for the doctor, which looks whether the queue is there and running.
+resource "google_cloud_tasks_queue_iam_member" "runtime" {
+  for_each = toset(["roles/cloudtasks.enqueuer", "roles/cloudtasks.viewer"])
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_tasks_queue.default.name
+  role     = each.value
+  member   = google_service_account.runtime.member
+}
+
+# A task may name the account that it calls as only if its creator may act as that account.
+resource "google_service_account_iam_member" "runtime_as_tasks" {
+  service_account_id = google_service_account.tasks.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.runtime.member
+}
+
+# Domain-wide delegation without a key: the account signs for itself.
+resource "google_service_account_iam_member" "runtime_as_itself" {
+  count = var.drive_subject == null ? 0 : 1
+
+  service_account_id = google_service_account.runtime.name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = google_service_account.runtime.member
+}
+
+resource "google_secret_manager_secret_iam_member" "runtime" {
+  for_each = var.secrets
+
+  project   = var.project_id
+  secret_id = each.value.value_version == null ? each.value.secret_id : google_secret_manager_secret.default[each.key].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.runtime.member
+
+  depends_on = [google_project_service.default]
+}
+
+resource "google_secret_manager_secret_iam_member" "ledger" {
+  count = var.ledger_enabled ? 1 : 0
+
+  project   = var.project_id
+  secret_id = google_secret_manager_secret_iam_member.runtime["DAYBOOK_MONGODB_URI"].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.ledger[0].member
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  project    = var.project_id
+  location   = var.region
+  repository = google_artifact_registry_repository.default.name
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+# Cloud Functions copies the archive to a bucket of its own before it builds.
+resource "google_project_iam_member" "build" {
+  for_each = {
+    "roles/logging.logWriter"    = null
+    "roles/storage.objectViewer" = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.source.name}\") || resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")"
+  }
+
+  project = var.project_id
+  role    = each.key
+  member  = google_service_account.build.member
+
+  dynamic "condition" {
+    for_each = each.value == null ? [] : [each.value]
+
+    content {
+      title      = "source archives only"
+      expression = condition.value
+    }
+  }
+}
+
+# Neither a single job nor a single service's log can be granted alone.
+resource "google_project_iam_member" "operator" {
+  for_each = {
+    for pair in setproduct(var.operators, [
+      "roles/cloudscheduler.jobRunner",
+      "roles/cloudscheduler.viewer",
+      "roles/logging.viewer",
+      "roles/monitoring.viewer",
+    ]) : "${pair[1]} ${pair[0]}" => { email = pair[0], role = pair[1] }
+  }
+
+  project = var.project_id
+  role    = each.value.role
+  member  = local.operator_members[each.value.email]
+}

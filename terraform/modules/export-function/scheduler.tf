@@ -1,0 +1,88 @@
+locals {
+  # One field each, as both Cloud Scheduler and Daybook read it.
+  cron_values = [
+    "[0-5]?[0-9]",
+    "([01]?[0-9]|2[0-3])",
+    "(0?[1-9]|[12][0-9]|3[01])",
+    "(0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
+    "([0-7]|sun|mon|tue|wed|thu|fri|sat)",
+  ]
+  cron_items   = [for value in local.cron_values : "(${value}|(\\*|${value}-${value})(/[1-9][0-9]?)?)"]
+  cron_pattern = "^(?i:${join(" ", [for item in local.cron_items : "${item}(,${item})*"])})$"
+
+  jobs = {
+    batch = {
+      path        = "/run"
+      schedule    = var.schedules.batch
+      description = "Exports the day's journal entries to Google Drive"
+    }
+    sweep = {
+      path        = "/sweep"
+      schedule    = var.schedules.sweep
+      description = "Watches orphans, removes stray manifest parts, finishes marking"
+    }
+    watchdog = {
+      path        = "/watchdog"
+      schedule    = var.schedules.watchdog
+      description = "The dead man's switch: alerts when the day's batch is not done"
+    }
+  }
+
+  # Paused: an operator runs them by hand, from a phone if need be. Were one resumed by
+  # mistake, it would not run before the first of January.
+  jobs_by_hand = {
+    doctor = {
+      path        = "/admin/doctor"
+      schedule    = "0 0 1 1 *"
+      description = "By hand: says what is wrong with the set-up"
+    }
+    migrate = {
+      path        = "/admin/migrate"
+      schedule    = "0 0 1 1 *"
+      description = "By hand: creates the database's indexes; after the first deployment, and when the doctor says so"
+    }
+    retry = {
+      path        = "/admin/retry"
+      schedule    = "0 0 1 1 *"
+      description = "By hand: tries the latest day that is due once more"
+    }
+  }
+}
+
+resource "google_cloud_scheduler_job" "default" {
+  for_each = merge(local.jobs, local.jobs_by_hand)
+
+  project          = var.project_id
+  region           = var.region
+  name             = "${var.name}-${each.key}"
+  description      = each.value.description
+  schedule         = each.value.schedule
+  time_zone        = var.schedules.time_zone
+  paused           = contains(keys(local.jobs_by_hand), each.key)
+  attempt_deadline = "${var.function.timeout_seconds}s"
+
+  http_target {
+    http_method = "POST"
+    uri         = "${local.service_url}${each.value.path}"
+    headers     = { "Content-Type" = "application/json" }
+    body        = base64encode("{}")
+
+    oidc_token {
+      service_account_email = google_service_account.scheduler.email
+      audience              = local.service_url
+    }
+  }
+
+  # After 30, 60, 120, 240 and 300 s: twelve minutes in all, so that a lease whose run died
+  # has ended before the last. Whoever runs a job by hand sees the answer and decides.
+  retry_config {
+    retry_count          = contains(keys(local.jobs_by_hand), each.key) ? 0 : 5
+    min_backoff_duration = "30s"
+    max_backoff_duration = "300s"
+    max_doublings        = 3
+    # No limit of its own: Cloud Scheduler repeats until both limits are reached.
+    max_retry_duration = "0s"
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+}

@@ -1,0 +1,88 @@
+locals {
+  source_root = coalesce(var.source_root, "${path.module}/../../..")
+
+  # local/ is the embedded MongoDB and the sample data, which no function needs. The same
+  # files as .gcloudignore lets through.
+  source_files = concat(["main.py", "requirements.txt"], sort([
+    for file in fileset(local.source_root, "src/**") : file
+    if !can(regex("^src/daybook/local/|(^|/)__pycache__/|\\.pyc$", file))
+  ]))
+}
+
+data "archive_file" "source" {
+  type             = "zip"
+  output_path      = "${path.root}/.terraform/${var.name}-source.zip"
+  output_file_mode = "0644"
+
+  dynamic "source" {
+    for_each = local.source_files
+
+    content {
+      filename = source.value
+      content  = file("${local.source_root}/${source.value}")
+    }
+  }
+}
+
+resource "google_storage_bucket" "source" {
+  #checkov:skip=CKV_GCP_62:The audit log that the bootstrap turns on records each access; usage logs would only add a second bucket.
+  project                     = var.project_id
+  name                        = "${var.project_id}-${var.name}-source"
+  location                    = var.region
+  labels                      = local.labels
+  public_access_prevention    = "enforced"
+  uniform_bucket_level_access = true
+
+  versioning {
+    enabled = true
+  }
+
+  # Each archive has its own name, so only deleted ones ever become old versions.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      days_since_noncurrent_time = 30
+    }
+  }
+
+  depends_on = [google_project_service.default]
+}
+
+resource "google_storage_bucket_object" "source" {
+  bucket = google_storage_bucket.source.name
+  # The name changes with the content: that is what makes Terraform deploy anew.
+  name         = "${var.name}-${data.archive_file.source.output_sha256}.zip"
+  source       = data.archive_file.source.output_path
+  content_type = "application/zip"
+}
+
+resource "google_artifact_registry_repository" "default" {
+  #checkov:skip=CKV_GCP_84:The images hold public packages and this source, no data and no secret, so Google's own key is enough.
+  project       = var.project_id
+  location      = var.region
+  repository_id = var.name
+  description   = "Images of Daybook's functions"
+  format        = "DOCKER"
+  labels        = local.labels
+
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 10
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+    condition {
+      older_than = "2592000s"
+      tag_state  = "ANY"
+    }
+  }
+
+  depends_on = [google_project_service.default]
+}

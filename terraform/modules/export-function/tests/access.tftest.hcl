@@ -1,0 +1,202 @@
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+mock_provider "time" {}
+
+variables {
+  drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  metrics_readers = ["prometheus@my-project.iam.gserviceaccount.com"]
+  operators       = ["operator@example.com", "pager@my-project.iam.gserviceaccount.com"]
+  project_id      = "my-project"
+  region          = "asia-southeast1"
+  secret_values   = {}
+  source_root     = "./tests/source"
+  secrets         = { DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" } }
+}
+
+run "nobody_but_the_named_may_call_the_function" {
+  assert {
+    condition = toset([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.member]) == toset([
+      "serviceAccount:daybook-scheduler@my-project.iam.gserviceaccount.com",
+      "serviceAccount:daybook-tasks@my-project.iam.gserviceaccount.com",
+      "serviceAccount:pager@my-project.iam.gserviceaccount.com",
+      "serviceAccount:prometheus@my-project.iam.gserviceaccount.com",
+      "user:operator@example.com",
+    ])
+    error_message = "Other members than the scheduler, the tasks, the operators and the metrics readers may call the function."
+  }
+
+  assert {
+    condition     = alltrue([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.name == "daybook" && grant.role == "roles/run.invoker"])
+    error_message = "The grants are not the invoker role on the function's own service."
+  }
+
+  assert {
+    condition = length([
+      for grant in concat(
+        values(google_cloud_run_v2_service_iam_member.invoker),
+        values(google_cloud_run_v2_service_iam_member.ledger_invoker),
+        values(google_project_iam_member.build),
+        values(google_project_iam_member.operator),
+      ) : grant.member if contains(["allUsers", "allAuthenticatedUsers"], grant.member)
+    ]) == 0
+    error_message = "Something is open to everybody."
+  }
+}
+
+run "function_is_not_reachable_from_outside_unless_asked_for" {
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "The function can be reached from the internet by default."
+  }
+}
+
+run "ingress_can_be_chosen" {
+  variables {
+    ingress        = "ALLOW_INTERNAL_AND_GCLB"
+    ledger_enabled = true
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].ingress_settings == "ALLOW_INTERNAL_AND_GCLB" && google_cloudfunctions2_function.ledger[0].service_config[0].ingress_settings == "ALLOW_INTERNAL_AND_GCLB"
+    error_message = "The ingress did not reach both functions."
+  }
+}
+
+run "each_route_is_called_by_those_it_is_meant_for" {
+  assert {
+    condition = local.callers_by_route == {
+      "/"              = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/run"           = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/tasks/run"     = toset(["daybook-tasks@my-project.iam.gserviceaccount.com"])
+      "/exports"       = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/watchdog"      = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/sweep"         = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/retry"   = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/doctor"  = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/migrate" = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/release" = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/requeue" = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/admin/verify"  = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/metrics"       = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com", "prometheus@my-project.iam.gserviceaccount.com"])
+    }
+    error_message = "A route is open to others than meant: ${jsonencode(local.callers_by_route)}"
+  }
+
+  assert {
+    condition     = strcontains(google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_CALLERS"], "/tasks/run=daybook-tasks@my-project.iam.gserviceaccount.com,")
+    error_message = "DAYBOOK_CALLERS is not ROUTE=ACCOUNT, separated by commas."
+  }
+
+  assert {
+    condition     = alltrue([for pair in split(",", local.callers) : can(regex("^/[a-z/]*=[^\\s@,:/=]+@[^\\s@,:/=]+$", pair))])
+    error_message = "DAYBOOK_CALLERS has a pair that the function would refuse: ${local.callers}"
+  }
+
+  # The scheduler's jobs, each at a route that lets the scheduler in.
+  assert {
+    condition     = alltrue([for job in merge(local.jobs, local.jobs_by_hand) : contains(local.callers_by_route[job.path], "daybook-scheduler@my-project.iam.gserviceaccount.com")])
+    error_message = "A job calls a route that would turn it away."
+  }
+}
+
+run "function_has_an_account_of_its_own" {
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].service_account_email == "daybook-run@my-project.iam.gserviceaccount.com"
+    error_message = "The function runs as another account."
+  }
+
+  assert {
+    condition     = strcontains(output.drive_access, "Add daybook-run@my-project.iam.gserviceaccount.com to the shared drive as Contributor")
+    error_message = "The output does not say whom to add to the shared drive."
+  }
+
+  assert {
+    condition     = length(google_service_account_iam_member.runtime_as_itself) == 0
+    error_message = "The runtime account may sign for itself although nobody delegates to it."
+  }
+}
+
+run "delegation_lets_the_account_sign_for_itself" {
+  variables {
+    drive_subject = "books@example.com"
+  }
+
+  assert {
+    condition = (
+      google_service_account_iam_member.runtime_as_itself[0].service_account_id == "projects/my-project/serviceAccounts/daybook-run@my-project.iam.gserviceaccount.com"
+      && google_service_account_iam_member.runtime_as_itself[0].member == "serviceAccount:daybook-run@my-project.iam.gserviceaccount.com"
+      && google_service_account_iam_member.runtime_as_itself[0].role == "roles/iam.serviceAccountTokenCreator"
+    )
+    error_message = "Delegation without a key needs the account to be token creator on itself."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_DRIVE_SUBJECT"] == "books@example.com"
+    error_message = "The function does not know for whom to act."
+  }
+
+  assert {
+    condition     = strcontains(output.drive_access, "domain-wide delegation") && contains(local.services, "iamcredentials.googleapis.com")
+    error_message = "What delegation needs is not said or not enabled."
+  }
+}
+
+run "build_account_reads_only_source_archives" {
+  assert {
+    condition     = strcontains(google_project_iam_member.build["roles/storage.objectViewer"].condition[0].expression, "projects/_/buckets/my-project-daybook-source")
+    error_message = "The build account may read every bucket of the project."
+  }
+
+  assert {
+    condition     = toset(keys(google_project_iam_member.build)) == toset(["roles/logging.logWriter", "roles/storage.objectViewer"])
+    error_message = "The build account has other rights in the project than to write logs and to read archives."
+  }
+}
+
+run "operators_may_run_jobs_and_read_logs" {
+  assert {
+    condition     = toset([for grant in google_project_iam_member.operator : grant.member]) == toset(["user:operator@example.com", "serviceAccount:pager@my-project.iam.gserviceaccount.com"])
+    error_message = "Other members than the operators have their rights."
+  }
+
+  assert {
+    condition     = toset([for grant in google_project_iam_member.operator : grant.role]) == toset(["roles/cloudscheduler.jobRunner", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer"])
+    error_message = "Operators have other rights in the project than to run jobs and to look."
+  }
+}
+
+run "ledger_is_off_by_default" {
+  assert {
+    condition     = length(google_cloudfunctions2_function.ledger) == 0 && length(google_service_account.ledger) == 0 && output.ledger_url == null
+    error_message = "There is a ledger that nobody asked for."
+  }
+}
+
+run "ledger_has_its_own_account_and_callers" {
+  variables {
+    ledger_enabled  = true
+    ledger_invokers = ["serviceAccount:shop@my-project.iam.gserviceaccount.com"]
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.ledger[0].build_config[0].entry_point == "ledger" && google_cloudfunctions2_function.ledger[0].service_config[0].service_account_email == "daybook-ledger@my-project.iam.gserviceaccount.com"
+    error_message = "The ledger is not the ledger, or shares the function's account."
+  }
+
+  assert {
+    condition     = [for grant in google_cloud_run_v2_service_iam_member.ledger_invoker : "${grant.name} ${grant.member}"] == ["daybook-ledger serviceAccount:shop@my-project.iam.gserviceaccount.com"]
+    error_message = "Others than its invokers may call the ledger."
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_iam_member.ledger[0].secret_id == "daybook-mongodb-uri" && google_secret_manager_secret_iam_member.ledger[0].member == "serviceAccount:daybook-ledger@my-project.iam.gserviceaccount.com"
+    error_message = "The ledger cannot read the database's address."
+  }
+
+  assert {
+    condition     = length(setintersection(keys(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables), ["DAYBOOK_CALLERS", "DAYBOOK_TASKS_QUEUE", "DAYBOOK_SERVICE_URL"])) == 0
+    error_message = "The ledger gets settings of the export: its routes are not in DAYBOOK_CALLERS."
+  }
+}

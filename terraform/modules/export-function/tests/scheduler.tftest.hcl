@@ -1,0 +1,139 @@
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+mock_provider "time" {}
+
+variables {
+  drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  project_id      = "my-project"
+  region          = "asia-southeast1"
+  secret_values   = {}
+  source_root     = "./tests/source"
+  secrets         = { DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" } }
+}
+
+run "batch_is_due_at_18_in_bangkok" {
+  assert {
+    condition     = google_cloud_scheduler_job.default["batch"].schedule == "0 18 * * *"
+    error_message = "The batch is not due at 18:00."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.time_zone == "Asia/Bangkok"])
+    error_message = "A job's time zone is not Asia/Bangkok: ${join(", ", [for job in google_cloud_scheduler_job.default : "${job.name} ${job.time_zone}"])}"
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].environment_variables["DAILY_BATCH_CRON"] == google_cloud_scheduler_job.default["batch"].schedule
+    error_message = "The function takes another schedule for the batch's than the scheduler has."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].environment_variables["DAILY_BATCH_TIMEZONE"] == google_cloud_scheduler_job.default["batch"].time_zone
+    error_message = "The function dates batches in another time zone than the scheduler's."
+  }
+}
+
+run "schedules_can_be_changed" {
+  variables {
+    schedules = { batch = "15 17 * * mon-fri", watchdog = "0 21 1,15 * *", sweep = "*/30 0-5/2 * jan *", time_zone = "America/Argentina/Buenos_Aires" }
+  }
+
+  assert {
+    condition     = [for key in ["batch", "watchdog", "sweep"] : google_cloud_scheduler_job.default[key].schedule] == ["15 17 * * mon-fri", "0 21 1,15 * *", "*/30 0-5/2 * jan *"]
+    error_message = "The schedules did not reach the jobs."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.time_zone == "America/Argentina/Buenos_Aires"])
+    error_message = "The time zone did not reach the jobs."
+  }
+}
+
+run "each_job_calls_its_route" {
+  assert {
+    condition = { for key, job in google_cloud_scheduler_job.default : key => job.http_target[0].uri } == {
+      batch    = "https://daybook-123456789012.asia-southeast1.run.app/run"
+      doctor   = "https://daybook-123456789012.asia-southeast1.run.app/admin/doctor"
+      migrate  = "https://daybook-123456789012.asia-southeast1.run.app/admin/migrate"
+      retry    = "https://daybook-123456789012.asia-southeast1.run.app/admin/retry"
+      sweep    = "https://daybook-123456789012.asia-southeast1.run.app/sweep"
+      watchdog = "https://daybook-123456789012.asia-southeast1.run.app/watchdog"
+    }
+    error_message = "A job is missing or calls another address."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.http_target[0].http_method == "POST" && jsondecode(base64decode(job.http_target[0].body)) == {}])
+    error_message = "A job does not POST an empty object."
+  }
+}
+
+run "every_job_identifies_itself_with_a_token_for_this_function" {
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : length(job.http_target[0].oidc_token) == 1])
+    error_message = "A job calls without a token: ${join(", ", [for job in google_cloud_scheduler_job.default : job.name if length(job.http_target[0].oidc_token) == 0])}"
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : try(job.http_target[0].oidc_token[0].audience, null) == "https://daybook-123456789012.asia-southeast1.run.app"])
+    error_message = "A token's audience is not the function's address."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : try(job.http_target[0].oidc_token[0].service_account_email, null) == "daybook-scheduler@my-project.iam.gserviceaccount.com"])
+    error_message = "A job does not call as the scheduler's own account."
+  }
+}
+
+run "jobs_by_hand_never_run_by_themselves" {
+  assert {
+    condition     = [for key, job in google_cloud_scheduler_job.default : key if job.paused] == ["doctor", "migrate", "retry"]
+    error_message = "Paused must be doctor, migrate and retry, and nothing else."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.paused ? job.retry_config[0].retry_count == 0 : true])
+    error_message = "What an operator does by hand is repeated behind his back."
+  }
+}
+
+run "repeats_outlast_a_lease" {
+  variables {
+    settings = { lease_seconds = 600 }
+  }
+
+  # Waits of min * 2^n, n up to max_doublings, then the longest.
+  assert {
+    condition = alltrue([
+      for job in google_cloud_scheduler_job.default : 600 < sum(concat([0], [
+        for n in range(job.retry_config[0].retry_count) :
+        min(tonumber(trimsuffix(job.retry_config[0].min_backoff_duration, "s")) * pow(2, min(n, job.retry_config[0].max_doublings)), tonumber(trimsuffix(job.retry_config[0].max_backoff_duration, "s")))
+      ])) if !job.paused
+    ])
+    error_message = "A job's repeats end before the lease of a run that died."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.retry_config[0].retry_count <= 5 && job.retry_config[0].max_retry_duration == "0s"])
+    error_message = "A job is repeated without a cap."
+  }
+}
+
+run "a_job_waits_as_long_as_the_function_may_take" {
+  variables {
+    function = { timeout_seconds = 1800 }
+    settings = { run_deadline_seconds = 1770 }
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : job.attempt_deadline == "1800s"])
+    error_message = "A job gives up before the function does."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].timeout_seconds == 1800
+    error_message = "The timeout did not reach the function."
+  }
+}

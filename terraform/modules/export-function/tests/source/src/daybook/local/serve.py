@@ -1,0 +1,1 @@
+"""Not deployed: only the command line needs it."""

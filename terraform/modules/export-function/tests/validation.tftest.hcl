@@ -1,0 +1,454 @@
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+mock_provider "time" {}
+
+variables {
+  drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  project_id      = "my-project"
+  region          = "asia-southeast1"
+  secret_values   = {}
+  source_root     = "./tests/source"
+  secrets         = { DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" } }
+}
+
+run "refuses_cron_with_an_hour_that_is_none" {
+  command = plan
+
+  variables {
+    schedules = { batch = "0 25 * * *" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_cron_of_six_fields" {
+  command = plan
+
+  variables {
+    schedules = { batch = "0 0 18 * * *" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_cron_of_words" {
+  command = plan
+
+  variables {
+    schedules = { watchdog = "every 24 hours" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_cron_with_a_minute_that_is_none" {
+  command = plan
+
+  variables {
+    schedules = { sweep = "60 3 * * *" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_cron_with_a_step_without_a_range" {
+  command = plan
+
+  variables {
+    schedules = { sweep = "5/10 3 * * *" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_time_zone_without_a_region" {
+  command = plan
+
+  variables {
+    schedules = { time_zone = "Bangkok" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_time_zone_as_an_offset" {
+  command = plan
+
+  variables {
+    schedules = { time_zone = "GMT+7" }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_address_instead_of_a_folder_id" {
+  command = plan
+
+  variables {
+    drive_folder_id = "https://drive.google.com/drive/folders/1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  }
+
+  expect_failures = [var.drive_folder_id]
+}
+
+run "refuses_folder_id_with_the_address_s_query" {
+  command = plan
+
+  variables {
+    drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345?usp=sharing"
+  }
+
+  expect_failures = [var.drive_folder_id]
+}
+
+run "refuses_empty_folder_id" {
+  command = plan
+
+  variables {
+    drive_folder_id = ""
+  }
+
+  expect_failures = [var.drive_folder_id]
+}
+
+run "refuses_subject_that_is_no_address" {
+  command = plan
+
+  variables {
+    drive_subject = "books"
+  }
+
+  expect_failures = [var.drive_subject]
+}
+
+run "refuses_timeout_that_nobody_waits_for" {
+  command = plan
+
+  variables {
+    function = { timeout_seconds = 1801 }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_timeout_too_short" {
+  command = plan
+
+  variables {
+    function = { timeout_seconds = 59 }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_timeout_before_the_run_s_deadline" {
+  command = plan
+
+  variables {
+    function = { timeout_seconds = 509 }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_concurrency_of_one" {
+  command = plan
+
+  variables {
+    function = { concurrency = 1 }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_less_than_one_cpu" {
+  command = plan
+
+  variables {
+    function = { cpu = "0.5" }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_memory_without_a_unit" {
+  command = plan
+
+  variables {
+    function = { memory = "1024" }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_no_instance" {
+  command = plan
+
+  variables {
+    function = { max_instances = 0 }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "refuses_unknown_ingress" {
+  command = plan
+
+  variables {
+    ingress = "PUBLIC"
+  }
+
+  expect_failures = [var.ingress]
+}
+
+run "refuses_ledger_open_to_everybody" {
+  command = plan
+
+  variables {
+    ledger_invokers = ["allUsers"]
+  }
+
+  expect_failures = [var.ledger_invokers]
+}
+
+run "refuses_metrics_for_a_person" {
+  command = plan
+
+  variables {
+    metrics_readers = ["operator@example.com"]
+  }
+
+  expect_failures = [var.metrics_readers]
+}
+
+run "refuses_name_too_long_for_an_account" {
+  command = plan
+
+  variables {
+    name = "daybook-for-the-whole-company"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "refuses_operator_with_a_prefix" {
+  command = plan
+
+  variables {
+    operators = ["user:operator@example.com"]
+  }
+
+  expect_failures = [var.operators]
+}
+
+run "refuses_operator_that_is_everybody" {
+  command = plan
+
+  variables {
+    operators = ["allUsers"]
+  }
+
+  expect_failures = [var.operators]
+}
+
+run "refuses_project_number" {
+  command = plan
+
+  variables {
+    project_id = "123456789012"
+  }
+
+  expect_failures = [var.project_id]
+}
+
+run "refuses_project_with_capitals" {
+  command = plan
+
+  variables {
+    project_id = "My-Project"
+  }
+
+  expect_failures = [var.project_id]
+}
+
+run "refuses_zone_instead_of_a_region" {
+  command = plan
+
+  variables {
+    region = "asia-southeast1-a"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "refuses_no_database_address" {
+  command = plan
+
+  variables {
+    secrets = { DAYBOOK_ALERT_URLS = { secret_id = "daybook-alert-urls" } }
+  }
+
+  expect_failures = [var.secrets]
+}
+
+run "refuses_secret_for_a_variable_that_is_none" {
+  command = plan
+
+  variables {
+    secrets = { DAYBOOK_MONGODB_URI = { secret_id = "uri" }, DAYBOOK_PASSWORD = { secret_id = "password" } }
+  }
+
+  expect_failures = [var.secrets]
+}
+
+run "refuses_secret_s_full_name" {
+  command = plan
+
+  variables {
+    secrets = { DAYBOOK_MONGODB_URI = { secret_id = "projects/p/secrets/uri" } }
+  }
+
+  expect_failures = [var.secrets]
+}
+
+run "refuses_written_secret_without_a_content" {
+  command = plan
+
+  variables {
+    secrets = { DAYBOOK_MONGODB_URI = { secret_id = "uri", value_version = 1 } }
+  }
+
+  expect_failures = [var.secrets]
+}
+
+run "refuses_lease_that_outlasts_the_repeats" {
+  command = plan
+
+  variables {
+    settings = { lease_seconds = 601 }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_chunk_of_an_odd_size" {
+  command = plan
+
+  variables {
+    settings = { upload_chunk_bytes = 1000000 }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_pool_with_a_least_above_its_most" {
+  command = plan
+
+  variables {
+    settings = { mongo_max_pool_size = 5, mongo_min_pool_size = 6 }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_no_retry_delays" {
+  command = plan
+
+  variables {
+    settings = { retry_delays_seconds = [] }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_unknown_language" {
+  command = plan
+
+  variables {
+    settings = { language = "de" }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_database_with_a_dot" {
+  command = plan
+
+  variables {
+    settings = { database = "day.book" }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_csv_timeout_beyond_the_deadline" {
+  command = plan
+
+  variables {
+    settings = { csv_timeout_seconds = 481 }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_multipart_beyond_what_drive_takes" {
+  command = plan
+
+  variables {
+    settings = { multipart_limit_bytes = 5242881 }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_subnet_too_small" {
+  command = plan
+
+  variables {
+    static_egress = { subnet_cidr = "10.8.0.0/27" }
+  }
+
+  expect_failures = [var.static_egress]
+}
+
+run "refuses_subnet_that_is_none" {
+  command = plan
+
+  variables {
+    static_egress = { subnet_cidr = "10.8.0.0" }
+  }
+
+  expect_failures = [var.static_egress]
+}
+
+run "refuses_unlimited_attempts" {
+  command = plan
+
+  variables {
+    tasks = { max_attempts = -1 }
+  }
+
+  expect_failures = [var.tasks]
+}
+
+run "refuses_too_many_attempts" {
+  command = plan
+
+  variables {
+    tasks = { max_attempts = 101 }
+  }
+
+  expect_failures = [var.tasks]
+}
+
+run "refuses_no_dispatches" {
+  command = plan
+
+  variables {
+    tasks = { max_concurrent_dispatches = 0 }
+  }
+
+  expect_failures = [var.tasks]
+}

@@ -1,0 +1,192 @@
+locals {
+  # Alerts on a single record: they come at once, name the day and lead to the record. Each
+  # key is the event, and the runbook's chapter with - for _.
+  events = {
+    attempt_failed = {
+      severity = "WARNING"
+      title    = "an attempt failed"
+      advice   = "Nothing yet: the next attempt follows by itself. If the cause is gone, POST /run starts it sooner."
+    }
+    batch_failed = {
+      severity = "CRITICAL"
+      title    = "the batch FAILED, manual intervention required"
+      advice   = "There is no file. Remove the cause, then run the scheduler job that ends in -retry (Force run), or release the day."
+    }
+    breaker_opened = {
+      severity = "WARNING"
+      title    = "the destination is paused, the circuit breaker is open"
+      advice   = "Look for an outage of Google Drive, and run the scheduler job that ends in -doctor. It goes on by itself."
+    }
+    day_missing = {
+      severity = "CRITICAL"
+      title    = "the batch is MISSING"
+      advice   = "The day that was due is not done, and nothing is at it. Run the scheduler job that ends in -batch (Force run)."
+    }
+    entries_rejected = {
+      severity = "WARNING"
+      title    = "entries were set aside"
+      advice   = "The file can be used. `python -m daybook status DATE` lists what it leaves out; correct each, then requeue it."
+    }
+    items_changed_after_seal = {
+      severity = "CRITICAL"
+      title    = "queue items changed while a file was delivered"
+      advice   = "Have the accountant wait: check the entries that the day's record lists before the file is imported."
+    }
+    orphan_left_behind = {
+      severity = "CRITICAL"
+      title    = "a file without a record"
+      advice   = "There may be two files for one day. Keep the one that the day's record names and remove the other."
+    }
+    publish_failed = {
+      severity = "CRITICAL"
+      title    = "a delivered file has not got its name"
+      advice   = "Most often another file has the name: move it away, then run the day again."
+    }
+    unsealed_file = {
+      severity = "CRITICAL"
+      title    = "a file was changed by somebody else"
+      advice   = "The changed file must not be used. Compare it with the delivered one, find out who changed it, remove it."
+    }
+  }
+
+  log_alerts = merge(
+    {
+      for event, alert in local.events : event => merge(alert, {
+        filter  = "${local.records} AND jsonPayload.event=\"${event}\""
+        labels  = { batch_date = "EXTRACT(jsonPayload.batchDate)" }
+        every_s = 300
+      })
+    },
+    {
+      batch_large = {
+        severity = "WARNING"
+        title    = "more than ${var.limits.entries} entries in a day"
+        advice   = "Nothing is wrong with the file. See docs/capacity.md for how many entries a day may have."
+        filter   = local.large
+        labels   = { batch_date = "EXTRACT(jsonPayload.batchDate)" }
+        every_s  = 3600
+      }
+      error_logged = {
+        severity = "ERROR"
+        title    = "an error was logged"
+        advice   = "Read the record and those around it. docs/logging.md says for each event what to do."
+        # Those that are alerts by themselves are left out.
+        filter  = "${local.errors} AND NOT jsonPayload.event=(${join(" OR ", [for event in sort(keys(local.events)) : "\"${event}\""])})"
+        labels  = { event = "EXTRACT(jsonPayload.event)" }
+        every_s = 3600
+      }
+      job_refused = {
+        severity = "ERROR"
+        title    = "a scheduler job did not reach the function"
+        advice   = "The function never saw the call, so it logged nothing. 401 and 403: the invoker role or DAYBOOK_CALLERS; 404: the address; 429: too few instances."
+        # What was answered with 5xx is the function's to tell.
+        filter = join(" AND ", [
+          "resource.type=\"cloud_scheduler_job\"",
+          "resource.labels.job_id=(${join(" OR ", [for key in ["batch", "sweep", "watchdog"] : "\"${var.job_names[key]}\""])})",
+          "jsonPayload.\"@type\"=\"${local.attempt_finished}\"",
+          "severity>=ERROR",
+          "NOT httpRequest.status>=500",
+        ])
+        labels  = { job = "EXTRACT(resource.labels.job_id)" }
+        every_s = 3600
+      }
+    },
+  )
+
+  policies = concat(
+    values(google_monitoring_alert_policy.log),
+    [google_monitoring_alert_policy.batch_slow],
+    google_monitoring_alert_policy.probe[*],
+    google_monitoring_alert_policy.uptime[*],
+  )
+
+  chapters = {
+    for key in concat(keys(local.log_alerts), ["batch_slow", "probe_failed"]) : key => "${var.runbook}#${replace(key, "_", "-")}"
+  }
+}
+
+resource "google_monitoring_alert_policy" "log" {
+  for_each = local.log_alerts
+
+  project               = var.project_id
+  display_name          = "Daybook: ${each.value.title}"
+  severity              = each.value.severity
+  combiner              = "OR"
+  notification_channels = local.channels
+  user_labels           = merge(local.labels, { alert = each.key })
+
+  conditions {
+    display_name = each.key
+
+    condition_matched_log {
+      filter           = each.value.filter
+      label_extractors = each.value.labels
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "${each.value.every_s}s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    subject   = "Daybook ${join(" ", [for label in keys(each.value.labels) : "$${log.extracted_label.${label}}"])}: ${each.value.title}"
+    content   = <<-EOT
+      ${each.value.advice}
+
+      Runbook: ${local.chapters[each.key]}
+
+      Log records: ${local.todays_run_url}
+    EOT
+  }
+}
+
+# Two of a day each within 25 hours, the longest that a condition reaches back: so two days
+# in a row, unless the second came more than an hour later than the first.
+# https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Aggregation
+resource "google_monitoring_alert_policy" "batch_slow" {
+  project               = var.project_id
+  display_name          = "Daybook: slower than ${var.limits.duration_seconds} s on two days in a row"
+  severity              = "WARNING"
+  combiner              = "OR"
+  notification_channels = local.channels
+  user_labels           = merge(local.labels, { alert = "batch_slow" })
+
+  conditions {
+    display_name = "batch_slow"
+
+    condition_threshold {
+      filter          = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.counter["days_slow"].name}\" AND resource.type=\"cloud_run_revision\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 1
+      duration        = "0s"
+
+      # Over all revisions: a deployment in between begins another time series.
+      aggregations {
+        alignment_period     = "90000s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    subject   = "Daybook: slower than ${var.limits.duration_seconds} s on two days in a row"
+    content   = <<-EOT
+      The files are delivered. See on the dashboard what has grown: the entries or the time for the same number. docs/capacity.md says what helps.
+
+      Runbook: ${local.chapters.batch_slow}
+    EOT
+  }
+
+  depends_on = [time_sleep.metrics]
+}

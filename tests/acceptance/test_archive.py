@@ -1,0 +1,146 @@
+"""The functions start from what Terraform deploys, and from nothing else.
+
+The files that the archive would hold are copied to a folder of their own, and a Python
+with only requirements.txt installed starts them as Cloud Run does. That needs the package
+registry: without it the test is skipped, and fails when `CI` is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import pages
+from tests.acceptance.processes import free_port
+
+SOURCE_TF = pages.ROOT / "terraform" / "modules" / "export-function" / "source.tf"
+INSTALL_SECONDS = 200
+START_SECONDS = 60.0
+END_SECONDS = 15.0
+"""Cloud Run kills after 10 s; the rest is for a busy machine."""
+
+
+def archived() -> list[str]:
+    """The files that source.tf puts into the archive, by the rule that stands there."""
+    source = SOURCE_TF.read_text(encoding="utf-8")
+    (named,) = re.findall(r"source_files = concat\(\[([^]]+)\]", source)
+    (pattern,) = re.findall(r'fileset\(local\.source_root, "([^"]+)"\)', source)
+    (excluded,) = re.findall(r'!can\(regex\("([^"]+)", file\)\)', source)
+    without = re.compile(excluded.replace("\\\\", "\\"))
+    found = (path for path in pages.ROOT.glob(f"{pattern}/*") if path.is_file())
+    names = (path.relative_to(pages.ROOT).as_posix() for path in found)
+    return re.findall(r'"([^"]+)"', named) + sorted(n for n in names if not without.search(n))
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment with what requirements.txt lists, and nothing else."""
+    home = tmp_path_factory.mktemp("runtime")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    pip = (sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install")
+    # Without dependencies: the list has to be complete.
+    options = ("--quiet", "--no-deps", "--no-compile", "--require-hashes")
+    installed = subprocess.run(
+        [*pip, *options, "-r", str(pages.ROOT / "requirements.txt")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS,
+    )
+    if installed.returncode != 0:
+        if os.environ.get("CI"):
+            pytest.fail(f"requirements.txt cannot be installed: {installed.stderr}")
+        pytest.skip(f"requirements.txt cannot be installed here: {installed.stderr}")
+    return home / "bin"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the archive would be unpacked to."""
+    folder = tmp_path_factory.mktemp("workspace")
+    for name in archived():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pages.ROOT / name, folder / name)
+    return folder
+
+
+@contextmanager
+def started(python: Path, workspace: Path, target: str, mongo_uri: str) -> Iterator[str]:
+    """The function's address. Its environment is what Cloud Run and Terraform give it."""
+    port = free_port()
+    log = workspace / f"{target}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [python / "functions-framework"],
+            cwd=workspace,
+            env={
+                "PATH": f"{python}:/usr/bin:/bin",
+                "PORT": str(port),
+                "FUNCTION_TARGET": target,
+                "FUNCTION_SIGNATURE_TYPE": "http",
+                "K_SERVICE": "daybook",
+                "GOOGLE_CLOUD_PROJECT": "my-project",
+                "DAYBOOK_MONGODB_URI": mongo_uri,
+                "DAYBOOK_DESTINATION": "drive://1AbCdEfGhIjKlMnOpQrStUvWxYz012345",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            try:
+                requests.get(f"{url}/health", timeout=START_SECONDS)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        yield url
+        process.terminate()
+        assert process.wait(END_SECONDS) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_the_archive_holds_the_source_and_nothing_that_only_laptops_need() -> None:
+    names = archived()
+    assert {"main.py", "requirements.txt", "src/daybook/http.py", "src/daybook/py.typed"} <= {
+        *names
+    }
+    assert len(names) > 100
+    apart = [name for name in names if "/local/" in name or "__pycache__" in name]
+    assert apart == []
+    assert all(name.startswith("src/daybook/") for name in names[2:])
+
+
+def test_both_functions_start_from_the_archive_and_answer(
+    python: Path, workspace: Path, mongo_uri: str
+) -> None:
+    """In one test, since each worker would install the environment for itself."""
+    told = subprocess.run(
+        [python / "python", "-c", "import pytest"], check=False, capture_output=True, text=True
+    )
+    assert "No module named 'pytest'" in told.stderr
+    for target in ("daybook", "ledger"):
+        with started(python, workspace, target, mongo_uri) as url:
+            answer = requests.get(f"{url}/health", timeout=30)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["status"] == "ok"
+            assert requests.get(f"{url}/nothing", timeout=30).status_code == 404
