@@ -9,18 +9,26 @@ sys.path.insert(0, str(Path(__file__).parent / "src"))
 import flask
 import functions_framework
 
-from daybook import http, log
+from daybook import http, http_ledger, log
 from daybook.app import App
 from daybook.errors import ConfigurationError
+from daybook.ledger_app import LedgerApp
 
 log.setup()
 try:
     _app = App.from_env(os.environ)
 except ConfigurationError as error:
     sys.exit(f"Daybook cannot start: {error}")
+_ledger = LedgerApp(_app.settings)
 
 
 @functions_framework.http
 def daybook(request: flask.Request) -> flask.Response:
     """The daily batch, manual exports, health."""
     return http.answer(_app, request)
+
+
+@functions_framework.http
+def ledger(request: flask.Request) -> flask.Response:
+    """Wallets, what moves between them, users and invites."""
+    return http_ledger.answer(_ledger, request)

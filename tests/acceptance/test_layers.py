@@ -16,9 +16,11 @@ LAYERS = (
         *("main", "daybook.__main__", "daybook.cli", "daybook.http"),
         *("daybook.http_admin", "daybook.http_callers", "daybook.http_health"),
         *("daybook.http_io", "daybook.http_runs"),
+        *("daybook.http_ledger", "daybook.http_ledger_io"),
+        *("daybook.http_ledger_money", "daybook.http_ledger_people"),
     ),
-    ("daybook.app",),
-    ("daybook.audit", "daybook.export", "daybook.ops", "daybook.local"),
+    ("daybook.app", "daybook.ledger_app"),
+    ("daybook.audit", "daybook.export", "daybook.wallets", "daybook.ops", "daybook.local"),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
         *("daybook.settings", "daybook.variables", "daybook.values"),

@@ -210,7 +210,7 @@ def test_no_address_gets_into_the_log_whatever_the_server_answers(
     with serving(answer) as server:
         url = server.replace("http://", f"json://user:{SECRET}@") + SECRET
         messages(alerts=(url,)).alert(alert(AlertEvent.BATCH_FAILED))
-        logging.getLogger("urllib3.connectionpool").debug("still heard")
+        logging.getLogger("urllib3.poolmanager").debug("still heard")
     assert events(stream)[0]["event"] == "batch_failed"
     assert SECRET.lower() not in stream.getvalue().lower()
     assert "still heard" in stream.getvalue()

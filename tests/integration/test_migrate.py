@@ -13,9 +13,10 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
-from daybook.mongo.migrate import migrate
+from daybook.mongo.migrate import migrate, standings
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
 Db = Database[dict[str, Any]]
 
 
@@ -36,8 +37,8 @@ def described(database: Db) -> dict[str, dict[str, Any]]:
 
 
 def test_an_empty_database_gets_every_declared_index(database: Db) -> None:
-    (step,) = migrate(database, now=NOW)
-    assert step.changed
+    steps = migrate(database, now=NOW)
+    assert [(step.version, step.changed) for step in steps] == [(1, True), (2, True), (3, True)]
     assert indexes.missing(database) == []
     indexes.check_guards(database)
     assert database["schemamigrations"].find_one({"_id": 1}, {"_id": 0}) == {
@@ -49,8 +50,7 @@ def test_an_empty_database_gets_every_declared_index(database: Db) -> None:
 def test_repeating_changes_nothing(database: Db) -> None:
     migrate(database, now=NOW)
     before = described(database)
-    (step,) = migrate(database, now=NOW)
-    assert not step.changed
+    assert not any(step.changed for step in migrate(database, now=NOW))
     assert described(database) == before
 
 
@@ -59,8 +59,7 @@ def test_a_dropped_index_is_built_again(database: Db) -> None:
     database["exportlogs"].drop_index("idx_batch_daily_unique")
     with pytest.raises(ConfigurationError, match=r"idx_batch_daily_unique.*migrate"):
         indexes.check_guards(database)
-    (step,) = migrate(database, now=NOW)
-    assert step.changed
+    assert [step.changed for step in migrate(database, now=NOW)] == [True, False, False]
     indexes.check_guards(database)
 
 
@@ -84,21 +83,56 @@ def test_existing_records_are_backed_up_first(database: Db) -> None:
     assert kept == database["exportlogs"].find_one({"action": "csv_generated"})
 
 
-def test_the_old_sparse_index_gives_way_and_both_roads_end_alike(
+OLD_INDEXES: tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...] = (
+    (
+        "exportlogs",
+        [("metadata.batchDate", 1), ("action", 1)],
+        {"unique": True, "sparse": True, "name": "old_name"},
+    ),
+    ("transactions", [("idempotencyKey", 1)], {"unique": True, "sparse": True}),
+    ("transactions", [("walletId", 1), ("createdAt", -1)], {}),
+    ("wallets", [("ownerUserId", 1)], {"unique": True}),
+    ("users", [("roles", 1)], {}),
+    ("invites", [("code", 1)], {"unique": True, "sparse": True, "name": "idx_invite_code_unique"}),
+    ("invites", [("code", 1)], {}),
+    ("invites", [("expiresAt", 1)], {"expireAfterSeconds": 0}),
+    ("invites", [("status", 1), ("expiresAt", 1)], {"name": "idx_invite_due"}),
+)
+"""As Mongoose built them from the schemas of the application before; two are double."""
+
+
+def old_shape(database: Db) -> None:
+    for collection, keys, options in OLD_INDEXES:
+        database[collection].create_index(keys, **options)
+    database["exportlogs"].insert_one(record("2026-01-17"))
+    owner = ObjectId()
+    wallet = {"_id": ObjectId(), "ownerUserId": owner, "availablePaise": 5, "version": 1}
+    database["wallets"].insert_one(wallet)
+    database["transactions"].insert_many(
+        [
+            {"walletId": wallet["_id"], "idempotencyKey": "a", "createdAt": NOW},
+            {"walletId": wallet["_id"], "createdAt": NOW},
+            {"walletId": wallet["_id"], "createdAt": NOW},
+        ]
+    )
+    database["users"].insert_one({"_id": owner, "roles": ["brand"], "status": "active"})
+    database["invites"].insert_one({"code": "A", "status": "active", "expiresAt": LATER})
+    database["campaigns"].insert_one({"allowedAgencyCodes": ["AG-7"], "assignments": {}})
+
+
+def test_fresh_and_migrated_from_the_old_shape_end_with_the_same_indexes(
     database: Db, mongo_client: MongoClient[dict[str, Any]]
 ) -> None:
-    old = database["exportlogs"]
-    old.insert_one(record("2026-01-17"))
-    old.create_index(
-        [("metadata.batchDate", 1), ("action", 1)], unique=True, sparse=True, name="old_name"
-    )
+    old_shape(database)
     migrate(database, now=NOW)
     fresh = mongo_client[f"test_{ObjectId()}"]
     try:
         migrate(fresh, now=NOW)
         assert described(database) == described(fresh)
+        assert sum(map(len, described(fresh).values())) > len(indexes.INDEXES)
     finally:
         mongo_client.drop_database(fresh.name)
+    assert not any(step.changed for step in migrate(database, now=NOW))
 
 
 def test_the_other_applications_indexes_stay(database: Db) -> None:
@@ -119,3 +153,52 @@ def test_one_csv_generated_record_a_day_and_any_number_of_others(database: Db) -
         logs.insert_one(record(None, "manual_export"))
         logs.insert_one(record(None))
     assert logs.count_documents({}) == 8
+
+
+@pytest.mark.parametrize(
+    ("collection", "field"),
+    [("wallets", "ownerUserId"), ("transactions", "idempotencyKey"), ("invites", "code")],
+)
+def test_duplicates_of_the_ledger_are_reported_with_their_ids_and_nothing_is_changed(
+    database: Db, collection: str, field: str
+) -> None:
+    twice = [{"_id": ObjectId(), field: "double"}, {"_id": ObjectId(), field: "double"}]
+    database[collection].insert_many(twice)
+    with pytest.raises(ConfigurationError, match="migration 2") as caught:
+        migrate(database, now=NOW)
+    assert all(str(doc["_id"]) in str(caught.value) for doc in twice)
+    assert database.list_collection_names() == [collection]
+
+
+def test_deleted_wallets_are_no_duplicates(database: Db) -> None:
+    deleted = {"ownerUserId": 1, "deletedAt": NOW}
+    database["wallets"].insert_many([dict(deleted), dict(deleted), {"ownerUserId": 1}])
+    migrate(database, now=NOW)
+    assert indexes.missing(database) == []
+
+
+def test_asking_what_would_be_done_changes_nothing(database: Db) -> None:
+    old_shape(database)
+    database["campaigns"].insert_one({"assignments": {"u1": {"fee": 1}, "u2": {"fee": 2}}})
+    before = contents(database), described(database)
+    first, second, third = standings(database)
+    assert (contents(database), described(database)) == before
+    assert [each.pending for each in (first, second, third)] == [True] * 3
+    assert any("drop old_name on exportlogs" in step for step in first.steps)
+    assert any("drop expiresAt_1 on invites" in step for step in second.steps)
+    assert third.steps[-1] == "move 2 assignments of 2 campaigns to campaignassignments"
+    assert first.applied_at is None
+    migrate(database, now=NOW)
+    assert [(each.steps, each.applied_at) for each in standings(database)] == [((), NOW)] * 3
+
+
+def test_asking_names_what_stands_in_the_way(database: Db) -> None:
+    twice = [record("2026-01-17"), record("2026-01-17")]
+    database["exportlogs"].insert_many(twice)
+    first, second, _ = standings(database)
+    assert str(twice[0]["_id"]) in first.problems[0]
+    assert second.problems == ()
+
+
+def contents(database: Db) -> dict[str, list[dict[str, Any]]]:
+    return {name: list(database[name].find()) for name in sorted(database.list_collection_names())}

@@ -6,9 +6,11 @@ import click
 
 from daybook import __version__
 from daybook.cli.doctor import doctor
+from daybook.cli.explain import explain
 from daybook.cli.export import export
 from daybook.cli.lineage import lineage
 from daybook.cli.migrate import migrate
+from daybook.cli.reconcile import reconcile
 from daybook.cli.release import release
 from daybook.cli.requeue import requeue
 from daybook.cli.retry import retry
@@ -36,11 +38,13 @@ def main() -> None:
 
 for _command in (
     doctor,
+    explain,
     export,
     history,
     lineage,
     migrate,
     plan,
+    reconcile,
     release,
     requeue,
     retry,

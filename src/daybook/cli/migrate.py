@@ -2,23 +2,99 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import click
+
 from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.exits import Exit
+from daybook.cli.outcome import row
+
+if TYPE_CHECKING:
+    from daybook.app import App
+    from daybook.mongo.migrate import Holder, Standing
 
 
 @command("migrate")
-def migrate() -> Answer:
+@click.argument("what", type=click.Choice(["status"]), required=False, metavar="[status]")
+@click.option("--status", "as_status", is_flag=True, help="Show what was applied, and what is not.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+def migrate(what: str | None, as_status: bool, dry_run: bool) -> Answer:
     """Build the indexes and apply what else is pending. May be repeated.
 
     Exit code 3: something stands in the way, such as duplicates; they are listed and
-    nothing was changed.
+    nothing was changed. Exit code 1: another process is migrating.
     """
+    if dry_run and (what or as_status):
+        raise click.UsageError("--dry-run and status are two questions: ask one")
+    app = app_from_env()
+    if what or as_status:
+        return _status(app)
+    return _dry_run(app) if dry_run else _apply(app)
+
+
+def _apply(app: App) -> Answer:
     from daybook.mongo.migrate import migrate as apply
     from daybook.mongo.migrate import to_doc
 
-    app = app_from_env()
     steps = apply(app.database, now=app.clock())
     lines = [
         f"{step.version:04} {step.name}: {'applied' if step.changed else 'nothing to do'}"
         for step in steps
     ]
     return Answer(doc=to_doc(app.settings.database, steps), lines=lines)
+
+
+def _status(app: App) -> Answer:
+    from daybook.mongo.migrate import holder, standings
+
+    found, owner = standings(app.database), holder(app.database)
+    return Answer(
+        doc=_doc(app, found, owner),
+        lines=[*(_since(each) for each in found), *_at_it(owner)],
+    )
+
+
+def _dry_run(app: App) -> Answer:
+    from daybook.mongo.migrate import holder, standings
+
+    found, owner = standings(app.database), holder(app.database)
+    lines = []
+    for each in found:
+        lines.append(f"{each.version:04} {each.name}: {_would(each)}")
+        lines += [row("", step) for step in each.steps]
+        lines += [row("in the way", problem) for problem in each.problems]
+    blocked = any(each.problems for each in found)
+    return Answer(
+        doc=_doc(app, found, owner),
+        lines=[*lines, *_at_it(owner)],
+        code=Exit.CONFIGURATION if blocked else Exit.OK,
+    )
+
+
+def _doc(app: App, found: list[Standing], owner: Holder | None) -> dict[str, object]:
+    return {
+        "database": app.settings.database,
+        "migrations": [each.to_doc() for each in found],
+        "lock": None if owner is None else owner.to_doc(),
+    }
+
+
+def _since(standing: Standing) -> str:
+    applied = standing.applied_at
+    since = "never applied" if applied is None else f"applied {applied:%Y-%m-%d %H:%M:%S} UTC"
+    again = f", {len(standing.steps)} steps to be done" if standing.steps else ""
+    return f"{standing.version:04} {standing.name}: {since}{again}"
+
+
+def _would(standing: Standing) -> str:
+    if standing.problems:
+        return "cannot be applied"
+    return "would be applied" if standing.pending else "nothing to do"
+
+
+def _at_it(owner: Holder | None) -> list[str]:
+    if owner is None:
+        return []
+    until = owner.expires_at.strftime("%Y-%m-%d %H:%M:%S")
+    return [f"Lock: {owner.owner}, until {until} UTC unless it is renewed."]

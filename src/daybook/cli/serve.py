@@ -39,6 +39,7 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
     """
     # Both signals end the `with` blocks, and with them MongoDB and the function.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     try:
         if demo:
             from daybook.cli.demo import show

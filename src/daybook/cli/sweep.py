@@ -19,10 +19,7 @@ def sweep() -> Answer:
     Finishes marking, deletes stray manifest parts, looks at given-up ids. Exit code 1:
     a file stands at a given-up id. Exit code 4: a run is at work.
     """
-    from daybook.export.sweep import sweep as sweep_all
-
-    app = app_from_env()
-    found = sweep_all(app.exporter(app.profile()))
+    found = app_from_env().sweep()
     code = Exit.ACCEPTED if found.in_progress else Exit.OK
     return Answer(
         doc=found.to_doc(), lines=_lines(found), code=Exit.FAILED if found.orphans.seen else code

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
 
 from daybook.errors import ConfigurationError
-
-NAMESPACE_NOT_FOUND = 26
-
-
-@dataclass(frozen=True, kw_only=True)
-class Index:
-    """One index; `reason` is what it is for, shown by `migrate` and in docs/data-model.md."""
-
-    collection: str
-    name: str
-    keys: Mapping[str, int]
-    reason: str
-    unique: bool = False
-    partial: Mapping[str, Any] = field(default_factory=dict)
-    expire_after_seconds: int | None = None
-    """After the date in its only key MongoDB removes the document; None: it never does."""
-
-    def build(self, database: Database[dict[str, Any]]) -> None:
-        """Build it; does nothing when it is there as declared."""
-        options: dict[str, Any] = {"name": self.name}
-        if self.unique:
-            options["unique"] = True
-        if self.partial:
-            options["partialFilterExpression"] = dict(self.partial)
-        if self.expire_after_seconds is not None:
-            options["expireAfterSeconds"] = self.expire_after_seconds
-        database[self.collection].create_index(list(self.keys.items()), **options)
-
-    def matches(self, built: Mapping[str, Any]) -> bool:
-        """Whether an index of MongoDB's `listIndexes` does this one's work."""
-        return (
-            list(built["key"].items()) == list(self.keys.items())
-            and (bool(built.get("unique")) or not self.unique)
-            and dict(built.get("partialFilterExpression", {})) == dict(self.partial)
-            and built.get("expireAfterSeconds") == self.expire_after_seconds
-            and not built.get("sparse")
-        )
-
+from daybook.mongo.index import Index as Index
+from daybook.mongo.index import built_indexes as built_indexes
+from daybook.mongo.ledger_indexes import LEDGER_INDEXES
 
 ONE_FILE_A_DAY = Index(
     collection="exportlogs",
@@ -77,7 +40,7 @@ ONE_BATCH_A_KEY = Index(
 GUARDS = (ONE_FILE_A_DAY, ONE_BATCH_A_DAY, ONE_BATCH_A_KEY)
 """Without these nothing is exported."""
 
-INDEXES = (
+EXPORT_INDEXES = (
     *GUARDS,
     Index(
         collection="exportlogs",
@@ -158,24 +121,32 @@ INDEXES = (
     ),
 )
 
+CAMPAIGN_INDEXES = (
+    Index(
+        collection="campaigns",
+        name="idx_campaign_agency",
+        keys={"allowedAgencyCodes": 1},
+        reason="campaigns that an agency may see",
+    ),
+    Index(
+        collection="campaignassignments",
+        name="idx_assignment_unique",
+        keys={"campaignId": 1, "key": 1},
+        unique=True,
+        reason="one assignment per campaign and key",
+    ),
+)
 
-def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
-    """By name, as MongoDB describes them; empty for a collection that is not there."""
-    try:
-        return {index["name"]: dict(index) for index in database[collection].list_indexes()}
-    except OperationFailure as error:
-        if error.code == NAMESPACE_NOT_FOUND:
-            return {}
-        raise
+INDEXES = (*EXPORT_INDEXES, *LEDGER_INDEXES, *CAMPAIGN_INDEXES)
 
 
-def missing(database: Database[dict[str, Any]]) -> list[Index]:
-    """Declared indexes that are not there, or not as declared."""
-    collections = {index.collection for index in INDEXES}
+def missing(database: Database[dict[str, Any]], wanted: Sequence[Index] = INDEXES) -> list[Index]:
+    """Those of `wanted` that are not there, or not as declared."""
+    collections = {index.collection for index in wanted}
     built = {name: built_indexes(database, name).values() for name in collections}
     return [
         index
-        for index in INDEXES
+        for index in wanted
         if not any(index.matches(candidate) for candidate in built[index.collection])
     ]
 

@@ -1,9 +1,9 @@
 """Migrations: numbered steps that bring a database to what this version expects.
 
 Each step is a module in `daybook.mongo.migrations` with `VERSION`, `NAME`,
-`check(database) -> list[str]` (what stands in the way; nothing is changed) and
-`apply(database) -> None`, which may be repeated. Applied versions stand in
-`schemamigrations`.
+`plan(database) -> list[str]` (what there is to do), `check(database) -> list[str]` (what
+stands in the way) and `apply(database, now)`, which may be repeated, by two at once too.
+Only `apply` changes anything. Applied versions stand in `schemamigrations`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from typing import Any, Protocol, cast
 from pymongo.database import Database
 
 from daybook.errors import ConfigurationError
-from daybook.mongo import indexes
-from daybook.mongo.migrations import m0001_indexes
+from daybook.mongo.migration_lock import LOCK, held
+from daybook.mongo.migrations import (
+    m0001_indexes,
+    m0002_ledger_indexes,
+    m0003_campaign_assignments,
+)
 
 COLLECTION = "schemamigrations"
 
@@ -26,12 +30,18 @@ class Migration(Protocol):
     VERSION: int
     NAME: str
 
+    def plan(self, database: Database[dict[str, Any]]) -> list[str]: ...
+
     def check(self, database: Database[dict[str, Any]]) -> list[str]: ...
 
     def apply(self, database: Database[dict[str, Any]], now: datetime) -> None: ...
 
 
-MIGRATIONS: Sequence[Migration] = (cast(Migration, m0001_indexes),)
+MIGRATIONS: Sequence[Migration] = (
+    cast(Migration, m0001_indexes),
+    cast(Migration, m0002_ledger_indexes),
+    cast(Migration, m0003_campaign_assignments),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,35 +53,84 @@ class Applied:
     changed: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a step stands; `steps` and `problems` are empty when nothing is to be done."""
+
+    version: int
+    name: str
+    applied_at: datetime | None
+    """When it was last applied; None when it never was."""
+    steps: tuple[str, ...]
+    """What `migrate` would do."""
+    problems: tuple[str, ...]
+    """What stands in its way."""
+
+    @property
+    def pending(self) -> bool:
+        """Never applied, or to be applied again: an index was dropped since, say."""
+        return self.applied_at is None or bool(self.steps)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "name": self.name,
+            "appliedAt": self.applied_at,
+            "pending": self.pending,
+            "steps": list(self.steps),
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who is migrating, or was when it died."""
+
+    owner: str
+    expires_at: datetime
+
+    def to_doc(self) -> dict[str, Any]:
+        return {"owner": self.owner, "expiresAt": self.expires_at}
+
+
 def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applied]:
     """Apply what is pending, in order; an up-to-date database is left alone.
 
-    Indexes that somebody dropped since are built again. Raises `ConfigurationError`
-    naming what stands in the way, with nothing changed by that step.
+    What somebody undid since, such as by dropping an index, is done again. Raises
+    `ConfigurationError` naming what stands in the way, with nothing changed, and
+    `MigrationRunning` while another process migrates.
     """
-    done = {doc["_id"] for doc in database[COLLECTION].find({}, {"_id": 1})}
-    lost = bool(indexes.missing(database))
-    steps = []
-    for migration in MIGRATIONS:
-        pending = migration.VERSION not in done
-        rebuild = lost and migration is MIGRATIONS[0]
-        if pending or rebuild:
-            problems = migration.check(database)
-            if problems:
-                raise ConfigurationError(
-                    f"migration {migration.VERSION} ({migration.NAME}) changed nothing: "
-                    + "; ".join(problems)
+    # All are asked before the first changes anything, the lock included.
+    before = standings(database)
+    _check(before)
+    if not any(standing.pending for standing in before):
+        return [_applied(standing) for standing in before]
+    with held(database[COLLECTION]) as lock:
+        steps = []
+        for migration in MIGRATIONS:
+            lock.renew()
+            standing = _standing(database, migration)
+            _check([standing])
+            if standing.pending:
+                migration.apply(database, now)
+                database[COLLECTION].update_one(
+                    {"_id": migration.VERSION},
+                    {"$set": {"name": migration.NAME, "appliedAt": now}},
+                    upsert=True,
                 )
-            migration.apply(database, now)
-            database[COLLECTION].update_one(
-                {"_id": migration.VERSION},
-                {"$set": {"name": migration.NAME, "appliedAt": now}},
-                upsert=True,
-            )
-        steps.append(
-            Applied(version=migration.VERSION, name=migration.NAME, changed=pending or rebuild)
-        )
+            steps.append(_applied(standing))
     return steps
+
+
+def standings(database: Database[dict[str, Any]]) -> list[Standing]:
+    """Of every migration: whether it was applied, what it would do, what stands in its way."""
+    return [_standing(database, migration) for migration in MIGRATIONS]
+
+
+def holder(database: Database[dict[str, Any]]) -> Holder | None:
+    """Who has the lock, if anybody."""
+    doc = database[COLLECTION].find_one({"_id": LOCK})
+    return None if doc is None else Holder(owner=doc["owner"], expires_at=doc["expiresAt"])
 
 
 def to_doc(database_name: str, steps: Sequence[Applied]) -> dict[str, Any]:
@@ -82,3 +141,31 @@ def to_doc(database_name: str, steps: Sequence[Applied]) -> dict[str, Any]:
             {"version": step.version, "name": step.name, "changed": step.changed} for step in steps
         ],
     }
+
+
+def _standing(database: Database[dict[str, Any]], migration: Migration) -> Standing:
+    doc = database[COLLECTION].find_one({"_id": migration.VERSION}) or {}
+    steps = tuple(migration.plan(database))
+    return Standing(
+        version=migration.VERSION,
+        name=migration.NAME,
+        applied_at=doc.get("appliedAt"),
+        steps=steps,
+        # Not asked for nothing: looking for duplicates reads whole collections.
+        problems=tuple(migration.check(database)) if steps else (),
+    )
+
+
+def _check(standings: Sequence[Standing]) -> None:
+    told = [
+        f"migration {standing.version} ({standing.name}) changed nothing: "
+        + "; ".join(standing.problems)
+        for standing in standings
+        if standing.problems
+    ]
+    if told:
+        raise ConfigurationError("; ".join(told))
+
+
+def _applied(standing: Standing) -> Applied:
+    return Applied(version=standing.version, name=standing.name, changed=standing.pending)

@@ -1,4 +1,4 @@
-"""Builds the declared indexes, after looking for duplicates that the unique ones forbid."""
+"""Builds the exporter's indexes, after looking for duplicates that the unique ones forbid."""
 
 from __future__ import annotations
 
@@ -7,58 +7,37 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.mongo import indexes
-from daybook.mongo.indexes import Index
+from daybook.mongo import building, indexes
+from daybook.mongo.index import Index
 
 VERSION = 1
 NAME = "indexes"
 
-REPORTED = 20
+
+def plan(database: Database[dict[str, Any]]) -> list[str]:
+    steps = []
+    for index in indexes.missing(database, indexes.EXPORT_INDEXES):
+        steps += [
+            f"drop {name} on {index.collection}, which {index.name} replaces"
+            for name in _formers(database, index)
+        ]
+        steps.append(f"build {index.name} on {index.collection}: {index.reason}")
+    return steps
 
 
 def check(database: Database[dict[str, Any]]) -> list[str]:
-    """Each group of documents that a unique index would refuse, with their ids."""
-    problems = []
-    for index in indexes.GUARDS:
-        for group in _duplicates(database, index):
-            ids = ", ".join(str(document_id) for document_id in group["ids"])
-            problems.append(
-                f"{index.collection} has {group['count']} documents for "
-                f"{dict(group['_id'])} ({index.reason}): _id {ids}; keep one"
-            )
-    return problems
+    return building.duplicates(database, indexes.GUARDS)
 
 
 def apply(database: Database[dict[str, Any]], now: datetime) -> None:
     """Copy the records that the unique index covers aside, then build what is missing."""
-    if indexes.ONE_FILE_A_DAY in indexes.missing(database):
+    lost = indexes.missing(database, indexes.EXPORT_INDEXES)
+    if indexes.ONE_FILE_A_DAY in lost:
         _back_up(database, indexes.ONE_FILE_A_DAY, now)
-    for index in indexes.missing(database):
-        _drop_former(database, index)
+    for index in lost:
+        for name in _formers(database, index):
+            database[index.collection].drop_index(name)
         index.build(database)
-
-
-def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
-    names = {path: path.replace(".", "_") for path in index.keys}
-    return (
-        database[index.collection]
-        .aggregate(
-            [
-                {"$match": dict(index.partial)},
-                {
-                    "$group": {
-                        "_id": {name: f"${path}" for path, name in names.items()},
-                        "count": {"$sum": 1},
-                        "ids": {"$firstN": {"input": "$_id", "n": REPORTED}},
-                    }
-                },
-                {"$match": {"count": {"$gt": 1}}},
-                {"$limit": REPORTED},
-            ],
-            allowDiskUse=True,
-        )
-        .to_list()
-    )
 
 
 def _back_up(database: Database[dict[str, Any]], index: Index, now: datetime) -> None:
@@ -68,17 +47,20 @@ def _back_up(database: Database[dict[str, Any]], index: Index, now: datetime) ->
     database[index.collection].aggregate([{"$match": dict(index.partial)}, {"$out": target}])
 
 
-def _drop_former(database: Database[dict[str, Any]], index: Index) -> None:
-    """Drop what had this index's name, and the former sparse index of the daily record.
+def _formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
+    """What had this index's name, and the former sparse index of the daily record.
 
     A sparse compound index takes in every document that has any of its fields, so it
-    would refuse the second `entry_rejected` record of a day.
+    would refuse the second `entry_rejected` record of a day. The other application's other
+    indexes stay: the collections are its own.
     """
-    for name, built in indexes.built_indexes(database, index.collection).items():
-        former = (
+    return [
+        name
+        for name, built in indexes.built_indexes(database, index.collection).items()
+        if name == index.name
+        or (
             index is indexes.ONE_FILE_A_DAY
             and bool(built.get("sparse"))
             and set(built["key"]) <= set(index.keys)
         )
-        if name == index.name or former:
-            database[index.collection].drop_index(name)
+    ]

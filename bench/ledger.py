@@ -1,0 +1,170 @@
+"""Debits per second on one wallet and on many, beside the bare conditional update alone.
+
+The bare update is what a debit would cost if nothing had to be booked: the same
+`find_one_and_update`, majority and journalled, without transaction, journal or queue.
+Both are measured in turn in one process, so their ratio is the price of the booking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import Int64, ObjectId
+from rich.console import Console
+from rich.table import Table
+
+from daybook.errors import DaybookError
+from daybook.ledger_app import LedgerApp
+from daybook.local.mongod import EmbeddedMongod
+from daybook.mongo.ledger_indexes import LEDGER_INDEXES
+from daybook.mongo.migrate import migrate
+from daybook.settings import Settings
+from daybook.wallets import move, queries, users
+from daybook.wallets.booking import Movement
+from daybook.wallets.context import Ledger
+from daybook.wallets.once import OnceKey
+from daybook.wallets.users import NewUser
+from daybook.wallets.wallet import open_wallet
+
+BALANCE_PAISE = 10**12
+Debit = Callable[[Ledger, ObjectId], None]
+
+
+def booked(ledger: Ledger, owner: ObjectId) -> None:
+    """A debit as a request makes it, from its key on."""
+    once = OnceKey.of(str(ObjectId()), f"wallets/{owner}/debits", {"amountPaise": 1})
+    move.debit(ledger, owner, Movement(once=once, type="payout", amount_paise=1))
+
+
+def bare(ledger: Ledger, owner: ObjectId) -> None:
+    """The conditional update alone."""
+    wanted = queries.WALLET_OF_OWNER_TO_DEBIT
+    found = ledger.database[wanted.collection].find_one_and_update(
+        wanted.filter(owner=owner, amount_paise=1),
+        {"$inc": {"availablePaise": Int64(-1), "version": Int64(1)}},
+    )
+    assert found is not None
+
+
+MEASURED: dict[str, Debit] = {"bare update": bare, "debit": booked}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    try:
+        with EmbeddedMongod(cache_gb=options.cache_gb) as mongod:
+            results = measure(mongod.uri, options)
+    except DaybookError as error:
+        sys.exit(str(error))
+    summary = _summary(results)
+    if options.json:
+        machine = {"machine": platform.platform(), "cores": os.cpu_count()}
+        print(json.dumps({**machine, **vars(options), "summary": summary}, indent=2))
+    else:
+        _print(summary, options)
+
+
+def measure(uri: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One result per round, number of wallets and kind of debit."""
+    environment = {"DAYBOOK_MONGODB_URI": uri, "DAYBOOK_DESTINATION": "file:///tmp"}
+    app = LedgerApp(Settings.from_env(environment))
+    migrate(app.database, now=datetime.now(UTC))
+    for index in LEDGER_INDEXES:
+        index.build(app.database)
+    owners = [_holder(app.ledger) for _ in range(options.wallets)]
+    results = []
+    with ThreadPoolExecutor(options.threads) as pool:
+        for round_ in range(options.rounds + 1):
+            for wallets in (1, options.wallets):
+                for what, debit in MEASURED.items():
+                    seconds = _timed(pool, app.ledger, debit, owners[:wallets], options.debits)
+                    if round_:  # the first one warms up
+                        results.append({"wallets": wallets, "what": what, "seconds": seconds})
+                        print(f"{wallets:>5} {what:<11} {seconds:8.3f} s", file=sys.stderr)
+    app.client.close()
+    return [{**result, "per_second": options.debits / result["seconds"]} for result in results]
+
+
+def _timed(
+    pool: ThreadPoolExecutor, ledger: Ledger, debit: Debit, owners: Sequence[ObjectId], count: int
+) -> float:
+    started = time.perf_counter()
+    for _ in pool.map(lambda number: debit(ledger, owners[number % len(owners)]), range(count)):
+        pass
+    return time.perf_counter() - started
+
+
+def _holder(ledger: Ledger) -> ObjectId:
+    user = users.create(ledger, NewUser(name="Somchai", roles=("agency",), status="active"))
+    owner = ObjectId(user["userId"])
+    open_wallet(ledger, owner)
+    once = OnceKey.of(str(ObjectId()), f"wallets/{owner}/credits", {})
+    move.credit(ledger, owner, Movement(once=once, type="topup", amount_paise=BALANCE_PAISE))
+    return owner
+
+
+def _summary(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Medians, and each one's ratio to the bare update on as many wallets."""
+    summary = []
+    for wallets in sorted({result["wallets"] for result in results}):
+        median = {
+            what: statistics.median(
+                result["per_second"]
+                for result in results
+                if (result["wallets"], result["what"]) == (wallets, what)
+            )
+            for what in MEASURED
+        }
+        summary += [
+            {
+                "wallets": wallets,
+                "what": what,
+                "per_second": per_second,
+                "of_bare": per_second / median["bare update"],
+            }
+            for what, per_second in median.items()
+        ]
+    return summary
+
+
+def _print(summary: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
+    table = Table(
+        title=f"{options.debits:,} debits by {options.threads} threads, "
+        f"median of {options.rounds} rounds"
+    )
+    for title in ("Wallets", "What", "Per second", "Of the bare update"):
+        table.add_column(title, justify="left" if title == "What" else "right")
+    for row in summary:
+        table.add_row(
+            f"{row['wallets']}", row["what"], f"{row['per_second']:,.0f}", f"{row['of_bare']:.2f}"
+        )
+    Console(width=100).print(table)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.ledger",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--debits", type=int, default=1000, help="debits of one measurement")
+    parser.add_argument("--threads", type=int, default=8, help="at once")
+    parser.add_argument("--wallets", type=int, default=64, help="how many 'many' are")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
+    parser.add_argument("--cache-gb", type=float, default=1.0, help="MongoDB's cache")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`reconcile`: compare wallets, journal, queue and delivered files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.exits import Exit
+from daybook.cli.outcome import row
+
+if TYPE_CHECKING:
+    from daybook.wallets.reconcile import Reconciliation
+
+_SHOWN = 20
+
+
+@command("reconcile")
+def reconcile() -> Answer:
+    """Compare wallets, transactions, journal, queue and delivered files.
+
+    Reads only, all as it was at one moment. Exit code 1: there is a difference; each is
+    named.
+    """
+    from daybook.wallets.reconcile import reconcile as compare
+
+    app = app_from_env()
+    found = compare(app.database, app.profile(app.settings.ledger_profile))
+    return Answer(
+        doc=found.to_doc(),
+        lines=_lines(found),
+        code=Exit.OK if found.agrees else Exit.FAILED,
+    )
+
+
+def _lines(found: Reconciliation) -> list[str]:
+    seen = (
+        f"{found.wallets} wallets, {found.transactions} transactions, {found.entries} journal "
+        f"entries, {found.files} delivered files"
+    )
+    if found.agrees:
+        return [f"{seen}: all agree."]
+    lines = [f"{seen}: {sum(found.counts.values())} differences:"]
+    lines += [row(kind.value, f"{count} in all") for kind, count in found.counts.items()]
+    lines += [row(each.kind.value, each.detail) for each in found.differences[:_SHOWN]]
+    if len(found.differences) > _SHOWN:
+        lines.append(row("", "and more (--json names up to 100 of each kind)"))
+    return lines

@@ -1,0 +1,126 @@
+"""The ledger over HTTP: what is answered at which path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import flask
+from pymongo.errors import PyMongoError
+
+from daybook import http_ledger_money as money
+from daybook import http_ledger_people as people
+from daybook import log
+from daybook.errors import BadRequest, ConfigurationError, DatabaseError
+from daybook.http_callers import refusal
+from daybook.http_io import json_answer
+from daybook.http_ledger_io import STATUS, problem
+from daybook.ledger_app import LedgerApp
+from daybook.ops.health import DatabaseHealth, database_health
+from daybook.wallets.refusal import Refused
+
+RETRY_AFTER_SECONDS = 1
+
+Path = Mapping[str, str]
+Handler = Callable[[LedgerApp, flask.Request, Path], flask.Response]
+
+
+def answer(app: LedgerApp, request: flask.Request) -> flask.Response:
+    """Answer one request; whatever goes wrong becomes a problem with a code."""
+    found = _found(request.path)
+    if found is None:
+        return problem(404, "NOT_FOUND", f"there is nothing at {request.path}")
+    route, path = found
+    methods = ROUTES[route]
+    handler = methods.get(request.method)
+    if handler is None:
+        response = problem(
+            405, "METHOD_NOT_ALLOWED", f"{request.method} is not possible at {request.path}"
+        )
+        response.headers["Allow"] = ", ".join(sorted(methods))
+        return response
+    refused = refusal(app.settings.callers, route, request)
+    if refused is not None:
+        log.event(logging.WARNING, "caller_refused", refused)
+        return problem(403, "FORBIDDEN", refused)
+    with log.traced(dict(request.headers)):
+        return _handled(handler, app, request, path)
+
+
+def _handled(
+    handler: Handler, app: LedgerApp, request: flask.Request, path: Path
+) -> flask.Response:
+    try:
+        return handler(app, request, path)
+    except Refused as error:
+        return problem(STATUS[error.code], error.code, str(error), where=error.where)
+    except BadRequest as error:
+        return problem(400, "BAD_REQUEST", str(error), where=error.where)
+    except DatabaseError as error:
+        return _away(error)
+    except PyMongoError as error:
+        return _away(DatabaseError.of(request.path, error))
+    except ConfigurationError as error:
+        log.event(logging.ERROR, "request_crashed", str(error))
+        return problem(500, "CONFIGURATION", str(error))
+    except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
+        log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
+        return problem(500, "INTERNAL", f"{type(error).__name__}: {error}")
+
+
+def _away(error: DatabaseError) -> flask.Response:
+    log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
+    response = problem(503, "DATABASE_UNAVAILABLE", str(error))
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def health(app: LedgerApp, _request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /health`: whether the database answers."""
+    try:
+        found = database_health(app.client, app.clock())
+    except ConfigurationError as error:  # an address that the driver cannot read
+        log.event(logging.WARNING, "health_degraded", str(error))
+        found = DatabaseHealth(at=app.clock(), connected=False)
+    return json_answer(found.http_status, found.to_doc())
+
+
+ROUTES: Mapping[str, Mapping[str, Handler]] = {
+    "/users": {"POST": people.create_user, "GET": people.find_users},
+    "/wallets": {"POST": money.open_wallet},
+    "/wallets/{ownerUserId}": {"GET": money.show_wallet},
+    "/wallets/{ownerUserId}/credits": {"POST": money.credit},
+    "/wallets/{ownerUserId}/debits": {"POST": money.debit},
+    "/wallets/{ownerUserId}/transactions": {"GET": money.show_history},
+    "/transfers": {"POST": money.transfer},
+    "/transactions/{transactionId}/reversals": {"POST": money.reverse},
+    "/invites": {"POST": people.create_invite, "GET": people.find_invites},
+    "/invites/{code}/accept": {"POST": people.accept_invite},
+    "/health": {"GET": health},
+    "/api/health": {"GET": health},
+}
+"""Path → method → handler. A name in braces stands for one segment."""
+
+_SEGMENTS = {route: route.split("/") for route in ROUTES}
+
+
+def _found(path: str) -> tuple[str, Path] | None:
+    """The route that a path follows, and what stands where it has names."""
+    given = (path.rstrip("/") or "/").split("/")
+    for route, segments in _SEGMENTS.items():
+        named = _named(segments, given)
+        if named is not None:
+            return route, named
+    return None
+
+
+def _named(segments: list[str], given: list[str]) -> Path | None:
+    if len(segments) != len(given):
+        return None
+    named = {}
+    for segment, text in zip(segments, given, strict=True):
+        if segment.startswith("{"):
+            named[segment.strip("{}")] = text
+        elif segment != text:
+            return None
+    return named

@@ -1,0 +1,146 @@
+"""Requests about wallets and what moves between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flask
+from bson import ObjectId
+
+from daybook.errors import BadRequest
+from daybook.http_io import body_of, json_answer
+from daybook.http_ledger_io import (
+    REPLAYED,
+    amount,
+    currency,
+    limit,
+    line,
+    object_id,
+    once_key,
+    parameters,
+    word,
+)
+from daybook.ledger_app import LedgerApp
+from daybook.wallets import history, move, wallet
+from daybook.wallets.booking import REVERSAL, Movement
+from daybook.wallets.context import Ledger
+from daybook.wallets.once import Answer
+
+MAX_DESCRIPTION_LENGTH = 500
+PAGE = 50
+MAX_PAGE = 200
+
+Path = Mapping[str, str]
+OWNER = "ownerUserId"
+
+
+def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /wallets`."""
+    parameters(request, set())
+    body = body_of(request, allowed={OWNER, "currency"})
+    owner = object_id(body.get(OWNER), OWNER)
+    doc = wallet.open_wallet(
+        app.ledger, owner, currency(body.get("currency", wallet.INR), "currency")
+    )
+    return json_answer(201, wallet.to_answer(doc))
+
+
+def show_wallet(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`GET /wallets/{ownerUserId}`."""
+    parameters(request, set())
+    owner = object_id(path[OWNER], OWNER)
+    return json_answer(200, wallet.to_answer(wallet.wallet_of(app.ledger, owner)))
+
+
+def show_history(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`GET /wallets/{ownerUserId}/transactions`."""
+    owner = object_id(path[OWNER], OWNER)
+    given = parameters(request, {"limit", "cursor"})
+    wanted = limit(given, usual=PAGE, most=MAX_PAGE)
+    cursor = history.Cursor.parse(given["cursor"]) if "cursor" in given else None
+    found = wallet.wallet_of(app.ledger, owner)
+    return json_answer(200, history.page(app.ledger, found["_id"], limit=wanted, cursor=cursor))
+
+
+def credit(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`POST /wallets/{ownerUserId}/credits`."""
+    return _single(app, request, path, "credits", move.credit)
+
+
+def debit(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`POST /wallets/{ownerUserId}/debits`."""
+    return _single(app, request, path, "debits", move.debit)
+
+
+def _single(
+    app: LedgerApp,
+    request: flask.Request,
+    path: Path,
+    what: str,
+    act: Callable[[Ledger, ObjectId, Movement], Answer],
+) -> flask.Response:
+    parameters(request, set())
+    owner = object_id(path[OWNER], OWNER)
+    body = body_of(request, allowed={"amountPaise", "type", "description"})
+    movement = _movement(request, ("wallets", str(owner), what), body)
+    return _answered(act(app.ledger, owner, movement))
+
+
+def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /transfers`."""
+    parameters(request, set())
+    allowed = {"fromUserId", "toUserId", "amountPaise", "type", "description"}
+    body = body_of(request, allowed=allowed)
+    payer = object_id(body.get("fromUserId"), "fromUserId")
+    payee = object_id(body.get("toUserId"), "toUserId")
+    if payer == payee:
+        raise BadRequest("is the payer's own", where="toUserId")
+    body |= {"fromUserId": str(payer), "toUserId": str(payee)}
+    movement = _movement(request, ("transfers",), body)
+    return _answered(move.transfer(app.ledger, payer, payee, movement))
+
+
+def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`POST /transactions/{transactionId}/reversals`."""
+    parameters(request, set())
+    transaction_id = object_id(path["transactionId"], "transactionId")
+    body = body_of(request, allowed={"description"})
+    description = _description(body)
+    key = once_key(request, ("transactions", str(transaction_id), "reversals"), body)
+    originals = move.reversal_of(app.ledger, transaction_id)
+    movement = Movement(
+        once=key,
+        type=REVERSAL,
+        amount_paise=originals[0]["amountPaise"],
+        description=description,
+    )
+    return _answered(move.reverse(app.ledger, movement, originals))
+
+
+def _movement(request: flask.Request, path: tuple[str, ...], body: dict[str, Any]) -> Movement:
+    amount_paise = amount(body, "amountPaise")
+    type_ = word(body.get("type"), "type")
+    if type_ == REVERSAL:
+        raise BadRequest(
+            f"{REVERSAL} is kept for POST /transactions/{{transactionId}}/reversals", where="type"
+        )
+    description = _description(body)
+    return Movement(
+        once=once_key(request, path, body),
+        type=type_,
+        amount_paise=amount_paise,
+        description=description,
+    )
+
+
+def _description(body: Mapping[str, Any]) -> str | None:
+    value = body.get("description")
+    return None if value is None else line(value, "description", longest=MAX_DESCRIPTION_LENGTH)
+
+
+def _answered(answer: Answer) -> flask.Response:
+    response = json_answer(200 if answer.replayed else 201, answer.body)
+    if answer.replayed:
+        response.headers[REPLAYED] = "true"
+    return response

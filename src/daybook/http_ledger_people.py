@@ -1,0 +1,100 @@
+"""Requests about users and invites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import flask
+
+from daybook.errors import BadRequest
+from daybook.http_io import body_of, json_answer
+from daybook.http_ledger_io import code, limit, line, moment, object_id, parameters, word, words
+from daybook.ledger_app import LedgerApp
+from daybook.wallets import invites, users
+from daybook.wallets.invites import InviteStatus, NewInvite
+from daybook.wallets.users import NewUser, Wanted
+
+MAX_NAME_LENGTH = 200
+PAGE = 100
+MAX_PAGE = 1000
+INVITE_LASTS = timedelta(days=7)
+INVITE_LASTS_AT_MOST = timedelta(days=366)
+
+Path = Mapping[str, str]
+
+
+def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /users`."""
+    parameters(request, set())
+    body = body_of(request, allowed={"name", "roles", "status", "brandCode", "mediatorCode"})
+    brand, mediator = body.get("brandCode"), body.get("mediatorCode")
+    user = NewUser(
+        name=line(body.get("name"), "name", longest=MAX_NAME_LENGTH),
+        roles=words(body.get("roles"), "roles"),
+        status=word(body.get("status", "active"), "status"),
+        brand_code=None if brand is None else code(brand, "brandCode"),
+        mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
+    )
+    return json_answer(201, users.create(app.ledger, user))
+
+
+def find_users(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /users`."""
+    given = parameters(request, {"role", "status", "brandCode", "mediatorCode", "limit"})
+    wanted = Wanted(
+        role=word(given["role"], "role") if "role" in given else None,
+        status=word(given["status"], "status") if "status" in given else None,
+        brand_code=code(given["brandCode"], "brandCode") if "brandCode" in given else None,
+        mediator_code=(
+            code(given["mediatorCode"], "mediatorCode") if "mediatorCode" in given else None
+        ),
+    )
+    query = wanted.query()
+    if query is None:
+        raise BadRequest("is missing: give role, brandCode or mediatorCode", where="role")
+    most = limit(given, usual=PAGE, most=MAX_PAGE)
+    return json_answer(200, users.find(app.ledger, query, wanted, limit=most))
+
+
+def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /invites`."""
+    parameters(request, set())
+    body = body_of(request, allowed={"parentCode", "code", "expiresAt"})
+    now = app.clock()
+    expires_at = now + INVITE_LASTS
+    if body.get("expiresAt") is not None:
+        expires_at = moment(body["expiresAt"], "expiresAt")
+        if not now < expires_at <= now + INVITE_LASTS_AT_MOST:
+            raise BadRequest(
+                f"must lie in the coming {INVITE_LASTS_AT_MOST.days} days", where="expiresAt"
+            )
+    own = body.get("code")
+    invite = NewInvite(
+        parent_code=code(body.get("parentCode"), "parentCode"),
+        expires_at=expires_at,
+        code=None if own is None else code(own, "code"),
+    )
+    return json_answer(201, invites.create(app.ledger, invite))
+
+
+def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /invites`."""
+    given = parameters(request, {"parentCode", "status", "limit"})
+    parent = code(given.get("parentCode"), "parentCode")
+    status = given.get("status", InviteStatus.ACTIVE.value)
+    if status not in set(InviteStatus):
+        raise BadRequest(
+            f"must be one of {', '.join(InviteStatus)}, not {status!r:.80}", where="status"
+        )
+    most = limit(given, usual=PAGE, most=MAX_PAGE)
+    return json_answer(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))
+
+
+def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`POST /invites/{code}/accept`."""
+    parameters(request, set())
+    body = body_of(request, allowed={"userId"})
+    given = body.get("userId")
+    user_id = None if given is None else object_id(given, "userId")
+    return json_answer(200, invites.accept(app.ledger, code(path["code"], "code"), user_id=user_id))

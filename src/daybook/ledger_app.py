@@ -1,0 +1,76 @@
+"""The ledger's composition root: from settings to a client of its own, and what works with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from daybook.errors import DatabaseError
+from daybook.mongo import client
+from daybook.mongo.ledger_indexes import check_ledger_guards
+from daybook.settings import Settings
+from daybook.wallets.chart import Chart
+from daybook.wallets.context import Ledger
+
+APP_NAME = "daybook-ledger"
+MIN_POOL_SIZE = 10
+"""Unlike the daily batch, requests come all day and should find a connection that is open."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class LedgerApp:
+    """The ledger, put together. Building it does no I/O; the client connects when first used."""
+
+    settings: Settings
+    clock: Callable[[], datetime] = _now
+    chart: Chart = field(default_factory=Chart)
+    _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
+
+    @property
+    def client(self) -> MongoClient[dict[str, Any]]:
+        """One per process, whichever of the first requests asks first."""
+        with self._building:
+            return self._client
+
+    @cached_property
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        return client.connect(self.settings, app_name=APP_NAME, default_min_pool_size=MIN_POOL_SIZE)
+
+    @property
+    def database(self) -> Database[dict[str, Any]]:
+        return client.database(self.client, self.settings)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Raises `ConfigurationError` while an index that forbids doubles is missing.
+
+        That they are there is asked once per process. Raises `DatabaseError` when MongoDB
+        cannot be asked.
+        """
+        with self._building:
+            return self._ledger
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        try:
+            check_ledger_guards(self.database)
+        except PyMongoError as error:
+            raise DatabaseError.of("looking at the indexes", error) from error
+        return Ledger(
+            database=self.database,
+            clock=self.clock,
+            profile=self.settings.ledger_profile,
+            chart=self.chart,
+        )

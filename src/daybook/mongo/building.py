@@ -1,0 +1,118 @@
+"""Building declared indexes over data and indexes that another application left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.mongo import indexes
+from daybook.mongo.index import Index, built_indexes
+
+REPORTED = 20
+"""Groups of duplicates that are named per index, and ids of each."""
+
+
+def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
+    """Each group of documents that a unique index would refuse, with their ids; reads only."""
+    problems = []
+    for index in wanted:
+        for group in _duplicates(database, index) if index.unique else ():
+            ids = ", ".join(str(document_id) for document_id in group["ids"])
+            problems.append(
+                f"{index.collection} has {group['count']} documents for "
+                f"{dict(group['_id'])} ({index.reason}): _id {ids}; keep one"
+            )
+    return problems
+
+
+def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
+    # An index keeps a missing field as null; a group would keep the two apart.
+    names = {path.replace(".", "_"): {"$ifNull": [f"${path}", None]} for path in index.keys}
+    return (
+        database[index.collection]
+        .aggregate(
+            [
+                {"$match": dict(index.partial)},
+                {
+                    "$group": {
+                        "_id": names,
+                        "count": {"$sum": 1},
+                        "ids": {"$firstN": {"input": "$_id", "n": REPORTED}},
+                    }
+                },
+                {"$match": {"count": {"$gt": 1}}},
+                {"$limit": REPORTED},
+            ],
+            allowDiskUse=True,
+        )
+        .to_list()
+    )
+
+
+def formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
+    """Names of built indexes that this one replaces.
+
+    Those with its name or exactly its keys that no declared index is, such as a sparse one
+    or one that removes documents at another time; and plain ones whose keys it begins with.
+    """
+    declared = [one for one in indexes.INDEXES if one.collection == index.collection]
+    return [
+        name
+        for name, built in built_indexes(database, index.collection).items()
+        if not any(one.matches(built) for one in declared)
+        and (
+            name == index.name
+            or _keys(built) == list(index.keys.items())
+            or (_is_plain(built) and not index.partial and _begins(index, built))
+        )
+    ]
+
+
+def replace(database: Database[dict[str, Any]], index: Index) -> None:
+    """Build it unless it is there, and drop what it replaces, in this order where that goes.
+
+    Between dropping and building a name's former index nothing is forbidden for a moment;
+    what slipped in then is reported as a duplicate.
+    """
+    former = formers(database, index)
+    if index.name in former:
+        database[index.collection].drop_index(index.name)
+        former.remove(index.name)
+    # A later retention is no difference by which MongoDB would let two indexes stand side by
+    # side, and what removes too early must go first anyway.
+    for name in former if index.expire_after_seconds is not None else ():
+        database[index.collection].drop_index(name)
+    if indexes.missing(database, [index]):
+        index.build(database)
+    for name in former if index.expire_after_seconds is None else ():
+        database[index.collection].drop_index(name)
+
+
+def planned(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
+    """What `replace` would do for all of them."""
+    lost = indexes.missing(database, wanted)
+    steps = []
+    for index in wanted:
+        if index in lost:
+            steps.append(f"build {index.name} on {index.collection}: {index.reason}")
+        steps += [
+            f"drop {name} on {index.collection}, which {index.name} replaces"
+            for name in formers(database, index)
+        ]
+    return list(dict.fromkeys(steps))
+
+
+def _keys(built: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(built["key"].items())
+
+
+def _begins(index: Index, built: Mapping[str, Any]) -> bool:
+    keys = _keys(built)
+    return list(index.keys.items())[: len(keys)] == keys
+
+
+def _is_plain(built: Mapping[str, Any]) -> bool:
+    special = {"unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "collation"}
+    return built["name"] != "_id_" and not any(built.get(name) for name in special)

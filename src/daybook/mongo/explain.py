@@ -1,0 +1,213 @@
+"""How MongoDB carries a declared query out: by which index, reading how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.database import Database
+
+from daybook.mongo import indexes
+
+Document = dict[str, Any]
+
+SAMPLED = 100
+"""Stored documents among which one is looked for that a query can be asked with."""
+ASKED = 3
+"""Documents that a query is asked with."""
+LIMIT = 1000
+"""Documents that a query may return here; enough to see how it goes."""
+
+_AS_STORED = CodecOptions[Document](datetime_conversion=DatetimeConversion.DATETIME_MS)
+_ENTIRE = ["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"]
+
+
+class Declared(Protocol):
+    """A query of the code: what it finds, and how arguments are taken from what is stored."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def collection(self) -> str: ...
+    @property
+    def filter(self) -> Callable[..., Document]: ...
+    @property
+    def arguments(self) -> Callable[[Document], dict[str, Any]]: ...
+    @property
+    def sort(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def projection(self) -> Mapping[str, int] | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What MongoDB did for one query with one set of arguments."""
+
+    stages: tuple[str, ...]
+    """From the last to the first, as MongoDB names them."""
+    indexes: tuple[str, ...]
+    keys: int
+    """Index keys examined."""
+    documents: int
+    """Documents examined."""
+    returned: int
+    whole_indexes: tuple[str, ...]
+    """Indexes that were read from end to end."""
+
+    @property
+    def faults(self) -> list[str]:
+        """Why this is no way to run the query; empty when it is one."""
+        faults = []
+        if "COLLSCAN" in self.stages:
+            faults.append("scans the collection")
+        faults += [f"scans all of {name}" for name in self.whole_indexes]
+        if "SORT" in self.stages:
+            faults.append("sorts in memory")
+        return faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """A query with the worst of its plans."""
+
+    name: str
+    collection: str
+    plan: Plan | None
+    """None when nothing is stored that it could be asked with."""
+    faults: tuple[str, ...]
+    excused: str
+    """Why its faults do not count; empty when they do."""
+    lacking: tuple[str, ...]
+    """Declared indexes of its collection that are missing."""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.faults) and not self.excused
+
+    def to_doc(self) -> Document:
+        plan = self.plan
+        return {
+            "query": self.name,
+            "collection": self.collection,
+            "status": "failed" if self.failed else "not_asked" if plan is None else "ok",
+            "plan": None if plan is None else list(plan.stages),
+            "indexes": None if plan is None else list(plan.indexes),
+            "keysExamined": None if plan is None else plan.keys,
+            "documentsExamined": None if plan is None else plan.documents,
+            "returned": None if plan is None else plan.returned,
+            "faults": list(self.faults),
+            "excused": self.excused or None,
+            "missingIndexes": list(self.lacking),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """All queries, and the declared indexes that are missing, whether a query shows it or not."""
+
+    queries: tuple[Explained, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.missing) or any(query.failed for query in self.queries)
+
+    def to_doc(self) -> Document:
+        return {
+            "status": "failed" if self.failed else "ok",
+            "missingIndexes": list(self.missing),
+            "queries": [query.to_doc() for query in self.queries],
+        }
+
+
+def explain(database: Database[Document], queries: Iterable[Declared]) -> Explanation:
+    """Run each query under MongoDB's `explain`, with arguments out of stored documents.
+
+    Reads only, up to `LIMIT` documents per query. Raises `PyMongoError`.
+    """
+    lost = indexes.missing(database)
+    return Explanation(
+        queries=tuple(_explained(database, queries, lost)),
+        missing=tuple(f"{index.name} on {index.collection}" for index in lost),
+    )
+
+
+def _explained(
+    database: Database[Document], queries: Iterable[Declared], lost: Sequence[indexes.Index]
+) -> Iterator[Explained]:
+    for query in queries:
+        plans = [_plan(database, query, given) for given in _arguments(database, query)]
+        worst = max(plans, key=lambda plan: (len(plan.faults), plan.documents), default=None)
+        faults = () if worst is None else tuple(worst.faults)
+        yield Explained(
+            name=query.name,
+            collection=query.collection,
+            plan=worst,
+            faults=faults,
+            excused=getattr(query, "excused", ""),
+            lacking=tuple(index.name for index in lost if index.collection == query.collection),
+        )
+
+
+def _arguments(database: Database[Document], query: Declared) -> list[dict[str, Any]]:
+    """Of some stored documents; those that lack a field that the query asks by are left out."""
+    stored = database.get_collection(query.collection, codec_options=_AS_STORED)
+    found = []
+    among = getattr(query, "among", None)
+    chosen: list[Document] = [{"$sample": {"size": SAMPLED}}]
+    if among is not None:
+        chosen = [{"$match": dict(among)}, {"$limit": SAMPLED}]
+    for doc in stored.aggregate(chosen):
+        try:
+            found.append(query.arguments(doc))
+        except (LookupError, TypeError):
+            continue
+        if len(found) == ASKED:
+            break
+    return found
+
+
+def _plan(database: Database[Document], query: Declared, given: Mapping[str, Any]) -> Plan:
+    find: Document = {"find": query.collection, "filter": query.filter(**given), "limit": LIMIT}
+    if query.sort:
+        find["sort"] = dict(query.sort)
+    if query.projection:
+        find["projection"] = dict(query.projection)
+    hint = getattr(query, "hint", None)
+    if hint:
+        find["hint"] = dict(hint)
+    told = database.command("explain", find, verbosity="executionStats", codec_options=_AS_STORED)
+    winning = told["queryPlanner"]["winningPlan"]
+    stats = told["executionStats"]
+    stages = list(_stages(winning.get("queryPlan", winning)))
+    # By its own name since 8.0, which looks single ids up on a shorter way.
+    by_id = {"IDHACK", "EXPRESS_CLUSTERED_IXSCAN"}
+    names = [
+        stage.get("indexName", "_id_" if stage["stage"] in by_id else None) for stage in stages
+    ]
+    return Plan(
+        stages=tuple(stage["stage"] for stage in stages),
+        indexes=tuple(dict.fromkeys(name for name in names if name)),
+        keys=stats["totalKeysExamined"],
+        documents=stats["totalDocsExamined"],
+        returned=stats["nReturned"],
+        whole_indexes=tuple(
+            stage["indexName"]
+            for stage in stages
+            if "indexBounds" in stage and _is_entire(stage["indexBounds"])
+        ),
+    )
+
+
+def _stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    inner: Sequence[Mapping[str, Any]] = plan.get("inputStages", ())
+    for stage in (*inner, *([plan["inputStage"]] if "inputStage" in plan else ())):
+        yield from _stages(stage)
+
+
+def _is_entire(bounds: Mapping[str, Any]) -> bool:
+    """Whether the first key, and with it all others, has no bounds."""
+    return next(iter(bounds.values()), None) in _ENTIRE

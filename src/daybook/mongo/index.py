@@ -1,0 +1,57 @@
+"""An index as it is declared, and as MongoDB has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+NAMESPACE_NOT_FOUND = 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """One index; `reason` is what it is for, shown by `migrate` and in docs/data-model.md."""
+
+    collection: str
+    name: str
+    keys: Mapping[str, int]
+    reason: str
+    unique: bool = False
+    partial: Mapping[str, Any] = field(default_factory=dict)
+    expire_after_seconds: int | None = None
+    """After the date in its only key MongoDB removes the document; None: it never does."""
+
+    def build(self, database: Database[dict[str, Any]]) -> None:
+        """Build it; does nothing when it is there as declared."""
+        options: dict[str, Any] = {"name": self.name}
+        if self.unique:
+            options["unique"] = True
+        if self.partial:
+            options["partialFilterExpression"] = dict(self.partial)
+        if self.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expire_after_seconds
+        database[self.collection].create_index(list(self.keys.items()), **options)
+
+    def matches(self, built: Mapping[str, Any]) -> bool:
+        """Whether an index of MongoDB's `listIndexes` does this one's work."""
+        return (
+            list(built["key"].items()) == list(self.keys.items())
+            and (bool(built.get("unique")) or not self.unique)
+            and dict(built.get("partialFilterExpression", {})) == dict(self.partial)
+            and built.get("expireAfterSeconds") == self.expire_after_seconds
+            and not built.get("sparse")
+        )
+
+
+def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
+    """By name, as MongoDB describes them; empty for a collection that is not there."""
+    try:
+        return {index["name"]: dict(index) for index in database[collection].list_indexes()}
+    except OperationFailure as error:
+        if error.code == NAMESPACE_NOT_FOUND:
+            return {}
+        raise

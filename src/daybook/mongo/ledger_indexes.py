@@ -1,0 +1,110 @@
+"""The ledger's indexes. Those that forbid doubles are what its promises rest on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.errors import ConfigurationError
+from daybook.mongo.index import Index, built_indexes
+
+INVITE_KEPT_SECONDS = 30 * 24 * 3600
+"""How long an expired invite is kept after its `expiresAt`."""
+
+LEDGER_GUARDS = (
+    Index(
+        collection="transactions",
+        name="idx_transaction_key_unique",
+        keys={"idempotencyKey": 1},
+        unique=True,
+        # The second leg of a transfer has no key of its own.
+        partial={"idempotencyKey": {"$exists": True}},
+        reason="one movement per idempotency key",
+    ),
+    Index(
+        collection="transactions",
+        name="idx_transaction_reverses_unique",
+        keys={"reverses": 1},
+        unique=True,
+        partial={"reverses": {"$exists": True}},
+        reason="at most one reversal per transaction",
+    ),
+    Index(
+        collection="wallets",
+        name="idx_wallet_owner_unique",
+        keys={"ownerUserId": 1},
+        unique=True,
+        # Not `$type: "null"`: a query for null could not use it, nor would it cover documents
+        # without the field.
+        partial={"deletedAt": None},
+        reason="one wallet per user, deleted ones aside",
+    ),
+    Index(
+        collection="invites",
+        name="idx_invite_code_unique",
+        keys={"code": 1},
+        unique=True,
+        reason="one invite per code",
+    ),
+)
+"""Without these nothing is moved."""
+
+LEDGER_INDEXES = (
+    *LEDGER_GUARDS,
+    Index(
+        collection="transactions",
+        name="idx_transaction_wallet",
+        keys={"walletId": 1, "createdAt": -1, "_id": -1},
+        reason="a wallet's history, newest first; `_id` decides among equal times",
+    ),
+    Index(
+        collection="users",
+        name="idx_user_brand",
+        keys={"brandCode": 1, "roles": 1, "deletedAt": 1},
+        reason="a brand's users",
+    ),
+    Index(
+        collection="users",
+        name="idx_user_mediator",
+        keys={"mediatorCode": 1, "roles": 1, "deletedAt": 1},
+        reason="a mediator's users",
+    ),
+    Index(
+        collection="users",
+        name="idx_user_role",
+        keys={"roles": 1, "status": 1, "deletedAt": 1},
+        reason="users of a role",
+    ),
+    Index(
+        collection="invites",
+        name="idx_invite_parent",
+        keys={"parentCode": 1, "status": 1, "createdAt": -1},
+        reason="invites of one parent, newest first",
+    ),
+    Index(
+        collection="invites",
+        name="idx_invite_due",
+        keys={"status": 1, "expiresAt": 1},
+        reason="invites whose time is over",
+    ),
+    Index(
+        collection="invites",
+        name="idx_invite_ttl",
+        keys={"expiresAt": 1},
+        partial={"status": "expired"},
+        expire_after_seconds=INVITE_KEPT_SECONDS,
+        reason="expired invites are removed after 30 days",
+    ),
+)
+
+
+def check_ledger_guards(database: Database[dict[str, Any]]) -> None:
+    """Raise `ConfigurationError` when an index that forbids doubles is missing."""
+    for guard in LEDGER_GUARDS:
+        built = built_indexes(database, guard.collection).values()
+        if not any(guard.matches(candidate) for candidate in built):
+            raise ConfigurationError(
+                f"no valid unique index {guard.name} on {guard.collection} "
+                f"({guard.reason}): run `python -m daybook migrate`"
+            )

@@ -1,0 +1,152 @@
+"""Booking: what a movement leaves behind beside the changed balances.
+
+Transactions, one balanced journal entry and its queue item, all written in the session
+that has changed the wallets, so they exist together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson import Int64, ObjectId
+from pymongo.client_session import ClientSession
+
+from daybook.wallets import journal, queries
+from daybook.wallets.chart import Direction
+from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.once import OnceKey
+
+REVERSAL = "reversal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """What a request asks for. Its ids are chosen once, however often it is tried."""
+
+    once: OnceKey
+    type: str
+    amount_paise: int
+    description: str | None = None
+    transaction_ids: tuple[ObjectId, ObjectId] = field(
+        default_factory=lambda: (ObjectId(), ObjectId())
+    )
+    """The second is for the other wallet of a transfer."""
+    entry_id: ObjectId = field(default_factory=ObjectId)
+    item_id: ObjectId = field(default_factory=ObjectId)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One wallet's part of a movement."""
+
+    direction: Direction
+    wallet: Document
+    """As it is after the change."""
+    reverses: ObjectId | None = None
+    """The transaction that this one takes back."""
+
+
+def book(
+    ledger: Ledger,
+    session: ClientSession,
+    movement: Movement,
+    legs: Sequence[Leg],
+    lines: Sequence[Document],
+    *,
+    describing: str,
+) -> Document:
+    """Write it all; the answer to the request. `describing` is used where it says nothing."""
+    now = ledger.now()
+    docs = [
+        {
+            "_id": transaction_id,
+            "type": movement.type,
+            "direction": leg.direction.value,
+            "walletId": leg.wallet["_id"],
+            "ownerUserId": leg.wallet["ownerUserId"],
+            "amountPaise": Int64(movement.amount_paise),
+            "currency": leg.wallet["currency"],
+            "availablePaise": Int64(leg.wallet["availablePaise"]),
+            "version": Int64(leg.wallet["version"]),
+            "description": movement.description,
+            "journalEntryId": movement.entry_id,
+            **({} if leg.reverses is None else {"reverses": leg.reverses}),
+            "createdAt": now,
+        }
+        for transaction_id, leg in zip(movement.transaction_ids, legs, strict=False)
+    ]
+    if len(docs) > 1:
+        for doc, other in zip(docs, reversed(docs), strict=True):
+            doc["counterpartId"] = other["_id"]
+    answer = single_answer(docs[0]) if len(docs) == 1 else pair_answer(*docs)
+    docs[0] |= {
+        "idempotencyKey": movement.once.key,
+        "requestHash": movement.once.request_hash,
+        "answer": answer,
+    }
+    currency: str = docs[0]["currency"]
+    entry = journal.entry(
+        movement.entry_id,
+        lines,
+        transaction_id=movement.transaction_ids[0],
+        description=movement.description or describing,
+        currency=currency,
+        now=now,
+    )
+    item = journal.queue_item(movement.item_id, movement.entry_id, profile=ledger.profile, now=now)
+    database = ledger.database
+    # First, since it is here that another request under the same key is met.
+    database[queries.TRANSACTIONS].insert_many(docs, session=session)
+    database[journal.ENTRIES].insert_one(entry, session=session)
+    database[journal.QUEUE].insert_one(item, session=session)
+    return answer
+
+
+def single_answer(doc: Document) -> Document:
+    """A transaction in answers, by itself and in a history."""
+    return {
+        "transactionId": str(doc["_id"]),
+        "walletId": str(doc["walletId"]),
+        "ownerUserId": _text(doc.get("ownerUserId")),
+        "type": doc.get("type"),
+        "direction": doc.get("direction"),
+        "amountPaise": doc.get("amountPaise"),
+        "currency": doc.get("currency"),
+        "availablePaise": doc.get("availablePaise"),
+        "version": doc.get("version"),
+        "description": doc.get("description"),
+        "journalEntryId": _text(doc.get("journalEntryId")),
+        "reverses": _text(doc.get("reverses")),
+        "createdAt": stamp(doc["createdAt"]),
+    }
+
+
+def pair_answer(debit: Document, credit: Document) -> Document:
+    """Both transactions of a transfer: what they share, and each wallet's own."""
+    return {
+        "type": debit["type"],
+        "amountPaise": debit["amountPaise"],
+        "currency": debit["currency"],
+        "description": debit["description"],
+        "journalEntryId": str(debit["journalEntryId"]),
+        "createdAt": stamp(debit["createdAt"]),
+        "from": _side(debit),
+        "to": _side(credit),
+    }
+
+
+def _side(doc: Document) -> Document:
+    return {
+        "transactionId": str(doc["_id"]),
+        "walletId": str(doc["walletId"]),
+        "ownerUserId": str(doc["ownerUserId"]),
+        "availablePaise": doc["availablePaise"],
+        "version": doc["version"],
+        "reverses": _text(doc.get("reverses")),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

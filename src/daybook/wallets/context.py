@@ -1,0 +1,46 @@
+"""What every request of the ledger works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.export.profile import DAILY
+from daybook.wallets.atomic import PATIENCE_SECONDS
+from daybook.wallets.chart import Chart
+from daybook.wallets.turns import Turns
+
+MAX_PAISE = 2**53 - 1
+"""Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The ledger's database, whose reads and writes are majority, and its rules."""
+
+    database: Database[Document]
+    clock: Callable[[], datetime]
+    """Gives the time, aware."""
+    profile: str = DAILY
+    """Whose file the journal entries go to."""
+    chart: Chart = field(default_factory=Chart)
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long a movement may try."""
+    turns: Turns = field(default_factory=Turns)
+
+    def now(self) -> datetime:
+        """The time as MongoDB keeps it, in whole milliseconds."""
+        now = self.clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def stamp(moment: datetime) -> str:
+    """A time in an answer: UTC, in milliseconds."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

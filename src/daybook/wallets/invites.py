@@ -1,0 +1,115 @@
+"""Invites: a code that one person accepts, once, before its time is over."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from daybook.wallets import queries
+from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.refusal import Refusal, Refused
+
+_RANDOM_BYTES = 10
+
+
+class InviteStatus(StrEnum):
+    ACTIVE = "active"  # may be accepted until `expiresAt`
+    USED = "used"  # was accepted
+    EXPIRED = "expired"  # its time is over; removed 30 days after `expiresAt`
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewInvite:
+    parent_code: str
+    expires_at: datetime
+    code: str | None = None
+    """None: a random one."""
+
+
+def create(ledger: Ledger, invite: NewInvite) -> Document:
+    """Raises `Refused` when the code is taken."""
+    now = ledger.now()
+    doc = {
+        "_id": ObjectId(),
+        "code": invite.code or secrets.token_hex(_RANDOM_BYTES).upper(),
+        "parentCode": invite.parent_code,
+        "status": InviteStatus.ACTIVE.value,
+        "expiresAt": invite.expires_at,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    try:
+        ledger.database[queries.INVITES].insert_one(doc)
+    except DuplicateKeyError as error:
+        raise Refused(
+            Refusal.INVITE_EXISTS, f"there is an invite {doc['code']}", where="code"
+        ) from error
+    return to_answer(doc)
+
+
+def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
+    """Use the invite, if nobody has. Raises `Refused`, after marking one that expired."""
+    if user_id is not None and queries.USER.one(ledger.database, user_id=user_id) is None:
+        raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
+    now = ledger.now()
+    invites = ledger.database[queries.INVITES]
+    used = {"status": InviteStatus.USED.value, "usedAt": now, "usedBy": user_id, "updatedAt": now}
+    accepted = invites.find_one_and_update(
+        queries.INVITE_TO_ACCEPT.filter(code=code, now=now),
+        {"$set": used},
+        return_document=ReturnDocument.AFTER,
+    )
+    if accepted is not None:
+        return to_answer(accepted)
+    invites.update_one(queries.INVITE_TO_EXPIRE.filter(code=code, now=now), _expired(now))
+    doc = queries.INVITE.one(ledger.database, code=code)
+    if doc is None:
+        raise Refused(Refusal.INVITE_NOT_FOUND, f"there is no invite {code}", where="code")
+    if doc["status"] == InviteStatus.EXPIRED:
+        raise Refused(
+            Refusal.INVITE_EXPIRED,
+            f"the invite expired at {stamp(doc['expiresAt'])}",
+            where="code",
+        )
+    raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
+
+
+def find(ledger: Ledger, parent_code: str, status: InviteStatus, *, limit: int) -> Document:
+    """Up to `limit` invites of a parent, newest first, and whether there are more."""
+    docs = queries.INVITES_OF_PARENT.some(
+        ledger.database, limit=limit + 1, parent=parent_code, status=status.value
+    )
+    return {"invites": [to_answer(doc) for doc in docs[:limit]], "more": len(docs) > limit}
+
+
+def mark_expired(database: Database[dict[str, Any]], now: datetime) -> int:
+    """Mark every active invite whose time is over; how many there were. For the sweep."""
+    found = database[queries.INVITES].update_many(
+        queries.INVITES_TO_EXPIRE.filter(now=now), _expired(now)
+    )
+    return found.modified_count
+
+
+def _expired(now: datetime) -> Document:
+    return {"$set": {"status": InviteStatus.EXPIRED.value, "updatedAt": now}}
+
+
+def to_answer(doc: Document) -> Document:
+    used_at, used_by = doc.get("usedAt"), doc.get("usedBy")
+    return {
+        "code": doc["code"],
+        "parentCode": doc.get("parentCode"),
+        "status": doc["status"],
+        "expiresAt": stamp(doc["expiresAt"]),
+        "createdAt": stamp(doc["createdAt"]),
+        "usedAt": None if used_at is None else stamp(used_at),
+        "usedBy": None if used_by is None else str(used_by),
+    }

@@ -1,0 +1,86 @@
+"""Journal entries of movements, and the queue items that have them exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import Decimal128, ObjectId
+
+from daybook.export.profile import DAILY
+from daybook.export.sheet.currency import decimals_of
+from daybook.export.sheet.money import to_decimal
+from daybook.wallets.chart import Account
+from daybook.wallets.context import Document
+
+ENTRIES = "journalentries"
+QUEUE = "exportqueues"
+
+
+def amount(minor: int, currency: str) -> Decimal128:
+    """Minor units as the entry carries them: major units, with the currency's decimals."""
+    return Decimal128(to_decimal(minor, decimals_of(currency, {})))
+
+
+def balanced(
+    debited: Account, credited: Account, amount_paise: int, currency: str
+) -> list[Document]:
+    """Two lines of the same amount, so that nothing can be out of balance."""
+    zero, value = amount(0, currency), amount(amount_paise, currency)
+    return [
+        {
+            "accountCode": debited.code,
+            "accountName": debited.name,
+            "debit": value,
+            "credit": zero,
+        },
+        {
+            "accountCode": credited.code,
+            "accountName": credited.name,
+            "debit": zero,
+            "credit": value,
+        },
+    ]
+
+
+def opposed(lines: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """The lines of a counter-entry: the same accounts with their sides exchanged."""
+    return [{**line, "debit": line["credit"], "credit": line["debit"]} for line in lines]
+
+
+def entry(
+    entry_id: ObjectId,
+    lines: Sequence[Document],
+    *,
+    transaction_id: ObjectId,
+    description: str,
+    currency: str,
+    now: datetime,
+) -> Document:
+    """A document of `journalentries`; the reference is no number even to a spreadsheet."""
+    return {
+        "_id": entry_id,
+        "date": now,
+        "reference": reference(transaction_id),
+        "description": description,
+        "currency": currency,
+        "lines": list(lines),
+    }
+
+
+def reference(transaction_id: ObjectId) -> str:
+    return f"TX-{transaction_id}"
+
+
+def queue_item(item_id: ObjectId, entry_id: ObjectId, *, profile: str, now: datetime) -> Document:
+    """A document of `exportqueues`, which the profile's next scheduled batch takes."""
+    return {
+        "_id": item_id,
+        "entryId": entry_id,
+        **({} if profile == DAILY else {"profile": profile}),
+        "exportPath": "scheduled",
+        "status": "queued",
+        "createdAt": now,
+        "updatedAt": now,
+    }

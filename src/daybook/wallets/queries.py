@@ -1,0 +1,245 @@
+"""Every query that the ledger issues, reads and conditional updates alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import Int64, ObjectId
+
+from daybook.wallets.context import MAX_PAISE, Document
+from daybook.wallets.query import Query
+
+USERS = "users"
+WALLETS = "wallets"
+TRANSACTIONS = "transactions"
+INVITES = "invites"
+
+
+def _user(user_id: ObjectId) -> Document:
+    return {"_id": user_id, "deletedAt": None}
+
+
+def _users(**fields: str) -> Document:
+    """`fields` are those of a user that are to be equal; one of `roles` counts as equal."""
+    return {**fields, "deletedAt": None}
+
+
+def _wallet_of(owner: ObjectId) -> Document:
+    return {"ownerUserId": owner, "deletedAt": None}
+
+
+def _wallet(wallet_id: ObjectId) -> Document:
+    return {"_id": wallet_id, "deletedAt": None}
+
+
+def _covering(amount_paise: int) -> Document:
+    return {"availablePaise": {"$gte": Int64(amount_paise)}}
+
+
+def _having_room_for(amount_paise: int) -> Document:
+    return {"availablePaise": {"$lte": Int64(MAX_PAISE - amount_paise)}}
+
+
+def _history_after(wallet_id: ObjectId, created_at: datetime, transaction_id: ObjectId) -> Document:
+    # The first bound is what the index is entered by; the second decides among equal times.
+    return {
+        "walletId": wallet_id,
+        "createdAt": {"$lte": created_at},
+        "$or": [{"createdAt": {"$lt": created_at}}, {"_id": {"$lt": transaction_id}}],
+    }
+
+
+def _invite_to_accept(code: str, now: datetime) -> Document:
+    return {"code": code, "status": "active", "expiresAt": {"$gt": now}}
+
+
+def _invite_to_expire(code: str, now: datetime) -> Document:
+    return {"code": code, "status": "active", "expiresAt": {"$lte": now}}
+
+
+def _of_owner(doc: Document) -> dict[str, Any]:
+    return {"owner": doc["ownerUserId"]}
+
+
+def _of_owner_with_amount(doc: Document) -> dict[str, Any]:
+    return {"owner": doc["ownerUserId"], "amount_paise": 1}
+
+
+def _of_wallet_with_amount(doc: Document) -> dict[str, Any]:
+    return {"wallet_id": doc["_id"], "amount_paise": 1}
+
+
+def _of_user(*names: str) -> Any:
+    def arguments(doc: Document) -> dict[str, Any]:
+        return {name: doc[name][0] if name == "roles" else doc[name] for name in names}
+
+    return arguments
+
+
+USER = Query(
+    name="user",
+    collection=USERS,
+    filter=_user,
+    arguments=lambda doc: {"user_id": doc["_id"]},
+    projection={"_id": 1},
+)
+USERS_OF_BRAND = Query(
+    name="users_of_brand",
+    collection=USERS,
+    filter=_users,
+    arguments=_of_user("brandCode", "roles"),
+)
+USERS_OF_MEDIATOR = Query(
+    name="users_of_mediator",
+    collection=USERS,
+    filter=_users,
+    arguments=_of_user("mediatorCode", "roles"),
+)
+USERS_OF_ROLE = Query(
+    name="users_of_role",
+    collection=USERS,
+    filter=_users,
+    arguments=_of_user("roles", "status"),
+)
+
+WALLET_OF_OWNER = Query(
+    name="wallet_of_owner", collection=WALLETS, filter=_wallet_of, arguments=_of_owner
+)
+WALLET_OF_OWNER_TO_DEBIT = Query(
+    name="wallet_of_owner_to_debit",
+    collection=WALLETS,
+    filter=lambda owner, amount_paise: {**_wallet_of(owner), **_covering(amount_paise)},
+    arguments=_of_owner_with_amount,
+)
+WALLET_OF_OWNER_TO_CREDIT = Query(
+    name="wallet_of_owner_to_credit",
+    collection=WALLETS,
+    filter=lambda owner, amount_paise: {**_wallet_of(owner), **_having_room_for(amount_paise)},
+    arguments=_of_owner_with_amount,
+)
+WALLET = Query(
+    name="wallet",
+    collection=WALLETS,
+    filter=_wallet,
+    arguments=lambda doc: {"wallet_id": doc["_id"]},
+)
+WALLET_TO_DEBIT = Query(
+    name="wallet_to_debit",
+    collection=WALLETS,
+    filter=lambda wallet_id, amount_paise: {**_wallet(wallet_id), **_covering(amount_paise)},
+    arguments=_of_wallet_with_amount,
+)
+WALLET_TO_CREDIT = Query(
+    name="wallet_to_credit",
+    collection=WALLETS,
+    filter=lambda wallet_id, amount_paise: {**_wallet(wallet_id), **_having_room_for(amount_paise)},
+    arguments=_of_wallet_with_amount,
+)
+
+TRANSACTION_OF_KEY = Query(
+    name="transaction_of_key",
+    collection=TRANSACTIONS,
+    filter=lambda key: {"idempotencyKey": key},
+    arguments=lambda doc: {"key": doc.get("idempotencyKey", "")},
+    projection={"requestHash": 1, "answer": 1},
+)
+TRANSACTION = Query(
+    name="transaction",
+    collection=TRANSACTIONS,
+    filter=lambda transaction_id: {"_id": transaction_id},
+    arguments=lambda doc: {"transaction_id": doc["_id"]},
+)
+REVERSAL = Query(
+    name="reversal",
+    collection=TRANSACTIONS,
+    filter=lambda transaction_id: {"reverses": transaction_id},
+    arguments=lambda doc: {"transaction_id": doc["_id"]},
+    projection={"_id": 1},
+)
+NEWEST_FIRST = (("createdAt", -1), ("_id", -1))
+_IN_A_HISTORY = {"answer": 0, "requestHash": 0}
+HISTORY = Query(
+    name="history",
+    collection=TRANSACTIONS,
+    filter=lambda wallet_id: {"walletId": wallet_id},
+    arguments=lambda doc: {"wallet_id": doc["walletId"]},
+    sort=NEWEST_FIRST,
+    projection=_IN_A_HISTORY,
+)
+HISTORY_AFTER = Query(
+    name="history_after",
+    collection=TRANSACTIONS,
+    filter=_history_after,
+    arguments=lambda doc: {
+        "wallet_id": doc["walletId"],
+        "created_at": doc["createdAt"],
+        "transaction_id": doc["_id"],
+    },
+    sort=NEWEST_FIRST,
+    projection=_IN_A_HISTORY,
+)
+JOURNAL_ENTRY = Query(
+    name="journal_entry",
+    collection="journalentries",
+    filter=lambda entry_id: {"_id": entry_id},
+    arguments=lambda doc: {"entry_id": doc["_id"]},
+    projection={"lines": 1},
+)
+
+INVITE = Query(
+    name="invite",
+    collection=INVITES,
+    filter=lambda code: {"code": code},
+    arguments=lambda doc: {"code": doc["code"]},
+)
+INVITE_TO_ACCEPT = Query(
+    name="invite_to_accept",
+    collection=INVITES,
+    filter=_invite_to_accept,
+    arguments=lambda doc: {"code": doc["code"], "now": doc["createdAt"]},
+)
+INVITE_TO_EXPIRE = Query(
+    name="invite_to_expire",
+    collection=INVITES,
+    filter=_invite_to_expire,
+    arguments=lambda doc: {"code": doc["code"], "now": doc["expiresAt"]},
+)
+INVITES_TO_EXPIRE = Query(
+    name="invites_to_expire",
+    collection=INVITES,
+    filter=lambda now: {"status": "active", "expiresAt": {"$lte": now}},
+    arguments=lambda doc: {"now": doc["expiresAt"]},
+)
+INVITES_OF_PARENT = Query(
+    name="invites_of_parent",
+    collection=INVITES,
+    filter=lambda parent, status: {"parentCode": parent, "status": status},
+    arguments=lambda doc: {"parent": doc["parentCode"], "status": doc["status"]},
+    sort=(("createdAt", -1),),
+)
+
+QUERIES: Sequence[Query] = (
+    USER,
+    USERS_OF_BRAND,
+    USERS_OF_MEDIATOR,
+    USERS_OF_ROLE,
+    WALLET_OF_OWNER,
+    WALLET_OF_OWNER_TO_DEBIT,
+    WALLET_OF_OWNER_TO_CREDIT,
+    WALLET,
+    WALLET_TO_DEBIT,
+    WALLET_TO_CREDIT,
+    TRANSACTION_OF_KEY,
+    TRANSACTION,
+    REVERSAL,
+    HISTORY,
+    HISTORY_AFTER,
+    JOURNAL_ENTRY,
+    INVITE,
+    INVITE_TO_ACCEPT,
+    INVITE_TO_EXPIRE,
+    INVITES_TO_EXPIRE,
+    INVITES_OF_PARENT,
+)

@@ -1,0 +1,82 @@
+"""Users: who may hold a wallet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bson import ObjectId
+
+from daybook.wallets import queries
+from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.query import Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewUser:
+    name: str
+    roles: tuple[str, ...]
+    status: str
+    brand_code: str | None = None
+    mediator_code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which users: all that is given must be so. `query()` says which index leads to them."""
+
+    role: str | None = None
+    status: str | None = None
+    brand_code: str | None = None
+    mediator_code: str | None = None
+
+    def query(self) -> Query | None:
+        """None when nothing was given that an index begins with."""
+        if self.brand_code is not None:
+            return queries.USERS_OF_BRAND
+        if self.mediator_code is not None:
+            return queries.USERS_OF_MEDIATOR
+        return None if self.role is None else queries.USERS_OF_ROLE
+
+    def fields(self) -> dict[str, str]:
+        fields = {
+            "brandCode": self.brand_code,
+            "mediatorCode": self.mediator_code,
+            "roles": self.role,
+            "status": self.status,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def create(ledger: Ledger, user: NewUser) -> Document:
+    now = ledger.now()
+    doc = {
+        "_id": ObjectId(),
+        "name": user.name,
+        "roles": list(user.roles),
+        "status": user.status,
+        **({} if user.brand_code is None else {"brandCode": user.brand_code}),
+        **({} if user.mediator_code is None else {"mediatorCode": user.mediator_code}),
+        "deletedAt": None,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    ledger.database[queries.USERS].insert_one(doc)
+    return to_answer(doc)
+
+
+def find(ledger: Ledger, query: Query, wanted: Wanted, *, limit: int) -> Document:
+    """Up to `limit` users, and whether there are more."""
+    docs = query.some(ledger.database, limit=limit + 1, **wanted.fields())
+    return {"users": [to_answer(doc) for doc in docs[:limit]], "more": len(docs) > limit}
+
+
+def to_answer(doc: Document) -> Document:
+    return {
+        "userId": str(doc["_id"]),
+        "name": doc.get("name"),
+        "roles": doc.get("roles"),
+        "status": doc.get("status"),
+        "brandCode": doc.get("brandCode"),
+        "mediatorCode": doc.get("mediatorCode"),
+        "createdAt": stamp(doc["createdAt"]) if "createdAt" in doc else None,
+    }

@@ -1,0 +1,158 @@
+"""Wallets: one per user, with a balance that only conditional updates change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bson import Int64, ObjectId
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from daybook.wallets import queries
+from daybook.wallets.chart import Direction
+from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
+from daybook.wallets.query import Query
+from daybook.wallets.refusal import Refusal, Refused
+
+INR = "INR"
+ONE = Int64(1)
+
+
+def open_wallet(ledger: Ledger, owner: ObjectId, currency: str = INR) -> Document:
+    """An empty wallet for a user who has none. Raises `Refused`."""
+    if queries.USER.one(ledger.database, user_id=owner) is None:
+        raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {owner}", where="ownerUserId")
+    now = ledger.now()
+    doc = {
+        "_id": ObjectId(),
+        "ownerUserId": owner,
+        "currency": currency,
+        "availablePaise": Int64(0),
+        "version": Int64(0),
+        "deletedAt": None,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    try:
+        ledger.database[queries.WALLETS].insert_one(doc)
+    except DuplicateKeyError as error:
+        raise Refused(
+            Refusal.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
+        ) from error
+    return doc
+
+
+def wallet_of(ledger: Ledger, owner: ObjectId) -> Document:
+    """Raises `Refused` when the user has none."""
+    doc = queries.WALLET_OF_OWNER.one(ledger.database, owner=owner)
+    if doc is None:
+        raise _not_found(f"user {owner} has no wallet", "ownerUserId")
+    return doc
+
+
+def to_answer(doc: Document) -> Document:
+    return {
+        "walletId": str(doc["_id"]),
+        "ownerUserId": str(doc["ownerUserId"]),
+        "currency": doc["currency"],
+        "availablePaise": doc["availablePaise"],
+        "version": doc["version"],
+        "createdAt": stamp(doc["createdAt"]) if "createdAt" in doc else None,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Road:
+    """The queries that lead to a wallet, and to one that can be moved."""
+
+    found: Query
+    to_debit: Query
+    to_credit: Query
+
+
+_BY_OWNER = _Road(
+    found=queries.WALLET_OF_OWNER,
+    to_debit=queries.WALLET_OF_OWNER_TO_DEBIT,
+    to_credit=queries.WALLET_OF_OWNER_TO_CREDIT,
+)
+_BY_ID = _Road(
+    found=queries.WALLET, to_debit=queries.WALLET_TO_DEBIT, to_credit=queries.WALLET_TO_CREDIT
+)
+
+
+def change(
+    ledger: Ledger,
+    session: ClientSession,
+    owner: ObjectId,
+    direction: Direction,
+    amount_paise: int,
+    *,
+    where: str,
+) -> Document:
+    """Move the balance of a user's wallet by one conditional update; the wallet as it is then.
+
+    Raises `Refused`, with `where` for a wallet that is not there.
+    """
+    doc = _change(ledger, session, _BY_OWNER, {"owner": owner}, direction, amount_paise)
+    if doc is None:
+        raise _not_found(f"user {owner} has no wallet", where)
+    return doc
+
+
+def change_back(
+    ledger: Ledger,
+    session: ClientSession,
+    wallet_id: ObjectId,
+    direction: Direction,
+    amount_paise: int,
+) -> Document:
+    """The same for the very wallet that a transaction moved, whoever owns one now."""
+    doc = _change(ledger, session, _BY_ID, {"wallet_id": wallet_id}, direction, amount_paise)
+    if doc is None:
+        raise _not_found(f"wallet {wallet_id} is not there any more", None)
+    return doc
+
+
+def _change(
+    ledger: Ledger,
+    session: ClientSession,
+    road: _Road,
+    given: dict[str, ObjectId],
+    direction: Direction,
+    amount_paise: int,
+) -> Document | None:
+    """None when there is no such wallet."""
+    debit = direction is Direction.DEBIT
+    wanted = road.to_debit if debit else road.to_credit
+    doc = ledger.database[wanted.collection].find_one_and_update(
+        wanted.filter(**given, amount_paise=amount_paise),
+        {
+            "$inc": {
+                "availablePaise": Int64(-amount_paise if debit else amount_paise),
+                "version": ONE,
+            },
+            "$set": {"updatedAt": ledger.now()},
+        },
+        session=session,
+        return_document=ReturnDocument.AFTER,
+    )
+    if doc is not None:
+        return doc
+    found = road.found.one(ledger.database, session=session, **given)
+    if found is None:
+        return None
+    raise _refused(found, direction, amount_paise)
+
+
+def _not_found(message: str, where: str | None) -> Refused:
+    return Refused(Refusal.WALLET_NOT_FOUND, message, where=where)
+
+
+def _refused(wallet: Document, direction: Direction, amount_paise: int) -> Refused:
+    has = f"the wallet of user {wallet['ownerUserId']} holds {wallet['availablePaise']}"
+    if direction is Direction.DEBIT:
+        return Refused(Refusal.INSUFFICIENT_FUNDS, f"{has}, not {amount_paise}")
+    return Refused(
+        Refusal.BALANCE_LIMIT, f"{has}; with {amount_paise} more it would exceed {MAX_PAISE}"
+    )

@@ -1,0 +1,449 @@
+"""Every query that the code issues is declared, and runs on an index."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Int64, ObjectId
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from daybook.app import App
+from daybook.audit.lineage import lineage
+from daybook.audit.verify import verify
+from daybook.cli import breakers
+from daybook.export import history, manual
+from daybook.export.outcome import Status
+from daybook.export.profile import DAILY, Profile
+from daybook.export.queries import queries
+from daybook.export.requeue import requeue
+from daybook.mongo.explain import Explained, explain
+from daybook.mongo.indexes import INDEXES
+from daybook.mongo.migrate import migrate
+from daybook.ops import metrics_stored
+from daybook.ops.doctor import examine
+from daybook.wallets import history as wallet_history
+from daybook.wallets import invites, move, users
+from daybook.wallets.context import Ledger
+from daybook.wallets.history import Cursor
+from daybook.wallets.invites import InviteStatus, NewInvite
+from daybook.wallets.queries import QUERIES
+from daybook.wallets.users import NewUser, Wanted
+from tests import books
+from tests.integration import ledgers
+from tests.integration.ledgers import movement, prepare, purses
+
+Db = Database[dict[str, Any]]
+PROFILE = Profile(name=DAILY)
+DECLARED = (*queries(PROFILE), *QUERIES)
+TODAY = date(2026, 1, 18)
+FEW = 2_000
+MANY = 100_000
+
+# What goes over the wire
+
+
+class Wire(CommandListener):
+    """The shapes of all queries and updates that are sent: collection, filter, sort."""
+
+    def __init__(self) -> None:
+        self.shapes: set[str] = set()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        command, name = event.command, event.command_name
+        asked: list[tuple[Mapping[str, Any], Any]] = []
+        if name == "find":
+            asked = [(command["filter"], command.get("sort"))]
+        elif name == "findAndModify":
+            asked = [(command["query"], command.get("sort"))]
+        elif name in ("count", "distinct"):
+            asked = [(command.get("query", {}), None)]
+        elif name in ("update", "delete"):
+            asked = [(each["q"], None) for each in command[f"{name}s"]]
+        elif name == "aggregate":
+            asked = [(command["pipeline"][0].get("$match", {}), None)]
+        self.shapes |= {shape(command[name], filters, sort) for filters, sort in asked}
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+def shape(collection: str, filters: Mapping[str, Any], sort: Mapping[str, int] | None) -> str:
+    """The query without its values. One that names ids needs nothing but those."""
+    named = filters.get("_id")
+    if isinstance(named, Mapping) and "$gte" in named:
+        filters = {"_id": named}
+    elif named is not None and not (isinstance(named, Mapping) and "$gt" in named):
+        filters, sort = {"_id": named}, None
+    return json.dumps([collection, _bare(filters), list((sort or {}).items())])
+
+
+def _bare(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: value[name] if name == "$type" else _bare(value[name], name)
+            for name in sorted(value)
+        }
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_bare(each) for each in value] if key == "$or" else ["?"]
+    return "?"
+
+
+def listening(app: App, uri: str, wire: Wire) -> App:
+    """The app, its client not built yet, with one that is listened to in its place."""
+    client = MongoClient[dict[str, Any]](
+        uri, event_listeners=[wire], w="majority", readConcernLevel="majority", tz_aware=True
+    )
+    app.__dict__["_client"] = client
+    return app
+
+
+def a_day_with_everything(app: App) -> None:
+    database, profile = app.database, app.profile()
+    bad, twice = books.entry("BAD", lines=books.lines()[:1]), books.entry("TWICE")
+    books.put(database, bad, twice)
+    books.put_many(database, 3)
+    database["exportqueues"].insert_one(books.queue_item(twice["_id"]))
+    assert app.plan_batch(batch_date=TODAY).status is Status.PLANNED
+    assert app.run_batch(batch_date=TODAY).status is Status.EXPORTED
+    assert app.run_batch(batch_date=TODAY + timedelta(days=1)).status is Status.EMPTY
+    wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
+    assert app.run_manual(wanted).status is Status.EXPORTED
+    by_id = manual.parse({"entryIds": [str(twice["_id"])]}, key="k")
+    assert app.run_manual(by_id).status is Status.EXPORTED
+    app.sweep()
+    verify(database, app.destination, profile, TODAY)
+    for entry in (bad, twice):
+        lineage(database, profile, str(entry["_id"]))
+    requeue(database, profile, str(bad["_id"]), now=app.clock())
+    history.history(database, profile, limit=5)
+    history.status(database, profile, TODAY)
+    now = app.clock()
+    metrics_stored.batch_figures(database, profile)
+    metrics_stored.queue_figures(database, profile, now)
+    metrics_stored.orphan_figures(database, profile, now)
+    breakers.not_closed(database, now)
+    from daybook.ops.watchdog import watch
+
+    watch(database, DAILY, app.schedule, datetime(2026, 1, 18, 14, tzinfo=UTC), app.messenger)
+    list(examine(app.patient(os.environ)))
+
+
+def all_requests(ledger: Ledger) -> None:
+    payer, payee = purses(ledger, 100, 0)
+    for role in ({"brand_code": "B"}, {"mediator_code": "M"}):
+        users.create(ledger, NewUser(name="A", roles=("brand",), status="active", **role))
+    for wanted in (
+        Wanted(brand_code="B", role="brand"),
+        Wanted(mediator_code="M", role="brand"),
+        Wanted(role="brand", status="active"),
+    ):
+        query = wanted.query()
+        assert query is not None
+        users.find(ledger, query, wanted, limit=2)
+    moved = move.transfer(ledger, payer, payee, movement(5)).body
+    move.debit(ledger, payer, movement(1))
+    originals = move.reversal_of(ledger, ObjectId(moved["from"]["transactionId"]))
+    move.reverse(ledger, movement(5, type_="reversal"), originals)
+    wallet_id = ObjectId(moved["from"]["walletId"])
+    first = wallet_history.page(ledger, wallet_id, limit=1, cursor=None)
+    wallet_history.page(ledger, wallet_id, limit=1, cursor=Cursor.parse(first["nextCursor"]))
+    expires = datetime.now(UTC) + timedelta(days=1)
+    invite = invites.create(ledger, NewInvite(parent_code="P", expires_at=expires))
+    invites.accept(ledger, invite["code"], user_id=payer)
+    invites.find(ledger, "P", InviteStatus.USED, limit=1)
+
+
+def declared_shapes(database: Db) -> set[str]:
+    """Of the declared queries, with arguments out of what is stored."""
+    found = set()
+    for query in DECLARED:
+        for doc in database[query.collection].find():
+            try:
+                given = query.arguments(doc)
+            except (LookupError, TypeError):
+                continue
+            found.add(shape(query.collection, query.filter(**given), dict(query.sort)))
+    return found
+
+
+OF_NO_DOCUMENT = {
+    # Nothing is given up on such a day; asked all the same.
+    '["exportorphans", {"alertedAt": {"$type": "null"}, "profile": "?"}, []]',
+    '["exportorphans", {"profile": "?", "seenAt": "?", "watchUntil": {"$gt": "?"}}, []]',
+    '["exportorphans", {"profile": "?", "watchUntil": {"$gt": "?"}}, []]',
+    '["circuitbreakers", {"_id": "?"}, []]',
+    '["circuitbreakers", {}, []]',
+}
+
+
+def test_every_query_that_goes_over_the_wire_is_declared(
+    mongo_uri: str, database: Db, tmp_path: Path
+) -> None:
+    migrate(database, now=datetime.now(UTC))
+    app = App.from_env(
+        {
+            "DAYBOOK_MONGODB_URI": mongo_uri,
+            "DAYBOOK_DATABASE": database.name,
+            "DAYBOOK_DESTINATION": f"file://{tmp_path}",
+        }
+    )
+    wire = Wire()
+    listening(app, mongo_uri, wire)
+    a_day_with_everything(app)
+    ledger = Ledger(database=app.database, clock=app.clock)
+    all_requests(ledger)
+    app.client.close()
+    assert len(wire.shapes) > 40
+    assert wire.shapes - declared_shapes(database) - OF_NO_DOCUMENT == set()
+
+
+# How they run
+
+
+@pytest.fixture
+def stored(mongo_uri: str, database: Db, tmp_path: Path) -> Db:
+    """A day and a ledger of their own making, and `FEW` of each document besides."""
+    prepare(database)
+    real(mongo_uri, database, tmp_path)
+    fill(database, FEW)
+    return database
+
+
+def real(mongo_uri: str, database: Db, folder: Path) -> None:
+    app = books.make_app(mongo_uri, database.name, f"file://{folder}")
+    a_day_with_everything(app)
+    app.client.close()
+    ledger_app = ledgers.make_app(mongo_uri, database.name)
+    all_requests(ledger_app.ledger)
+    ledger_app.client.close()
+
+
+def fill(database: Db, count: int) -> None:
+    """As many users, wallets, transactions, invites, entries, items and records, and 3 years."""
+    dice = random.Random(1)
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    owners = [ObjectId() for _ in range(count)]
+    wallets = [ObjectId() for _ in range(count)]
+    entries = [ObjectId() for _ in range(count)]
+
+    def at(number: int) -> datetime:
+        return start + timedelta(minutes=number)
+
+    def code(letter: str) -> str:
+        return f"{letter}-{dice.randrange(count // 20)}"
+
+    roles = ["brand", "mediator", "agency", "shopper"]
+    documents: dict[str, Iterator[dict[str, Any]]] = {
+        "users": (
+            {
+                "_id": owner,
+                "name": "Ananya",
+                "roles": [dice.choice(roles)],
+                "status": dice.choice(["active", "blocked"]),
+                "brandCode": code("B"),
+                "mediatorCode": code("M"),
+                "deletedAt": None,
+            }
+            for owner in owners
+        ),
+        "wallets": (
+            {
+                "_id": wallet,
+                "ownerUserId": owner,
+                "currency": "INR",
+                "availablePaise": Int64(dice.randrange(10**6)),
+                "version": Int64(1),
+                "deletedAt": None,
+            }
+            for wallet, owner in zip(wallets, owners, strict=True)
+        ),
+        "transactions": (
+            {
+                "walletId": dice.choice(wallets[: count // 10]),
+                "idempotencyKey": f"key-{number}",
+                "amountPaise": Int64(1),
+                "direction": "credit",
+                "journalEntryId": entries[number],
+                "createdAt": at(number),
+            }
+            for number in range(count)
+        ),
+        "invites": (
+            {
+                "code": f"I-{number}",
+                "parentCode": code("P"),
+                "status": dice.choice(["active", "used", "expired"]),
+                "expiresAt": datetime(2990, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
+                "createdAt": at(number),
+            }
+            for number in range(count)
+        ),
+        "journalentries": (
+            {"_id": entry, "date": at(number), "lines": []} for number, entry in enumerate(entries)
+        ),
+        "exportqueues": (
+            {
+                "entryId": entry,
+                "exportPath": "scheduled",
+                "status": "queued" if number % 50 == 0 else "completed",
+            }
+            for number, entry in enumerate(entries)
+        ),
+        "exportlogs": (
+            {
+                "action": "entry_rejected",
+                "metadata": {"batchDate": f"2025-{number % 12 + 1:02}-01", "entryId": entry},
+                "createdAt": at(number),
+            }
+            for number, entry in enumerate(entries)
+        ),
+        "exportbatches": (
+            {
+                "profile": DAILY,
+                "batchDate": (TODAY - timedelta(days=number)).isoformat(),
+                "state": "committed",
+                "markedAt": at(number),
+                "alertedAt": at(number),
+                "createdAt": at(number),
+            }
+            for number in range(1, 1000)
+        ),
+        "exportmanifests": (
+            {
+                "_id": f"{ObjectId()}:1:1:{number:06}",
+                "profile": DAILY,
+                "entryIds": entries[number : number + 100],
+                "queueIds": [],
+                "markedAt": at(number),
+            }
+            for number in range(0, count, 100)
+        ),
+    }
+    for collection, docs in documents.items():
+        database[collection].insert_many(docs)
+    database["exportslots"].insert_many([{"_id": f"other{number}"} for number in range(9)])
+    database["circuitbreakers"].insert_many([{"_id": "s3"}, {"_id": "google_drive"}])
+    database["exportorphans"].insert_many(
+        {
+            "_id": f"orphan{number}",
+            "profile": DAILY,
+            "alertedAt": at(number) if number % 10 else None,
+            "seenAt": None,
+            "watchUntil": at(number),
+            "createdAt": at(number),
+        }
+        for number in range(FEW)
+    )
+
+
+def by_name(database: Db) -> dict[str, Explained]:
+    found = explain(database, DECLARED).queries
+    names = {f"{each.collection}.{each.name}": each for each in found}
+    assert len(names) == len(found) == len(DECLARED)
+    return names
+
+
+def test_every_query_runs_on_an_index(stored: Db) -> None:
+    found = by_name(stored)
+    assert {name: each.faults for name, each in found.items() if each.failed} == {}
+    assert {name for name, each in found.items() if each.plan is None} == set()
+    by_key = found["transactions.transaction_of_key"].plan
+    assert by_key is not None
+    assert by_key.indexes == ("idx_transaction_key_unique",)
+    assert by_key.documents <= 1
+
+
+@pytest.mark.parametrize(
+    ("collection", "index", "query"),
+    [
+        ("transactions", "idx_transaction_key_unique", "transaction_of_key"),
+        ("transactions", "idx_transaction_wallet", "history"),
+        ("transactions", "idx_transaction_reverses_unique", "reversal"),
+        ("wallets", "idx_wallet_owner_unique", "wallet_of_owner_to_debit"),
+        ("users", "idx_user_role", "users_of_role"),
+        ("invites", "idx_invite_code_unique", "invite"),
+        ("invites", "idx_invite_parent", "invites_of_parent"),
+        ("exportqueues", "idx_queue_entry", "items_of_entries"),
+        ("exportmanifests", "idx_manifest_unmarked", "stray_parts"),
+        ("exportlogs", "idx_log_entry", "records_of_entry"),
+        ("exportbatches", "idx_batch_day_unique", "history"),
+        ("journalentries", "idx_entry_date", "entries_of_dates"),
+    ],
+)
+def test_a_dropped_index_makes_its_query_fail_and_is_named(
+    broken: Db, collection: str, index: str, query: str
+) -> None:
+    before = broken[collection].index_information()[index]
+    broken[collection].drop_index(index)
+    try:
+        found = by_name(broken)[f"{collection}.{query}"]
+        assert found.faults
+        assert index in found.lacking
+        if not found.excused:
+            assert found.failed
+    finally:
+        restored = {name: before[name] for name in before if name not in ("key", "v", "ns")}
+        broken[collection].create_index(before["key"], name=index, **restored)
+
+
+def test_every_dropped_index_makes_it_fail_whether_a_query_suffers_or_not(database: Db) -> None:
+    prepare(database)
+    assert not explain(database, ()).failed
+    for index in INDEXES:
+        database[index.collection].drop_index(index.name)
+        found = explain(database, ())
+        assert (found.failed, found.missing) == (True, (f"{index.name} on {index.collection}",))
+        index.build(database)
+
+
+@pytest.fixture(scope="module")
+def broken(
+    mongo_client: MongoClient[dict[str, Any]],
+    mongo_uri: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Db]:
+    """As `stored`, for all tests that drop an index and put it back."""
+    database = mongo_client[f"test_{ObjectId()}"]
+    prepare(database)
+    real(mongo_uri, database, tmp_path_factory.mktemp("files"))
+    fill(database, FEW)
+    yield database
+    mongo_client.drop_database(database.name)
+
+
+def test_without_documents_nothing_is_asked_and_nothing_fails(database: Db) -> None:
+    prepare(database)
+    found = by_name(database)
+    assert not any(each.failed for each in found.values())
+    assert found["wallets.wallet_of_owner"].to_doc()["status"] == "not_asked"
+
+
+@pytest.mark.storm
+def test_every_query_runs_on_an_index_among_a_hundred_thousand(
+    mongo_uri: str, database: Db, tmp_path: Path
+) -> None:
+    prepare(database)
+    real(mongo_uri, database, tmp_path)
+    fill(database, MANY)
+    found = by_name(database)
+    assert {name: each.faults for name, each in found.items() if each.failed} == {}
+    for each in found.values():
+        assert each.plan is not None
+        print(each.to_doc())
