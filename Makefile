@@ -20,11 +20,10 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: terraform-test
-.PHONY: help run serve test lint bench load storm lock clean
+.PHONY: help run serve test lint bench load storm terraform-test e2e lock clean
 
 help: ## Say what the targets do
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo 'Arguments go through ARGS: make test ARGS="tests/unit -x"'
 
 run: $(STAMP) ## Run the demo on this machine: MongoDB, sample entries, one batch
@@ -43,12 +42,16 @@ lint: $(STAMP) ## Check style, formatting and types
 
 bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench $(ARGS)
+	$(PYTHON) -m bench.ledger
 
 load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
 	$(PYTHON) -m bench.load $(ARGS)
 
 storm: $(STAMP) ## Run the long fault storms
 	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
+
+e2e: $(STAMP) ## Ask a real project and a real shared drive: ARGS="probe --project P --folder F"
+	$(PYTHON) -m e2e $(ARGS)
 
 # Terraform 1.11 or newer, and the registry for its providers; neither Python nor an account.
 terraform-test: ## Check the format of the Terraform code, validate and test it

@@ -41,6 +41,7 @@ from daybook.ops.doctor import Patient
 from daybook.settings import Settings
 from daybook.shutdown import Shutdown
 from daybook.values import TASK_SCHEDULE_MAX_SECONDS
+from daybook.wallets import invites
 
 TASK_SCHEDULE_MAX = timedelta(seconds=TASK_SCHEDULE_MAX_SECONDS)
 """No task is due further ahead."""
@@ -194,11 +195,23 @@ class App:
         profile = self.profile(profile_name)
         day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
         try:
-            return dry_run(
-                self.database, profile, jobs.daily(self.database, profile, day, schedule_time)
-            )
+            job = jobs.daily(self.database, profile, day, schedule_time)
+            outcome = dry_run(self.database, profile, job)
         except PyMongoError as error:
             raise DatabaseError.of(f"dry run of {day}", error) from error
+        # Whoever had a schedule call sees the log alone.
+        log.event(
+            logging.INFO,
+            "planned",
+            f"{job.filename}: a run would deliver this now; nothing was written.",
+            profile=profile.name,
+            batch_date=job.key.batch_date,
+            entry_count=outcome.facts.get("entryCount"),
+            rejected_count=outcome.facts.get("rejectedCount"),
+            totals=outcome.facts.get("totals"),
+            sha256=outcome.facts.get("sha256"),
+        )
+        return outcome
 
     def run_manual(self, request: manual.ManualRequest, *, profile_name: str = DAILY) -> Outcome:
         """One manual export: a copy of chosen entries, in a file of its own."""
@@ -266,12 +279,13 @@ class App:
             raise DatabaseError.of(f"release of {day}", error) from error
 
     def sweep(self, *, profile_name: str = DAILY) -> Sweep:
-        """Sweep the profile's slots, and see that the queue is there.
+        """Sweep the profile's slots, mark invites that have expired, see that the queue is there.
 
         A queue that is not used for 30 days may be gone when the first retry needs it; a
         look at it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
         """
         found = sweep(self.exporter(self.profile(profile_name)))
+        invites.mark_expired(self.database, self.clock())
         queue = None if self.cloud_tasks is None else self.cloud_tasks.check()
         if queue is not None and not queue.ok:
             log.event(logging.WARNING, "queue_unusable", queue.detail)

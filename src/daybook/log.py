@@ -118,7 +118,7 @@ def _add_context(record: logging.LogRecord) -> bool:
     if record.name != _LOGGER.name:
         _hide_queries(record, printed)
     record.json_fields = printed
-    record.labels = {name: str(fields[name]) for name in _LABELS if name in fields}
+    record.labels = {name: str(fields[name]) for name in _LABELS if fields.get(name) is not None}
     trace = _trace.get()
     if trace:
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
     *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
-    *("retry", "release", "doctor", "migrate", "seed", "serve"),
+    *("retry", "release", "doctor", "migrate", "explain", "reconcile", "seed", "serve"),
 }
 
 
@@ -246,7 +246,11 @@ def test_without_indexes_nothing_runs_until_migrate(
     assert refused.returncode == 3
     assert "run `python -m daybook migrate`" in refused.stderr
     assert answer(env, "migrate")["migrations"][0]["changed"] is True
-    assert daybook(env, "migrate").stdout == "0001 indexes: nothing to do\n"
+    assert daybook(env, "migrate").stdout.splitlines() == [
+        "0001 indexes: nothing to do",
+        "0002 ledger_indexes: nothing to do",
+        "0003 campaign_assignments: nothing to do",
+    ]
     seeded = answer(env, "seed", "--entries", "3", "--bad", "1")
     assert (seeded["queued"], seeded["broken"]) == (4, {"unbalanced": 1})
     assert answer(env, "run", "--date", DATE)["entryCount"] == 3

@@ -145,7 +145,7 @@ def test_a_task_of_another_generation_never_applies(state: BatchState, generatio
     [
         (BatchState.COMMITTED, True, False),
         (BatchState.COMMITTED, False, True),  # its items are still to be marked
-        (BatchState.EMPTY, False, False),
+        (BatchState.EMPTY, False, True),  # asked for again after it was signed off
         (BatchState.FAILED, False, False),
     ],
 )

@@ -21,6 +21,10 @@ AFTER_LEASE = timedelta(seconds=5)
 """How long after a lease could end somebody looks whether it did."""
 
 
+PAUSE = timedelta(seconds=30)
+"""How long somebody waits who gives way to a day that nobody works at right now."""
+
+
 def follow_up(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
     """Create the task that the outcome calls for, if any; again, if it may be missing.
 
@@ -77,6 +81,6 @@ def _look_again(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
         generation=batch.generation,
         attempt=attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
         fence=lease.fence,
-        due=exporter.clock() + max(lease.left, timedelta()) + AFTER_LEASE,
+        due=exporter.clock() + (lease.left + AFTER_LEASE if lease.left > timedelta() else PAUSE),
         after=job.task_name,
     )

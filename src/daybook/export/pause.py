@@ -25,7 +25,8 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
     Raises `RunTimeout` when it was continued too often.
     """
     batch = ctx.batch()
-    if batch.finished or batch.state in (BatchState.EMPTY, BatchState.FAILED):
+    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    if batch.finished or (batch.state is not BatchState.COMMITTED and step.next is Next.REPORT):
         return report(batch)
     if batch.continuations >= MAX_CONTINUATIONS:
         raise RunTimeout(
@@ -47,14 +48,16 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
     """Record when to ask again; the destination was not touched and no attempt is used up."""
     batch = ctx.batch()
     unfinished = batch.state is BatchState.COMMITTED and not batch.finished
-    wanted = (
-        batch.state is BatchState.OPEN
-        and decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts).next is not Next.REPORT
-    )
+    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    open_again = batch.state in (BatchState.OPEN, BatchState.EMPTY)
+    wanted = open_again and step.next is not Next.REPORT
     if not (unfinished or wanted):
         return report(batch)
     kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
-    if batch.pending is None or (batch.pending.kind, batch.pending.due) != (kind, error.until):
+    known = batch.pending
+    same = known is not None and (known.kind, known.due) == (kind, error.until)
+    # A queue refuses the name of the task that it is just delivering.
+    if known is None or not same or known.name == ctx.job.task_name:
         _follow_up(ctx, batch, kind, due=error.until)
     with log.bound(step="pause", attempt=batch.attempt):
         log.event(

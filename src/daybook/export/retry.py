@@ -85,6 +85,8 @@ def task_applies(
         return False
     if state is BatchState.COMMITTED:
         return not finished
+    if state is BatchState.EMPTY:
+        return call.attempt == attempt + 1  # it was asked for after the day was signed off
     if state is not BatchState.OPEN:
         return False
     return call.attempt == attempt + 1 or (call.attempt == attempt and attempt > ended_attempt)

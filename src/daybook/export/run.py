@@ -101,9 +101,12 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
                 return _hold(ctx)
         except FencedOut as error:
             log.event(logging.WARNING, "fenced_out", f"{error}; it goes on from here.")
-            batch = ctx.batch()
-            at_work = batch.pending is None and batch.attempt > batch.ended_attempt
-            return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=at_work)
+            # About the attempt at work now, else about the one that this call was for: it
+            # may never have begun.
+            stored = ctx.batch()
+            if stored.pending is None and stored.attempt > stored.ended_attempt:
+                batch = stored
+            return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=True)
         finally:
             _release(slot)
 
@@ -132,12 +135,12 @@ def _kept_out(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
 def _hold(ctx: Context) -> Outcome:
     try:
         outcome = _road(ctx)
-        announce(ctx)
     except Interrupted as interrupted:
         try:
             return pause.suspend(ctx, interrupted)
         except RunTimeout as error:
-            return attempt.fail(ctx, error)
+            outcome = attempt.fail(ctx, error)
+    announce(ctx)
     return outcome
 
 

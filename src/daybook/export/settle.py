@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from bson import ObjectId
 from pymongo.client_session import ClientSession
 
 from daybook import log
@@ -78,11 +79,14 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
         )
         ctx.breaker.close(ctx.now())
         if committed is Committed.OURS:
-            _log_commit(seal, file)
+            _log_commit(ctx, seal, file)
     return committed
 
 
-def _log_commit(seal: Seal, file: DeliveredFile) -> None:
+def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:
+    batch = ctx.batches.find_one({"_id": ObjectId(seal.manifest.batch_id)}) or {}
+    began, ended = batch.get("startedAt"), batch.get("committedAt")
+    took = None if began is None or ended is None else (ended - began).total_seconds()
     log.event(
         logging.INFO,
         "batch_committed",
@@ -93,6 +97,7 @@ def _log_commit(seal: Seal, file: DeliveredFile) -> None:
         row_count=seal.figures.row_count,
         rejected_count=seal.figures.rejected_count,
         size_bytes=seal.content.size_bytes,
+        duration_seconds=took,
         sha256=seal.content.sha256,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook import log
-from daybook.errors import CircuitOpen, IdInvalid
+from daybook.errors import CircuitOpen, DestinationError, IdInvalid
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans
@@ -103,13 +103,21 @@ def sweep(exporter: Exporter) -> Sweep:
     """
     name = exporter.profile.name
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
-    slots = tuple(_sweep_slot(exporter, key) for key in keys)
     if exporter.tasks is not None:
         for batch in batches.pending(exporter.database[batches.COLLECTION], name):
             assert batch.pending is not None  # noqa: S101  (asked for)
             create(exporter.tasks, batch.pending)
+    slots: list[SweptSlot] = []
+    failures: list[DestinationError] = []
+    for key in keys:
+        try:
+            slots.append(_sweep_slot(exporter, key))
+        except DestinationError as error:
+            failures.append(error)  # the other slot is swept all the same
+    if failures:
+        raise failures[0]
     resting = any(slot.circuit_open for slot in slots)
-    return Sweep(slots=slots, orphans=_watch(exporter, resting=resting))
+    return Sweep(slots=tuple(slots), orphans=_watch(exporter, resting=resting))
 
 
 def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
@@ -134,13 +142,17 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
 def _hold(ctx: Context) -> SweptSlot:
     sealed = len(ctx.slot.state.seals)
     unmarked = len(batches.committed_unmarked(ctx.batches, ctx.job.key))
+    resting, failure = False, None
     try:
         bring_home(ctx)
-        resting = False
     except CircuitOpen as error:
         log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
         resting = True
+    except DestinationError as error:
+        failure = error
     announce(ctx)
+    if failure is not None:
+        raise failure
     state = ctx.slot.state
     parts_deleted = manifests.sweep(ctx.manifests, ctx.job.key.slot_id, state)
     return SweptSlot(

@@ -127,6 +127,9 @@ def release(
         "alertedAt": now,
         "updatedAt": now,
     }
+    if batch.doc.get("error") is None:
+        told = "an operator closed the day; its entries go with the next one"
+        changes["error"] = {"type": "released", "message": told, "at": now}
     _change(batches, session, batch, changes)
 
 

@@ -1,0 +1,182 @@
+"""Questions to a deployed function: who gets through its ingress.
+
+https://cloud.google.com/run/docs/securing/ingress
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from daybook.cloud.tasks import CloudTasks
+from daybook.errors import TaskError
+from e2e.finding import Finding, Verdict
+
+INTERNAL = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+WAIT_SECONDS = 180.0
+_POLL_SECONDS = 5.0
+_ATTEMPT = "type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished"
+_NOBODYS_DAY = "1970-01-01"
+"""A task for it is answered 200 and changes nothing: no run ever began for that day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """Where the function is."""
+
+    project: str
+    region: str
+    name: str
+
+    @property
+    def location(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}"
+
+
+class Refused(Exception):
+    """Google answered, and not with 200."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudProbe:
+    """A deployment, looked at by whoever `session` is."""
+
+    deployment: Deployment
+    session: requests.Session
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def findings(self) -> Iterator[Finding]:
+        where = self.deployment
+        try:
+            service = self._get(
+                f"https://run.googleapis.com/v2/{where.location}/services/{where.name}"
+            )
+        except Refused as error:
+            yield _unsettled("What is the function's ingress?", str(error))
+            return
+        ingress, url = str(service["ingress"]), str(service["urls"][0])
+        internal = ingress == INTERNAL
+        advice = "whether calls count as internal cannot be seen; set ALLOW_INTERNAL_ONLY"
+        yield Finding(
+            question="What is the function's ingress?",
+            verdict=Verdict.AS_ASSUMED if internal else Verdict.UNSETTLED,
+            answer=ingress if internal else f"{ingress}: {advice}",
+        )
+        questions: tuple[tuple[str, Callable[[], tuple[Verdict, str]]], ...] = (
+            ("Is a call from the internet turned away?", lambda: self._outside(url, internal)),
+            ("Does a forced Cloud Scheduler job get in, even a paused one?", self._scheduler),
+            ("Does a task of Cloud Tasks get in?", lambda: self._task(url)),
+        )
+        for question, ask in questions:
+            try:
+                verdict, answer = ask()
+            except (Refused, TaskError, requests.RequestException) as error:
+                verdict, answer = Verdict.UNSETTLED, str(error)
+            yield Finding(question=question, verdict=verdict, answer=answer)
+
+    def _outside(self, url: str, internal: bool) -> tuple[Verdict, str]:
+        status = requests.get(f"{url}/health", timeout=30, allow_redirects=False).status_code
+        if status == 200:
+            return Verdict.OTHERWISE, "200 without any token: the function is open to everybody"
+        wanted = 404 if internal else 403
+        verdict = Verdict.AS_ASSUMED if status == wanted else Verdict.HARMLESS
+        return verdict, f"answered {status}"
+
+    def _scheduler(self) -> tuple[Verdict, str]:
+        job = f"{self.deployment.location}/jobs/{self.deployment.name}-doctor"
+        since = datetime.now(UTC)
+        state = self._post(f"https://cloudscheduler.googleapis.com/v1/{job}:run", {}).get("state")
+        record = self._record(
+            'resource.type="cloud_scheduler_job" '
+            f'resource.labels.job_id="{self.deployment.name}-doctor" '
+            f'jsonPayload."@type"="{_ATTEMPT}"',
+            since,
+        )
+        if record is None:
+            return Verdict.UNSETTLED, f"no call within {WAIT_SECONDS:g} s; the job is {state}"
+        return _judged(record, f"the job is {state}")
+
+    def _task(self, url: str) -> tuple[Verdict, str]:
+        where, since = self.deployment, datetime.now(UTC)
+        number = self._get(
+            f"https://cloudresourcemanager.googleapis.com/v3/projects/{where.project}"
+        )["name"].removeprefix("projects/")
+        # The address that the function's own tasks call, and the audience that it expects.
+        service_url = f"https://{where.name}-{number}.{where.region}.run.app"
+        queue = CloudTasks(
+            queue=f"{where.location}/queues/{where.name}",
+            service_url=service_url,
+            service_account=f"{where.name}-tasks@{where.project}.iam.gserviceaccount.com",
+            endpoint=None,
+            dispatch_deadline_seconds=60,
+        )
+        body = {"profile": "daily", "batchDate": _NOBODYS_DAY, "generation": 1, "attempt": 1}
+        queue.create(
+            name=f"e2e-{secrets.token_hex(8)}", body={**body, "kind": "look_again"}, due=since
+        )
+        record = self._record(
+            'resource.type="cloud_run_revision" '
+            f'resource.labels.service_name="{where.name}" '
+            'log_id("run.googleapis.com/requests") httpRequest.requestUrl=~"/tasks/run$"',
+            since,
+        )
+        if record is None:
+            return Verdict.OTHERWISE, f"no call reached {url} within {WAIT_SECONDS:g} s"
+        return _judged(record, "the task was delivered")
+
+    def records(self, query: str, *, limit: int = 100) -> list[Mapping[str, Any]]:
+        """What Cloud Logging has for a query, newest first."""
+        found = self._post(
+            "https://logging.googleapis.com/v2/entries:list",
+            {
+                "resourceNames": [f"projects/{self.deployment.project}"],
+                "filter": query,
+                "orderBy": "timestamp desc",
+                "pageSize": limit,
+            },
+        )
+        entries: list[Mapping[str, Any]] = found.get("entries", [])
+        return entries
+
+    def _record(self, query: str, since: datetime) -> Mapping[str, Any] | None:
+        """The first record since then, waited for; None when none comes."""
+        until = self.clock() + WAIT_SECONDS
+        while True:
+            found = self.records(f'{query} timestamp>="{since.isoformat()}"', limit=1)
+            if found:
+                return found[0]
+            if self.clock() >= until:
+                return None
+            self.sleep(_POLL_SECONDS)
+
+    def _get(self, url: str) -> dict[str, Any]:
+        return _content(self.session.get(url, timeout=30))
+
+    def _post(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return _content(self.session.post(url, json=body, timeout=30))
+
+
+def _content(answer: requests.Response) -> dict[str, Any]:
+    if answer.status_code != 200:
+        path = answer.url.partition("?")[0]
+        raise Refused(f"{path} answered {answer.status_code}: {answer.text[:300]}")
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def _judged(record: Mapping[str, Any], what: str) -> tuple[Verdict, str]:
+    status = record.get("httpRequest", {}).get("status")
+    if status == 200:
+        return Verdict.AS_ASSUMED, f"{what} and was answered 200"
+    return Verdict.OTHERWISE, f"{what} and was answered {status}"
+
+
+def _unsettled(question: str, answer: str) -> Finding:
+    return Finding(question=question, verdict=Verdict.UNSETTLED, answer=answer)

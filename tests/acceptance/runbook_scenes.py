@@ -1,0 +1,201 @@
+"""For each alert's chapter of the runbook the situation that it is about, brought about for real.
+
+A scene yields the beginning of the command before which it goes on: there the operator has
+removed the cause. What comes after the last one is done when all commands are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests import books
+from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
+from tests.emulators.drive_log import Moment
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
+
+Scene = Callable[[Stage, Path], Iterator[str]]
+NOWHERE = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+
+
+def attempt_failed(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.drive.down = True
+    stage.fails()
+    yield "run"
+    stage.drive.down = False
+
+
+def batch_failed(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.drive.grant(stage.drive.drive_id, "reader")
+    stage.fails()
+    yield "retry"
+    stage.drive.grant(stage.drive.drive_id, "writer")
+
+
+def batch_recovered(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.drive.down = True
+    stage.fails()
+    stage.drive.down = False
+    stage.delivers()
+    yield from ()
+
+
+def breaker_opened(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.drive.down = True
+    for _ in range(3):
+        stage.fails()
+    yield "run"
+    stage.drive.down = False
+
+
+def entries_rejected(stage: Stage, _folder: Path) -> Iterator[str]:
+    unfit = books.entry("INV-3", lines=books.lines()[:1])
+    stage.ids["6b0326e4796afecb35d29315"] = str(unfit["_id"])
+    stage.queue(books.entry("INV-1"), books.entry("INV-2"), unfit)
+    stage.delivers()
+    yield "requeue"
+    stage.database["journalentries"].update_one(
+        {"_id": unfit["_id"]}, {"$set": {"lines": books.lines()}}
+    )
+    yield "lineage"
+    stage.delivers(NEXT_DAY)
+
+
+def orphan_left_behind(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.drive.fault("status", on="create_multipart", status=409, reason="fileIdInUse", times=3)
+    stage.fails()
+    stage.fails()
+    stage.delivers()
+    yield from ()
+
+
+def sent_and_not_recorded(stage: Stage) -> str:
+    """The file is there, and the run could not look; returns its id."""
+    stage.queue()
+    stage.drive.fault("status", on="get", status=503, times=None)
+    stage.fails()
+    stage.drive.faults.clear()
+    (file,) = stage.drive.files()
+    return file.id
+
+
+def unsealed_file(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.drive.tamper(sent_and_not_recorded(stage), b"somebody was here")
+    stage.delivers()
+    yield from ()
+
+
+def items_changed_after_seal(stage: Stage, _folder: Path) -> Iterator[str]:
+    first, _second = stage.queue()
+
+    def withdraw(moment: Moment) -> None:
+        if (moment.operation, moment.stage) == ("create_multipart", "before"):
+            stage.database["exportqueues"].delete_one({"_id": first})
+
+    stage.drive.on_request(withdraw)
+    stage.delivers()
+    yield from ()
+
+
+def publish_failed(stage: Stage, folder: Path) -> Iterator[str]:
+    taken = folder / f"batch_{DAY}.csv"
+    stage.env["DAYBOOK_DESTINATION"] = folder.as_uri()
+    del stage.env["DAYBOOK_DRIVE_ENDPOINT"]
+    stage.queue()
+
+    def take_the_name(event: Event) -> None:
+        committed = stage.database["exportbatches"].count_documents({"state": "committed"})
+        if event.phase is Phase.AFTER and committed and not taken.exists():
+            taken.write_text("somebody else's")
+
+    address = urlsplit(stage.mongo_uri)
+    with MongoProxy(address.hostname or "", address.port or 0, take_the_name) as proxy:
+        stage.env["DAYBOOK_MONGODB_URI"] = proxy.uri
+        stage.fails()
+    stage.env["DAYBOOK_MONGODB_URI"] = stage.mongo_uri
+    yield "run"
+    taken.rename(folder / "theirs.csv")
+
+
+def day_missing(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    assert stage.ask("/watchdog")["status"] == "missing"
+    yield "run"
+    yield ""
+    assert stage.ask("/watchdog")["status"] == "done"
+
+
+def day_late(stage: Stage, folder: Path) -> Iterator[str]:
+    for command in attempt_failed(stage, folder):
+        assert stage.ask("/watchdog")["status"] == "late"
+        yield command
+
+
+def batch_slow(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.delivers()
+    yield from ()
+
+
+def batch_large(stage: Stage, _folder: Path) -> Iterator[str]:
+    books.put_many(stage.database, 4001)
+    stage.delivers()
+    yield from ()
+
+
+def error_logged(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.database["exportlogs"].drop_index("idx_batch_daily_unique")
+    assert stage.ask("/run", {"batchDate": DAY})["status"] == "failed"
+    yield from ()
+
+
+def job_refused(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.env["DAYBOOK_CALLERS"] = "/run=scheduler@acme.iam.gserviceaccount.com"
+    assert stage.ask("/run")["status"] == 403
+    yield from ()
+
+
+def probe_failed(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.env |= {"DAYBOOK_MONGODB_URI": NOWHERE}
+    stage.env |= {"DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "200"}
+    assert stage.ask("/health/cron", method="GET")["status"] == "unhealthy"
+    yield ""
+    stage.env["DAYBOOK_MONGODB_URI"] = stage.mongo_uri
+    assert stage.ask("/health/cron", method="GET")["status"] == "healthy"
+
+
+def mongodb_slow(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    stage.delivers()
+    yield from ()
+
+
+ALERTS: dict[str, Scene] = {
+    scene.__name__.replace("_", "-"): scene
+    for scene in (
+        attempt_failed,
+        batch_failed,
+        batch_recovered,
+        breaker_opened,
+        entries_rejected,
+        orphan_left_behind,
+        unsealed_file,
+        items_changed_after_seal,
+        publish_failed,
+        day_missing,
+        day_late,
+        batch_slow,
+        batch_large,
+        error_logged,
+        job_refused,
+        probe_failed,
+        mongodb_slow,
+    )
+}

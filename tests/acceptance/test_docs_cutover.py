@@ -1,0 +1,100 @@
+"""The way of docs/cutover.md, gone on this machine: the Node application is played by this test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from daybook.export.records import LogAction
+from tests import books, pages
+from tests.acceptance.runbook import DAYBOOK, Turn, agrees, chapters
+from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
+
+SPARSE = "metadata.batchDate_1_action_1"
+
+
+@pytest.fixture
+def stage(database: Database[dict[str, Any]], mongo_uri: str) -> Iterator[Stage]:
+    with Stage(database=database, mongo_uri=mongo_uri) as stage:
+        yield stage
+
+
+def node_record(day: str) -> dict[str, Any]:
+    """What the Node application writes about a file of its own."""
+    now = datetime.now(UTC)
+    facts = {"batchDate": day, "filename": f"batch_{day}.csv", "fileId": "node", "entryCount": 3}
+    return {
+        "_id": ObjectId(),
+        "queueId": None,
+        "action": "csv_generated",
+        "message": "CSV generated",
+        "performedBy": "system",
+        "metadata": {**facts, "webViewLink": "https://drive.google.com/file/d/node/view"},
+        "createdAt": now,
+        "updatedAt": now,
+    }
+
+
+def node_delivers(stage: Stage, day: str) -> None:
+    stage.database["exportlogs"].insert_one(node_record(day))
+    stage.database["exportqueues"].update_many(
+        {"status": "queued"}, {"$set": {"status": "completed", "metadata": {"batchDate": day}}}
+    )
+
+
+def scene(stage: Stage) -> Iterator[str]:
+    """Yields the command before which it goes on, as the runbook's scenes do."""
+    logs = stage.database["exportlogs"]
+    logs.drop_indexes()
+    logs.create_index([("metadata.batchDate", 1), ("action", 1)], sparse=True, name=SPARSE)
+    first, second = node_record("2026-01-16"), node_record("2026-01-16")
+    logs.insert_many([first, second])
+    yield "migrate"
+    yield "migrate"
+    logs.update_one({"_id": second["_id"]}, {"$set": {"action": "csv_superseded"}})
+    yield "plan"
+    assert SPARSE not in logs.index_information()
+    stage.queue(
+        books.entry("INV-1"), books.entry("INV-2"), books.entry("UNFIT", lines=books.lines()[:1])
+    )
+    yield "plan"
+    node_delivers(stage, DAY)
+    yield "status"
+    stage.queue()
+    stage.delivers(NEXT_DAY)
+
+
+def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(stage: Stage) -> None:
+    turns = [turn for chapter in chapters("cutover.md").values() for turn in chapter.turns]
+    steps = scene(stage)
+    awaited = next(steps)
+    for turn in turns:
+        if turn.command.startswith(DAYBOOK + awaited):
+            awaited = next(steps, "nothing more")
+        play(stage, turn)
+    assert awaited == "nothing more"
+    (file,) = stage.drive.files()
+    assert books.references(file.content) == ["INV-1", "INV-2"]
+    assert stage.database["exportqueues"].count_documents({"status": "queued"}) == 0
+    with pytest.raises(DuplicateKeyError):  # going back: the day is delivered
+        stage.database["exportlogs"].insert_one(node_record(NEXT_DAY))
+    stage.queue(books.entry("LATER"))
+    node_delivers(stage, "2026-01-20")
+    assert stage.run(f"{DAYBOOK}run --date 2026-01-20").lines[0].endswith("nothing was done.")
+
+
+def play(stage: Stage, turn: Turn) -> None:
+    answered = stage.run(turn.command).lines
+    assert agrees(turn.answer, answered), "\n".join([turn.command, *answered])
+
+
+def test_the_page_names_every_action_that_node_does_not_know() -> None:
+    cells = {row[0]: row[1] for row in pages.table("cutover.md", "where")}
+    new = [action.value for action in LogAction if action is not LogAction.CSV_GENERATED]
+    assert pages.words(cells["`exportlogs.action`"]) == new

@@ -1,0 +1,185 @@
+"""docs/deploy.md and docs/security.md say of Terraform what Terraform says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from daybook.http import ROUTES
+from daybook.http_callers import OPEN
+from tests import pages
+from tests.acceptance.test_terraform import tfcheck  # noqa: F401  (a fixture)
+
+TERRAFORM = pages.ROOT / "terraform"
+MODULES = {"export_function": "export-function", "observability": "observability"}
+CALLERS = {
+    "local.scheduler_email": "`NAME-scheduler`",
+    "local.tasks_email": "`NAME-tasks`",
+    "var.operators": "operators",
+    "var.metrics_readers": "metrics readers",
+}
+"""An expression of callers.tf → how the table of security.md calls the account."""
+
+
+@cache
+def hcl(folder: str) -> str:
+    files = sorted((TERRAFORM / folder).glob("*.tf"))
+    assert files, folder
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+def resources() -> set[str]:
+    return {
+        f"module.{name}.{kind}.{label}"
+        for name, folder in MODULES.items()
+        for kind, label in re.findall(
+            r'^resource "(\w+)" "(\w+)"', hcl(f"modules/{folder}"), re.MULTILINE
+        )
+    }
+
+
+def planned() -> dict[str, int]:
+    """What the page says that a plan lists: address → number."""
+    rows = pages.table("deploy.md", "resource")
+    return {pages.words(row[0])[0]: int(row[1]) for row in rows}
+
+
+def block(text: str, opening: str) -> str:
+    """From the line that begins with `opening` to the brace or bracket on its level."""
+    start = text.index(opening)
+    indent = re.search(r"[ ]*$", text[:start])
+    assert indent is not None
+    end = re.compile(rf"^{indent[0]}[}}\])]", re.MULTILINE).search(text, start)
+    assert end is not None, opening
+    return text[start : end.start()]
+
+
+def keys(text: str, opening: str, *, indent: int) -> list[str]:
+    return re.findall(rf"^ {{{indent}}}(\w+) = {{", block(text, opening), re.MULTILINE)
+
+
+def test_every_resource_is_either_planned_or_needs_another_variable() -> None:
+    text = pages.text_of("deploy.md")
+    others = re.findall(r"`(google_\w+\.\w+|time_\w+\.\w+)`", text)
+    listed = set(planned())
+    assert not {name.partition(".")[2].partition(".")[2] for name in listed} & set(others)
+    unlisted = {name.split(".", 2)[2] for name in resources() - listed}
+    assert listed - resources() == set()
+    assert unlisted == set(others)
+
+
+def test_the_numbers_add_up_to_what_the_page_says() -> None:
+    (total,) = re.findall(r"the plan lists (\d+) resources", pages.text_of("deploy.md"))
+    assert sum(planned().values()) == int(total)
+
+
+@pytest.mark.timeout(300)
+def test_a_plan_from_the_example_lists_what_the_page_says(
+    tmp_path: Path,
+    tfcheck: list[str],  # noqa: F811  (the fixture)
+) -> None:
+    """Without a backend, and with tfcheck's stand-ins for the providers."""
+    folders = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests", "__pycache__")
+    shutil.copytree(TERRAFORM, tmp_path / "terraform", ignore=folders)
+    shutil.copytree(pages.ROOT / "src", tmp_path / "src", ignore=folders)
+    for name in ("main.py", "requirements.txt"):
+        shutil.copy(pages.ROOT / name, tmp_path)
+    staging = tmp_path / "terraform" / "environments" / "staging"
+    (staging / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+
+    def terraform(*arguments: str) -> str:
+        told = subprocess.run(
+            [*tfcheck[:-1], "run", "terraform", f"-chdir={staging}", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            env={**os.environ, "TF_CLI_ARGS": "-no-color"},
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        return told.stdout
+
+    terraform("init", "-input=false")
+    terraform("plan", "-input=false", "-var-file=terraform.tfvars.example", "-out=plan")
+    plan = json.loads(terraform("show", "-json", "plan").splitlines()[-1])
+    listed = Counter(
+        re.sub(r"\[.*\]$", "", change["address"])
+        for change in plan["resource_changes"]
+        if change["mode"] == "managed"
+    )
+    assert dict(listed) == planned()
+
+
+def test_the_numbers_are_those_of_the_modules_lists() -> None:
+    export, watch = hcl("modules/export-function"), hcl("modules/observability")
+    numbers = planned()
+    jobs = [*keys(export, "jobs = {", indent=4), *keys(export, "jobs_by_hand = {", indent=4)]
+    assert numbers["module.export_function.google_cloud_scheduler_job.default"] == len(jobs)
+    services = re.findall(r'^      "([a-z]+\.googleapis\.com)",$', export, re.MULTILINE)
+    # One more with static_egress, as the example has it.
+    assert numbers["module.export_function.google_project_service.default"] == len(services) + 1
+    counters = keys(watch, "counters = {", indent=4)
+    probes = keys(watch, "probe_counters = ", indent=4)
+    metric = "module.observability.google_logging_metric"
+    assert numbers[f"{metric}.counter"] == len(counters) + len(probes)
+    assert numbers[f"{metric}.distribution"] == len(keys(watch, "distributions = {", indent=4))
+    events = keys(watch, "events = {", indent=4)
+    more = keys(watch, "log_alerts = merge(", indent=6)
+    assert numbers["module.observability.google_monitoring_alert_policy.log"] == len(
+        [*events, *more]
+    )
+
+
+def test_the_example_has_the_variables_that_the_plan_is_about() -> None:
+    path: Path = TERRAFORM / "environments" / "staging" / "terraform.tfvars.example"
+    example = path.read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^(\w+) += (.+)$", example, re.MULTILINE))
+    assert settings["static_egress"] == "true"
+    assert settings["operators"] == settings["notification_emails"] == '["operator@example.com"]'
+    assert re.findall(r"^  (\w+) += {", example, re.MULTILINE) == ["DAYBOOK_MONGODB_URI"]
+    folder = settings["drive_folder_id"].strip('"')
+    assert folder in pages.text_of("deploy.md")
+
+
+def test_every_output_that_the_page_asks_for_is_there() -> None:
+    outputs = set(re.findall(r'^output "(\w+)"', hcl("environments/staging"), re.MULTILINE))
+    asked = re.findall(r"terraform output (?:-raw )?(\w+)", pages.text_of("deploy.md"))
+    assert asked
+    assert set(asked) <= outputs
+
+
+def test_every_variable_in_the_page_is_one_of_the_environment() -> None:
+    variables = set(re.findall(r'^variable "(\w+)"', hcl("environments/staging"), re.MULTILINE))
+    decided = pages.column(pages.table("deploy.md", "variable"))
+    assert set(decided) <= variables
+
+
+def test_the_table_of_callers_is_the_one_that_terraform_makes() -> None:
+    text = block(hcl("modules/export-function"), "callers_by_route = {")
+    made = {
+        route: {name for expression, name in CALLERS.items() if expression in accounts}
+        for route, accounts in re.findall(r'^    "(\S+)" += (.+)$', text, re.MULTILINE)
+    }
+    shown = {
+        route: set(re.split(r", ", who))
+        for routes, who in pages.table("security.md", "route")
+        for route in pages.words(routes)
+    }
+    anybody = {route for route, who in shown.items() if who == {"whoever has `roles/run.invoker`"}}
+    assert anybody == OPEN
+    assert {route: who for route, who in shown.items() if route not in OPEN} == made
+    assert set(shown) == set(ROUTES)
+
+
+def test_the_roles_that_the_deployer_can_grant_are_as_many_as_the_page_says() -> None:
+    roles = re.findall(r'"roles/', block(hcl("bootstrap"), "grantable_roles = ["))
+    assert len(roles) == 6
+    assert "the six roles" in pages.text_of("security.md")

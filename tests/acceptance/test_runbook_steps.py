@@ -1,0 +1,130 @@
+"""Each step of the runbook that can be taken here is taken, and answers what the page shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from tests import pages
+from tests.acceptance.runbook import DAYBOOK, Chapter, agrees, chapters, matches
+from tests.acceptance.runbook_repairs import REPAIRS
+from tests.acceptance.runbook_scenes import ALERTS
+from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
+
+SCENES = {**ALERTS, **REPAIRS}
+GENERAL = {"first-five-minutes-at-3-am", "find-the-chapter", "ways-to-act"}
+"""Chapters that are about no situation of their own."""
+
+
+@pytest.fixture
+def stage(database: Database[dict[str, Any]], mongo_uri: str) -> Iterator[Stage]:
+    with Stage(database=database, mongo_uri=mongo_uri) as stage:
+        yield stage
+
+
+def test_every_chapter_has_its_scene() -> None:
+    assert set(SCENES) == set(chapters()) - GENERAL
+
+
+@pytest.mark.parametrize("anchor", SCENES)
+def test_the_steps_of_a_chapter_answer_what_the_page_shows(
+    stage: Stage, tmp_path: Path, anchor: str
+) -> None:
+    chapter: Chapter = chapters()[anchor]
+    scene = SCENES[anchor](stage, tmp_path)
+    awaited = next(scene, None)
+    for turn in chapter.turns:
+        if awaited and turn.command.startswith(DAYBOOK + awaited):
+            awaited = next(scene, None)
+        answered = stage.run(turn.command).lines
+        assert agrees(turn.answer, answered), "\n".join([turn.command, *answered])
+    assert not awaited, f"no command {awaited} came"
+    assert list(scene) == []
+    for query in chapter.queries:
+        assert any(matches(query, record) for record in stage.records), query
+
+
+def test_a_run_does_to_a_day_what_the_table_says(stage: Stage) -> None:
+    run, retry = f"{DAYBOOK}run --date {DAY}", f"{DAYBOOK}retry {DAY}"
+    assert stage.run(run).lines[0].startswith("Nothing is queued")  # without a run yet
+    stage.queue()
+    assert stage.run(run).lines[0].endswith("is delivered.")  # empty
+    assert stage.run(retry).lines[0].endswith("nothing was done.")  # delivered
+    stage.clear()
+    stage.queue()
+    stage.drive.grant(stage.drive.drive_id, "reader")
+    stage.fails()
+    stage.drive.grant(stage.drive.drive_id, "writer")
+    stage.fails()  # failed: it stays so
+    (release,) = re.findall(
+        r"^python -m daybook release .+$", chapters()["batch-failed"].text, re.MULTILINE
+    )
+    assert stage.run(release).code == 0
+    stage.fails()  # released
+    assert "closed for good" in stage.run(retry).lines[0]
+    stage.delivers(NEXT_DAY)
+    assert stage.database["exportqueues"].count_documents({"status": "queued"}) == 0
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "deploy.md"])
+def test_every_request_of_a_page_is_one_that_the_function_takes(stage: Stage, page: str) -> None:
+    calls = re.findall(
+        r"""^curl (?:-X (\w+) )?.*?(?:-d '(.+)' )?"\$DAYBOOK(/\S*)"$""",
+        pages.text_of(page),
+        re.MULTILINE,
+    )
+    assert len(calls) == len(re.findall("^curl ", pages.text_of(page), re.MULTILINE)) > 0
+    stage.queue()
+    for method, body, path in calls:
+        answered = stage.ask(path, json.loads(body or "{}"), method=method or "GET")
+        assert not isinstance(answered.get("status"), int) or answered["status"] == 409, answered
+
+
+@pytest.mark.parametrize(
+    ("shown", "answered", "same"),
+    [
+        (["a"], ["a"], True),
+        (["a"], ["b"], False),
+        (["a"], [], False),
+        ([], ["a"], False),
+        (["a", "…"], ["a"], True),
+        (["…", "c"], ["a", "b", "c"], True),
+        (["…", "c"], ["a", "b"], False),
+        (["a …"], ["a b c"], True),
+        (["a …"], ["b c"], False),
+        (["done 2026-01-18T11:00:18+00:00"], ["done 2026-11-22T17:31:18+00:00"], True),
+        (["done 2026-01-18T11:00:18+00:00"], ["done never"], False),
+    ],
+)
+def test_what_is_here_tells_answers_apart(
+    shown: list[str], answered: list[str], same: bool
+) -> None:
+    assert agrees(shown, answered) is same
+
+
+@pytest.mark.parametrize(
+    ("query", "same"),
+    [
+        ('jsonPayload.event="day_late" AND labels.batchDate="2026-01-18"', True),
+        ('jsonPayload.event="day_late" AND labels.batchDate="2026-01-19"', False),
+        ('jsonPayload.event="day_missing"', False),
+        ("severity>=WARNING", True),
+        ("severity>=ERROR", False),
+        ("jsonPayload.entryCount>3", True),
+        ("jsonPayload.entryCount>4", False),
+    ],
+)
+def test_what_is_here_reads_queries_as_cloud_logging_does(query: str, same: bool) -> None:
+    record = {
+        "event": "day_late",
+        "severity": "WARNING",
+        "entryCount": 4,
+        "logging.googleapis.com/labels": {"batchDate": "2026-01-18"},
+    }
+    assert matches(query, record) is same
