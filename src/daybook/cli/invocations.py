@@ -58,10 +58,10 @@ def _stoppable(app: App) -> Iterator[None]:
 
 def _saying(hint: str, handler: object) -> Callable[[int, FrameType | None], None]:
     def on_signal(number: int, frame: FrameType | None) -> None:
+        if callable(handler):
+            handler(number, frame)  # first: a second signal may come as soon as the hint is read
         with suppress(OSError):  # stderr may be closed, and must not be used through its buffer
             os.write(2, f"{hint}\n".encode())
-        if callable(handler):
-            handler(number, frame)
 
     return on_signal
 
