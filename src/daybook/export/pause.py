@@ -26,7 +26,9 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
     """
     batch = ctx.batch()
     step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
-    if batch.finished or (batch.state is not BatchState.COMMITTED and step.next is Next.REPORT):
+    begun = batch.attempt > batch.ended_attempt  # whatever the task that began it was about
+    unwanted = batch.state is not BatchState.COMMITTED and step.next is Next.REPORT
+    if batch.finished or (unwanted and not begun):
         return report(batch)
     if batch.continuations >= MAX_CONTINUATIONS:
         raise RunTimeout(
