@@ -17,7 +17,6 @@ from daybook.errors import DatabaseError
 from daybook.mongo import client
 from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings import Settings
-from daybook.wallets.chart import Chart
 from daybook.wallets.context import Ledger
 
 APP_NAME = "daybook-ledger"
@@ -35,7 +34,6 @@ class LedgerApp:
 
     settings: Settings
     clock: Callable[[], datetime] = _now
-    chart: Chart = field(default_factory=Chart)
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
@@ -72,5 +70,5 @@ class LedgerApp:
             database=self.database,
             clock=self.clock,
             profile=self.settings.ledger_profile,
-            chart=self.chart,
+            chart=self.settings.ledger_chart,
         )

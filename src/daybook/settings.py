@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from daybook.chart import Chart
 from daybook.cloud import secrets
 from daybook.errors import ConfigurationError
 from daybook.values import DRIVE_MULTIPART_MAX_BYTES, DestinationAddress
@@ -49,6 +50,7 @@ class Settings:
     callers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Route → the service accounts that may call it; empty: whoever IAM lets in."""
     ledger_profile: str = "daily"
+    ledger_chart: Chart = field(default_factory=Chart)
     mongo_max_pool_size: int = 50
     mongo_min_pool_size: int | None = None
     """None when not set: each function then takes its own default."""

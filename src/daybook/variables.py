@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook import values
+from daybook.chart import Chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +192,12 @@ VARIABLES: tuple[Variable, ...] = (
         parse=values.profile_name,
         description="Profile of the queue items that the ledger writes",
         default="daily",
+    ),
+    Variable(
+        name="DAYBOOK_LEDGER_ACCOUNTS",
+        field="ledger_chart",
+        parse=Chart.parse,
+        description="Chart of accounts of the ledger's journal entries, as JSON",
     ),
     Variable(
         name="DAYBOOK_MONGO_MAX_POOL_SIZE",

@@ -23,7 +23,7 @@ LAYERS = (
     ("daybook.audit", "daybook.export", "daybook.wallets", "daybook.ops", "daybook.local"),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
-        *("daybook.settings", "daybook.variables", "daybook.values"),
+        *("daybook.settings", "daybook.variables", "daybook.values", "daybook.chart"),
         *("daybook.shutdown", "daybook.errors", "daybook.log"),
     ),
 )

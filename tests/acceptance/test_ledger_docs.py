@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from daybook.chart import Chart
 from daybook.http_ledger import ROUTES
 from daybook.http_ledger_io import STATUS
-from daybook.wallets.chart import Chart
 from tests import pages
 
 PAGE = "ledger.md"

@@ -15,8 +15,8 @@ from pymongo import MongoClient
 
 from daybook.errors import ConfigurationError
 from daybook.ledger_app import LedgerApp
+from daybook.settings import Settings
 from daybook.wallets import history, move, wallet
-from daybook.wallets.chart import Account, Chart
 from daybook.wallets.context import MAX_PAISE, Ledger
 from daybook.wallets.refusal import Refusal, Refused
 from tests.integration.ledgers import (
@@ -174,13 +174,43 @@ def test_the_items_of_another_profile_name_it(app: LedgerApp) -> None:
 
 
 def test_a_chart_of_accounts_may_be_ones_own(app: LedgerApp) -> None:
-    ledger = replace(
-        app.ledger, chart=Chart(opposites={"gift": Account(code="5999", name="Gifts")})
+    settings = Settings.from_env(
+        {
+            "DAYBOOK_MONGODB_URI": app.settings.mongodb_uri,
+            "DAYBOOK_DATABASE": app.settings.database,
+            "DAYBOOK_DESTINATION": "file:///tmp",
+            "DAYBOOK_LEDGER_ACCOUNTS": """{
+                "wallets": {"code": "2150", "name": "เงินรับฝาก"},
+                "others": {"code": "1199", "name": "Suspense"},
+                "types": {"gift": {"code": "5999", "name": "Gifts"}}
+            }""",
+        }
     )
-    (owner,) = purses(ledger, 0)
-    body = move.credit(ledger, owner, movement(5, type_="gift")).body
-    entry = one(ledger.database, "journalentries", _id=ObjectId(body["journalEntryId"]))
-    assert entry["lines"][0]["accountCode"] == "5999"
+    own = LedgerApp(settings)
+    try:
+        (owner,) = purses(own.ledger, 0)
+        booked = {
+            type_: [
+                line["accountCode"]
+                for line in one(
+                    own.database,
+                    "journalentries",
+                    _id=ObjectId(
+                        move.credit(own.ledger, owner, movement(5, type_=type_)).body[
+                            "journalEntryId"
+                        ]
+                    ),
+                )["lines"]
+            ]
+            for type_ in ("gift", "topup", "sundry")
+        }
+    finally:
+        own.client.close()
+    assert booked == {
+        "gift": ["5999", "2150"],
+        "topup": ["1100", "2150"],
+        "sundry": ["1199", "2150"],
+    }
 
 
 def test_a_user_has_one_wallet_until_it_is_deleted(ledger: Ledger) -> None:

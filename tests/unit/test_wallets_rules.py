@@ -12,9 +12,9 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daybook.chart import Account, Chart, Direction
 from daybook.errors import BadRequest
 from daybook.wallets import journal
-from daybook.wallets.chart import Account, Chart, Direction
 from daybook.wallets.context import MAX_PAISE, stamp
 from daybook.wallets.history import Cursor
 from daybook.wallets.once import OnceKey

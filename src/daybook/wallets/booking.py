@@ -13,8 +13,8 @@ from typing import Any
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
 
+from daybook.chart import Direction
 from daybook.wallets import journal, queries
-from daybook.wallets.chart import Direction
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.once import OnceKey
 

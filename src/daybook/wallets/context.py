@@ -9,9 +9,9 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook.chart import Chart
 from daybook.export.profile import DAILY
 from daybook.wallets.atomic import PATIENCE_SECONDS
-from daybook.wallets.chart import Chart
 from daybook.wallets.turns import Turns
 
 MAX_PAISE = 2**53 - 1

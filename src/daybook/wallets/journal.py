@@ -8,10 +8,10 @@ from typing import Any
 
 from bson import Decimal128, ObjectId
 
+from daybook.chart import Account
 from daybook.export.profile import DAILY
 from daybook.export.sheet.currency import decimals_of
 from daybook.export.sheet.money import to_decimal
-from daybook.wallets.chart import Account
 from daybook.wallets.context import Document
 
 ENTRIES = "journalentries"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
+from daybook.chart import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.booking import REVERSAL, Leg, Movement, book
-from daybook.wallets.chart import Direction
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.once import Answer, once
 from daybook.wallets.refusal import Refusal, Refused

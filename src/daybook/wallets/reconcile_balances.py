@@ -8,8 +8,8 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.chart import Direction
 from daybook.wallets import queries
-from daybook.wallets.chart import Direction
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
 
 _SIGNED = {

@@ -9,8 +9,8 @@ from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from daybook.chart import Direction
 from daybook.wallets import queries
-from daybook.wallets.chart import Direction
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused

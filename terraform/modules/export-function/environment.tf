@@ -3,6 +3,10 @@ locals {
   # https://cloud.google.com/run/docs/triggering/https-request#deterministic
   service_url = "https://${var.name}-${data.google_project.default.number}.${var.region}.run.app"
 
+  ledger_accounts = try(jsonencode({
+    for name, value in var.settings.ledger_accounts : name => value if value != null
+  }), null)
+
   # What both functions read. A null one is left out.
   common_environment = {
     DAILY_BATCH_CRON                          = var.schedules.batch
@@ -10,6 +14,7 @@ locals {
     DAYBOOK_DATABASE                          = var.settings.database
     DAYBOOK_DESTINATION                       = "drive://${var.drive_folder_id}"
     DAYBOOK_LANGUAGE                          = var.settings.language
+    DAYBOOK_LEDGER_ACCOUNTS                   = local.ledger_accounts
     DAYBOOK_LEDGER_PROFILE                    = var.settings.ledger_profile
     DAYBOOK_MONGO_MAX_POOL_SIZE               = var.settings.mongo_max_pool_size
     DAYBOOK_MONGO_MIN_POOL_SIZE               = var.settings.mongo_min_pool_size

@@ -220,13 +220,18 @@ variable "secrets" {
 variable "settings" {
   description = "The function's settings; each is the environment variable of that name, described in docs/configuration.md."
   type = object({
-    breaker_failures                  = optional(number, 3)
-    breaker_reset_seconds             = optional(number, 900)
-    csv_timeout_seconds               = optional(number, 30)
-    database                          = optional(string, "daybook")
-    drive_endpoint                    = optional(string)
-    language                          = optional(string, "en")
-    lease_seconds                     = optional(number, 60)
+    breaker_failures      = optional(number, 3)
+    breaker_reset_seconds = optional(number, 900)
+    csv_timeout_seconds   = optional(number, 30)
+    database              = optional(string, "daybook")
+    drive_endpoint        = optional(string)
+    language              = optional(string, "en")
+    lease_seconds         = optional(number, 60)
+    ledger_accounts = optional(object({
+      wallets = optional(object({ code = string, name = string }))
+      others  = optional(object({ code = string, name = string }))
+      types   = optional(map(object({ code = string, name = string })))
+    }))
     ledger_profile                    = optional(string, "daily")
     mongo_max_pool_size               = optional(number, 50)
     mongo_min_pool_size               = optional(number)

@@ -139,3 +139,15 @@ run "nothing_comes_in_through_the_network" {
     error_message = "The network lets connections in."
   }
 }
+
+run "the_chart_of_accounts_is_handed_on_as_json" {
+  variables {
+    ledger_enabled = true
+    settings       = { ledger_accounts = { types = { topup = { code = "1120", name = "Krungthai Bank" } } } }
+  }
+
+  assert {
+    condition     = jsondecode(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables.DAYBOOK_LEDGER_ACCOUNTS) == { types = { topup = { code = "1120", name = "Krungthai Bank" } } }
+    error_message = "The ledger does not get the chart of accounts, or gets nulls with it."
+  }
+}
