@@ -72,6 +72,13 @@ class TooManyRejected(DaybookError):
     permanent = True
 
 
+class RecordsDisagree(DaybookError):
+    """Two collections tell different things of one batch; only a person can say which is right."""
+
+    type = "records_disagree"
+    permanent = True
+
+
 class QueueChanging(DaybookError):
     """The queue kept changing under the plan; the next attempt plans afresh."""
 

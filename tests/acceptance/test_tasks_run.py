@@ -370,6 +370,44 @@ def test_a_manual_export_that_meets_another_at_work_is_made_by_its_look(evening:
     assert evening.tasks.tasks == []
 
 
+@pytest.mark.parametrize("hindrance", ["another at work", "the breaker"])
+def test_a_failed_manual_export_that_is_asked_for_again_is_made_once_nothing_hinders_it(
+    make_evening: MakeEvening, hindrance: str
+) -> None:
+    evening = make_evening(DAYBOOK_RETRY_DELAYS_SECONDS="60", DAYBOOK_BREAKER_FAILURES="100")
+    first, second = books.entry("INV-1"), books.entry("INV-2")
+    evening.database["journalentries"].insert_many([first, second])
+    wanted = {"entryIds": [str(first["_id"])]}
+    evening.drive.down = True
+    evening.function.post("/exports", wanted)
+    evening.tasks.run_until(evening.at(5))
+    assert evening.database["exportbatches"].count_documents({"state": "failed"}) == 1
+    evening.drive.down = False
+
+    if hindrance == "the breaker":
+        evening.database["circuitbreakers"].update_one(
+            {"_id": "google_drive"}, {"$set": {"failures": 100, "openUntil": evening.at(30)}}
+        )
+        again = evening.function.post("/exports", wanted)
+        assert again.json()["status"] == "circuit_open"
+    else:
+        held = Held(evening.drive, "generateIds")
+        other = in_background(
+            lambda: evening.function.post("/exports", {"entryIds": [str(second["_id"])]})
+        )
+        held.wait()
+        again = evening.function.post("/exports", wanted)
+        assert again.json()["status"] == "in_progress"
+        held.let_go()
+        assert other.result().json()["status"] == "exported"
+    assert again.status_code == 202
+
+    evening.tasks.run_until(evening.at(60))
+
+    assert ["INV-1"] in evening.delivered().values()
+    assert evening.tasks.tasks == []
+
+
 # Permanent errors
 
 

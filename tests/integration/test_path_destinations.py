@@ -93,6 +93,30 @@ def test_publishing_again_after_a_crash_changes_nothing(
     assert taken.read_bytes() == content
 
 
+def test_a_file_that_cannot_get_its_name_is_told_of_once_and_tried_again(
+    app: App, database: Db, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = books.put_many(database, 3)
+    app.run_batch(batch_date=DAY)
+    taken = folder / "batch_2026-01-18.csv"
+    (hidden,) = folder.glob(".daybook-*")
+    taken.rename(hidden / "content")  # as a crash after the commit leaves it
+    taken.write_text("somebody else's")
+    database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
+
+    outcomes = [app.run_batch(batch_date=DAY) for _ in range(3)]
+
+    assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 3
+    assert all(outcome.next_attempt_at is not None for outcome in outcomes)
+    told = [getattr(record, "event", "") for record in caplog.records]
+    assert told.count("publish_failed") == 1
+    assert taken.read_text() == "somebody else's"
+    taken.unlink()
+    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert taken.is_file()
+    assert books.statuses(database, ids) == ["completed"] * 3
+
+
 def test_a_folder_that_is_not_there_is_named(mongo_uri: str, database: Db, tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     app = books.make_app(mongo_uri, database.name, missing.as_uri())

@@ -241,14 +241,56 @@ def test_a_committed_batch_is_never_opened_again(app: App, database: Db) -> None
 
 
 def test_a_batch_that_disagrees_with_its_own_record_exports_nothing(
-    app: App, database: Db, drive: DriveEmulator
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     books.put_many(database, 2)
     app.run_batch(batch_date=DAY)
     database["exportbatches"].update_one({}, {"$set": {"state": "open", "markedAt": None}})
-    with pytest.raises(DaybookError, match="restored or edited"):
-        app.run_batch(batch_date=DAY)
+
+    outcomes = [app.run_batch(batch_date=DAY) for _ in range(2)]
+
+    assert [outcome.status for outcome in outcomes] == [Status.FAILED] * 2
+    assert outcomes[0].error is not None
+    assert outcomes[0].error["type"] == "records_disagree"
+    assert "restored or edited" in outcomes[0].error["message"]
+    assert events(caplog).count("batch_failed") == 1
     assert len(drive.files()) == 1
+
+
+def test_an_attempt_that_crashed_counts_although_settling_it_was_interrupted(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    stop_before_commit(drive)
+    app.run_batch(batch_date=DAY)
+    (file,) = drive.files()
+    crashed = {"endedAttempt": 0, "pendingTask": None, "nextAttemptAt": None, "error": None}
+    database["exportbatches"].update_one({}, {"$set": crashed})
+    stopped = App(app.settings, sleep=lambda _seconds: stopped.shutdown.request())
+
+    assert stopped.run_batch(batch_date=DAY).status is Status.CONTINUED
+
+    batch = database["exportbatches"].find_one()
+    assert batch is not None
+    assert (batch["pendingTask"]["kind"], batch["attempt"]) == ("retry", 1)
+    drive.faults.clear()
+    drive.remove(file.id)
+    assert app.run_batch(batch_date=DAY).attempt == 2
+
+
+def test_a_day_whose_attempts_were_made_fewer_keeps_its_last_error(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    drive.down = True
+    app.run_batch(batch_date=DAY)
+
+    outcome = changed(app, retry_delays_seconds=()).run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.attempt) == (Status.FAILED, 1)
+    assert outcome.error is not None
+    assert "DAYBOOK_RETRY_DELAYS_SECONDS allows 1 by now" in outcome.error["message"]
+    assert "503" in outcome.error["message"]
 
 
 def test_a_key_stands_for_one_request(app: App, database: Db, drive: DriveEmulator) -> None:

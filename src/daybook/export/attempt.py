@@ -92,11 +92,21 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
 
 
 def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outcome:
-    """All attempts are used up, and the last one left no outcome: its process died."""
+    """All attempts are used up: the last one's process died, or there were more once."""
+    if unsettled is not None:
+        return fail(ctx, unsettled)
+    if batch.attempt == batch.ended_attempt:
+        known = batch.doc.get("error") or {}
+        return fail(
+            ctx,
+            DaybookError(
+                f"attempt {batch.attempt} was the last one, since DAYBOOK_RETRY_DELAYS_SECONDS "
+                f"allows {ctx.exporter.limits.attempts} by now; it failed: {known.get('message')}"
+            ),
+        )
     return fail(
         ctx,
-        unsettled
-        or DaybookError(
+        DaybookError(
             f"attempt {batch.attempt}, the last one, ended without an answer: "
             "its process was killed or lost its connection"
         ),

@@ -107,6 +107,8 @@ class Context:
     halt: Halt
     patience: Patience
     rendering: Stopwatch
+    first_fence: int
+    """Of the slot when this run took it; an attempt under a lower one is not this run's."""
 
     @classmethod
     def of(cls, exporter: Exporter, job: Job, slot: Slot) -> Self:
@@ -119,6 +121,7 @@ class Context:
             halt=halt,
             patience=Patience(exporter.sleep, halt),
             rendering=Stopwatch(exporter.limits.csv_timeout_seconds, halt),
+            first_fence=slot.fence,
         )
 
     @property

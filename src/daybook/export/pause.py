@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from daybook import log
 from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout
@@ -11,7 +11,7 @@ from daybook.export import transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.outcome import Outcome, Status
-from daybook.export.retry import BatchState, Next, attempt_of_look, next_attempt_at
+from daybook.export.retry import BatchState, Next, attempt_of_look
 from daybook.export.standing import decide, report
 from daybook.export.task import Task, TaskKind
 
@@ -22,6 +22,7 @@ MAX_CONTINUATIONS = 100
 def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
     """Record that the attempt goes on in another invocation; it does not count as ended.
 
+    An earlier run's attempt that crashed does not go on: the next one begins there.
     Raises `RunTimeout` when it was continued too often.
     """
     batch = ctx.batch()
@@ -35,7 +36,9 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
             f"{ctx.job.filename}: {batch.continuations} continuations did not bring it to an "
             "end: raise DAYBOOK_RUN_DEADLINE_SECONDS"
         ) from interrupted
-    _follow_up(ctx, batch, TaskKind.CONTINUATION, due=ctx.now())
+    crashed = begun and not batch.continued and batch.doc["fence"] < ctx.first_fence
+    kind = TaskKind.RETRY if crashed else TaskKind.CONTINUATION
+    _follow_up(ctx, batch, kind, due=ctx.now())
     with log.bound(step="pause", attempt=batch.attempt):
         log.event(
             logging.INFO,
@@ -72,17 +75,13 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
 
 
 def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
-    """The file is delivered and recorded: what is left is tried again after the first delay."""
-    if error.permanent:
-        return Outcome.of_batch(Status.RETRY_SCHEDULED, batch, error=error)
-    due = next_attempt_at(
-        attempt=1,
-        permanent=False,
-        delays_seconds=ctx.exporter.limits.retry_delays_seconds or (300,),
-        now=ctx.now(),
-    )
-    assert due is not None  # noqa: S101  (there is a first delay)
-    _follow_up(ctx, batch, TaskKind.RETRY, due=due)
+    """The file is delivered and recorded: what is left is tried again, until it is done.
+
+    After the first delay; after the last one when somebody has to change something first.
+    """
+    delays = ctx.exporter.limits.retry_delays_seconds or (300,)
+    delay = timedelta(seconds=delays[-1 if error.permanent else 0])
+    _follow_up(ctx, batch, TaskKind.RETRY, due=ctx.now() + delay)
     return Outcome.of_batch(Status.RETRY_SCHEDULED, ctx.batch(), error=error)
 
 

@@ -26,9 +26,10 @@ from daybook.errors import (
     Interrupted,
     KeyReused,
     QueueChanging,
+    RecordsDisagree,
     RunTimeout,
 )
-from daybook.export import attempt, orphans, pause, standing
+from daybook.export import attempt, orphans, pause, standing, transitions
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export.announce import announce
@@ -40,7 +41,7 @@ from daybook.export.outcome import Outcome, Status
 from daybook.export.part import Part
 from daybook.export.retry import BatchState, Next
 from daybook.export.seal import ManifestRef
-from daybook.export.settle import bring_home, finish_marking, give_up_id, take_over
+from daybook.export.settle import bring_home, finish_marking, give_up_id, refused, take_over
 from daybook.export.slot import COLLECTION, Slot
 
 PLANS_PER_RUN = 3
@@ -48,9 +49,6 @@ PLANS_PER_RUN = 3
 
 CONTINUATION_GRACE = timedelta(minutes=10)
 """How long a day waits for the call that goes on with a later one; then that call is lost."""
-
-REFUSALS = 3
-"""Runs that an id may be refused to, unseen, however soon after one another."""
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
@@ -74,6 +72,11 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     )
     if job.request is not None and batch.doc.get("request") != job.request:
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
+    if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
+        # Whoever asks again means it, also when somebody else has the slot right now.
+        collection = exporter.database[batches.COLLECTION]
+        transitions.ask_again(collection, batch, now=exporter.clock())
+        batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
     nothing_to_do = batch.finished or not standing.applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
         return standing.report(batch)
@@ -164,8 +167,11 @@ def _road(ctx: Context) -> Outcome:
 
     batch = ctx.batch()
     committed = batch.state is BatchState.COMMITTED
-    if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
-        return standing.report(ctx.batch())
+    try:
+        if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
+            return standing.report(ctx.batch())
+    except RecordsDisagree as error:
+        unsettled = error
     step = standing.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     if committed and unsettled is not None:
         return attempt.fail(ctx, unsettled)
@@ -204,7 +210,7 @@ def _export(ctx: Context) -> Outcome:
             give_up_id(ctx, orphans.Reason.ID_INVALID)
             continue
         if file is None:
-            _refused(ctx)
+            refused(ctx)
             continue
         committed = take_over(ctx, file)
         if committed is not None:
@@ -249,23 +255,6 @@ def _interruptible(ctx: Context) -> Iterator[Part]:
     for part in ctx.job.scan():
         ctx.halt.check_process()
         yield part
-
-
-def _refused(ctx: Context) -> None:
-    """The id is called taken, but no file can be seen at it: give it up when that lasts.
-
-    It lasts when a later run meets it again, a lease's time after the first or for the
-    third time: nothing that was on its way then is still to come.
-    """
-    refusal = ctx.slot.store_refusal()
-    lease = timedelta(seconds=ctx.exporter.limits.lease_seconds)
-    lasted = refusal.count > 1 and refusal.last_at - refusal.first_at >= lease
-    if not lasted and refusal.count < REFUSALS:
-        raise DestinationError(
-            f"upload of {ctx.job.filename}: the destination calls the id "
-            f"{ctx.slot.state.file_id} taken, but shows no file under it"
-        )
-    give_up_id(ctx, orphans.Reason.REFUSED_UNSEEN)
 
 
 def _describe(ctx: Context, batch: batches.Batch) -> None:

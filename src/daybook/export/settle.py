@@ -6,6 +6,7 @@ Whoever holds the slot does this first; nothing new is planned before.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
@@ -13,7 +14,7 @@ from pymongo.client_session import ClientSession
 from daybook import log
 from daybook.destinations.base import DeliveredFile
 from daybook.errors import CircuitOpen, DestinationError, DestinationRefused
-from daybook.export import orphans, rules
+from daybook.export import orphans, rules, transitions
 from daybook.export.batch import Batch, committed_unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
@@ -22,6 +23,9 @@ from daybook.export.notice import AlertEvent
 from daybook.export.rules import Action
 from daybook.export.seal import Seal
 from daybook.export.slot_state import GIVEN_UP
+
+REFUSALS = 3
+"""Runs that an id may be refused to, unseen, however soon after one another."""
 
 
 def bring_home(ctx: Context) -> None:
@@ -125,6 +129,23 @@ def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> N
     ctx.slot.transaction(remember, sets=GIVEN_UP)
 
 
+def refused(ctx: Context) -> None:
+    """The id is called taken, but no file can be seen at it: give it up when that lasts.
+
+    It lasts when a later run meets it again, a lease's time after the first or for the
+    third time: nothing that was on its way then is still to come.
+    """
+    refusal = ctx.slot.store_refusal()
+    lease = timedelta(seconds=ctx.exporter.limits.lease_seconds)
+    lasted = refusal.count > 1 and refusal.last_at - refusal.first_at >= lease
+    if not lasted and refusal.count < REFUSALS:
+        raise DestinationError(
+            f"upload of {ctx.job.filename}: the destination calls the id "
+            f"{ctx.slot.state.file_id} taken, but shows no file under it"
+        )
+    give_up_id(ctx, orphans.Reason.REFUSED_UNSEEN)
+
+
 def finish_marking(ctx: Context) -> None:
     """Publish and mark what a commit, of this run or an earlier one, has left undone.
 
@@ -148,12 +169,14 @@ def _publish(ctx: Context, batch: Batch) -> None:
             )
         ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
     except DestinationError as error:
-        ctx.alert(
-            AlertEvent.PUBLISH_FAILED,
-            logging.CRITICAL,
-            batch,
-            filename=batch.doc["filename"],
-            file_id=batch.doc["fileId"],
-            error=str(error),
-        )
+        if batch.doc.get("publishAlertedAt") is None:  # later tries tell it in the log alone
+            ctx.alert(
+                AlertEvent.PUBLISH_FAILED,
+                logging.CRITICAL,
+                batch,
+                filename=batch.doc["filename"],
+                file_id=batch.doc["fileId"],
+                error=str(error),
+            )
+            transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
         raise

@@ -29,9 +29,6 @@ def decide(job: Job, batch: Batch, *, attempts: int) -> Step:
     if not applies(job, batch):
         return Step(next=Next.REPORT, attempt=batch.attempt)
     trigger = job.schedule_time
-    asked_again = job.key.manual_key is not None and job.task is None
-    if asked_again and batch.state is BatchState.FAILED:
-        return Step(next=Next.START, attempt=1)  # whoever asks again means it
     return next_step(
         state=batch.state,
         attempt=batch.attempt,

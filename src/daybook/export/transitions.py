@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from daybook.errors import DaybookError
+from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export.batch import COLLECTION, Batch
 from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
@@ -103,7 +103,11 @@ def reopen(
     batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
 ) -> None:
     """Open a failed day again: a new generation with all of its attempts."""
-    changes = {
+    _change(batches, session, batch, _reopened(batch, now))
+
+
+def _reopened(batch: Batch, now: datetime) -> dict[str, Any]:
+    return {
         "state": BatchState.OPEN.value,
         "generation": batch.generation + 1,
         "attempt": 0,
@@ -112,7 +116,22 @@ def reopen(
         "alertedAt": None,
         "updatedAt": now,
     }
-    _change(batches, session, batch, changes)
+
+
+def ask_again(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Open a failed manual export again, unless that, or more, has happened meanwhile.
+
+    Needs no fence: no run works at a failed batch, and a file of it that turns up is
+    committed whatever the batch is called.
+    """
+    batches.update_one(
+        {
+            "_id": batch.id,
+            "state": BatchState.FAILED.value,
+            "generation": batch.generation,
+        },
+        {"$set": _reopened(batch, now)},
+    )
 
 
 def release(
@@ -232,10 +251,13 @@ def adopt(
     *,
     now: datetime,
 ) -> None:
-    """Take over a day that another application has recorded as delivered."""
+    """Take over a day that another application has recorded as delivered.
+
+    Raises `RecordsDisagree` when the record names this very batch.
+    """
     metadata = record["metadata"]
     if metadata.get("batchId") == str(batch_id):
-        raise DaybookError(
+        raise RecordsDisagree(
             f"exportlogs says that this batch, {batch_id}, was delivered, and {COLLECTION} does "
             "not: one of them was restored or edited; nothing is exported for the day before "
             "they agree"
@@ -252,6 +274,13 @@ def adopt(
         **{name: str(metadata[name]) for name in _ADOPTED_TEXTS if name in metadata},
     }
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
+
+
+def record_publish_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Remember that people were told that the file has not got its name. Only adds."""
+    batches.update_one({"_id": batch.id}, {"$set": {"publishAlertedAt": now}})
 
 
 def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
