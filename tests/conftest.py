@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -20,6 +21,10 @@ from daybook.local.mongod import EmbeddedMongod
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator
+
+# An example's time says more about the machine's other work than about the code.
+hypothesis.settings.register_profile("daybook", deadline=None)
+hypothesis.settings.load_profile("daybook")
 
 
 @pytest.fixture(scope="session")
