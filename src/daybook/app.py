@@ -62,7 +62,7 @@ class App:
     clock: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
-    """Gets the parts that a run has rendered, and their total."""
+    """Gets the number of items that a run has rendered, and of all."""
     shutdown: Shutdown = field(default_factory=Shutdown)
     project: str | None = None
     """Google Cloud project, for links in alerts."""

@@ -71,7 +71,7 @@ class Exporter:
     """Whether the process has been told to end."""
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
-    """Gets the manifest's parts rendered so far, and their total."""
+    """Gets the number of items rendered so far, and of all in the manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)

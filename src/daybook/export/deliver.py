@@ -115,13 +115,15 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             upload.carry_on(carried)
         upload.write(renderer.header())
         source = EntrySource(ctx.database, ctx.exporter.profile)
+        rendered = 0
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
             with ctx.rendering:
                 data = renderer.part(part, ctx.rendering.result(reading))
             check_rejected(renderer.figures(), manual=manual)
             upload.write(data)
             if ctx.exporter.progress is not None:
-                ctx.exporter.progress(part.number + 1, manifest.part_count)
+                rendered += len(part.queue_ids)
+                ctx.exporter.progress(rendered, manifest.item_count)
             ctx.halt.check_process()
         figures = renderer.figures()
         check_rejected(figures, item_count=manifest.item_count, manual=manual)

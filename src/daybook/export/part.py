@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 import bson
 
 PART_SIZE = 5000
-"""Pairs in a part. One part is read, rendered and marked at a time."""
+"""Pairs in a part. One part is planned, checked and marked at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,19 @@ class Part:
     entry_ids: list[Any]
     duplicates: dict[int, str]
     """Position in the part → where the entry stands already."""
+
+    def pieces(self, size: int) -> Iterator[Part]:
+        """The part cut into parts of at most `size` pairs, all under its number."""
+        for first in range(0, len(self.queue_ids), size):
+            last = first + size
+            yield Part(
+                number=self.number,
+                queue_ids=self.queue_ids[first:last],
+                entry_ids=self.entry_ids[first:last],
+                duplicates={
+                    at - first: where for at, where in self.duplicates.items() if first <= at < last
+                },
+            )
 
     def digest(self) -> bytes:
         """SHA-256 over the part's content, the same in any process."""

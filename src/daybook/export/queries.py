@@ -10,26 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from daybook.export import batch, breaker, manifest, orphans, plan, records, slot
-from daybook.export.batch_key import BatchKey
+from daybook.export import batch, breaker, manifest, orphans, records, slot
 from daybook.export.profile import Profile
+from daybook.export.queries_of_batches import of_batches
+from daybook.export.queries_of_queue import FEW_OF_AN_ENTRY, of_entries, of_the_queue
 from daybook.export.query import Document, Query
 from daybook.export.records import LogAction
-from daybook.export.retry import BatchState
-from daybook.export.task import TaskKind
-
-_FEW_OF_AN_ENTRY = "sorts the few documents of one entry"
-_STRING = {"$type": "string"}
-_BY_ID = {"_id": 1}
 
 
 def queries(profile: Profile) -> Sequence[Query]:
     """Those of the profile."""
     return (
         *_by_id(profile),
-        *_of_the_queue(profile),
-        *_of_entries(profile),
-        *_of_batches(profile.name),
+        *of_the_queue(profile),
+        *of_entries(profile),
+        *of_batches(profile.name),
         *_of_manifests(profile.name),
         *_of_records(),
         *_of_orphans(profile.name),
@@ -38,7 +33,7 @@ def queries(profile: Profile) -> Sequence[Query]:
             collection=breaker.COLLECTION,
             filter=dict,
             arguments=lambda _: {},
-            excused="there is one document per kind of destination",
+            small="there is one document per kind of destination",
         ),
     )
 
@@ -73,165 +68,6 @@ def _by_id(profile: Profile) -> list[Query]:
         for name in ("entry", "manifest_part", "queue_item")
     ]
     return one + some
-
-
-def _of_the_queue(profile: Profile) -> list[Query]:
-    queued, queue = plan.queued(profile), profile.source.queue
-
-    def of_queued(doc: Document) -> dict[str, Any]:
-        if doc.get("status") != queued["status"]:
-            raise LookupError("not queued")
-        return {}
-
-    def of_entry(doc: Document) -> dict[str, Any]:
-        return {"entry_ids": [doc["entryId"]]}
-
-    def named(name: str, found: Any, **more: Any) -> Query:
-        return Query(name=name, collection=queue, filter=found, **{"arguments": of_entry, **more})
-
-    return [
-        named("plan", lambda: queued, arguments=of_queued, sort=(("_id", 1),), among=queued),
-        named("queued", lambda: queued, arguments=of_queued, among=queued),
-        named(
-            "queued_still",
-            lambda wanted: {"_id": {"$in": wanted}, **queued},
-            arguments=lambda doc: {"wanted": [doc["_id"]]},
-            sort=(("_id", 1),),
-            hint=_BY_ID,
-        ),
-        named("items_of_entries", lambda entry_ids: {"entryId": {"$in": entry_ids}}),
-        named(
-            "items_of_entry_in_order",
-            lambda entry_ids: {"entryId": {"$in": entry_ids}},
-            sort=(("_id", 1),),
-            excused=_FEW_OF_AN_ENTRY,
-        ),
-        named(
-            "scheduled_items_of_entry",
-            lambda entry_ids: {"entryId": {"$in": entry_ids}, "exportPath": "scheduled"},
-            sort=(("_id", 1),),
-            excused=_FEW_OF_AN_ENTRY,
-        ),
-        named(
-            "first_items_of_doubles",
-            lambda entry_ids: {**queued, "entryId": {"$in": entry_ids}},
-            sort=(("_id", 1),),
-            excused="sorts the items of entries that a part has twice",
-        ),
-        named(
-            "completed_items_of_doubles",
-            lambda entry_ids: {
-                **queued,
-                "entryId": {"$in": entry_ids},
-                "status": "completed",
-            },
-        ),
-        named(
-            "copies_of_entries",
-            lambda entry_ids: {
-                "entryId": {"$in": entry_ids},
-                "exportPath": "manual",
-                "status": "queued",
-            },
-        ),
-        named(
-            "copies_of_entry",
-            lambda entry_id: {"entryId": entry_id, "exportPath": "manual", "status": "queued"},
-            arguments=lambda doc: {"entry_id": doc["entryId"]},
-        ),
-    ]
-
-
-def _of_entries(profile: Profile) -> list[Query]:
-    date = profile.source.date
-    return [
-        Query(
-            name="entries_of_dates",
-            collection=profile.source.entries,
-            filter=lambda day: {date: {"$gte": day, "$lte": day}},
-            arguments=lambda doc: {"day": doc[date]},
-            sort=((date, 1), ("_id", 1)),
-            projection={"_id": 1},
-        )
-    ]
-
-
-def _of_batches(profile: str) -> list[Query]:
-    def of_day(doc: Document) -> dict[str, Any]:
-        return {"day": doc["batchDate"]}
-
-    def of_manual(doc: Document) -> dict[str, Any]:
-        return {"key": doc["manualKey"]}
-
-    def always(_: Document) -> dict[str, Any]:
-        return {}
-
-    def named(name: str, found: Any, arguments: Any = always, **more: Any) -> Query:
-        return Query(
-            name=name, collection=batch.COLLECTION, filter=found, arguments=arguments, **more
-        )
-
-    ended = [
-        {"state": {"$in": [BatchState.EMPTY.value, BatchState.FAILED.value]}},
-        {"state": BatchState.COMMITTED.value, "markedAt": {"$ne": None}},
-    ]
-    unmarked = {"profile": profile, "state": BatchState.COMMITTED.value, "markedAt": None}
-    untold = {"profile": profile, "alertedAt": {"$type": "null"}, "$or": ended}
-    days = {"profile": profile, "batchDate": _STRING}
-    newest_first = (("batchDate", -1),)
-    continued = {
-        "profile": profile,
-        "pendingTask.due": {"$type": "date"},
-        "pendingTask.kind": TaskKind.CONTINUATION.value,
-    }
-
-    def continued_since(since: Any, **later: Any) -> Document:
-        return {**continued, "pendingTask.due": {"$type": "date", "$gte": since}, **later}
-
-    return [
-        named("day", lambda day: BatchKey(profile=profile, batch_date=day).filter(), of_day),
-        named(
-            "manual_export",
-            lambda key: BatchKey(profile=profile, manual_key=key).filter(),
-            of_manual,
-            among={"profile": profile, "manualKey": _STRING},
-        ),
-        named("days_unannounced", lambda: {**untold, "batchDate": _STRING}),
-        named("manual_exports_unannounced", lambda: {**untold, "manualKey": _STRING}),
-        named("days_unmarked", lambda: {**unmarked, "batchDate": _STRING}),
-        named("manual_exports_unmarked", lambda: {**unmarked, "manualKey": _STRING}),
-        named("batches_pending", lambda: {"profile": profile, "pendingTask.due": _DATE}),
-        named(
-            "days_continued_later",
-            lambda day, since: continued_since(since, batchDate={"$gt": day, **_STRING}),
-            lambda doc: {"day": doc["batchDate"], "since": doc["createdAt"]},
-        ),
-        named(
-            "manual_exports_continued_later",
-            lambda batch_id, since: continued_since(
-                since, _id={"$gt": batch_id}, manualKey=_STRING
-            ),
-            lambda doc: {"batch_id": doc["_id"], "since": doc["createdAt"]},
-        ),
-        named("days", lambda: days),
-        named("history", lambda: days, sort=newest_first),
-        named(
-            "days_until",
-            lambda day: {**days, "batchDate": {"$lte": day, **_STRING}},
-            of_day,
-            sort=newest_first,
-        ),
-        named(
-            "batches_of_files",
-            lambda batch_ids: {"_id": {"$in": batch_ids}, "profile": profile},
-            lambda doc: {"batch_ids": [doc["_id"]]},
-            sort=(("committedAt", 1),),
-            excused="sorts the few files that one entry stands in",
-        ),
-    ]
-
-
-_DATE = {"$type": "date"}
 
 
 def _of_manifests(profile: str) -> list[Query]:
@@ -289,6 +125,15 @@ def _of_records() -> list[Query]:
             },
         ),
         Query(
+            name="requeued_entries",
+            collection=records.COLLECTION,
+            filter=lambda entry_ids: {
+                "metadata.entryId": {"$in": entry_ids},
+                "action": LogAction.ENTRY_REQUEUED.value,
+            },
+            arguments=of_entry,
+        ),
+        Query(
             name="records_of_entry",
             collection=records.COLLECTION,
             filter=lambda entry_ids: {
@@ -297,7 +142,7 @@ def _of_records() -> list[Query]:
             },
             arguments=of_entry,
             sort=(("createdAt", 1),),
-            excused=_FEW_OF_AN_ENTRY,
+            excused=FEW_OF_AN_ENTRY,
         ),
     ]
 

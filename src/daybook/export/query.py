@@ -26,4 +26,6 @@ class Query:
     among: Mapping[str, Any] | None = None
     """Narrows the documents that arguments are taken from, where few of all would do."""
     excused: str = ""
-    """Why it may scan or sort: what bounds the documents that it can meet."""
+    """Why it may sort in memory: what bounds the documents that it can meet."""
+    small: str = ""
+    """Why it may scan: what bounds the collection."""

@@ -27,6 +27,9 @@ from daybook.export.sheet.page import Entry
 
 _LINE = "line"
 
+PAGE_SIZE = 1000
+"""Entries that are read, rendered and held in memory at a time; the next ones are on their way."""
+
 
 class EntryPage:
     """One page of entries as it came; decoded when first asked, in the asking thread."""
@@ -72,11 +75,11 @@ class EntrySource:
         return EntryPage(list(batches))
 
     def read_ahead(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Future[EntryPage]]]:
-        """Each part with its entries, the next one's being fetched while this one is used."""
+        """The parts in pages, each with its entries; the next one's are fetched meanwhile."""
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
         try:
             ahead: tuple[Part, Future[EntryPage]] | None = None
-            for part in parts:
+            for part in (page for whole in parts for page in whole.pieces(PAGE_SIZE)):
                 reading = pool.submit(copy_context().run, self.read, part.entry_ids)
                 if ahead is not None:
                     yield ahead
