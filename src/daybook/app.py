@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination
+from daybook.destinations.configured import destination_of
 from daybook.errors import BadRequest, DatabaseError
 from daybook.export import batch as batches
 from daybook.export import jobs, manual
@@ -96,7 +97,7 @@ class App:
 
     @cached_property
     def _destination(self) -> Destination:
-        return build_destination(self.settings, cut=self.shutdown.cuts)
+        return destination_of(self.settings, cut=self.shutdown.cuts)
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -317,34 +318,6 @@ class _Queue:
 
     def create(self, task: Task) -> None:
         self.cloud.create(name=task.name, body=task.body(), due=task.due)
-
-
-def build_destination(settings: Settings, *, cut: Callable[[], bool]) -> Destination:
-    """The destination of the settings; its libraries are imported only when it is the one.
-
-    `cut` tells requests to Drive that the process is about to be killed.
-    """
-    address = settings.destination
-    if address.scheme == "drive":
-        from daybook.destinations.drive import ROOT_URL, DriveDestination, drive_session
-
-        assert address.folder_id is not None  # noqa: S101  (checked by the settings)
-        return DriveDestination(
-            folder_id=address.folder_id,
-            session=drive_session(settings.drive_subject, settings.drive_endpoint),
-            root_url=settings.drive_endpoint or ROOT_URL,
-            subject=settings.drive_subject,
-            cut=cut,
-        )
-    if address.scheme == "s3":
-        from daybook.destinations.s3 import S3Destination, s3_client
-
-        assert address.bucket is not None  # noqa: S101  (checked by the settings)
-        return S3Destination(client=s3_client(), bucket=address.bucket, prefix=address.prefix)
-    from daybook.destinations.local import LocalDestination
-
-    assert address.path is not None  # noqa: S101  (checked by the settings)
-    return LocalDestination(address.path)
 
 
 def _multiple(size_bytes: int, of_bytes: int) -> int:

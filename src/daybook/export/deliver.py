@@ -13,6 +13,7 @@ from daybook.errors import (
 )
 from daybook.export import manifest as manifests
 from daybook.export import plan, rules
+from daybook.export.chunks import StartOver
 from daybook.export.context import Context
 from daybook.export.figures import Figures
 from daybook.export.look import look_at_taken
@@ -20,7 +21,7 @@ from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef, Seal
 from daybook.export.slot_state import UploadState
 from daybook.export.source import EntrySource
-from daybook.export.upload import StartOver, Upload
+from daybook.export.upload import Upload
 
 MAX_REJECTED = 10_000
 

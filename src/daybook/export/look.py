@@ -1,9 +1,9 @@
-"""Looking at what stands at an id, patiently."""
+"""Looking at what stands at an id, or what a session holds, patiently."""
 
 from __future__ import annotations
 
-from daybook.destinations.base import DeliveredFile, Destination
-from daybook.errors import DestinationError, IdTaken
+from daybook.destinations.base import DeliveredFile, Destination, Held
+from daybook.errors import DestinationError, IdTaken, SessionGone
 from daybook.export.patience import Patience
 
 
@@ -28,3 +28,17 @@ def look_at_taken(
             patience.wait(error)
         except IdTaken:
             return None
+
+
+def held_by(destination: Destination, session: str, patience: Patience) -> Held:
+    """What a session holds, asked again while the destination fails to answer.
+
+    Raises `SessionGone`.
+    """
+    while True:
+        try:
+            return destination.held(session)
+        except SessionGone:
+            raise
+        except DestinationError as error:
+            patience.wait(error)

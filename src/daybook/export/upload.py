@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from daybook.destinations.base import DeliveredFile, Destination, Held, NewFile
+from daybook.destinations.base import DeliveredFile, Destination, NewFile
 from daybook.errors import (
     DaybookError,
     DestinationDoubt,
     DestinationError,
     IdInvalid,
     IdTaken,
-    Interrupted,
     SessionGone,
 )
+from daybook.export.chunks import Chunks, StartOver
 from daybook.export.halt import Halt
-from daybook.export.look import look, look_at_taken
+from daybook.export.look import held_by, look, look_at_taken
 from daybook.export.patience import Patience
 from daybook.export.rules import Prefix, resume_at
 from daybook.export.seal import Content
 from daybook.export.slot import Slot
 from daybook.export.slot_state import UploadState
-
-_SLICE_SECONDS = 0.25
-
-
-class StartOver(Exception):
-    """The session cannot be carried on; render again into a new one under the same id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +40,7 @@ class Upload:
     """Takes the file's bytes in order and sends them in chunks, one in flight at a time.
 
     Nothing becomes visible before `complete`, which the caller precedes with a seal
-    of `content()`. Every acknowledged chunk is vouched for in the slot.
+    of `content()`.
     """
 
     def __init__(
@@ -71,19 +63,17 @@ class Upload:
         self._patience = patience
         self._halt = halt
         self._on_conflict = on_conflict
-        self._sent_chunks = 0
+        self._chunks = Chunks(slot, destination, patience, filename=file.name)
         self._session: str | None = None
         self._skip: Prefix | None = None
         self._buffer = bytearray()
         self._offset = 0  # bytes cut off the buffer so far
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
-        self._in_flight: tuple[Future[None], Prefix] | None = None
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="upload")
         self.opened_fence = slot.fence
         """Of the run that began the upload, as the file's properties say."""
-        self.answered = True
-        """False once a request's outcome is unknown; then nobody may carry the session on."""
+        self._answered = True
+        """False while the outcome of the last request is unknown."""
 
     def __enter__(self) -> Self:
         return self
@@ -97,23 +87,18 @@ class Upload:
         try:
             self._settle_at_end(hand_back=isinstance(error, DaybookError))
         finally:
-            self._pool.shutdown()
+            self._chunks.close()
 
     def _settle_at_end(self, *, hand_back: bool) -> None:
-        if self._in_flight is not None:
-            future, prefix = self._in_flight
-            _wait(future)
-            if future.exception() is not None:
-                self.answered = False
-            elif self.answered:
-                self._slot.store_prefix(prefix)
-        if hand_back and self.answered and self._session is not None:
+        self._chunks.end()
+        answered = self._answered and self._chunks.answered
+        if hand_back and answered and self._session is not None:
             self._slot.hand_back_upload()
 
     def carry_on(self, upload: UploadState) -> None:
         """Go on with a session that the run before handed back; raises `StartOver`."""
         try:
-            held = self._held_patiently(upload.session)
+            held = held_by(self._destination, upload.session, self._patience)
         except SessionGone as error:
             raise StartOver from error
         skip = None if held.complete else resume_at(upload.prefixes, held.size_bytes)
@@ -136,7 +121,7 @@ class Upload:
         """Digest the whole file, the rest in the buffer included; call it once, at the end."""
         if self._skip is not None or not self._buffer:
             raise StartOver  # the session holds as much as the file has now, or more
-        self._settle_in_flight()
+        self._chunks.settle()
         self._stop_at_boundary()
         md5, sha256 = self._md5.copy(), self._sha256.copy()
         md5.update(self._buffer)
@@ -160,9 +145,9 @@ class Upload:
         at = 0
         while True:
             try:
-                self.answered = False
+                self._answered = False
                 arrived = self._complete_once(content, at, whole=whole)
-                self.answered = True
+                self._answered = True
             except IdInvalid:
                 raise
             except IdTaken as error:
@@ -259,7 +244,7 @@ class Upload:
 
     def _stop_at_boundary(self) -> None:
         """Each invocation sends a chunk, so that one with too short a deadline gets on too."""
-        if self._sent_chunks:
+        if self._chunks.count:
             self._halt.check()
         else:
             self._halt.check_process()
@@ -267,70 +252,11 @@ class Upload:
     def _send(self, content: bytes) -> None:
         if self._session is None:
             self._open_session()
-        self._settle_in_flight()
+        self._chunks.settle()
         self._stop_at_boundary()
-        start = self._offset - len(content)
-        prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
         assert self._session is not None  # noqa: S101  (opened above)
-        self._slot.touch_upload()
-        # In this run's context, so that the records of the thread carry its fields too.
-        future = self._pool.submit(
-            copy_context().run, self._send_all, self._session, content, start
-        )
-        self._in_flight = (future, prefix)
-        self._sent_chunks += 1
-
-    def _send_all(self, session: str, content: bytes, start: int) -> None:
-        """Send one chunk that is not the last, in pieces if the destination takes it so."""
-        at = 0
-        while at < len(content):
-            try:
-                held = self._destination.send_chunk(
-                    session, content[at:], offset=start + at, last=False
-                )
-            except (SessionGone, IdTaken, IdInvalid):
-                raise
-            except DestinationError as error:
-                self._patience.wait(error)
-                held = self._held_patiently(session)
-            arrived = held.size_bytes - start
-            if held.complete or not 0 <= arrived <= len(content):
-                raise SessionGone(
-                    f"upload of {self._file.name}: the session holds {held.size_bytes} bytes, "
-                    f"which this run did not send"
-                )
-            if arrived == at:
-                self._patience.wait(
-                    DestinationError(f"upload of {self._file.name}: no byte of a chunk was taken")
-                )
-            else:
-                self._patience.progress()
-            at = arrived
-
-    def _held_patiently(self, session: str) -> Held:
-        while True:
-            try:
-                return self._destination.held(session)
-            except SessionGone:
-                raise
-            except DestinationError as error:
-                self._patience.wait(error)
-
-    def _settle_in_flight(self) -> None:
-        if self._in_flight is None:
-            return
-        future, prefix = self._in_flight
-        self._in_flight = None
-        _wait(future)
-        try:
-            future.result()
-        except SessionGone as error:
-            self.answered = False
-            raise StartOver from error
-        except (DestinationError, Interrupted):
-            self.answered = False
-            raise
-        self._slot.store_prefix(prefix)
+        prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
+        self._chunks.send(self._session, content, prefix)
 
     def _cut(self, count: int) -> bytes:
         content = bytes(memoryview(self._buffer)[:count])
@@ -348,9 +274,3 @@ class Upload:
             if self._sha256.hexdigest() != self._skip.sha256:
                 raise StartOver
             self._skip = None
-
-
-def _wait(future: Future[None]) -> None:
-    """Wait in slices: in a main thread that waits for a lock no signal would be noticed."""
-    while not future.done():
-        wait([future], timeout=_SLICE_SECONDS)
