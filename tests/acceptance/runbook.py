@@ -14,7 +14,8 @@ DAYBOOK = "python -m daybook "
 
 _SETTING_OUT = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 _CLAUSE = re.compile(
-    r'(resource\.type|resource\.labels\.\w+|jsonPayload\.\w+|labels\.\w+|severity)(>=|=~|=|>)("[^"]*"|\w+)'
+    r"(resource\.type|resource\.labels\.\w+|jsonPayload\.\w+|labels\.\w+|severity)"
+    r'(>=|=~|=|>|:)("[^"]*"|\w+|\*|\((?:"[^"]*"(?: OR )?)+\))'
 )
 _SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _VOLATILE = (
@@ -104,12 +105,20 @@ def agrees(shown: Sequence[str], answered: Sequence[str]) -> bool:
 
 
 def clauses(query: str) -> list[tuple[str, str, str]]:
-    """Field, operator and value of each condition; fails where the query has anything else."""
+    """Field, operator and value of each condition; fails where the query has anything else.
+
+    Of several values, any of which will do, the operator is `in` and `|` stands between them.
+    """
     found = _CLAUSE.findall(query)
     rest = _CLAUSE.sub("", query).replace("AND", "").split()
     assert found, query
     assert not rest, f"not understood: {rest}"
-    return [(name, operator, value.strip('"')) for name, operator, value in found]
+    return [
+        (name, "in", "|".join(re.findall(r'"([^"]*)"', value)))
+        if value.startswith("(")
+        else (name, operator, value.strip('"'))
+        for name, operator, value in found
+    ]
 
 
 def matches(query: str, record: Mapping[str, Any]) -> bool:
@@ -120,12 +129,16 @@ def matches(query: str, record: Mapping[str, Any]) -> bool:
 def _holds(record: Mapping[str, Any], name: str, operator: str, value: str) -> bool:
     scope, _, key = name.rpartition(".")
     if scope.startswith("resource"):
-        return value in ("cloud_run_revision", "daybook")
+        return not {"cloud_run_revision", "daybook"}.isdisjoint(value.split("|"))
     if name == "severity":
         return _SEVERITIES.index(record["severity"]) >= _SEVERITIES.index(value)
     held = record.get("logging.googleapis.com/labels", {}) if scope == "labels" else record
     if operator == ">":
         return float(held.get(key, 0)) > float(value)
+    if operator == ":":
+        return key in held
+    if operator == "in":
+        return str(held.get(key)) in value.split("|")
     if operator == "=~":
         return re.search(value, str(held.get(key, ""))) is not None
     return str(held.get(key)) == value

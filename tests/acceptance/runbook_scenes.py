@@ -16,7 +16,11 @@ from tests.emulators.drive_log import Moment
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 Scene = Callable[[Stage, Path], Iterator[str]]
-NOWHERE = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+NOWHERE = {
+    "DAYBOOK_MONGODB_URI": "mongodb://127.0.0.1:1/",
+    "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "200",
+}
+"""Settings with which no MongoDB answers, soon."""
 
 
 def attempt_failed(stage: Stage, _folder: Path) -> Iterator[str]:
@@ -163,8 +167,7 @@ def job_refused(stage: Stage, _folder: Path) -> Iterator[str]:
 
 
 def probe_failed(stage: Stage, _folder: Path) -> Iterator[str]:
-    stage.env |= {"DAYBOOK_MONGODB_URI": NOWHERE}
-    stage.env |= {"DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "200"}
+    stage.env |= NOWHERE
     assert stage.ask("/health/cron", method="GET")["status"] == "unhealthy"
     yield ""
     stage.env["DAYBOOK_MONGODB_URI"] = stage.mongo_uri

@@ -101,10 +101,15 @@ class Stage:
         body: Mapping[str, Any] | None = None,
         *,
         method: str = "POST",
-        at: datetime = AT_EIGHT,
+        at: datetime | None = AT_EIGHT,
     ) -> dict[str, Any]:
-        """The function's answer to a request at a time of the page's day."""
-        app = replace(App.from_env(self.env), clock=lambda: at)
+        """The function's answer to a request at a time of the page's day, or now.
+
+        It repeats requests to Drive as ever, but does not wait in between.
+        """
+        app = replace(App.from_env(self.env), sleep=lambda _seconds: None)
+        if at is not None:
+            app = replace(app, clock=lambda: at)
         output = io.StringIO()
         with (
             own_logging(),
@@ -118,12 +123,13 @@ class Stage:
 
     def fails(self, day: str = DAY) -> None:
         """One attempt that does not deliver."""
-        assert self.run(f"{DAYBOOK}run --date {day}").code in (1, 4)
+        answered = self.ask("/run", {"batchDate": day}, at=None)
+        assert answered["status"] in {"failed", "retry_scheduled"}, answered
 
     def delivers(self, day: str = DAY) -> str:
         """A delivered day; returns its file's id."""
-        told = self.run(f"{DAYBOOK}run --date {day}")
-        assert told.code == 0, told
+        answered = self.ask("/run", {"batchDate": day}, at=None)
+        assert answered["status"] in {"exported", "already_exported"}, answered
         batch = self.database["exportbatches"].find_one({"batchDate": day})
         assert batch is not None
         file_id: str = batch["fileId"]
@@ -132,6 +138,15 @@ class Stage:
     def queue(self, *entries: Mapping[str, Any]) -> list[Any]:
         """Entries that wait: two that are sound, unless others are given."""
         return books.put(self.database, *(entries or (books.entry("INV-1"), books.entry("INV-2"))))
+
+    def indexes(self) -> set[tuple[str, str]]:
+        """Collection and name of each, but for those that come with a collection."""
+        return {
+            (name, index)
+            for name in self.database.list_collection_names()
+            for index in self.database[name].index_information()
+            if index != "_id_"
+        }
 
     def names(self) -> list[str]:
         """The collections whose content makes up a day."""

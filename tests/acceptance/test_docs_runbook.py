@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import click
@@ -13,8 +14,9 @@ import pytest
 from daybook.cli.main import main
 from daybook.export.notice import AlertEvent
 from daybook.http import ROUTES
+from daybook.settings import VARIABLES
 from tests import pages
-from tests.acceptance.runbook import Chapter, chapters, clauses
+from tests.acceptance.runbook import Chapter, chapters, clauses, matches
 from tests.acceptance.test_docs_logging import events_in_source
 
 TERRAFORM = pages.ROOT / "terraform" / "modules"
@@ -37,18 +39,27 @@ NO_EVENTS = {
 """Names of other things that the runbook spells like events."""
 
 
+severities = cache(events_in_source)
+"""Event → the severities with which the source logs it; reading all of the source takes a while."""
+
+
 def hcl(*names: str) -> str:
     return "\n".join((TERRAFORM / name).read_text(encoding="utf-8") for name in names)
 
 
-def policies() -> set[str]:
-    """The alert policies of the observability module, by the label that names their chapter."""
+def policies() -> dict[str, str]:
+    """The alert policies of the observability module, by the label that names their chapter.
+
+    Each with its severity.
+    """
     text = hcl("observability/alerts.tf", "observability/probe.tf")
-    of_a_record = re.findall(r"^ {4,6}(\w+) = \{\n\s+severity += ", text, re.M)
-    others = re.findall(r'\balert = "(\w+)"', text)
+    of_a_record = re.findall(r'^ {4,6}(\w+) = \{\n\s+severity += "(\w+)"', text, re.M)
+    others = re.findall(
+        r'severity += "(\w+)"\n(?:(?!severity).*\n)*?.*\balert = "(\w+)"', text, re.M
+    )
     assert len(of_a_record) > len(AlertEvent) / 2
     assert others
-    return {*of_a_record, *others}
+    return dict(of_a_record) | {alert: severity for severity, alert in others}
 
 
 def jobs() -> set[str]:
@@ -78,7 +89,7 @@ def rules() -> set[str]:
     return {anchor.replace("-", "_") for anchor in references(path)}
 
 
-ALERTS = sorted({event.value for event in AlertEvent} | policies() | rules())
+ALERTS = sorted({event.value for event in AlertEvent} | set(policies()) | rules())
 
 
 def chapter_of(alert: str) -> Chapter:
@@ -106,21 +117,61 @@ def test_the_query_of_a_chapter_asks_for_its_own_event(event: AlertEvent) -> Non
     assert ("jsonPayload.event", "=", event.value) in asked
 
 
+def test_the_limits_of_the_chapters_are_those_of_the_alerts() -> None:
+    given = hcl("observability/variables.tf", "export-function/variables.tf")
+    ((seconds, entries),) = re.findall(
+        r"duration_seconds = optional\(number, (\d+)\)\s+entries += optional\(number, (\d+)\)",
+        given,
+    )
+    (watchdog,) = re.findall(r'watchdog += optional\(string, "0 (\d+) \* \* \*"\)', given)
+    settings = {variable.name: variable.default for variable in VARIABLES}
+    *delays, last = [
+        str(int(delay) // 60) for delay in str(settings["DAYBOOK_RETRY_DELAYS_SECONDS"]).split(",")
+    ]
+    rest = int(str(settings["DAYBOOK_BREAKER_RESET_SECONDS"])) // 60
+    for chapter, told in (
+        ("batch-slow", f"longer than {seconds} seconds"),
+        ("batch-large", f"more than {int(entries):,} entries"),
+        ("batch-large", f"jsonPayload.entryCount>{entries}\n"),
+        ("day-missing", f"At {watchdog}:00"),
+        ("day-late", f"At {watchdog}:00"),
+        ("attempt-failed", f"after {', '.join(delays)} and {last} minutes"),
+        ("breaker-opened", f"for {rest} minutes"),
+    ):
+        assert told in chapters()[chapter].text, told
+
+
 def test_every_query_asks_one_function_for_events_that_it_logs() -> None:
-    events = events_in_source()
+    events = severities()
     queries = [query for chapter in chapters().values() for query in chapter.queries]
     assert len(queries) > len(AlertEvent)
     for query in queries:
         found = clauses(query)
         assert found[0] == ("resource.type", "=", "cloud_run_revision"), query
-        assert found[1] == ("resource.labels.service_name", "=", "daybook"), query
-        named = [value for name, _, value in found if name == "jsonPayload.event"]
-        assert set(named) <= set(events), query
+        assert found[1] in (
+            ("resource.labels.service_name", "=", "daybook"),
+            ("resource.labels.service_name", "in", "daybook|daybook-ledger"),
+        ), query
+        named = {
+            value
+            for name, operator, values in found
+            if name == "jsonPayload.event" and operator != ":"
+            for value in values.split("|")
+        }
+        assert named <= set(events), query
+
+
+def test_the_query_for_errors_asks_all_that_the_alert_on_errors_asks() -> None:
+    (query,) = chapter_of("error_logged").queries
+    (ledger,) = re.findall(r'"\$\{var\.name\}(-ledger)"', hcl("export-function/ledger.tf"))
+    assert ("resource.labels.service_name", "in", f"daybook|daybook{ledger}") in clauses(query)
+    assert ("severity", ">=", "ERROR") in clauses(query)
+    assert "compact([var.function_name, var.ledger_name])" in hcl("observability/metrics.tf")
 
 
 def test_every_event_that_the_runbook_names_is_logged() -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", pages.text_of("runbook.md")))
-    known = set(events_in_source()) | policies()
+    known = set(severities()) | set(policies())
     assert named & known
     assert named - known == NO_EVENTS
 
@@ -138,14 +189,32 @@ def test_every_reference_to_a_chapter_leads_to_one() -> None:
     assert found - set(chapters()) == set()
 
 
-def test_the_first_five_minutes_name_every_critical_alert() -> None:
+def test_the_first_five_minutes_name_every_alert_that_may_not_wait() -> None:
     table = chapters()["first-five-minutes-at-3-am"].text
-    severities = events_in_source()
-    critical = [event for event in AlertEvent if "CRITICAL" in severities[event.value]]
-    assert critical
-    for event in critical:
-        assert f"`{event.value}`" in table
-        assert f"(#{event.value.replace('_', '-')})" in table
+    urgent = {event.value for event in AlertEvent if "CRITICAL" in severities()[event.value]}
+    urgent |= {alert for alert, severity in policies().items() if severity != "WARNING"}
+    assert {"batch_failed", "probe_failed", "error_logged"} < urgent
+    for alert in urgent:
+        assert f"`{alert}`" in table
+        assert f"(#{alert.replace('_', '-')})" in table
+
+
+def test_the_first_five_minutes_look_where_what_they_wait_for_is_seen() -> None:
+    chapter = chapters()["first-five-minutes-at-3-am"]
+    (query,) = chapter.queries
+    (waited,) = re.findall(r"^6\. (.+?)\n\n", chapter.text, re.M | re.DOTALL)
+    events = set(re.findall(r"`(\w+)`", waited)) & set(severities())
+    assert {"batch_committed", "batch_failed", "batch_recovered", "examined"} <= events
+    for event in events:
+        for severity in severities()[event]:
+            assert matches(query, {"event": event, "severity": severity}), f"{event}, {severity}"
+
+
+def test_an_event_that_is_an_alert_is_one_of_the_severity_that_it_is_logged_with() -> None:
+    compared = {alert: severity for alert, severity in policies().items() if alert in severities()}
+    assert len(compared) > len(AlertEvent) / 2
+    for alert, severity in compared.items():
+        assert severities()[alert] == {severity}, alert
 
 
 def test_the_flowchart_leads_to_chapters() -> None:

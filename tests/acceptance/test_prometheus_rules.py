@@ -156,6 +156,28 @@ def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> 
     assert f"{len(recorded)} rules found" in checked.stdout
 
 
+def test_the_time_since_the_last_success_is_unknown_before_the_first(tmp_path: Path) -> None:
+    (panel,) = [one for one in panels() if one["title"] == "Since the last success"]
+    (target,) = panel["targets"]
+    name = "daily_batch_export_last_success_timestamp_seconds"
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": "0x59 3600x60"}],
+        "promql_expr_test": [
+            {"expr": target["expr"], "eval_time": "30m", "exp_samples": []},
+            {
+                "expr": target["expr"],
+                "eval_time": "90m",
+                "exp_samples": [{"labels": "{}", "value": 1800}],
+            },
+        ],
+    }
+    path = tmp_path / "panel_test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    checked = promtool("test", "rules", str(path))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_the_dashboard_shows_duration_entries_and_errors_with_their_limits() -> None:
     limits = {
         panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests import pages
+from tests import books, pages
 from tests.acceptance.runbook import DAYBOOK, Chapter, agrees, chapters, matches
 from tests.acceptance.runbook_repairs import REPAIRS
 from tests.acceptance.runbook_scenes import ALERTS
@@ -22,10 +24,23 @@ GENERAL = {"first-five-minutes-at-3-am", "find-the-chapter", "ways-to-act"}
 """Chapters that are about no situation of their own."""
 
 
+@pytest.fixture(scope="module")
+def shared(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """One database for all scenes: building the indexes takes longer than most of them."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
 @pytest.fixture
-def stage(database: Database[dict[str, Any]], mongo_uri: str) -> Iterator[Stage]:
-    with Stage(database=database, mongo_uri=mongo_uri) as stage:
+def stage(shared: Database[dict[str, Any]], mongo_uri: str) -> Iterator[Stage]:
+    """With empty collections, and the indexes that `migrate` makes."""
+    with Stage(database=shared, mongo_uri=mongo_uri) as stage:
+        built = stage.indexes()
         yield stage
+        if stage.indexes() - built:
+            shared.client.drop_database(shared.name)
+        stage.clear()
 
 
 def test_every_chapter_has_its_scene() -> None:
@@ -70,6 +85,53 @@ def test_a_run_does_to_a_day_what_the_table_says(stage: Stage) -> None:
     assert "closed for good" in stage.run(retry).lines[0]
     stage.delivers(NEXT_DAY)
     assert stage.database["exportqueues"].count_documents({"status": "queued"}) == 0
+
+
+@pytest.mark.parametrize(("path", "body"), [("/run", {"dryRun": True}), ("/admin/doctor", {})])
+def test_a_forced_job_leaves_a_record_where_the_page_says(
+    stage: Stage, path: str, body: dict[str, Any]
+) -> None:
+    stage.queue()
+    stage.ask(path, body)
+    for query in chapters()["ways-to-act"].queries:
+        assert any(matches(query, record) for record in stage.records), query
+
+
+def test_of_a_day_that_was_done_before_the_watchdog_tells_and_a_run_does_not(stage: Stage) -> None:
+    stage.queue()
+    stage.delivers()
+    stage.records.clear()
+    assert stage.ask("/run")["status"] == "already_exported"
+    told = {one["event"] for one in stage.records if "event" in one}
+    assert told <= {"mongodb_connected", "mongodb_disconnected"}
+    assert stage.ask("/watchdog")["status"] == "done"
+    assert "watchdog_quiet" in {one.get("event") for one in stage.records}
+
+
+def test_the_metrics_of_the_log_read_fields_that_its_records_have(stage: Stage) -> None:
+    text = (pages.ROOT / "terraform/modules/observability/metrics.tf").read_text(encoding="utf-8")
+    figures = set(re.findall(r'field += "jsonPayload\.(\w+)"', text))
+    labels = [
+        (set(re.findall(r'\\"(\w+)\\"', asked)), field)
+        for asked, field in re.findall(
+            r'filter += "\$\{local\.records\}(.+)"\n.+"EXTRACT\(jsonPayload\.(\w+)\)"', text
+        )
+    ]
+    assert len(figures) > 2
+    assert len(labels) > 2
+    stage.queue(books.entry("INV-1"), books.entry("INV-2"))
+    stage.queue(books.entry("UNFIT", lines=books.lines()[:1]))
+    stage.delivers()
+    stage.queue()
+    stage.drive.down = True
+    for _ in range(3):
+        stage.fails(NEXT_DAY)
+    (committed,) = [one for one in stage.records if one.get("event") == "batch_committed"]
+    assert {type(committed[name]) for name in figures} <= {int, float}
+    for events, field in labels:
+        found = [record[field] for record in stage.records if record.get("event") in events]
+        assert found, events
+        assert all(isinstance(value, str) for value in found), field
 
 
 @pytest.mark.parametrize("page", ["runbook.md", "deploy.md"])
@@ -118,6 +180,10 @@ def test_what_is_here_tells_answers_apart(
         ("severity>=ERROR", False),
         ("jsonPayload.entryCount>3", True),
         ("jsonPayload.entryCount>4", False),
+        ("jsonPayload.event:*", True),
+        ("jsonPayload.attempt:*", False),
+        ('jsonPayload.event=("day_missing" OR "day_late")', True),
+        ('jsonPayload.event=("day_missing" OR "batch_failed")', False),
     ],
 )
 def test_what_is_here_reads_queries_as_cloud_logging_does(query: str, same: bool) -> None:

@@ -5,7 +5,7 @@ locals {
     attempt_failed = {
       severity = "WARNING"
       title    = "an attempt failed"
-      advice   = "Nothing yet: the next attempt follows by itself. If the cause is gone, POST /run starts it sooner."
+      advice   = "Nothing yet: the next attempt follows by itself. If the cause is gone, the scheduler job that ends in -batch (Force run) starts it sooner."
     }
     batch_failed = {
       severity = "CRITICAL"
@@ -145,8 +145,9 @@ resource "google_monitoring_alert_policy" "log" {
   }
 }
 
-# Two of a day each within 25 hours, the longest that a condition reaches back: so two days
-# in a row, unless the second came more than an hour later than the first.
+# Two of a day each within 25 hours, the longest that a condition's period and duration may
+# reach back together: so two days in a row, unless the second came nearly an hour later in
+# the day than the first.
 # https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Aggregation
 resource "google_monitoring_alert_policy" "batch_slow" {
   project               = var.project_id
@@ -163,11 +164,15 @@ resource "google_monitoring_alert_policy" "batch_slow" {
       filter          = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.counter["days_slow"].name}\" AND resource.type=\"cloud_run_revision\""
       comparison      = "COMPARISON_GT"
       threshold_value = 1
-      duration        = "0s"
+      # Without slow days there may be no points at all: then it is over, and the next time is
+      # a new incident. Refused without a duration:
+      # https://github.com/hashicorp/terraform-provider-google/issues/16892
+      duration                = "60s"
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
 
       # Over all revisions: a deployment in between begins another time series.
       aggregations {
-        alignment_period     = "90000s"
+        alignment_period     = "89940s"
         per_series_aligner   = "ALIGN_SUM"
         cross_series_reducer = "REDUCE_SUM"
       }

@@ -7,6 +7,15 @@ locals {
   )
 }
 
+# A warning and no refusal: DAYBOOK_ALERT_URLS may be enough for a trial. What the function
+# cannot tell itself (job_refused, probe_failed) then reaches nobody.
+check "somebody_is_told" {
+  assert {
+    condition     = length(var.notification_emails) + length(var.notification_channels) > 0
+    error_message = "No alert reaches anybody: give notification_emails or notification_channels."
+  }
+}
+
 resource "google_monitoring_notification_channel" "email" {
   for_each = var.notification_emails
 

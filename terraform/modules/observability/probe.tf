@@ -83,7 +83,10 @@ resource "google_monitoring_alert_policy" "probe" {
       filter          = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.counter["probes_failed"].name}\" AND resource.type=\"cloud_scheduler_job\""
       comparison      = "COMPARISON_GT"
       threshold_value = 1
-      duration        = "0s"
+      duration        = "60s"
+      # When no call fails any more there may be no points: then it is over. Left open for a
+      # day, the incident would swallow the next outage.
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
 
       aggregations {
         alignment_period     = "${local.probe_window_seconds}s"
@@ -93,13 +96,17 @@ resource "google_monitoring_alert_policy" "probe" {
     }
   }
 
-  # The job is paused or gone: nobody watches.
+  # The job is paused or gone: nobody watches. A metric of the log may then have points of 0
+  # or none; an absence condition would see the second only.
   conditions {
     display_name = "probe_absent"
 
-    condition_absent {
-      filter   = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.counter["probes"].name}\" AND resource.type=\"cloud_scheduler_job\""
-      duration = "7200s"
+    condition_threshold {
+      filter                  = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.counter["probes"].name}\" AND resource.type=\"cloud_scheduler_job\""
+      comparison              = "COMPARISON_LT"
+      threshold_value         = 1
+      duration                = "7200s"
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_ACTIVE"
 
       aggregations {
         alignment_period     = "${local.probe_window_seconds}s"

@@ -1,7 +1,8 @@
 locals {
   todays_run = "${local.records} AND jsonPayload.event:*"
 
-  todays_run_url = "https://console.cloud.google.com/logs/query;query=${urlencode(local.todays_run)};duration=P1D?project=${var.project_id}"
+  # The query stands in the path, where the + that urlencode makes of a space is a plus sign.
+  todays_run_url = "https://console.cloud.google.com/logs/query;query=${replace(urlencode(local.todays_run), "+", "%20")};duration=P1D?project=${var.project_id}"
 }
 
 # A query cannot say "today": the Logs Explorer asks for the time, the link brings it along.

@@ -145,8 +145,9 @@ run "slower_than_25_seconds_on_two_days_in_a_row_is_an_alert" {
     condition = (
       google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].comparison == "COMPARISON_GT"
       && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].threshold_value == 1
-      && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].duration == "0s"
-      && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].aggregations[0].alignment_period == "90000s"
+      && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].duration == "60s"
+      && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].evaluation_missing_data == "EVALUATION_MISSING_DATA_INACTIVE"
+      && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].aggregations[0].alignment_period == "89940s"
       && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].aggregations[0].per_series_aligner == "ALIGN_SUM"
       && google_monitoring_alert_policy.batch_slow.conditions[0].condition_threshold[0].aggregations[0].cross_series_reducer == "REDUCE_SUM"
     )

@@ -9,6 +9,7 @@ variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
   job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook-queue"
   region                    = "asia-southeast1"

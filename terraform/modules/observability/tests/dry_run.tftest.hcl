@@ -9,6 +9,7 @@ variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
   job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"
   region                    = "asia-southeast1"
@@ -20,7 +21,7 @@ run "dry_run_is_made_by_hand_and_delivers_nothing" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.dry_run.paused && google_cloud_scheduler_job.dry_run.retry_config[0].retry_count == 0
+    condition     = google_cloud_scheduler_job.dry_run.paused && google_cloud_scheduler_job.dry_run.retry_config[0].retry_count == 0 && google_cloud_scheduler_job.dry_run.schedule == "0 0 1 1 *" && google_cloud_scheduler_job.dry_run.time_zone == "Asia/Bangkok"
     error_message = "The dry run runs by itself."
   }
 

@@ -9,6 +9,7 @@ variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
   job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"
   region                    = "asia-southeast1"
@@ -63,6 +64,25 @@ run "counters_count_the_functions_records" {
     error_message = "A counter does not count."
   }
 
+  assert {
+    condition = { for key, metric in google_logging_metric.counter : key => join(" ", [for label, field in coalesce(metric.label_extractors, {}) : "${label} ${field}"]) } == {
+      attempts_failed = "error_type EXTRACT(jsonPayload.errorType)"
+      breaker_opened  = "destination EXTRACT(jsonPayload.destination)"
+      days_ended      = "event EXTRACT(jsonPayload.event)"
+      days_slow       = ""
+      errors          = "event EXTRACT(jsonPayload.event)"
+      probes          = ""
+      probes_failed   = ""
+    }
+    error_message = "A label is read from another field."
+  }
+
+  # Cloud Run's log of requests repeats what the function has logged, but for what it says in a text.
+  assert {
+    condition     = google_logging_metric.counter["errors"].filter == "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(\"daybook\") AND severity>=ERROR AND (NOT log_id(\"run.googleapis.com/requests\") OR textPayload:*)"
+    error_message = "An error is counted twice, or what only Cloud Run can tell is not counted."
+  }
+
   # Each extractor needs a label of its name, and the other way round, or the metric is refused.
   assert {
     condition     = alltrue([for metric in google_logging_metric.counter : join(" ", sort([for label in metric.metric_descriptor[0].labels : label.key])) == join(" ", sort(keys(coalesce(metric.label_extractors, {}))))])
@@ -88,7 +108,7 @@ run "todays_run_is_one_click_away" {
   }
 
   assert {
-    condition     = output.todays_run_url == "https://console.cloud.google.com/logs/query;query=resource.type%3D%22cloud_run_revision%22+AND+resource.labels.service_name%3D%22daybook%22+AND+jsonPayload.event%3A%2A;duration=P1D?project=my-project"
+    condition     = output.todays_run_url == "https://console.cloud.google.com/logs/query;query=resource.type%3D%22cloud_run_revision%22%20AND%20resource.labels.service_name%3D%22daybook%22%20AND%20jsonPayload.event%3A%2A;duration=P1D?project=my-project"
     error_message = "The link is another: ${output.todays_run_url}"
   }
 }

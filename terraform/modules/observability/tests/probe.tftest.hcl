@@ -67,9 +67,14 @@ run "two_failed_probes_in_a_row_are_an_alert" {
       google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].filter == "metric.type=\"logging.googleapis.com/user/daybook/probes_failed\" AND resource.type=\"cloud_scheduler_job\""
       && google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].comparison == "COMPARISON_GT"
       && google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].threshold_value == 1
-      && google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].duration == "0s"
+      && google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].duration == "60s"
     )
     error_message = "Two failed probes are no alert, or one is."
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.probe[0].conditions[0].condition_threshold[0].evaluation_missing_data == "EVALUATION_MISSING_DATA_INACTIVE"
+    error_message = "The incident stays open when the probe works again, and the next outage is none."
   }
 }
 
@@ -86,8 +91,17 @@ run "a_probe_that_stopped_is_an_alert" {
   command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.probe[0].combiner == "OR" && google_monitoring_alert_policy.probe[0].conditions[1].condition_absent[0].filter == "metric.type=\"logging.googleapis.com/user/daybook/probes\" AND resource.type=\"cloud_scheduler_job\"" && google_monitoring_alert_policy.probe[0].conditions[1].condition_absent[0].duration == "7200s"
+    condition     = google_monitoring_alert_policy.probe[0].combiner == "OR" && google_monitoring_alert_policy.probe[0].conditions[1].condition_threshold[0].filter == "metric.type=\"logging.googleapis.com/user/daybook/probes\" AND resource.type=\"cloud_scheduler_job\"" && google_monitoring_alert_policy.probe[0].conditions[1].condition_threshold[0].duration == "7200s"
     error_message = "Nobody would notice that nobody watches."
+  }
+
+  assert {
+    condition = (
+      google_monitoring_alert_policy.probe[0].conditions[1].condition_threshold[0].comparison == "COMPARISON_LT"
+      && google_monitoring_alert_policy.probe[0].conditions[1].condition_threshold[0].threshold_value == 1
+      && google_monitoring_alert_policy.probe[0].conditions[1].condition_threshold[0].evaluation_missing_data == "EVALUATION_MISSING_DATA_ACTIVE"
+    )
+    error_message = "No calls are noticed as points of 0 only, or as missing points only."
   }
 }
 

@@ -9,6 +9,7 @@ variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
   job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"
   region                    = "asia-southeast1"
@@ -64,6 +65,16 @@ run "refuses_a_channels_display_name" {
   }
 
   expect_failures = [var.notification_channels]
+}
+
+run "warns_that_nobody_is_told" {
+  command = plan
+
+  variables {
+    notification_emails = []
+  }
+
+  expect_failures = [check.somebody_is_told]
 }
 
 run "refuses_an_address_without_an_at_sign" {
