@@ -67,7 +67,8 @@ def _evening(probe: CloudProbe, day: date, zone: ZoneInfo) -> Evening:
     function = f'resource.type="cloud_run_revision" resource.labels.service_name="{name}"'
     calls = probe.records(
         f'resource.type="cloud_scheduler_job" resource.labels.job_id="{name}-batch" '
-        f"httpRequest.status=200 {within}"
+        # 202 is an answer, too: a run that is continued, or that a task will repeat.
+        f"httpRequest.status>=200 httpRequest.status<300 {within}"
     )
     named = " OR ".join(f'"{event}"' for event in _EVENTS)
     told = probe.records(

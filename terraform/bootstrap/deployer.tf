@@ -17,8 +17,8 @@ locals {
     "roles/storage.admin",
   ]
 
-  # The roles that the modules grant on the project. The deployer can grant no other, least
-  # of all to itself.
+  # The roles that the modules grant on the project. The deployer can grant no other, to
+  # nobody, itself included.
   grantable_roles = [
     "roles/cloudscheduler.jobRunner",
     "roles/cloudscheduler.viewer",

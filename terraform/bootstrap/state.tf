@@ -22,6 +22,17 @@ resource "google_storage_bucket" "state" {
     }
   }
 
+  # The plans of cloudbuild.yaml: one that nobody approved is stale long before.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 90
+      matches_prefix = ["plans/"]
+    }
+  }
+
   lifecycle {
     prevent_destroy = true
   }

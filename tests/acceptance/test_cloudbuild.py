@@ -76,9 +76,8 @@ def test_every_folder_and_script_of_a_step_exists(name: str) -> None:
     for step in steps(name).values():
         folder = step.get("dir", ".").replace("${_ENVIRONMENT}", default)
         assert (pages.ROOT / folder).is_dir()
-        for argument in step.get("args", []):
-            if re.fullmatch(r"(\.ci|ops)/\S+", argument):
-                assert (pages.ROOT / argument).is_file()
+        for script in re.findall(r"(?<!\S)(?:\.ci|ops)/\S+", " ".join(step.get("args", []))):
+            assert (pages.ROOT / script).is_file()
 
 
 def test_a_plan_is_made_only_when_all_checks_have_passed() -> None:
@@ -112,7 +111,37 @@ def test_the_archive_that_is_applied_is_the_one_that_was_planned() -> None:
 
 def test_the_smoke_test_comes_last() -> None:
     assert needed_by(APPLY, "smoke-test") == {"fetch-plan", "apply"}
-    assert steps(APPLY)["smoke-test"]["args"][0] == "ops/smoke.sh"
+    assert list(steps(APPLY))[-1] == "smoke-test"
+
+
+@pytest.mark.parametrize(
+    ("codes", "ended"), [((0,), 0), ((1, 0), 0), ((1, 1), 1)], ids=["works", "second", "broken"]
+)
+def test_the_smoke_test_is_made_twice_at_most(
+    tmp_path: Path, codes: tuple[int, ...], ended: int
+) -> None:
+    """A new instance may find no network for a minute."""
+    option, script = steps(APPLY)["smoke-test"]["args"]
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sleep").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "bin" / "sleep").chmod(0o755)
+    (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes), encoding="utf-8")
+    (tmp_path / "ops" / "smoke.sh").write_text(
+        'echo "$@" >> calls\nexit "$(sed -n "$(wc -l < calls)p" codes)"\n', encoding="utf-8"
+    )
+    for name, value in (("PROJECT_ID", "my-project"), ("_REGION", "asia-southeast1")):
+        script = script.replace(f"${{{name}}}", value)
+    told = subprocess.run(
+        ["bash", option, script],
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+    )
+    assert told.returncode == ended
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert calls == ["my-project asia-southeast1"] * len(codes)
 
 
 def test_how_to_approve_and_to_roll_back_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -130,6 +131,20 @@ def test_a_drive_that_reports_other_digests_is_found(drive: DriveEmulator) -> No
     assert of(answers(drive), "sha256Checksum").verdict is Verdict.OTHERWISE
 
 
+def clauses(query: str) -> dict[str, tuple[int, int]]:
+    """The bounds that a query sets to each number: from, and below."""
+    bounds: dict[str, tuple[int, int]] = {}
+    for name, sign, text in re.findall(r"([\w.]+)(>=|<|=)(\d+)(?=\s|$)", query):
+        low, high = bounds.get(name, (0, 1000))
+        number = int(text)
+        bounds[name] = {
+            ">=": (number, high),
+            "<": (low, number),
+            "=": (number, number + 1),
+        }[sign]
+    return bounds
+
+
 class Google(BaseAdapter):
     """Answers requests by what their address contains; what nothing is known of gets 404."""
 
@@ -228,6 +243,32 @@ def test_the_soak_judges_each_day_by_its_records(
     else:
         assert last.verdict is Verdict.OTHERWISE
         assert fault in last.answer
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, Verdict.AS_ASSUMED),
+        (202, Verdict.AS_ASSUMED),
+        (403, Verdict.OTHERWISE),
+        (503, Verdict.OTHERWISE),
+    ],
+)
+def test_a_call_that_was_answered_with_a_continuation_or_a_retry_counts(
+    status: int, verdict: Verdict
+) -> None:
+    def entries(body: dict[str, Any]) -> dict[str, Any]:
+        query = body["filter"]
+        if "cloud_scheduler_job" in query:
+            low, high = clauses(query)["httpRequest.status"]
+            call = {"timestamp": "2026-01-18T11:00:01.5Z", "httpRequest": {"status": status}}
+            return {"entries": [call] if low <= status < high else []}
+        if "severity>=ERROR" in query:
+            return {}
+        return {"entries": [record("batch_committed"), record("watchdog_quiet")]}
+
+    days = evenings(probe({"entries": entries}), last=date(2026, 1, 18), days=1, zone=BANGKOK)
+    assert [evening.finding.verdict for evening in days] == [verdict]
 
 
 def test_the_soak_asks_for_events_that_are_logged() -> None:

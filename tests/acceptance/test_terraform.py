@@ -66,6 +66,57 @@ def test_every_folder_with_terraform_code_is_checked() -> None:
     assert {"bootstrap", "environments/prod", "environments/staging"} < set(FOLDERS)
 
 
+def blocks(folder: str, opening: str) -> dict[str, str]:
+    """Of a folder's files: label → what stands in the blocks that begin so."""
+    files = sorted((TERRAFORM / folder).glob("*.tf"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    found = re.findall(rf'^{opening} "(\w+)" \{{\n(.*?)^\}}', text, re.MULTILINE | re.DOTALL)
+    assert found, opening
+    return dict(found)
+
+
+def test_the_deployer_can_grant_what_the_modules_grant_on_the_project_and_no_more() -> None:
+    """Else a pipeline's apply is refused, or more is open than needed."""
+    folders = [folder for folder in FOLDERS if folder.startswith("modules/")]
+    text = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in sorted((TERRAFORM / folder).glob("*.tf"))
+    )
+    on_project = re.findall(r"google_project_iam_(\w+)\" \"", text)
+    assert set(on_project) == {"member"}  # the others would take away what somebody else granted
+    members = blocks("modules/export-function", 'resource "google_project_iam_member"')
+    assert len(members) == len(on_project)
+    granted = {role for body in members.values() for role in re.findall(r'"(roles/[\w.]+)"', body)}
+    (listed,) = re.findall(
+        r"grantable_roles = \[([^]]+)\]", (TERRAFORM / "bootstrap" / "deployer.tf").read_text()
+    )
+    assert granted == set(re.findall(r'"(roles/[\w.]+)"', listed))
+
+
+@pytest.mark.parametrize("kind", ["google_compute_network", "google_compute_subnetwork"])
+def test_the_network_goes_only_after_the_functions_have_let_go_of_it(kind: str) -> None:
+    """Without it Terraform deletes a subnet that is in use, and never gets to the functions."""
+    body = blocks("modules/export-function", f'resource "{kind}"')["default"]
+    assert re.search(r"lifecycle \{\s+create_before_destroy = true\s+\}", body)
+
+
+def test_the_functions_wait_until_their_rights_are_known() -> None:
+    for body in blocks(
+        "modules/export-function", 'resource "google_cloudfunctions2_function"'
+    ).values():
+        assert "depends_on = [time_sleep.propagation]" in body
+    waits = blocks("modules/export-function", 'resource "time_sleep"')["propagation"]
+    for grant in ("build", "default", "ledger", "runtime"):
+        assert re.search(rf"^    google_\w+\.{grant},$", waits, re.MULTILINE), grant
+
+
+def test_the_state_cannot_be_destroyed() -> None:
+    body = blocks("bootstrap", 'resource "google_storage_bucket"')["state"]
+    assert re.search(r"lifecycle \{\s+prevent_destroy = true\s+\}", body)
+    assert "force_destroy" not in body
+
+
 def test_make_checks_the_same_folders() -> None:
     told = subprocess.run(
         ["make", "--no-print-directory", "-n", "terraform-test"],

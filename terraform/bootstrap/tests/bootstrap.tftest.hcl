@@ -30,6 +30,18 @@ run "state_is_private_and_can_be_restored" {
   }
 }
 
+run "only_plans_and_old_versions_are_ever_deleted" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for rule in google_storage_bucket.state.lifecycle_rule :
+      try(one(rule.condition).matches_prefix == tolist(["plans/"]), false) || try(one(rule.condition).num_newer_versions >= 20 && one(rule.condition).days_since_noncurrent_time >= 90, false)
+    ]) && length(google_storage_bucket.state.lifecycle_rule) == 2
+    error_message = "The state, or a version of it that is still needed, would be deleted."
+  }
+}
+
 run "deployer_is_no_owner" {
   command = plan
 

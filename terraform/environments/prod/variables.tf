@@ -45,6 +45,12 @@ variable "operators" {
   default     = []
 }
 
+variable "paused" {
+  description = "Whether the batch and its dead man's switch wait: true until everything is set up, and while another application still delivers."
+  type        = bool
+  default     = false
+}
+
 variable "project_id" {
   description = "The Google Cloud project."
   type        = string

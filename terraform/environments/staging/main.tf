@@ -9,6 +9,7 @@ module "export_function" {
   ledger_invokers = var.ledger_invokers
   metrics_readers = var.metrics_readers
   operators       = var.operators
+  paused          = var.paused
   project_id      = var.project_id
   region          = var.region
   secret_values   = var.secret_values

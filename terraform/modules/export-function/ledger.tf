@@ -37,8 +37,8 @@ resource "google_cloudfunctions2_function" "ledger" {
       for_each = google_compute_subnetwork.default
 
       content {
-        network    = direct_vpc_network_interface.value.network
-        subnetwork = direct_vpc_network_interface.value.id
+        network    = google_compute_network.default[0].name
+        subnetwork = direct_vpc_network_interface.value.name
       }
     }
 

@@ -6,6 +6,11 @@ resource "google_compute_network" "default" {
   description             = "Daybook's way out; nothing listens in it"
   auto_create_subnetworks = false
 
+  # As for the subnet, which needs it.
+  lifecycle {
+    create_before_destroy = true
+  }
+
   depends_on = [google_project_service.default]
 }
 
@@ -44,6 +49,12 @@ resource "google_compute_subnetwork" "default" {
     aggregation_interval = "INTERVAL_10_MIN"
     flow_sampling        = 0.5
     metadata             = "INCLUDE_ALL_METADATA"
+  }
+
+  # When static_egress is taken away, the functions have to let go first: otherwise Terraform
+  # deletes the subnet before it changes them, and is refused each time.
+  lifecycle {
+    create_before_destroy = true
   }
 }
 

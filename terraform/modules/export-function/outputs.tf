@@ -42,6 +42,11 @@ output "ledger_url" {
   value       = one([for function in google_cloudfunctions2_function.ledger : "https://${function.name}-${data.google_project.default.number}.${var.region}.run.app"])
 }
 
+output "paused" {
+  description = "Whether the batch and its dead man's switch wait."
+  value       = google_cloud_scheduler_job.default["batch"].paused && google_cloud_scheduler_job.default["watchdog"].paused
+}
+
 output "project_id" {
   description = "The project, once its services are enabled."
   value       = var.project_id

@@ -13,16 +13,19 @@ locals {
   jobs = {
     batch = {
       path        = "/run"
+      paused      = var.paused
       schedule    = var.schedules.batch
       description = "Exports the day's journal entries to Google Drive"
     }
     sweep = {
       path        = "/sweep"
+      paused      = false
       schedule    = var.schedules.sweep
       description = "Watches orphans, removes stray manifest parts, finishes marking"
     }
     watchdog = {
       path        = "/watchdog"
+      paused      = var.paused
       schedule    = var.schedules.watchdog
       description = "The dead man's switch: alerts when the day's batch is not done"
     }
@@ -33,16 +36,19 @@ locals {
   jobs_by_hand = {
     doctor = {
       path        = "/admin/doctor"
+      paused      = true
       schedule    = "0 0 1 1 *"
       description = "By hand: says what is wrong with the set-up"
     }
     migrate = {
       path        = "/admin/migrate"
+      paused      = true
       schedule    = "0 0 1 1 *"
       description = "By hand: creates the database's indexes; after the first deployment, and when the doctor says so"
     }
     retry = {
       path        = "/admin/retry"
+      paused      = true
       schedule    = "0 0 1 1 *"
       description = "By hand: tries the latest day that is due once more"
     }
@@ -58,7 +64,7 @@ resource "google_cloud_scheduler_job" "default" {
   description      = each.value.description
   schedule         = each.value.schedule
   time_zone        = var.schedules.time_zone
-  paused           = contains(keys(local.jobs_by_hand), each.key)
+  paused           = each.value.paused
   attempt_deadline = "${var.function.timeout_seconds}s"
 
   http_target {

@@ -35,9 +35,16 @@ resource "google_project_service" "default" {
 }
 
 # What was just enabled or granted is not yet so everywhere: a function that is deployed at
-# once may find its secret closed and the first apply in an empty project would fail.
+# once may find its secret closed, and the apply would fail. The triggers make it wait again
+# for a service, a secret or an account that comes later.
 resource "time_sleep" "propagation" {
   create_duration = "60s"
+
+  triggers = {
+    ledger   = tostring(var.ledger_enabled)
+    secrets  = join(",", [for name, secret in var.secrets : "${name}=${secret.secret_id}"])
+    services = join(",", sort(local.services))
+  }
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build,

@@ -32,6 +32,9 @@ resource "google_storage_bucket" "source" {
   labels                      = local.labels
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
+  # Everything in it can be made again, and the old versions of deleted archives, which
+  # Terraform does not know, would keep the bucket from being destroyed.
+  force_destroy = true
 
   versioning {
     enabled = true

@@ -136,6 +136,13 @@ variable "operators" {
   }
 }
 
+variable "paused" {
+  description = "Whether the batch and its dead man's switch wait, while Daybook is set up or another application still delivers. Jobs can be run by hand all the same."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "project_id" {
   description = "The Google Cloud project."
   type        = string
@@ -304,7 +311,7 @@ variable "source_root" {
 }
 
 variable "static_egress" {
-  description = "With an object, all traffic of the functions leaves through one address that stays the same, for an allow-list such as MongoDB Atlas has one. Costs a Cloud NAT. Null: Google's addresses, which change."
+  description = "With an object, all traffic of the functions leaves through one address that stays the same, for an allow-list such as MongoDB Atlas has one. Costs a Cloud NAT. Null: Google's addresses, which change. Cloud Run takes two addresses of the subnet for each instance, and more while a new version comes: with many instances give it a larger one."
   type = object({
     subnet_cidr = optional(string, "10.8.0.0/26")
   })

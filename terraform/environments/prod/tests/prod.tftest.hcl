@@ -10,6 +10,7 @@ variables {
   drive_folder_id     = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
   notification_emails = ["operator@example.com"]
   operators           = ["operator@example.com"]
+  paused              = true
   project_id          = "my-company-daybook-prod"
   secret_values       = {}
   static_egress       = true
@@ -21,6 +22,11 @@ run "example_becomes_a_running_daybook" {
   assert {
     condition     = module.export_function.schedules.batch == "0 18 * * *" && module.export_function.schedules.watchdog == "0 20 * * *" && module.export_function.schedules.time_zone == "Asia/Bangkok"
     error_message = "The batch is not due at 18:00 in Bangkok with its dead man's switch at 20:00."
+  }
+
+  assert {
+    condition     = module.export_function.paused
+    error_message = "The evening's batch runs before everything is set up."
   }
 
   assert {

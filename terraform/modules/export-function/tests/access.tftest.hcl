@@ -191,8 +191,8 @@ run "ledger_has_its_own_account_and_callers" {
   }
 
   assert {
-    condition     = google_secret_manager_secret_iam_member.ledger[0].secret_id == "daybook-mongodb-uri" && google_secret_manager_secret_iam_member.ledger[0].member == "serviceAccount:daybook-ledger@my-project.iam.gserviceaccount.com"
-    error_message = "The ledger cannot read the database's address."
+    condition     = google_secret_manager_secret_iam_member.ledger[0].secret_id == "daybook-mongodb-uri" && google_secret_manager_secret_iam_member.ledger[0].role == "roles/secretmanager.secretAccessor" && google_secret_manager_secret_iam_member.ledger[0].member == "serviceAccount:daybook-ledger@my-project.iam.gserviceaccount.com"
+    error_message = "The ledger cannot read the database's address, or may do more with it."
   }
 
   assert {

@@ -55,9 +55,82 @@ run "archive_is_made_of_the_repository_itself" {
   }
 }
 
+run "source_bucket_does_not_outlive_what_it_is_for" {
+  assert {
+    condition     = google_storage_bucket.source.versioning[0].enabled && google_storage_bucket.source.force_destroy
+    error_message = "Old versions of deleted archives keep the bucket from being destroyed."
+  }
+
+  assert {
+    condition     = google_storage_bucket.source.public_access_prevention == "enforced" && google_storage_bucket.source.uniform_bucket_level_access
+    error_message = "The source could be made public."
+  }
+}
+
+# The default ones have no rights in a new project, or far too many in an old one.
+run "functions_are_built_by_an_account_and_into_a_repository_of_their_own" {
+  variables {
+    ledger_enabled = true
+  }
+
+  assert {
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.build_config[0].service_account == google_service_account.build.id])
+    error_message = "A function is built by another account."
+  }
+
+  assert {
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.build_config[0].docker_repository == google_artifact_registry_repository.default.id])
+    error_message = "A function's image goes to another repository, which the builder cannot write to."
+  }
+
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.build.role == "roles/artifactregistry.writer" && google_artifact_registry_repository_iam_member.build.member == "serviceAccount:daybook-build@my-project.iam.gserviceaccount.com"
+    error_message = "The builder cannot write the image, or may do more."
+  }
+}
+
+run "ledger_is_of_the_same_kind" {
+  variables {
+    ledger_enabled = true
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.ledger[0].build_config[0].runtime == "python313" && google_cloudfunctions2_function.ledger[0].build_config[0].source[0].storage_source[0].object == google_storage_bucket_object.source.name
+    error_message = "The ledger is built of other code, or for another Python."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.ledger[0].service_config[0].max_instance_request_concurrency >= 2 && google_cloudfunctions2_function.ledger[0].service_config[0].available_cpu == "1" && google_cloudfunctions2_function.ledger[0].service_config[0].max_instance_count == 3
+    error_message = "The ledger answers requests that overlap with 429, or its instances are not limited."
+  }
+}
+
+run "a_deployment_takes_all_traffic" {
+  variables {
+    ledger_enabled = true
+  }
+
+  assert {
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.service_config[0].all_traffic_on_latest_revision])
+    error_message = "After a rollback by hand a new version would get no traffic."
+  }
+}
+
+run "services_are_enabled_and_stay_so" {
+  assert {
+    condition     = toset([for service in google_project_service.default : service.service]) == toset(local.services) && length(setsubtract(["cloudbuild.googleapis.com", "cloudfunctions.googleapis.com", "cloudscheduler.googleapis.com", "cloudtasks.googleapis.com", "drive.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com"], local.services)) == 0
+    error_message = "A service that is needed is not enabled."
+  }
+
+  assert {
+    condition     = alltrue([for service in google_project_service.default : !service.disable_on_destroy])
+    error_message = "Destroying Daybook would take a service away from others."
+  }
+}
+
 run "requests_that_overlap_find_room" {
   assert {
-    condition     = google_cloudfunctions2_function.default.service_config[0].max_instance_request_concurrency >= 2 && google_cloudfunctions2_function.default.service_config[0].max_instance_count == 3
+    condition     = google_cloudfunctions2_function.default.service_config[0].max_instance_request_concurrency >= 2 && google_cloudfunctions2_function.default.service_config[0].available_cpu == "1" && google_cloudfunctions2_function.default.service_config[0].max_instance_count == 3
     error_message = "A redelivery during a run would get 429, or instances are not limited."
   }
 }
@@ -116,6 +189,13 @@ run "all_traffic_leaves_through_one_address" {
   assert {
     condition     = google_cloudfunctions2_function.ledger[0].service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC" && length(google_cloudfunctions2_function.ledger[0].service_config[0].direct_vpc_network_interface) == 1
     error_message = "The ledger's traffic does not all go through the network."
+  }
+
+  # By name: the subnet's own link to its network is written in another way after each reading,
+  # and the functions would be deployed again.
+  assert {
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : one(function.service_config[0].direct_vpc_network_interface).network == "daybook" && one(function.service_config[0].direct_vpc_network_interface).subnetwork == "daybook"])
+    error_message = "A function is in another network, or names it in a way that changes."
   }
 
   assert {

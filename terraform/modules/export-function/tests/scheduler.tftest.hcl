@@ -99,6 +99,22 @@ run "jobs_by_hand_never_run_by_themselves" {
   }
 }
 
+run "the_evening_waits_while_daybook_is_set_up" {
+  variables {
+    paused = true
+  }
+
+  assert {
+    condition     = [for key, job in google_cloud_scheduler_job.default : key if !job.paused] == ["sweep"]
+    error_message = "With paused, the batch or its dead man's switch runs all the same, or the sweep does not."
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.default["batch"].retry_config[0].retry_count == 5 && google_cloud_scheduler_job.default["batch"].schedule == "0 18 * * *"
+    error_message = "A paused batch is another job than the one that is resumed."
+  }
+}
+
 run "repeats_outlast_a_lease" {
   variables {
     settings = { lease_seconds = 600 }

@@ -85,7 +85,33 @@ run "written_secrets_stay_out_of_the_state" {
   }
 
   assert {
+    condition     = google_secret_manager_secret_version.default["DAYBOOK_MONGODB_URI"].deletion_policy == "ABANDON"
+    error_message = "A revision that is rolled back to would not find its secret any more."
+  }
+
+  assert {
     condition     = one(google_cloudfunctions2_function.default.service_config[0].secret_environment_variables[*].version) == "7"
     error_message = "The function is not pinned to the version that was written, so that a new one would not reach it."
+  }
+}
+
+# A grant is not known everywhere at once, neither in the first apply nor in a later one.
+run "function_waits_until_what_it_was_granted_is_known" {
+  variables {
+    ledger_enabled = true
+    secrets = {
+      DAYBOOK_ALERT_URLS  = { secret_id = "daybook-alert-urls" }
+      DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" }
+    }
+  }
+
+  assert {
+    condition     = time_sleep.propagation.create_duration == "60s"
+    error_message = "The function is deployed as soon as its rights are asked for."
+  }
+
+  assert {
+    condition     = length(split(",", time_sleep.propagation.triggers.secrets)) == 2 && strcontains(time_sleep.propagation.triggers.secrets, "daybook-alert-urls") && time_sleep.propagation.triggers.ledger == "true" && strcontains(time_sleep.propagation.triggers.services, "secretmanager.googleapis.com")
+    error_message = "A secret, a ledger or a service that comes later would not be waited for."
   }
 }
