@@ -345,6 +345,8 @@ def test_file_in_the_trash_is_not_taken_for_delivered(
     drive.world.items[file.id].trashed = True
     with pytest.raises(DestinationRefused, match="trash"):
         destination.look(file.id)
+    with pytest.raises(DestinationRefused, match="trash"):
+        next(destination.read(file.id, file.name))
 
 
 def test_file_arrives_as_plain_csv(drive: DriveEmulator, destination: DriveDestination) -> None:
