@@ -62,6 +62,12 @@ variable "region" {
   default     = "asia-southeast1"
 }
 
+variable "runbook" {
+  description = "Where docs/runbook.md can be read, for the links in alerts; a path is no link on a phone."
+  type        = string
+  default     = "docs/runbook.md"
+}
+
 variable "secret_values" {
   description = "Contents of the secrets that have a value_version; as TF_VAR_secret_values, never in a file."
   type        = map(string)

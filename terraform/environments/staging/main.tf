@@ -29,6 +29,7 @@ module "observability" {
   project_id                = module.export_function.project_id
   queue_name                = module.export_function.queue_name
   region                    = module.export_function.region
+  runbook                   = var.runbook
   scheduler_service_account = module.export_function.scheduler_service_account
   service_url               = module.export_function.service_url
   time_zone                 = module.export_function.schedules.time_zone
