@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 import flask
+import pymongo
 from pymongo.errors import PyMongoError
 
 from daybook import http_ledger_money as money
@@ -16,6 +17,7 @@ from daybook.http_callers import refusal
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import STATUS, problem
 from daybook.ledger_app import LedgerApp
+from daybook.ops import metrics
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.wallets.refusal import Refused
 
@@ -32,18 +34,20 @@ def answer(app: LedgerApp, request: flask.Request) -> flask.Response:
         return problem(404, "NOT_FOUND", f"there is nothing at {request.path}")
     route, path = found
     methods = ROUTES[route]
-    handler = methods.get(request.method)
+    # The server leaves out the body: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+    handler = methods.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
         response = problem(
             405, "METHOD_NOT_ALLOWED", f"{request.method} is not possible at {request.path}"
         )
-        response.headers["Allow"] = ", ".join(sorted(methods))
+        allowed = {*methods, "HEAD"} if "GET" in methods else methods
+        response.headers["Allow"] = ", ".join(sorted(allowed))
         return response
-    refused = refusal(app.settings.callers, route, request)
-    if refused is not None:
-        log.event(logging.WARNING, "caller_refused", refused)
-        return problem(403, "FORBIDDEN", refused)
     with log.traced(dict(request.headers)):
+        refused = refusal(app.settings.callers, route, request)
+        if refused is not None:
+            log.event(logging.WARNING, "caller_refused", refused)
+            return problem(403, "FORBIDDEN", refused)
         return _handled(handler, app, request, path)
 
 
@@ -51,7 +55,10 @@ def _handled(
     handler: Handler, app: LedgerApp, request: flask.Request, path: Path
 ) -> flask.Response:
     try:
-        return handler(app, request, path)
+        if handler in MOVING:
+            return handler(app, request, path)
+        with pymongo.timeout(app.look_seconds):
+            return handler(app, request, path)
     except Refused as error:
         return problem(STATUS[error.code], error.code, str(error), where=error.where)
     except BadRequest as error:
@@ -85,6 +92,12 @@ def health(app: LedgerApp, _request: flask.Request, _path: Path) -> flask.Respon
     return json_answer(found.http_status, found.to_doc())
 
 
+def measurements(app: LedgerApp, _request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /metrics`: this process's commands and connections, in Prometheus' text format."""
+    kind, body = metrics.render_client(app.client)
+    return flask.Response(body, content_type=kind)
+
+
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/users": {"POST": people.create_user, "GET": people.find_users},
     "/wallets": {"POST": money.open_wallet},
@@ -98,8 +111,12 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/invites/{code}/accept": {"POST": people.accept_invite},
     "/health": {"GET": health},
     "/api/health": {"GET": health},
+    "/metrics": {"GET": measurements},
 }
 """Path → method → handler. A name in braces stands for one segment."""
+
+MOVING = frozenset({money.credit, money.debit, money.transfer, money.reverse, health, measurements})
+"""What sets itself a time limit."""
 
 _SEGMENTS = {route: route.split("/") for route in ROUTES}
 

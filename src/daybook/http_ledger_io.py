@@ -12,9 +12,11 @@ from typing import Any
 import flask
 from bson import ObjectId
 
+from daybook import http_io
 from daybook.errors import BadRequest
+from daybook.http_io import json_answer
 from daybook.wallets.context import MAX_PAISE
-from daybook.wallets.once import OnceKey
+from daybook.wallets.once import Answer, OnceKey
 from daybook.wallets.refusal import Refusal
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -22,6 +24,7 @@ REPLAYED = "Idempotency-Replayed"
 
 MAX_KEY_LENGTH = 255
 MAX_ROLES = 20
+EARLIEST_YEAR = 1970
 _ID = re.compile(r"[0-9a-fA-F]{24}")
 _KEY = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_KEY_LENGTH - 2}}}[\x21-\x7e])?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
@@ -73,20 +76,59 @@ def problem(status: int, code: str, detail: str, *, where: str | None = None) ->
     return flask.Response(json.dumps(doc), status=status, mimetype="application/problem+json")
 
 
+def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:
+    """The request's JSON object, empty for an empty body; raises `BadRequest`.
+
+    Also for a name that stands twice: which of two amounts counts differs from parser to
+    parser (https://www.rfc-editor.org/rfc/rfc8259#section-4), so neither may move money.
+    """
+    body = http_io.body_of(request, allowed=allowed)
+    if body:
+        json.loads(request.get_data(cache=True), object_pairs_hook=_once_each)
+    return body
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest("is given more than once", where=twice[:80])
+    return found
+
+
 def once_key(request: flask.Request, path: Sequence[str], body: Mapping[str, Any]) -> OnceKey:
     """The header's key with the request that it stands for; raises `BadRequest`."""
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if not key:
+    wanted = once_key_if_given(request, path, body)
+    if wanted is None:
         raise BadRequest(
             "is missing: money moves only under a key, so that a repeated request moves it once",
             where=IDEMPOTENCY_KEY,
         )
+    return wanted
+
+
+def once_key_if_given(
+    request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
+) -> OnceKey | None:
+    """The same where a request does without; raises `BadRequest` for a key that is none."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
     if not _KEY.fullmatch(key):
         raise BadRequest(
             f"must be 1 to {MAX_KEY_LENGTH} characters of ASCII, not {key!r:.80}",
             where=IDEMPOTENCY_KEY,
         )
     return OnceKey.of(key, "/".join(path), body)
+
+
+def answered(answer: Answer, *, first: int = 201) -> flask.Response:
+    """`first` is the status of the first answer; a repeated one says that it is."""
+    response = json_answer(200 if answer.replayed else first, answer.body)
+    if answer.replayed:
+        response.headers[REPLAYED] = "true"
+    return response
 
 
 def amount(body: Mapping[str, Any], name: str) -> int:
@@ -168,6 +210,8 @@ def moment(value: Any, name: str) -> datetime:
         if found.tzinfo is None:
             raise ValueError("no offset")  # noqa: TRY301  (one message for every wrong form)
         utc = found.astimezone(UTC)
+        if utc.year < EARLIEST_YEAR:
+            raise ValueError("too early")  # noqa: TRY301
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest(
             f"must be a time like 2026-01-18T18:00:00Z, not {value!r:.80}", where=name

@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flask
+import pymongo
 from bson import ObjectId
 
 from daybook.errors import BadRequest
-from daybook.http_io import body_of, json_answer
+from daybook.http_io import json_answer
 from daybook.http_ledger_io import (
-    REPLAYED,
     amount,
+    answered,
+    body_of,
     currency,
     limit,
     line,
     object_id,
     once_key,
+    once_key_if_given,
     parameters,
     word,
 )
@@ -40,10 +43,9 @@ def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
     parameters(request, set())
     body = body_of(request, allowed={OWNER, "currency"})
     owner = object_id(body.get(OWNER), OWNER)
-    doc = wallet.open_wallet(
-        app.ledger, owner, currency(body.get("currency", wallet.INR), "currency")
-    )
-    return json_answer(201, wallet.to_answer(doc))
+    wanted = once_key_if_given(request, ("wallets",), body | {OWNER: str(owner)})
+    in_ = currency(body.get("currency", wallet.INR), "currency")
+    return answered(wallet.open_wallet(app.ledger, owner, in_, wanted))
 
 
 def show_wallet(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
@@ -84,7 +86,7 @@ def _single(
     owner = object_id(path[OWNER], OWNER)
     body = body_of(request, allowed={"amountPaise", "type", "description"})
     movement = _movement(request, ("wallets", str(owner), what), body)
-    return _answered(act(app.ledger, owner, movement))
+    return answered(act(app.ledger, owner, movement))
 
 
 def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
@@ -98,7 +100,7 @@ def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Respo
         raise BadRequest("is the payer's own", where="toUserId")
     body |= {"fromUserId": str(payer), "toUserId": str(payee)}
     movement = _movement(request, ("transfers",), body)
-    return _answered(move.transfer(app.ledger, payer, payee, movement))
+    return answered(move.transfer(app.ledger, payer, payee, movement))
 
 
 def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
@@ -108,14 +110,15 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     body = body_of(request, allowed={"description"})
     description = _description(body)
     key = once_key(request, ("transactions", str(transaction_id), "reversals"), body)
-    originals = move.reversal_of(app.ledger, transaction_id)
+    with pymongo.timeout(app.look_seconds):
+        originals = move.reversal_of(app.ledger, transaction_id)
     movement = Movement(
         once=key,
         type=REVERSAL,
         amount_paise=originals[0]["amountPaise"],
         description=description,
     )
-    return _answered(move.reverse(app.ledger, movement, originals))
+    return answered(move.reverse(app.ledger, movement, originals))
 
 
 def _movement(request: flask.Request, path: tuple[str, ...], body: dict[str, Any]) -> Movement:
@@ -137,10 +140,3 @@ def _movement(request: flask.Request, path: tuple[str, ...], body: dict[str, Any
 def _description(body: Mapping[str, Any]) -> str | None:
     value = body.get("description")
     return None if value is None else line(value, "description", longest=MAX_DESCRIPTION_LENGTH)
-
-
-def _answered(answer: Answer) -> flask.Response:
-    response = json_answer(200 if answer.replayed else 201, answer.body)
-    if answer.replayed:
-        response.headers[REPLAYED] = "true"
-    return response

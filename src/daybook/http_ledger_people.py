@@ -8,8 +8,20 @@ from datetime import timedelta
 import flask
 
 from daybook.errors import BadRequest
-from daybook.http_io import body_of, json_answer
-from daybook.http_ledger_io import code, limit, line, moment, object_id, parameters, word, words
+from daybook.http_io import json_answer
+from daybook.http_ledger_io import (
+    answered,
+    body_of,
+    code,
+    limit,
+    line,
+    moment,
+    object_id,
+    once_key_if_given,
+    parameters,
+    word,
+    words,
+)
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import invites, users
 from daybook.wallets.invites import InviteStatus, NewInvite
@@ -19,7 +31,6 @@ MAX_NAME_LENGTH = 200
 PAGE = 100
 MAX_PAGE = 1000
 INVITE_LASTS = timedelta(days=7)
-INVITE_LASTS_AT_MOST = timedelta(days=366)
 
 Path = Mapping[str, str]
 
@@ -36,7 +47,8 @@ def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
         brand_code=None if brand is None else code(brand, "brandCode"),
         mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
     )
-    return json_answer(201, users.create(app.ledger, user))
+    wanted = once_key_if_given(request, ("users",), body)
+    return answered(users.create_once(app.ledger, user, wanted))
 
 
 def find_users(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
@@ -61,21 +73,14 @@ def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.
     """`POST /invites`."""
     parameters(request, set())
     body = body_of(request, allowed={"parentCode", "code", "expiresAt"})
-    now = app.clock()
-    expires_at = now + INVITE_LASTS
-    if body.get("expiresAt") is not None:
-        expires_at = moment(body["expiresAt"], "expiresAt")
-        if not now < expires_at <= now + INVITE_LASTS_AT_MOST:
-            raise BadRequest(
-                f"must lie in the coming {INVITE_LASTS_AT_MOST.days} days", where="expiresAt"
-            )
-    own = body.get("code")
+    given, own = body.get("expiresAt"), body.get("code")
     invite = NewInvite(
         parent_code=code(body.get("parentCode"), "parentCode"),
-        expires_at=expires_at,
+        expires_at=app.clock() + INVITE_LASTS if given is None else moment(given, "expiresAt"),
         code=None if own is None else code(own, "code"),
     )
-    return json_answer(201, invites.create(app.ledger, invite))
+    wanted = once_key_if_given(request, ("invites",), body)
+    return answered(invites.create_once(app.ledger, invite, wanted))
 
 
 def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
@@ -97,4 +102,6 @@ def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.R
     body = body_of(request, allowed={"userId"})
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
-    return json_answer(200, invites.accept(app.ledger, code(path["code"], "code"), user_id=user_id))
+    invite = code(path["code"], "code")
+    wanted = once_key_if_given(request, ("invites", invite, "accept"), body)
+    return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)

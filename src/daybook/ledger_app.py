@@ -9,6 +9,7 @@ from functools import cached_property
 from threading import RLock
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -17,6 +18,7 @@ from daybook.errors import DatabaseError
 from daybook.mongo import client
 from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings import Settings
+from daybook.wallets.atomic import PATIENCE_SECONDS
 from daybook.wallets.context import Ledger
 
 APP_NAME = "daybook-ledger"
@@ -34,6 +36,8 @@ class LedgerApp:
 
     settings: Settings
     clock: Callable[[], datetime] = _now
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long a movement may try."""
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
@@ -47,6 +51,14 @@ class LedgerApp:
         return client.connect(self.settings, app_name=APP_NAME, default_min_pool_size=MIN_POOL_SIZE)
 
     @property
+    def look_seconds(self) -> float:
+        """How long a request that moves nothing may wait for MongoDB: as long as for a primary.
+
+        The driver's own limit for an answer, the socket's, is meant for a batch.
+        """
+        return self.settings.mongo_server_selection_timeout_ms / 1000
+
+    @property
     def database(self) -> Database[dict[str, Any]]:
         return client.database(self.client, self.settings)
 
@@ -54,21 +66,30 @@ class LedgerApp:
     def ledger(self) -> Ledger:
         """Raises `ConfigurationError` while an index that forbids doubles is missing.
 
-        That they are there is asked once per process. Raises `DatabaseError` when MongoDB
-        cannot be asked.
+        They are asked for until they are there. Raises `DatabaseError` when MongoDB cannot
+        be asked.
         """
+        if "_ledger" not in vars(self):
+            # Not under the lock: while MongoDB is away, requests would wait for one another,
+            # each of them the whole selection timeout.
+            self._check_guards()
         with self._building:
             return self._ledger
 
-    @cached_property
-    def _ledger(self) -> Ledger:
+    def _check_guards(self) -> None:
         try:
-            check_ledger_guards(self.database)
+            with pymongo.timeout(self.look_seconds):
+                check_ledger_guards(self.database)
         except PyMongoError as error:
             raise DatabaseError.of("looking at the indexes", error) from error
+
+    @cached_property
+    def _ledger(self) -> Ledger:
         return Ledger(
             database=self.database,
             clock=self.clock,
             profile=self.settings.ledger_profile,
             chart=self.settings.ledger_chart,
+            patience_seconds=self.patience_seconds,
+            look_seconds=self.look_seconds,
         )

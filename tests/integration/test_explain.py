@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from daybook.export.outcome import Status
 from daybook.export.profile import DAILY, Profile
 from daybook.export.queries import queries
 from daybook.export.requeue import requeue
-from daybook.mongo.explain import Explained, explain
+from daybook.local.follow_ups import due_calls
+from daybook.mongo.explain import Explained, Plan, explain
 from daybook.mongo.indexes import INDEXES
 from daybook.mongo.migrate import migrate
 from daybook.ops import metrics_stored
@@ -75,6 +77,8 @@ class Wire(CommandListener):
             asked = [(each["q"], None) for each in command[f"{name}s"]]
         elif name == "aggregate":
             asked = [(command["pipeline"][0].get("$match", {}), None)]
+            joins = [stage["$lookup"] for stage in command["pipeline"] if "$lookup" in stage]
+            self.shapes |= {shape(join["from"], {join["foreignField"]: 0}, None) for join in joins}
         self.shapes |= {shape(command[name], filters, sort) for filters, sort in asked}
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
@@ -132,6 +136,8 @@ def a_day_with_everything(app: App) -> None:
     for entry in (bad, twice):
         lineage(database, profile, str(entry["_id"]))
     requeue(database, profile, str(bad["_id"]), now=app.clock())
+    verify(database, app.destination, profile, TODAY)
+    due_calls(database, DAILY, app.clock())
     history.history(database, profile, limit=5)
     history.status(database, profile, TODAY)
     now = app.clock()
@@ -149,14 +155,16 @@ def all_requests(ledger: Ledger) -> None:
     payer, payee = purses(ledger, 100, 0)
     for role in ({"brand_code": "B"}, {"mediator_code": "M"}):
         users.create(ledger, NewUser(name="A", roles=("brand",), status="active", **role))
-    for wanted in (
-        Wanted(brand_code="B", role="brand"),
-        Wanted(mediator_code="M", role="brand"),
-        Wanted(role="brand", status="active"),
-    ):
+    users.create(
+        ledger,
+        NewUser(name="A", roles=("brand",), status="active", brand_code="B", mediator_code="M"),
+    )
+    given = {"brand_code": "B", "mediator_code": "M", "role": "brand", "status": "active"}
+    for fields in chain.from_iterable(combinations(given, count) for count in range(1, 5)):
+        wanted = Wanted(**{name: given[name] for name in fields})
         query = wanted.query()
-        assert query is not None
-        users.find(ledger, query, wanted, limit=2)
+        if query is not None:
+            users.find(ledger, query, wanted, limit=2)
     moved = move.transfer(ledger, payer, payee, movement(5)).body
     move.debit(ledger, payer, movement(1))
     originals = move.reversal_of(ledger, ObjectId(moved["from"]["transactionId"]))
@@ -393,11 +401,13 @@ def test_a_dropped_index_makes_its_query_fail_and_is_named(
     before = broken[collection].index_information()[index]
     broken[collection].drop_index(index)
     try:
-        found = by_name(broken)[f"{collection}.{query}"]
+        (asked,) = [
+            each for each in DECLARED if (each.collection, each.name) == (collection, query)
+        ]
+        (found,) = explain(broken, [asked]).queries
         assert found.faults
         assert index in found.lacking
-        if not found.excused:
-            assert found.failed
+        assert found.failed, found.excused
     finally:
         restored = {name: before[name] for name in before if name not in ("key", "v", "ns")}
         broken[collection].create_index(before["key"], name=index, **restored)
@@ -433,6 +443,26 @@ def test_without_documents_nothing_is_asked_and_nothing_fails(database: Db) -> N
     found = by_name(database)
     assert not any(each.failed for each in found.values())
     assert found["wallets.wallet_of_owner"].to_doc()["status"] == "not_asked"
+
+
+def sharded(*shards: dict[str, Any]) -> Plan:
+    """As mongos answers: https://www.mongodb.com/docs/manual/reference/explain-results/#sharded-collection."""
+    stats = {"nReturned": 1, "totalKeysExamined": 1, "totalDocsExamined": 1}
+    listed = [{"shardName": f"s{number}", **each} for number, each in enumerate(shards)]
+    winning = {"stage": "SHARD_MERGE", "shards": listed}
+    return Plan.of({"queryPlanner": {"winningPlan": winning}, "executionStats": stats})
+
+
+def test_a_shard_that_scans_or_sorts_is_seen() -> None:
+    bounds = {"status": ['["queued", "queued"]']}
+    found = {"stage": "IXSCAN", "indexName": "idx_queue_plan", "indexBounds": bounds}
+    good = {"winningPlan": {"stage": "FETCH", "inputStage": found}}
+    assert sharded(good, good).scans == []
+    assert sharded(good, good).indexes == ("idx_queue_plan",)
+    bad = {"winningPlan": {"stage": "SHARDING_FILTER", "inputStage": {"stage": "COLLSCAN"}}}
+    assert sharded(good, bad).scans == ["scans the collection"]
+    sorting = {"winningPlan": {"queryPlan": {"stage": "SORT", "inputStage": found}}}
+    assert sharded(good, sorting).sorts == ["sorts in memory"]
 
 
 @pytest.mark.storm

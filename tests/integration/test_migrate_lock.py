@@ -9,11 +9,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.uri_parser import parse_uri
 
 from daybook.mongo import indexes
 from daybook.mongo.migrate import COLLECTION, holder, migrate
 from daybook.mongo.migration_lock import Lock, MigrationRunning, held
+from tests.emulators.mongo_proxy import Action, Event, MongoProxy, Phase
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 Db = Database[dict[str, Any]]
@@ -58,6 +61,28 @@ def test_a_held_lock_is_renewed(database: Db) -> None:
             assert datetime.now(UTC) < until, "never renewed"
         assert now is not None
         assert (now.owner, now.expires_at > first.expires_at) == (first.owner, True)
+
+
+def test_a_renewal_that_fails_does_not_end_the_renewing(mongo_uri: str, database: Db) -> None:
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    seen: list[Event] = []
+
+    def first_fails(event: Event) -> Action | None:
+        if event.name == "update" and event.phase is Phase.BEFORE:
+            seen.append(event)
+            return Action.CUT if len(seen) == 1 else None
+        return None
+
+    with (
+        MongoProxy(host, port, first_fails) as proxy,
+        MongoClient[dict[str, Any]](proxy.uri, retryWrites=False, w="majority") as client,
+        held(client[database.name][COLLECTION], lease=timedelta(milliseconds=600)),
+    ):
+        until = datetime.now(UTC) + timedelta(seconds=20)
+        first = holder(database)
+        while holder(database) == first:
+            assert datetime.now(UTC) < until, "never renewed"
+    assert len(seen) > 1
 
 
 def test_an_up_to_date_database_is_answered_without_the_lock(database: Db) -> None:

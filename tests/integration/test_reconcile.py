@@ -213,7 +213,7 @@ def tampered_totals(database: Db) -> str:
         (tampered_balance, {Kind.BALANCE: 1}),
         (tampered_version, {Kind.BALANCE: 1}),
         (money_without_transactions, {Kind.BALANCE: 1}),
-        (lost_transaction, {Kind.BALANCE: 1}),
+        (lost_transaction, {Kind.BALANCE: 1, Kind.ENTRY_UNBOOKED: 1}),
         (lost_wallet, {Kind.BALANCE: 1}),
         (transaction_without_direction, {Kind.TRANSACTION: 1}),
         (unbalanced_entry, {Kind.ENTRY_UNBALANCED: 1, Kind.TOTALS: 1}),
@@ -225,7 +225,7 @@ def tampered_totals(database: Db) -> str:
         (other_file, {Kind.NOT_DELIVERED: 1}),
         (batch_taken_back, {Kind.NOT_DELIVERED: 6}),
         (altered_manifest, {Kind.FILE: 1}),
-        (tampered_totals, {Kind.TOTALS: 1}),
+        (tampered_totals, {Kind.TOTALS: 1, Kind.RECORD: 1}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -236,11 +236,15 @@ def test_a_wallet_without_a_deletion_field_counts_as_the_users(ledger: Ledger) -
     assert move.debit(ledger, owner, movement(2)).body["availablePaise"] == 3
 
 
-@pytest.mark.parametrize("deleted", [False, True])
-def test_only_a_user_gets_a_wallet(ledger: Ledger, deleted: bool) -> None:
+def test_a_user_of_another_application_gets_a_wallet(ledger: Ledger) -> None:
     owner = ObjectId()
-    if deleted:
-        ledger.database["users"].insert_one({"_id": owner, "deletedAt": NOON})
+    assert not wallet.open_wallet(ledger, owner).replayed
+    assert wallet.wallet_of(ledger, owner)["availablePaise"] == 0
+
+
+def test_a_deleted_user_gets_no_wallet(ledger: Ledger) -> None:
+    owner = ObjectId()
+    ledger.database["users"].insert_one({"_id": owner, "deletedAt": NOON})
     with pytest.raises(Refused) as refused:
         wallet.open_wallet(ledger, owner)
     assert refused.value.code is Refusal.USER_NOT_FOUND

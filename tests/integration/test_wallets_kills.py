@@ -95,6 +95,7 @@ def test_a_killed_process_neither_loses_nor_doubles_a_transfer(
 
 
 @pytest.mark.storm
+@pytest.mark.timeout(3600)
 def test_two_hundred_killed_processes_neither_lose_nor_double_a_transfer(
     app: LedgerApp, mongo_uri: str
 ) -> None:

@@ -82,6 +82,34 @@ def test_a_refused_request_leaves_its_key_free(ledger: Ledger, key: str) -> None
     assert check_books(ledger.database, [owner]) == 100
 
 
+def test_before_a_refusal_the_key_is_looked_for_among_all_that_could_have_caused_it(
+    app: LedgerApp, key: str
+) -> None:
+    """A twin's debit that no majority has yet is why the funds are short, and the answer too.
+
+    One mongod is its own majority, so that the question is asked so is all to be seen here.
+    """
+    (owner,) = purses(app.ledger, 100)
+    host, port = app.client.address or ("", 0)
+    asked: list[dict[str, Any]] = []
+
+    def watch(event: Event) -> None:
+        if (event.name, event.collection, event.phase) == ("find", "transactions", Phase.BEFORE):
+            asked.append(event.document)
+
+    with MongoProxy(host, port) as proxy:
+        far = make_app(proxy.uri, app.database.name)
+        ledger = far.ledger
+        proxy.hook = watch
+        with pytest.raises(Refused):
+            move.debit(ledger, owner, movement(101, key=key))
+        far.client.close()
+
+    levels = [command["readConcern"]["level"] for command in asked]
+    assert [command["filter"] for command in asked] == [{"idempotencyKey": key}] * 2
+    assert levels == ["majority", "linearizable"]
+
+
 @pytest.mark.parametrize("what", ["debit", "transfer", "reversal"])
 def test_one_key_fifty_times_at_once_moves_once(
     app: LedgerApp, mongo_uri: str, what: str, key: str

@@ -86,10 +86,11 @@ def test_different_requests_have_different_digests(
 @given(
     st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)),  # noqa: DTZ001
     st.binary(min_size=12, max_size=12),
+    st.binary(min_size=12, max_size=12),
 )
-def test_a_cursor_survives_its_text(naive: datetime, id_: bytes) -> None:
+def test_a_cursor_survives_its_text(naive: datetime, id_: bytes, wallet_id: bytes) -> None:
     moment = naive.replace(tzinfo=UTC, microsecond=naive.microsecond // 1000 * 1000)
-    cursor = Cursor(created_at=moment, transaction_id=ObjectId(id_))
+    cursor = Cursor(wallet_id=ObjectId(wallet_id), created_at=moment, transaction_id=ObjectId(id_))
     assert Cursor.parse(str(cursor)) == cursor
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def migrate(what: str | None, as_status: bool, dry_run: bool) -> Answer:
     """Build the indexes and apply what else is pending. May be repeated.
 
-    Exit code 3: something stands in the way, such as duplicates; they are listed and
-    nothing was changed. Exit code 1: another process is migrating.
+    Exit code 3: something stands in the way, such as duplicates, rights that the user
+    lacks or a newer version that was here; it is named and nothing was changed. Exit code
+    1: another process is migrating.
     """
     if dry_run and (what or as_status):
         raise click.UsageError("--dry-run and status are two questions: ask one")
@@ -83,13 +84,15 @@ def _doc(app: App, found: list[Standing], owner: Holder | None) -> dict[str, obj
 def _since(standing: Standing) -> str:
     applied = standing.applied_at
     since = "never applied" if applied is None else f"applied {applied:%Y-%m-%d %H:%M:%S} UTC"
+    if not standing.known:
+        since += " by a newer version of Daybook"
     again = f", {len(standing.steps)} steps to be done" if standing.steps else ""
     return f"{standing.version:04} {standing.name}: {since}{again}"
 
 
 def _would(standing: Standing) -> str:
     if standing.problems:
-        return "cannot be applied"
+        return "cannot be applied" if standing.known else "of a newer version of Daybook"
     return "would be applied" if standing.pending else "nothing to do"
 
 

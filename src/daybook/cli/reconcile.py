@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import Answer, app_from_env, command
+import click
+
+from daybook.cli.command import Answer, app_from_env, asks_for_json, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
@@ -15,7 +18,8 @@ _SHOWN = 20
 
 
 @command("reconcile")
-def reconcile() -> Answer:
+@click.option("--files", is_flag=True, help="Also read each delivered file and compare its bytes.")
+def reconcile(files: bool) -> Answer:
     """Compare wallets, transactions, journal, queue and delivered files.
 
     Reads only, all as it was at one moment. Exit code 1: there is a difference; each is
@@ -24,12 +28,26 @@ def reconcile() -> Answer:
     from daybook.wallets.reconcile import reconcile as compare
 
     app = app_from_env()
-    found = compare(app.database, app.profile(app.settings.ledger_profile))
+    found = compare(
+        app.database,
+        app.profile(app.settings.ledger_profile),
+        chart=app.settings.ledger_chart,
+        destination=app.destination if files else None,
+        progress=_show if sys.stderr.isatty() and not asks_for_json() else _hide,
+    )
     return Answer(
         doc=found.to_doc(),
         lines=_lines(found),
         code=Exit.OK if found.agrees else Exit.FAILED,
     )
+
+
+def _show(what: str) -> None:
+    click.echo(f"Comparing {what} …", err=True)
+
+
+def _hide(what: str) -> None:
+    pass
 
 
 def _lines(found: Reconciliation) -> list[str]:

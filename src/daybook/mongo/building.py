@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from daybook.mongo import indexes
 from daybook.mongo.index import Index, built_indexes
 
 REPORTED = 20
 """Groups of duplicates that are named per index, and ids of each."""
+
+_INDEX_NOT_FOUND = 27
 
 
 def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
@@ -55,17 +58,21 @@ def formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
     """Names of built indexes that this one replaces.
 
     Those with its name or exactly its keys that no declared index is, such as a sparse one
-    or one that removes documents at another time; and plain ones whose keys it begins with.
+    or one that removes documents at another time; plain ones whose keys it begins with; and
+    those that do the same under another name.
     """
     declared = [one for one in indexes.INDEXES if one.collection == index.collection]
     return [
         name
         for name, built in built_indexes(database, index.collection).items()
-        if not any(one.matches(built) for one in declared)
-        and (
-            name == index.name
-            or _keys(built) == list(index.keys.items())
-            or (_is_plain(built) and not index.partial and _begins(index, built))
+        if index.is_misnamed(built)
+        or (
+            not any(one.matches(built) for one in declared)
+            and (
+                name == index.name
+                or _keys(built) == list(index.keys.items())
+                or (_is_plain(built) and not index.partial and _begins(index, built))
+            )
         )
     ]
 
@@ -73,21 +80,35 @@ def formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
 def replace(database: Database[dict[str, Any]], index: Index) -> None:
     """Build it unless it is there, and drop what it replaces, in this order where that goes.
 
-    Between dropping and building a name's former index nothing is forbidden for a moment;
-    what slipped in then is reported as a duplicate.
+    Between dropping and building nothing is forbidden for a moment; what slipped in then
+    is reported as a duplicate.
     """
+    built = built_indexes(database, index.collection)
     former = formers(database, index)
-    if index.name in former:
-        database[index.collection].drop_index(index.name)
-        former.remove(index.name)
-    # A later retention is no difference by which MongoDB would let two indexes stand side by
-    # side, and what removes too early must go first anyway.
-    for name in former if index.expire_after_seconds is not None else ():
-        database[index.collection].drop_index(name)
+    # What removes documents too early must go first, even where both could stand side by side.
+    first = [
+        name
+        for name in former
+        if index.clashes(built[name])
+        or index.is_misnamed(built[name])
+        or index.expire_after_seconds is not None
+    ]
+    for name in first:
+        drop(database, index.collection, name)
     if indexes.missing(database, [index]):
         index.build(database)
-    for name in former if index.expire_after_seconds is None else ():
-        database[index.collection].drop_index(name)
+    for name in former:
+        if name not in first:
+            drop(database, index.collection, name)
+
+
+def drop(database: Database[dict[str, Any]], collection: str, name: str) -> None:
+    """Drop the index; one that somebody else has just dropped is gone as well."""
+    try:
+        database[collection].drop_index(name)
+    except OperationFailure as error:
+        if error.code != _INDEX_NOT_FOUND:
+            raise
 
 
 def planned(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
@@ -95,11 +116,12 @@ def planned(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list
     lost = indexes.missing(database, wanted)
     steps = []
     for index in wanted:
-        if index in lost:
+        former = formers(database, index)
+        built = built_indexes(database, index.collection)
+        if index in lost or any(index.is_misnamed(built[name]) for name in former):
             steps.append(f"build {index.name} on {index.collection}: {index.reason}")
         steps += [
-            f"drop {name} on {index.collection}, which {index.name} replaces"
-            for name in formers(database, index)
+            f"drop {name} on {index.collection}, which {index.name} replaces" for name in former
         ]
     return list(dict.fromkeys(steps))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.database import Database
 
 from daybook.mongo import indexes
+from daybook.mongo.rights import permitted
 
 Document = dict[str, Any]
 
@@ -56,16 +57,38 @@ class Plan:
     whole_indexes: tuple[str, ...]
     """Indexes that were read from end to end."""
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """From what `explain` answers, of one server or of the shards of several."""
+        stats = told["executionStats"]
+        stages = list(_stages(told["queryPlanner"]["winningPlan"]))
+        # By its own name since 8.0, which looks single ids up on a shorter way.
+        by_id = {"IDHACK", "EXPRESS_CLUSTERED_IXSCAN"}
+        names = [
+            stage.get("indexName", "_id_" if stage["stage"] in by_id else None) for stage in stages
+        ]
+        return cls(
+            stages=tuple(stage["stage"] for stage in stages),
+            indexes=tuple(dict.fromkeys(name for name in names if name)),
+            keys=stats["totalKeysExamined"],
+            documents=stats["totalDocsExamined"],
+            returned=stats["nReturned"],
+            whole_indexes=tuple(
+                stage["indexName"]
+                for stage in stages
+                if "indexBounds" in stage and _is_entire(stage["indexBounds"])
+            ),
+        )
+
     @property
-    def faults(self) -> list[str]:
-        """Why this is no way to run the query; empty when it is one."""
-        faults = []
-        if "COLLSCAN" in self.stages:
-            faults.append("scans the collection")
-        faults += [f"scans all of {name}" for name in self.whole_indexes]
-        if "SORT" in self.stages:
-            faults.append("sorts in memory")
-        return faults
+    def scans(self) -> list[str]:
+        """What it reads from end to end; empty when it is led by an index."""
+        scans = ["scans the collection"] if "COLLSCAN" in self.stages else []
+        return scans + [f"scans all of {name}" for name in self.whole_indexes]
+
+    @property
+    def sorts(self) -> list[str]:
+        return ["sorts in memory"] if "SORT" in self.stages else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +100,13 @@ class Explained:
     plan: Plan | None
     """None when nothing is stored that it could be asked with."""
     faults: tuple[str, ...]
+    """Why this is no way to run it; empty when it is one."""
     excused: str
-    """Why its faults do not count; empty when they do."""
+    """Why some of the faults do not count."""
+    failed: bool
+    """Whether one of them counts."""
     lacking: tuple[str, ...]
     """Declared indexes of its collection that are missing."""
-
-    @property
-    def failed(self) -> bool:
-        return bool(self.faults) and not self.excused
 
     def to_doc(self) -> Document:
         plan = self.plan
@@ -125,28 +147,35 @@ class Explanation:
 def explain(database: Database[Document], queries: Iterable[Declared]) -> Explanation:
     """Run each query under MongoDB's `explain`, with arguments out of stored documents.
 
-    Reads only, up to `LIMIT` documents per query. Raises `PyMongoError`.
+    Reads only, up to `LIMIT` documents per query. Raises `PyMongoError`, and
+    `ConfigurationError` when the user may not.
     """
-    lost = indexes.missing(database)
-    return Explanation(
-        queries=tuple(_explained(database, queries, lost)),
-        missing=tuple(f"{index.name} on {index.collection}" for index in lost),
-    )
+    with permitted("explain"):
+        lost = indexes.missing(database)
+        return Explanation(
+            queries=tuple(_explained(database, queries, lost)),
+            missing=tuple(f"{index.name} on {index.collection}" for index in lost),
+        )
 
 
 def _explained(
     database: Database[Document], queries: Iterable[Declared], lost: Sequence[indexes.Index]
 ) -> Iterator[Explained]:
     for query in queries:
+        # A good reason to sort is none to scan, so a lost index shows whatever is excused.
+        may_sort, may_scan = getattr(query, "excused", ""), getattr(query, "small", "")
         plans = [_plan(database, query, given) for given in _arguments(database, query)]
-        worst = max(plans, key=lambda plan: (len(plan.faults), plan.documents), default=None)
-        faults = () if worst is None else tuple(worst.faults)
+        worst = max(
+            plans, key=lambda plan: (len(plan.scans), len(plan.sorts), plan.documents), default=None
+        )
+        scans, sorts = ([], []) if worst is None else (worst.scans, worst.sorts)
         yield Explained(
             name=query.name,
             collection=query.collection,
             plan=worst,
-            faults=faults,
-            excused=getattr(query, "excused", ""),
+            faults=(*scans, *sorts),
+            excused=may_scan if scans and may_scan else may_sort if sorts else "",
+            failed=bool(scans and not may_scan) or bool(sorts and not may_sort),
             lacking=tuple(index.name for index in lost if index.collection == query.collection),
         )
 
@@ -179,33 +208,20 @@ def _plan(database: Database[Document], query: Declared, given: Mapping[str, Any
     if hint:
         find["hint"] = dict(hint)
     told = database.command("explain", find, verbosity="executionStats", codec_options=_AS_STORED)
-    winning = told["queryPlanner"]["winningPlan"]
-    stats = told["executionStats"]
-    stages = list(_stages(winning.get("queryPlan", winning)))
-    # By its own name since 8.0, which looks single ids up on a shorter way.
-    by_id = {"IDHACK", "EXPRESS_CLUSTERED_IXSCAN"}
-    names = [
-        stage.get("indexName", "_id_" if stage["stage"] in by_id else None) for stage in stages
-    ]
-    return Plan(
-        stages=tuple(stage["stage"] for stage in stages),
-        indexes=tuple(dict.fromkeys(name for name in names if name)),
-        keys=stats["totalKeysExamined"],
-        documents=stats["totalDocsExamined"],
-        returned=stats["nReturned"],
-        whole_indexes=tuple(
-            stage["indexName"]
-            for stage in stages
-            if "indexBounds" in stage and _is_entire(stage["indexBounds"])
-        ),
-    )
+    return Plan.of(told)
+
+
+_INNER = ("queryPlan", "inputStage", "outerStage", "innerStage", "thenStage", "elseStage")
+_INNER_LISTS = ("inputStages", "shards")
 
 
 def _stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield plan
-    inner: Sequence[Mapping[str, Any]] = plan.get("inputStages", ())
-    for stage in (*inner, *([plan["inputStage"]] if "inputStage" in plan else ())):
-        yield from _stages(stage)
+    """All stages, on each shard too: there a plan stands under `winningPlan`."""
+    if "stage" in plan:
+        yield plan
+    listed = (stage for name in _INNER_LISTS for stage in plan.get(name, ()))
+    for inner in (*(plan[name] for name in _INNER if name in plan), *listed):
+        yield from _stages(inner.get("winningPlan", inner))
 
 
 def _is_entire(bounds: Mapping[str, Any]) -> bool:

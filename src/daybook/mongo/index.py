@@ -37,13 +37,35 @@ class Index:
         database[self.collection].create_index(list(self.keys.items()), **options)
 
     def matches(self, built: Mapping[str, Any]) -> bool:
-        """Whether an index of MongoDB's `listIndexes` does this one's work."""
+        """Whether an index of MongoDB's `listIndexes` does this one's work, by whatever name.
+
+        With a collation it would not find what a plain query asks for, hidden it finds nothing.
+        """
         return (
             list(built["key"].items()) == list(self.keys.items())
             and (bool(built.get("unique")) or not self.unique)
             and dict(built.get("partialFilterExpression", {})) == dict(self.partial)
             and built.get("expireAfterSeconds") == self.expire_after_seconds
-            and not built.get("sparse")
+            and not any(built.get(name) for name in ("sparse", "collation", "hidden"))
+        )
+
+    def is_misnamed(self, built: Mapping[str, Any]) -> bool:
+        """Whether an index does this one's work under another name, and may be built anew.
+
+        A unique one may not: it forbids what somebody wants to be forbidden.
+        """
+        return not built.get("unique") and built["name"] != self.name and self.matches(built)
+
+    def clashes(self, built: Mapping[str, Any]) -> bool:
+        """Whether MongoDB would refuse to build this one beside that index."""
+        return not self.matches(built) and (
+            built["name"] == self.name
+            or (
+                list(built["key"].items()) == list(self.keys.items())
+                and bool(built.get("unique")) == self.unique
+                and dict(built.get("partialFilterExpression", {})) == dict(self.partial)
+                and not any(built.get(name) for name in ("sparse", "collation"))
+            )
         )
 
 

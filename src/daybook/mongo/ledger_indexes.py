@@ -55,8 +55,8 @@ LEDGER_INDEXES = (
     Index(
         collection="transactions",
         name="idx_transaction_wallet",
-        keys={"walletId": 1, "createdAt": -1, "_id": -1},
-        reason="a wallet's history, newest first; `_id` decides among equal times",
+        keys={"walletId": 1, "createdAt": -1},
+        reason="a wallet's history, newest first",
     ),
     Index(
         collection="users",

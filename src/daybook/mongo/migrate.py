@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol, cast
 
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import ConfigurationError
 from daybook.mongo.migration_lock import LOCK, held
@@ -22,6 +23,7 @@ from daybook.mongo.migrations import (
     m0002_ledger_indexes,
     m0003_campaign_assignments,
 )
+from daybook.mongo.rights import permitted
 
 COLLECTION = "schemamigrations"
 
@@ -65,17 +67,20 @@ class Standing:
     """What `migrate` would do."""
     problems: tuple[str, ...]
     """What stands in its way."""
+    known: bool = True
+    """False: a newer version of Daybook applied it; this one cannot tell more."""
 
     @property
     def pending(self) -> bool:
         """Never applied, or to be applied again: an index was dropped since, say."""
-        return self.applied_at is None or bool(self.steps)
+        return self.known and (self.applied_at is None or bool(self.steps))
 
     def to_doc(self) -> dict[str, Any]:
         return {
             "version": self.version,
             "name": self.name,
             "appliedAt": self.applied_at,
+            "known": self.known,
             "pending": self.pending,
             "steps": list(self.steps),
             "problems": list(self.problems),
@@ -97,34 +102,70 @@ def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applie
     """Apply what is pending, in order; an up-to-date database is left alone.
 
     What somebody undid since, such as by dropping an index, is done again. Raises
-    `ConfigurationError` naming what stands in the way, with nothing changed, and
-    `MigrationRunning` while another process migrates.
+    `ConfigurationError` naming what stands in the way, with nothing changed: duplicates, a
+    newer version that was here, rights that the user lacks. Raises `MigrationRunning` while
+    another process migrates.
     """
     # All are asked before the first changes anything, the lock included.
     before = standings(database)
     _check(before)
-    if not any(standing.pending for standing in before):
-        return [_applied(standing) for standing in before]
-    with held(database[COLLECTION]) as lock:
+    ours = [standing for standing in before if standing.known]
+    if not any(standing.pending for standing in ours):
+        return [_applied(standing) for standing in ours]
+    with permitted("migrate"), held(database[COLLECTION]) as lock:
         steps = []
         for migration in MIGRATIONS:
             lock.renew()
             standing = _standing(database, migration)
             _check([standing])
             if standing.pending:
-                migration.apply(database, now)
-                database[COLLECTION].update_one(
-                    {"_id": migration.VERSION},
-                    {"$set": {"name": migration.NAME, "appliedAt": now}},
-                    upsert=True,
-                )
+                _apply(database, migration, now)
             steps.append(_applied(standing))
     return steps
 
 
+def _apply(database: Database[dict[str, Any]], migration: Migration, now: datetime) -> None:
+    try:
+        migration.apply(database, now)
+    except DuplicateKeyError:
+        # Written while an index was being built; asking again names the documents.
+        _check([_standing(database, migration)])
+        raise
+    database[COLLECTION].update_one(
+        {"_id": migration.VERSION},
+        {"$set": {"name": migration.NAME, "appliedAt": now}},
+        upsert=True,
+    )
+
+
 def standings(database: Database[dict[str, Any]]) -> list[Standing]:
-    """Of every migration: whether it was applied, what it would do, what stands in its way."""
-    return [_standing(database, migration) for migration in MIGRATIONS]
+    """Of every migration: whether it was applied, what it would do, what stands in its way.
+
+    Then those that a newer version of Daybook applied.
+    """
+    with permitted("migrate"):
+        found = [_standing(database, migration) for migration in MIGRATIONS]
+        newer = _newer(database, would=any(standing.pending for standing in found))
+    return found + newer
+
+
+def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Standing]:
+    """They stand in the way of whatever this version `would` do: it may undo theirs."""
+    latest = MIGRATIONS[-1].VERSION
+    problem = f"a newer version of Daybook applied it, this one knows {latest}: use that one"
+    return [
+        Standing(
+            version=doc["_id"],
+            name=str(doc.get("name")),
+            applied_at=doc.get("appliedAt"),
+            steps=(),
+            problems=(problem,) if would else (),
+            known=False,
+        )
+        for doc in database[COLLECTION]
+        .find({"_id": {"$type": "number", "$gt": latest}})
+        .sort("_id", 1)
+    ]
 
 
 def holder(database: Database[dict[str, Any]]) -> Holder | None:

@@ -53,8 +53,10 @@ def _keep(lock: Lock, done: Event, lease: timedelta) -> None:
     while not done.wait(lease.total_seconds() / 3):
         try:
             lock.renew()
-        except (PyMongoError, DatabaseError):
+        except MigrationRunning:
             return  # the next step renews it too, and tells
+        except PyMongoError:
+            continue  # a failover, say: the next time may be in time yet
 
 
 class Lock:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pymongo
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import Metric
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from daybook.export.profile import Profile
@@ -42,10 +43,25 @@ def render(
             families.of_breaker(stored.breaker_position(database, destination, now), destination),
             families.of_orphans(stored.orphan_figures(database, profile, now)),
         ]
-    monitors = ClientMonitors.of(database.client)
-    if monitors is not None:
-        found += families.of_commands(monitors.commands.snapshot())
-        found += families.of_pools(monitors.pools.snapshot())
+    return _answer([*found, *_of_client(database.client)])
+
+
+def render_client(client: MongoClient[dict[str, Any]]) -> tuple[str, bytes]:
+    """The same for a process that makes no batches: its commands and connections. Asks nobody."""
+    return _answer(_of_client(client))
+
+
+def _of_client(client: MongoClient[dict[str, Any]]) -> list[Metric]:
+    monitors = ClientMonitors.of(client)
+    if monitors is None:
+        return []
+    return [
+        *families.of_commands(monitors.commands.snapshot()),
+        *families.of_pools(monitors.pools.snapshot()),
+    ]
+
+
+def _answer(found: Sequence[Metric]) -> tuple[str, bytes]:
     # Not OpenMetrics, which takes the gauge `…_entries` and the counter `…_entries_total`
     # for one metric.
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(_Page(families=found))

@@ -17,6 +17,8 @@ from daybook.wallets.turns import Turns
 MAX_PAISE = 2**53 - 1
 """Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
 
+LOOK_SECONDS = 5.0
+
 Document = dict[str, Any]
 
 
@@ -32,6 +34,8 @@ class Ledger:
     chart: Chart = field(default_factory=Chart)
     patience_seconds: float = PATIENCE_SECONDS
     """How long a movement may try."""
+    look_seconds: float = LOOK_SECONDS
+    """How long it may look for its key, before and after."""
     turns: Turns = field(default_factory=Turns)
 
     def now(self) -> datetime:

@@ -17,13 +17,15 @@ from daybook.wallets.booking import single_answer
 from daybook.wallets.context import Document, Ledger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORM = struct.Struct(">q12s")
+_FORM = struct.Struct(">12sq12s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
     """The transaction that a page ended with: what is inserted later does not move it."""
 
+    wallet_id: ObjectId
+    """Whose history it is a place in."""
     created_at: datetime
     transaction_id: ObjectId
 
@@ -32,37 +34,61 @@ class Cursor:
         """Raises `BadRequest` for what no answer contained."""
         try:
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-            milliseconds, id_ = _FORM.unpack(raw)
+            wallet_id, milliseconds, id_ = _FORM.unpack(raw)
             created_at = _EPOCH + timedelta(milliseconds=milliseconds)
         except (UnicodeEncodeError, binascii.Error, struct.error, OverflowError) as error:
             raise BadRequest(
                 f"must be the nextCursor of an answer, not {text!r:.80}", where="cursor"
             ) from error
-        return cls(created_at=created_at, transaction_id=ObjectId(id_))
+        return cls(
+            wallet_id=ObjectId(wallet_id), created_at=created_at, transaction_id=ObjectId(id_)
+        )
 
     def __str__(self) -> str:
         milliseconds = (self.created_at - _EPOCH) // timedelta(milliseconds=1)
-        raw = _FORM.pack(milliseconds, self.transaction_id.binary)
+        raw = _FORM.pack(self.wallet_id.binary, milliseconds, self.transaction_id.binary)
         return base64.urlsafe_b64encode(raw).decode()
 
 
 def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | None) -> Document:
-    """Up to `limit` transactions, and the cursor of the page after, null at the end."""
+    """Up to `limit` transactions, and the cursor of the page after, null at the end.
+
+    Raises `BadRequest` for a place in another wallet's history.
+    """
     database = ledger.database
     if cursor is None:
         docs = queries.HISTORY.some(database, limit=limit + 1, wallet_id=wallet_id)
+    elif cursor.wallet_id != wallet_id:
+        raise BadRequest("is a place in the history of another wallet", where="cursor")
     else:
-        docs = queries.HISTORY_AFTER.some(
-            database,
-            limit=limit + 1,
-            wallet_id=wallet_id,
-            created_at=cursor.created_at,
-            transaction_id=cursor.transaction_id,
+        docs = queries.HISTORY_BEFORE.some(
+            database, limit=limit + 1, wallet_id=wallet_id, created_at=cursor.created_at
         )
+    if len(docs) > limit:  # the last ones may be some of several of one millisecond
+        last_at = docs[-1]["createdAt"]
+        docs = [doc for doc in docs if doc["createdAt"] != last_at]
+        docs += _at(ledger, wallet_id, last_at)
+    if cursor is not None:
+        docs += [
+            doc
+            for doc in _at(ledger, wallet_id, cursor.created_at)
+            if doc["_id"] < cursor.transaction_id
+        ]
+    docs.sort(key=lambda doc: (doc["createdAt"], doc["_id"]), reverse=True)
     shown, more = docs[:limit], len(docs) > limit
-    last = shown[-1] if more else None
+    last = _place_of(shown[-1]) if more else None
     return {
         "transactions": [single_answer(doc) for doc in shown],
-        "nextCursor": last
-        and str(Cursor(created_at=last["createdAt"], transaction_id=last["_id"])),
+        "nextCursor": None if last is None else str(last),
     }
+
+
+def _at(ledger: Ledger, wallet_id: ObjectId, created_at: datetime) -> list[Document]:
+    """All of one millisecond; the index does not say which of them came first."""
+    return queries.HISTORY_AT.some(
+        ledger.database, limit=0, wallet_id=wallet_id, created_at=created_at
+    )
+
+
+def _place_of(doc: Document) -> Cursor:
+    return Cursor(wallet_id=doc["walletId"], created_at=doc["createdAt"], transaction_id=doc["_id"])

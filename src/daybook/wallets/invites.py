@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.once import Answer, OnceKey, check_same_request, insert_once, new_id
 from daybook.wallets.refusal import Refusal, Refused
 
 _RANDOM_BYTES = 10
@@ -36,9 +37,14 @@ class NewInvite:
 
 def create(ledger: Ledger, invite: NewInvite) -> Document:
     """Raises `Refused` when the code is taken."""
+    return create_once(ledger, invite, None).body
+
+
+def create_once(ledger: Ledger, invite: NewInvite, wanted: OnceKey | None) -> Answer:
+    """Under a key, a repeated request gets the first answer. Raises `Refused`."""
     now = ledger.now()
     doc = {
-        "_id": ObjectId(),
+        "_id": new_id(wanted),
         "code": invite.code or secrets.token_hex(_RANDOM_BYTES).upper(),
         "parentCode": invite.parent_code,
         "status": InviteStatus.ACTIVE.value,
@@ -47,28 +53,36 @@ def create(ledger: Ledger, invite: NewInvite) -> Document:
         "updatedAt": now,
     }
     try:
-        ledger.database[queries.INVITES].insert_one(doc)
+        return insert_once(ledger, queries.INVITE_MADE, doc, to_answer(doc), wanted)
     except DuplicateKeyError as error:
         raise Refused(
             Refusal.INVITE_EXISTS, f"there is an invite {doc['code']}", where="code"
         ) from error
-    return to_answer(doc)
 
 
 def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
     """Use the invite, if nobody has. Raises `Refused`, after marking one that expired."""
+    return accept_once(ledger, code, None, user_id=user_id).body
+
+
+def accept_once(
+    ledger: Ledger, code: str, wanted: OnceKey | None, *, user_id: ObjectId | None
+) -> Answer:
+    """The same under a key: to who has accepted, a repeated request tells so again."""
     if user_id is not None and queries.USER.one(ledger.database, user_id=user_id) is None:
         raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
     now = ledger.now()
     invites = ledger.database[queries.INVITES]
     used = {"status": InviteStatus.USED.value, "usedAt": now, "usedBy": user_id, "updatedAt": now}
+    if wanted is not None:
+        used |= {"usedKey": wanted.key, "usedHash": wanted.request_hash}
     accepted = invites.find_one_and_update(
         queries.INVITE_TO_ACCEPT.filter(code=code, now=now),
         {"$set": used},
         return_document=ReturnDocument.AFTER,
     )
     if accepted is not None:
-        return to_answer(accepted)
+        return Answer(body=to_answer(accepted), replayed=False)
     invites.update_one(queries.INVITE_TO_EXPIRE.filter(code=code, now=now), _expired(now))
     doc = queries.INVITE.one(ledger.database, code=code)
     if doc is None:
@@ -79,7 +93,10 @@ def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
             f"the invite expired at {stamp(doc['expiresAt'])}",
             where="code",
         )
-    raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
+    if wanted is None or doc.get("usedKey") != wanted.key:
+        raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
+    check_same_request(wanted, doc["usedHash"])
+    return Answer(body=to_answer(doc), replayed=True)
 
 
 def find(ledger: Ledger, parent_code: str, status: InviteStatus, *, limit: int) -> Document:

@@ -94,10 +94,10 @@ def reverse(ledger: Ledger, movement: Movement, originals: list[Document]) -> An
         entry = queries.JOURNAL_ENTRY.one(
             ledger.database, session=session, entry_id=originals[0]["journalEntryId"]
         )
-        if entry is None:
+        if entry is None or not entry.get("lines"):
             raise Refused(
                 Refusal.NOT_REVERSIBLE,
-                f"its journal entry {originals[0]['journalEntryId']} is not there",
+                f"its journal entry {originals[0]['journalEntryId']} is not there, or has no lines",
             )
         legs = {
             original["_id"]: _taken_back(ledger, session, original, movement.amount_paise)

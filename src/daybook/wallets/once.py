@@ -13,15 +13,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import pymongo
 from bson import ObjectId
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from daybook.errors import DatabaseError
 from daybook.wallets import queries
 from daybook.wallets.atomic import TooContended, atomically
 from daybook.wallets.context import Document, Ledger
+from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
+
+LINEARIZABLE = ReadConcern("linearizable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +62,13 @@ def once(
     `owners` are those whose wallets it moves. Raises `Refused`, and `DatabaseError` when it
     is unknown whether anything was done: the same request under the same key finds out.
     """
+    patience_seconds = ledger.patience_seconds
     try:
-        with ledger.turns.of(owners, patience_seconds=ledger.patience_seconds):
+        # Around the turn as well: whoever waited long for it has the less time left to try.
+        with (
+            pymongo.timeout(patience_seconds),
+            ledger.turns.of(owners, patience_seconds=patience_seconds),
+        ):
             return _stored(ledger, wanted) or Answer(body=_booked(ledger, work), replayed=False)
     except (Refused, TooContended, PyMongoError) as error:
         return _read_back(ledger, wanted, error)
@@ -71,9 +81,16 @@ def _booked(ledger: Ledger, work: Callable[[ClientSession], Document]) -> Docume
 def _read_back(
     ledger: Ledger, wanted: OnceKey, error: Refused | TooContended | PyMongoError
 ) -> Answer:
-    """Another request under the key may have come first, or our own commit's answer was lost."""
+    """Another request under the key may have come first, or our own commit's answer was lost.
+
+    A refusal was decided in a transaction that did not commit, so possibly by what a twin in
+    another process had written and no majority had yet. A majority read would not find the
+    twin; a linearizable one waits until it has
+    (https://www.mongodb.com/docs/manual/reference/read-concern-linearizable/).
+    """
+    concern = LINEARIZABLE if isinstance(error, Refused) else None
     try:
-        stored = _stored(ledger, wanted)
+        stored = _stored(ledger, wanted, concern)
     except PyMongoError as second:
         raise DatabaseError.of("reading back", second) from error
     if stored is not None:
@@ -83,14 +100,72 @@ def _read_back(
     raise error
 
 
-def _stored(ledger: Ledger, wanted: OnceKey) -> Answer | None:
-    doc = queries.TRANSACTION_OF_KEY.one(ledger.database, key=wanted.key)
+def _stored(ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None) -> Answer | None:
+    database = ledger.database.with_options(read_concern=concern)
+    with pymongo.timeout(ledger.look_seconds):
+        doc = queries.TRANSACTION_OF_KEY.one(database, key=wanted.key)
     if doc is None:
         return None
-    if doc.get("requestHash") != wanted.request_hash:
+    check_same_request(wanted, doc.get("requestHash"))
+    return Answer(body=doc["answer"], replayed=True)
+
+
+def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
+    """Raise `Refused` when the key came with another request first."""
+    if request_hash != wanted.request_hash:
         raise Refused(
             Refusal.IDEMPOTENCY_KEY_REUSED,
             "the key was used for another request",
             where="Idempotency-Key",
         )
+
+
+# Users, wallets and invites: the key stands in what it made. Their `_id` follows from it, so
+# MongoDB itself refuses a second, without an index more.
+
+
+def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | None:
+    """The first answer, when the key made something before. `query` is by `_id`.
+
+    Raises `Refused` for a key that belongs to another request.
+    """
+    if wanted is None:
+        return None
+    doc = query.one(ledger.database, made_id=_id_of(wanted))
+    if doc is None or doc.get("idempotencyKey") != wanted.key:
+        return None
+    check_same_request(wanted, doc.get("requestHash"))
     return Answer(body=doc["answer"], replayed=True)
+
+
+def insert_once(
+    ledger: Ledger, query: Query, doc: Document, answer: Document, wanted: OnceKey | None
+) -> Answer:
+    """Store `doc`, whose `_id` is `new_id(wanted)`, or find that the key did so meanwhile.
+
+    Raises `DuplicateKeyError` for another unique value that is taken, `Refused` as `earlier`.
+    """
+    remembered: Document = {}
+    if wanted is not None:
+        remembered = {
+            "idempotencyKey": wanted.key,
+            "requestHash": wanted.request_hash,
+            "answer": answer,
+        }
+    try:
+        ledger.database[query.collection].insert_one({**doc, **remembered})
+    except DuplicateKeyError:
+        found = earlier(ledger, query, wanted)
+        if found is None:
+            raise
+        return found
+    return Answer(body=answer, replayed=False)
+
+
+def new_id(wanted: OnceKey | None) -> ObjectId:
+    """For what is to be made."""
+    return ObjectId() if wanted is None else _id_of(wanted)
+
+
+def _id_of(wanted: OnceKey) -> ObjectId:
+    return ObjectId(hashlib.sha256(wanted.key.encode()).digest()[:12])

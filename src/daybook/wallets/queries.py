@@ -9,9 +9,9 @@ from typing import Any
 from bson import Int64, ObjectId
 
 from daybook.wallets.context import MAX_PAISE, Document
+from daybook.wallets.queries_of_users import USERS, lookups, of_user, users
 from daybook.wallets.query import Query
 
-USERS = "users"
 WALLETS = "wallets"
 TRANSACTIONS = "transactions"
 INVITES = "invites"
@@ -19,11 +19,6 @@ INVITES = "invites"
 
 def _user(user_id: ObjectId) -> Document:
     return {"_id": user_id, "deletedAt": None}
-
-
-def _users(**fields: str) -> Document:
-    """`fields` are those of a user that are to be equal; one of `roles` counts as equal."""
-    return {**fields, "deletedAt": None}
 
 
 def _wallet_of(owner: ObjectId) -> Document:
@@ -40,15 +35,6 @@ def _covering(amount_paise: int) -> Document:
 
 def _having_room_for(amount_paise: int) -> Document:
     return {"availablePaise": {"$lte": Int64(MAX_PAISE - amount_paise)}}
-
-
-def _history_after(wallet_id: ObjectId, created_at: datetime, transaction_id: ObjectId) -> Document:
-    # The first bound is what the index is entered by; the second decides among equal times.
-    return {
-        "walletId": wallet_id,
-        "createdAt": {"$lte": created_at},
-        "$or": [{"createdAt": {"$lt": created_at}}, {"_id": {"$lt": transaction_id}}],
-    }
 
 
 def _invite_to_accept(code: str, now: datetime) -> Document:
@@ -71,11 +57,16 @@ def _of_wallet_with_amount(doc: Document) -> dict[str, Any]:
     return {"wallet_id": doc["_id"], "amount_paise": 1}
 
 
-def _of_user(*names: str) -> Any:
-    def arguments(doc: Document) -> dict[str, Any]:
-        return {name: doc[name][0] if name == "roles" else doc[name] for name in names}
+def _made(made_id: ObjectId) -> Document:
+    """Deleted or not: a key goes on belonging to what it made."""
+    return {"_id": made_id}
 
-    return arguments
+
+def _of_made(doc: Document) -> dict[str, Any]:
+    return {"made_id": doc["_id"]}
+
+
+_REMEMBERED = {"idempotencyKey": 1, "requestHash": 1, "answer": 1}
 
 
 USER = Query(
@@ -85,27 +76,47 @@ USER = Query(
     arguments=lambda doc: {"user_id": doc["_id"]},
     projection={"_id": 1},
 )
+DELETED_USER = Query(
+    name="deleted_user",
+    collection=USERS,
+    filter=lambda user_id: {"_id": user_id, "deletedAt": {"$ne": None}},
+    arguments=lambda doc: {"user_id": doc["_id"]},
+    projection={"_id": 1},
+)
+USER_MADE = Query(
+    name="user_made",
+    collection=USERS,
+    filter=_made,
+    arguments=_of_made,
+    projection=_REMEMBERED,
+)
 USERS_OF_BRAND = Query(
     name="users_of_brand",
     collection=USERS,
-    filter=_users,
-    arguments=_of_user("brandCode", "roles"),
+    filter=users,
+    arguments=of_user("brandCode", "roles"),
 )
 USERS_OF_MEDIATOR = Query(
     name="users_of_mediator",
     collection=USERS,
-    filter=_users,
-    arguments=_of_user("mediatorCode", "roles"),
+    filter=users,
+    arguments=of_user("mediatorCode", "roles"),
 )
 USERS_OF_ROLE = Query(
     name="users_of_role",
     collection=USERS,
-    filter=_users,
-    arguments=_of_user("roles", "status"),
+    filter=users,
+    arguments=of_user("roles", "status"),
 )
-
 WALLET_OF_OWNER = Query(
     name="wallet_of_owner", collection=WALLETS, filter=_wallet_of, arguments=_of_owner
+)
+WALLET_MADE = Query(
+    name="wallet_made",
+    collection=WALLETS,
+    filter=_made,
+    arguments=_of_made,
+    projection=_REMEMBERED,
 )
 WALLET_OF_OWNER_TO_DEBIT = Query(
     name="wallet_of_owner_to_debit",
@@ -158,7 +169,7 @@ REVERSAL = Query(
     arguments=lambda doc: {"transaction_id": doc["_id"]},
     projection={"_id": 1},
 )
-NEWEST_FIRST = (("createdAt", -1), ("_id", -1))
+NEWEST_FIRST = (("createdAt", -1),)
 _IN_A_HISTORY = {"answer": 0, "requestHash": 0}
 HISTORY = Query(
     name="history",
@@ -168,16 +179,22 @@ HISTORY = Query(
     sort=NEWEST_FIRST,
     projection=_IN_A_HISTORY,
 )
-HISTORY_AFTER = Query(
-    name="history_after",
+HISTORY_BEFORE = Query(
+    name="history_before",
     collection=TRANSACTIONS,
-    filter=_history_after,
-    arguments=lambda doc: {
-        "wallet_id": doc["walletId"],
-        "created_at": doc["createdAt"],
-        "transaction_id": doc["_id"],
+    filter=lambda wallet_id, created_at: {
+        "walletId": wallet_id,
+        "createdAt": {"$lt": created_at},
     },
+    arguments=lambda doc: {"wallet_id": doc["walletId"], "created_at": doc["createdAt"]},
     sort=NEWEST_FIRST,
+    projection=_IN_A_HISTORY,
+)
+HISTORY_AT = Query(
+    name="history_at",
+    collection=TRANSACTIONS,
+    filter=lambda wallet_id, created_at: {"walletId": wallet_id, "createdAt": created_at},
+    arguments=lambda doc: {"wallet_id": doc["walletId"], "created_at": doc["createdAt"]},
     projection=_IN_A_HISTORY,
 )
 JOURNAL_ENTRY = Query(
@@ -193,6 +210,13 @@ INVITE = Query(
     collection=INVITES,
     filter=lambda code: {"code": code},
     arguments=lambda doc: {"code": doc["code"]},
+)
+INVITE_MADE = Query(
+    name="invite_made",
+    collection=INVITES,
+    filter=_made,
+    arguments=_of_made,
+    projection=_REMEMBERED,
 )
 INVITE_TO_ACCEPT = Query(
     name="invite_to_accept",
@@ -222,10 +246,14 @@ INVITES_OF_PARENT = Query(
 
 QUERIES: Sequence[Query] = (
     USER,
+    DELETED_USER,
+    USER_MADE,
     USERS_OF_BRAND,
     USERS_OF_MEDIATOR,
     USERS_OF_ROLE,
+    *lookups(),
     WALLET_OF_OWNER,
+    WALLET_MADE,
     WALLET_OF_OWNER_TO_DEBIT,
     WALLET_OF_OWNER_TO_CREDIT,
     WALLET,
@@ -235,9 +263,11 @@ QUERIES: Sequence[Query] = (
     TRANSACTION,
     REVERSAL,
     HISTORY,
-    HISTORY_AFTER,
+    HISTORY_BEFORE,
+    HISTORY_AT,
     JOURNAL_ENTRY,
     INVITE,
+    INVITE_MADE,
     INVITE_TO_ACCEPT,
     INVITE_TO_EXPIRE,
     INVITES_TO_EXPIRE,

@@ -32,8 +32,8 @@ class Query:
         )
 
     def some(self, database: Database[Document], *, limit: int, **given: Any) -> list[Document]:
-        """The first `limit` documents, fetched in one round trip."""
+        """The first `limit` documents, fetched in one round trip; 0: all of them."""
         cursor = database[self.collection].find(self.filter(**given), self.projection)
         if self.sort:
             cursor = cursor.sort(list(self.sort))
-        return list(cursor.limit(limit).batch_size(limit + 1))
+        return list(cursor.limit(limit).batch_size(limit + 1 if limit else 0))

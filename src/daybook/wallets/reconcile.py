@@ -7,7 +7,7 @@ database as it was at one moment, so that money which moves meanwhile is no diff
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from daybook.chart import Chart
+from daybook.destinations.base import Destination
 from daybook.errors import DatabaseError
 from daybook.export.keys import hashable
 from daybook.export.profile import Profile
+from daybook.mongo.rights import permitted
 from daybook.wallets import queries
 from daybook.wallets.reconcile_balances import balances
-from daybook.wallets.reconcile_files import files
-from daybook.wallets.reconcile_journal import entries, ledger_currencies
+from daybook.wallets.reconcile_files import Expected, files
+from daybook.wallets.reconcile_journal import entries, ledger_currencies, unbooked
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
 
 NAMED = 100
@@ -61,15 +64,34 @@ class Reconciliation:
         }
 
 
-def reconcile(database: Database[dict[str, Any]], profile: Profile) -> Reconciliation:
+def reconcile(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    *,
+    chart: Chart | None = None,
+    destination: Destination | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Reconciliation:
     """Compare everything; `profile` is whose files the ledger's entries go to. Reads only.
 
+    `chart` names the wallets' account; the default one otherwise. With a `destination` each
+    delivered file is read there as well. `progress` is told what comes next.
+
     Raises `DatabaseError` when it took longer than MongoDB keeps the moment
-    (https://www.mongodb.com/docs/manual/reference/parameters/#mongodb-parameter-param.minSnapshotHistoryWindowInSeconds).
+    (https://www.mongodb.com/docs/manual/reference/parameters/#mongodb-parameter-param.minSnapshotHistoryWindowInSeconds),
+    `ConfigurationError` when the user may not read it, `DestinationError`.
     """
     try:
-        with database.client.start_session(snapshot=True) as session:
-            return _reconcile(database, profile, session)
+        with permitted("reconcile"), database.client.start_session(snapshot=True) as session:
+            comparison = _Comparison(
+                database=database,
+                session=session,
+                profile=profile,
+                chart=chart or Chart(),
+                destination=destination,
+                progress=progress,
+            )
+            return _reconcile(comparison)
     except OperationFailure as error:
         if error.code not in _SNAPSHOT_GONE:
             raise
@@ -80,48 +102,58 @@ def reconcile(database: Database[dict[str, Any]], profile: Profile) -> Reconcili
         ) from error
 
 
-def _reconcile(
-    database: Database[dict[str, Any]], profile: Profile, session: ClientSession
-) -> Reconciliation:
+@dataclass(kw_only=True)
+class _Comparison:
+    """What is compared, and what was seen on the way."""
+
+    database: Database[dict[str, Any]]
+    session: ClientSession
+    profile: Profile
+    chart: Chart
+    destination: Destination | None
+    progress: Callable[[str], None]
+    entries: int = 0
+    files: int = 0
+
+    def count(self, collection: str) -> int:
+        return self.database[collection].count_documents({}, session=self.session)
+
+
+def _reconcile(comparison: _Comparison) -> Reconciliation:
     counts: Counter[DifferenceKind] = Counter()
     named: list[Difference] = []
-    tally = _Tally()
-    for difference in _differences(database, profile, session, tally):
+    for difference in _differences(comparison):
         counts[difference.kind] += 1
         if counts[difference.kind] <= NAMED:
             named.append(difference)
     return Reconciliation(
-        wallets=_count(database, session, queries.WALLETS),
-        transactions=_count(database, session, queries.TRANSACTIONS),
-        entries=tally.entries,
-        files=tally.files,
+        wallets=comparison.count(queries.WALLETS),
+        transactions=comparison.count(queries.TRANSACTIONS),
+        entries=comparison.entries,
+        files=comparison.files,
         counts=dict(counts),
         differences=tuple(named),
     )
 
 
-class _Tally:
-    """What was seen on the way."""
-
-    entries = 0
-    files = 0
-
-
-def _differences(
-    database: Database[dict[str, Any]], profile: Profile, session: ClientSession, tally: _Tally
-) -> Iterator[Difference]:
+def _differences(of: _Comparison) -> Iterator[Difference]:
+    database, session = of.database, of.session
+    of.progress("wallets and their transactions")
     yield from balances(database, session)
-    exported: dict[str | None, set[Any]] = {}
+    of.progress("transactions, journal entries and queue items")
+    expected = Expected()
     currencies = ledger_currencies(database, session)
-    for entry in entries(database, session, profile, currencies):
-        tally.entries += 1
+    for entry in entries(database, session, of.profile, of.chart, currencies):
         yield from entry.differences()
+        if not entry.is_named:
+            continue
+        of.entries += 1
         if entry.is_exported:
-            exported.setdefault(entry.file_id, set()).add(hashable(entry.id))
-    for file in files(database, session, profile, exported):
-        tally.files += file.delivered
+            expected.exported[hashable(entry.file_id)].add(hashable(entry.id))
+        elif entry.is_queued:
+            expected.unexported.add(hashable(entry.id))
+    yield from unbooked(database, session)
+    of.progress("delivered files")
+    for file in files(database, session, of.profile, expected, of.destination):
+        of.files += file.delivered
         yield from file.differences
-
-
-def _count(database: Database[dict[str, Any]], session: ClientSession, collection: str) -> int:
-    return database[collection].count_documents({}, session=session)

@@ -12,9 +12,10 @@ from daybook.chart import Direction
 from daybook.wallets import queries
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
 
-_SIGNED = {
+SIGNED = {
     "$switch": {
         "branches": [
+            {"case": {"$not": {"$isNumber": "$amountPaise"}}, "then": None},
             {"case": {"$eq": ["$direction", Direction.CREDIT.value]}, "then": "$amountPaise"},
             {
                 "case": {"$eq": ["$direction", Direction.DEBIT.value]},
@@ -24,22 +25,30 @@ _SIGNED = {
         "default": None,
     }
 }
+"""What a transaction adds to its wallet; null when it does not say."""
 
 
 def balances(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
-    """Every wallet whose balance or version is not what its transactions say."""
+    """Every wallet whose balance or version is not what its transactions say, or below zero."""
     yield from _of_transactions(database, session)
     yield from _without_transactions(database, session)
+    yield from _below_zero(database, session)
     unclear = database[queries.TRANSACTIONS].find(
-        {"direction": {"$nin": [direction.value for direction in Direction]}},
-        {"direction": 1, "walletId": 1},
+        {
+            "$or": [
+                {"direction": {"$nin": [direction.value for direction in Direction]}},
+                {"amountPaise": {"$not": {"$type": "number"}}},
+            ]
+        },
+        {"direction": 1, "walletId": 1, "amountPaise": 1},
         session=session,
     )
     for doc in unclear:
         yield Difference(
             kind=DifferenceKind.TRANSACTION,
             detail=f"transaction {doc['_id']} of wallet {doc.get('walletId')} says "
-            f"{doc.get('direction')!r} for its direction, so it counts for nothing",
+            f"{doc.get('direction')!r:.40} for its direction and {doc.get('amountPaise')!r:.40} "
+            "for its amount, so it counts for nothing",
         )
 
 
@@ -51,7 +60,7 @@ def _of_transactions(
             {
                 "$group": {
                     "_id": "$walletId",
-                    "sum": {"$sum": _SIGNED},
+                    "sum": {"$sum": SIGNED},
                     "count": {"$sum": 1},
                 }
             },
@@ -113,6 +122,15 @@ def _without_transactions(
     )
     for wallet in lonely:
         yield Difference(kind=DifferenceKind.BALANCE, detail=_says(wallet, count=0, total=0))
+
+
+def _below_zero(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
+    for wallet in database[queries.WALLETS].find({"availablePaise": {"$lt": 0}}, session=session):
+        yield Difference(
+            kind=DifferenceKind.BALANCE,
+            detail=f"wallet {wallet['_id']} of user {wallet.get('ownerUserId')} holds "
+            f"{wallet['availablePaise']}, which is below zero",
+        )
 
 
 def _says(wallet: dict[str, Any], *, count: int, total: int) -> str:

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import bson
 from bson import Decimal128
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export.batch import Batch
-from daybook.export.keys import hashable
+from daybook.export.keys import LENIENT, hashable
 from daybook.export.mark import Delivery
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
-from daybook.export.sheet.currency import decimals_of
+from daybook.export.sheet.currency import CurrencyReader, decimals_of
+from daybook.export.sheet.unfit import Unfit
+from daybook.wallets.reconcile_delivered import content, record
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
+
+
+@dataclass(kw_only=True)
+class Expected:
+    """What the ledger's queue items say of its entries; those that are found are taken out."""
+
+    exported: dict[Hashable, set[Hashable]] = field(default_factory=lambda: defaultdict(set))
+    """The file that a completed item names → its entries."""
+    unexported: set[Hashable] = field(default_factory=set)
+    """Entries whose items are not completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +50,10 @@ def files(
     database: Database[dict[str, Any]],
     session: ClientSession,
     profile: Profile,
-    exported: dict[str | None, set[Any]],
+    expected: Expected,
+    destination: Destination | None,
 ) -> Iterator[CheckedFile]:
-    """Compare the profile's daily files; `exported` are entries by the file they name.
-
-    Those that are found are taken out of `exported`.
-    """
+    """Compare the profile's daily files; with a `destination` their bytes as well."""
     found = database[batches.COLLECTION].find(
         {
             "profile": profile.name,
@@ -52,18 +64,23 @@ def files(
         session=session,
     )
     for doc in found:
-        yield _file(database, session, profile, doc, exported.get(doc.get("fileId"), set()))
-    yield CheckedFile(differences=list(_in_no_file(exported)), delivered=False)
+        differences = list(_file(database, session, profile, doc, expected))
+        differences += record(database, session, doc)
+        if destination is not None and doc.get("markedAt") is not None:
+            differences += content(destination, doc)
+        yield CheckedFile(differences=differences)
+    yield CheckedFile(differences=list(_in_no_file(expected)), delivered=False)
 
 
-def _in_no_file(exported: Mapping[str | None, set[Any]]) -> Iterator[Difference]:
-    for file_id, entry_ids in exported.items():
+def _in_no_file(expected: Expected) -> Iterator[Difference]:
+    for file_key, entry_ids in expected.exported.items():
+        file_id = _shown(file_key)
         where = "names no file" if file_id is None else f"names file {file_id}"
         for entry_id in entry_ids:
             yield Difference(
                 kind=DifferenceKind.NOT_DELIVERED,
-                detail=f"entry {entry_id} is completed and {where}, but stands in no manifest "
-                "of a delivered file of that id",
+                detail=f"entry {_shown(entry_id)} is completed and {where}, but stands in no "
+                "manifest of a delivered file of that id",
             )
 
 
@@ -72,9 +89,10 @@ def _file(
     session: ClientSession,
     profile: Profile,
     doc: Mapping[str, Any],
-    named: set[Any],
-) -> CheckedFile:
+    expected: Expected,
+) -> Iterator[Difference]:
     batch, delivery = Batch.from_doc(doc), Delivery.of_batch(doc, profile=profile)
+    named = expected.exported.get(hashable(doc.get("fileId")), set())
     sums: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     try:
         for part in manifests.read(database[manifests.COLLECTION], delivery.manifest):
@@ -84,17 +102,26 @@ def _file(
                 for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
                 if hashable(queue_id) not in left_out
             ]
-            named.difference_update(map(hashable, entry_ids))
+            keys = set(map(hashable, entry_ids))
+            named -= keys
+            if batch.marked_at is not None:
+                yield from _not_completed(batch, expected.unexported & keys)
             _add_up(database, session, profile, entry_ids, sums)
     except DaybookError as error:
-        return CheckedFile(
-            differences=[
-                Difference(
-                    kind=DifferenceKind.FILE, detail=f"{doc['filename']} ({batch.id}): {error}"
-                )
-            ]
+        yield Difference(
+            kind=DifferenceKind.FILE, detail=f"{doc['filename']} ({batch.id}): {error}"
         )
-    return CheckedFile(differences=list(_totals(batch, sums)))
+    else:
+        yield from _totals(batch, sums)
+
+
+def _not_completed(batch: Batch, entry_ids: set[Hashable]) -> Iterator[Difference]:
+    for entry_id in entry_ids:
+        yield Difference(
+            kind=DifferenceKind.NOT_COMPLETED,
+            detail=f"entry {_shown(entry_id)} stands in {batch.doc['filename']}, but no queue item "
+            "of it is completed",
+        )
 
 
 def _totals(batch: Batch, sums: Mapping[str, Mapping[str, Decimal]]) -> Iterator[Difference]:
@@ -120,7 +147,7 @@ def _add_up(
 ) -> None:
     """Add the lines of the entries, each in its currency's decimals as in the file."""
     source = profile.source
-    currency = {"$ifNull": [f"${source.currency}", profile.currency]}
+    reader = CurrencyReader(profile.currency)
     per_currency = database[source.entries].aggregate(
         [
             {"$match": {"_id": {"$in": entry_ids}}},
@@ -130,7 +157,7 @@ def _add_up(
                     # Of an amount that is no decimal, only by what it is rounded to is known
                     # once its currency is; so equal ones are added, not the sums rounded.
                     "_id": {
-                        "currency": currency,
+                        "currency": f"${source.currency}",
                         "debit": _exact(f"${source.lines}.{source.debit}"),
                         "credit": _exact(f"${source.lines}.{source.credit}"),
                     },
@@ -143,10 +170,34 @@ def _add_up(
     )
     for doc in per_currency:
         group, lines = doc["_id"], doc["lines"]
-        decimals = decimals_of(group["currency"], profile.decimals)
+        currency = _currency(reader, group.get("currency"))
+        decimals = decimals_of(currency, profile.decimals)
         for side in ("debit", "credit"):
             value: Decimal128 = group[side]
-            sums[group["currency"]][side] += round(value.to_decimal(), decimals) * lines
+            sums[currency][side] += _rounded(value.to_decimal(), decimals) * lines
+
+
+def _currency(reader: CurrencyReader, value: Any) -> str:
+    """As it counts in the file; what could not stand in one, by what it looks like."""
+    try:
+        return reader.read(value)
+    except Unfit:
+        return f"{value!r:.40}"
+
+
+def _rounded(value: Decimal, decimals: int) -> Decimal:
+    """Zero for what no file can hold: an entry has been changed since, and the totals show it."""
+    try:
+        return round(value, decimals)
+    except InvalidOperation:
+        return Decimal()
+
+
+def _shown(key: Hashable) -> Any:
+    """An id that `hashable` made a key of, for people."""
+    if isinstance(key, tuple) and key[0] == "other":
+        return bson.decode(key[1], codec_options=LENIENT)[""]
+    return key[1] if isinstance(key, tuple) else key
 
 
 def _exact(path: str) -> dict[str, Any]:

@@ -13,9 +13,13 @@ class DifferenceKind(StrEnum):
     ENTRY_MISSING = "entry_missing"  # a transaction without its journal entry
     ENTRY_UNBALANCED = "entry_unbalanced"  # debit and credit differ
     ENTRY_AMOUNT = "entry_amount"  # the entry is over another amount than its transaction
-    QUEUE_ITEM = "queue_item"  # not exactly one scheduled item for an entry
+    ENTRY_WALLETS = "entry_wallets"  # it moves the wallets' account otherwise than the wallets
+    ENTRY_UNBOOKED = "entry_unbooked"  # an entry of the ledger's form that no transaction names
+    QUEUE_ITEM = "queue_item"  # not exactly one scheduled item, or one that nobody understands
     NOT_DELIVERED = "not_delivered"  # completed, but in no delivered file
-    FILE = "file"  # a file's manifest is gone or altered
+    NOT_COMPLETED = "not_completed"  # in a delivered file, but not completed
+    FILE = "file"  # a file, or its manifest, is gone or altered
+    RECORD = "record"  # a file's record is gone, or says something else
     TOTALS = "totals"  # a file's control totals and the entries in it
 
 

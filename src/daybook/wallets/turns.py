@@ -9,6 +9,7 @@ what keeps a balance right.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -27,12 +28,13 @@ class Turns:
 
     @contextmanager
     def of(self, owners: Iterable[ObjectId], *, patience_seconds: float) -> Iterator[None]:
-        """Wait for the turn of all these owners' wallets. Raises `TooContended`."""
+        """Wait for the turn of all these owners' wallets, so long in all. Raises `TooContended`."""
+        deadline = time.monotonic() + patience_seconds
         stripes = sorted({int.from_bytes(owner.binary[-4:], "big") % _STRIPES for owner in owners})
         with ExitStack() as stack:
             for stripe in stripes:
                 lock = self._locks[stripe]
-                if not lock.acquire(timeout=patience_seconds):
+                if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
                     raise TooContended(f"waited {patience_seconds:g} s for others on the wallet")
                 stack.callback(lock.release)
             yield

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bson import ObjectId
-
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.once import Answer, OnceKey, insert_once, new_id
 from daybook.wallets.query import Query
 
 
@@ -48,9 +47,14 @@ class Wanted:
 
 
 def create(ledger: Ledger, user: NewUser) -> Document:
+    return create_once(ledger, user, None).body
+
+
+def create_once(ledger: Ledger, user: NewUser, wanted: OnceKey | None) -> Answer:
+    """Under a key, a repeated request gets the first answer. Raises `Refused`."""
     now = ledger.now()
     doc = {
-        "_id": ObjectId(),
+        "_id": new_id(wanted),
         "name": user.name,
         "roles": list(user.roles),
         "status": user.status,
@@ -60,8 +64,7 @@ def create(ledger: Ledger, user: NewUser) -> Document:
         "createdAt": now,
         "updatedAt": now,
     }
-    ledger.database[queries.USERS].insert_one(doc)
-    return to_answer(doc)
+    return insert_once(ledger, queries.USER_MADE, doc, to_answer(doc), wanted)
 
 
 def find(ledger: Ledger, query: Query, wanted: Wanted, *, limit: int) -> Document:

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from daybook.chart import Direction
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
+from daybook.wallets.once import Answer, OnceKey, earlier, insert_once, new_id
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 
@@ -19,13 +20,22 @@ INR = "INR"
 ONE = Int64(1)
 
 
-def open_wallet(ledger: Ledger, owner: ObjectId, currency: str = INR) -> Document:
-    """An empty wallet for a user who has none. Raises `Refused`."""
-    if queries.USER.one(ledger.database, user_id=owner) is None:
-        raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {owner}", where="ownerUserId")
+def open_wallet(
+    ledger: Ledger, owner: ObjectId, currency: str = INR, wanted: OnceKey | None = None
+) -> Answer:
+    """An empty wallet for a user who has none. Raises `Refused`.
+
+    Users may be kept by another application, so one that `users` does not know is taken at
+    the caller's word. Under a key, a repeated request gets the first answer.
+    """
+    found = earlier(ledger, queries.WALLET_MADE, wanted)
+    if found is not None:
+        return found
+    if queries.DELETED_USER.one(ledger.database, user_id=owner) is not None:
+        raise Refused(Refusal.USER_NOT_FOUND, f"user {owner} is deleted", where="ownerUserId")
     now = ledger.now()
     doc = {
-        "_id": ObjectId(),
+        "_id": new_id(wanted),
         "ownerUserId": owner,
         "currency": currency,
         "availablePaise": Int64(0),
@@ -35,12 +45,11 @@ def open_wallet(ledger: Ledger, owner: ObjectId, currency: str = INR) -> Documen
         "updatedAt": now,
     }
     try:
-        ledger.database[queries.WALLETS].insert_one(doc)
+        return insert_once(ledger, queries.WALLET_MADE, doc, to_answer(doc), wanted)
     except DuplicateKeyError as error:
         raise Refused(
             Refusal.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
         ) from error
-    return doc
 
 
 def wallet_of(ledger: Ledger, owner: ObjectId) -> Document:
@@ -56,8 +65,9 @@ def to_answer(doc: Document) -> Document:
         "walletId": str(doc["_id"]),
         "ownerUserId": str(doc["ownerUserId"]),
         "currency": doc["currency"],
-        "availablePaise": doc["availablePaise"],
-        "version": doc["version"],
+        # A wallet that another program has made may hold a double: 5.0 is 5 here.
+        "availablePaise": int(doc["availablePaise"]),
+        "version": int(doc.get("version", 0)),
         "createdAt": stamp(doc["createdAt"]) if "createdAt" in doc else None,
     }
 

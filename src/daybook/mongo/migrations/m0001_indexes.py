@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +17,12 @@ NAME = "indexes"
 
 def plan(database: Database[dict[str, Any]]) -> list[str]:
     steps = []
-    for index in indexes.missing(database, indexes.EXPORT_INDEXES):
+    for index, lost, formers in _work(database):
         steps += [
-            f"drop {name} on {index.collection}, which {index.name} replaces"
-            for name in _formers(database, index)
+            f"drop {name} on {index.collection}, which {index.name} replaces" for name in formers
         ]
-        steps.append(f"build {index.name} on {index.collection}: {index.reason}")
+        if lost:
+            steps.append(f"build {index.name} on {index.collection}: {index.reason}")
     return steps
 
 
@@ -31,13 +32,28 @@ def check(database: Database[dict[str, Any]]) -> list[str]:
 
 def apply(database: Database[dict[str, Any]], now: datetime) -> None:
     """Copy the records that the unique index covers aside, then build what is missing."""
-    lost = indexes.missing(database, indexes.EXPORT_INDEXES)
-    if indexes.ONE_FILE_A_DAY in lost:
+    work = _work(database)
+    if any(lost and index is indexes.ONE_FILE_A_DAY for index, lost, _ in work):
         _back_up(database, indexes.ONE_FILE_A_DAY, now)
-    for index in lost:
-        for name in _formers(database, index):
-            database[index.collection].drop_index(name)
-        index.build(database)
+    for index, lost, formers in work:
+        for name in formers:
+            building.drop(database, index.collection, name)
+        if lost:
+            index.build(database)
+
+
+def _work(database: Database[dict[str, Any]]) -> list[tuple[Index, bool, list[str]]]:
+    """Of each index: whether it has to be built, and the names of those that go before it."""
+    work = []
+    gone: dict[str, set[str]] = {}
+    for index in indexes.EXPORT_INDEXES:
+        built = indexes.built_indexes(database, index.collection)
+        already = gone.setdefault(index.collection, set())
+        formers = [name for name in built if name not in already and _goes(index, built[name])]
+        already.update(formers)
+        left = [description for name, description in built.items() if name not in already]
+        work.append((index, not any(index.matches(each) for each in left), formers))
+    return [each for each in work if each[1] or each[2]]
 
 
 def _back_up(database: Database[dict[str, Any]], index: Index, now: datetime) -> None:
@@ -47,20 +63,21 @@ def _back_up(database: Database[dict[str, Any]], index: Index, now: datetime) ->
     database[index.collection].aggregate([{"$match": dict(index.partial)}, {"$out": target}])
 
 
-def _formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
-    """What had this index's name, and the former sparse index of the daily record.
+def _goes(index: Index, built: Mapping[str, Any]) -> bool:
+    """Whether it stands in the way, or is a former index of the daily record.
 
-    A sparse compound index takes in every document that has any of its fields, so it
-    would refuse the second `entry_rejected` record of a day. The other application's other
-    indexes stay: the collections are its own.
+    That one was sparse or plainly unique. A sparse compound index takes in every document
+    that has any of its fields, so either would refuse the second `entry_rejected` record of
+    a day. The other application's other indexes stay: the collections are its own.
     """
-    return [
-        name
-        for name, built in indexes.built_indexes(database, index.collection).items()
-        if name == index.name
+    return (
+        index.is_misnamed(built)
+        or index.clashes(built)
         or (
             index is indexes.ONE_FILE_A_DAY
-            and bool(built.get("sparse"))
+            and not index.matches(built)
+            and bool(built.get("sparse") or built.get("unique"))
+            and not built.get("partialFilterExpression")
             and set(built["key"]) <= set(index.keys)
         )
-    ]
+    )

@@ -2,19 +2,22 @@
 
 Key by key and in batches; the map stays until all of it stands there. A map that is
 written again afterwards, by an application that does not know better, is moved by the next
-`migrate`.
+`migrate`, unless a copy has been changed where it stands since: which of the two is right
+only people can say.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -43,6 +46,7 @@ _AS_STORED = CodecOptions[RawBSONDocument](
 """What is moved is not decoded, so nothing that BSON can hold changes on its way."""
 
 Db = Database[dict[str, Any]]
+T = TypeVar("T")
 
 
 def plan(database: Db) -> list[str]:
@@ -81,10 +85,9 @@ def check(database: Db) -> list[str]:
             continue
         moved = _moved(database, campaign["_id"])
         problems += [
-            f"{where}: {COLLECTION} _id {moved[key]['_id']} says something else of {key!r:.80}, "
-            "and was not moved there; remove one of the two"
+            _conflict(campaign["_id"], key, moved[key])
             for key, value in (assignments or {}).items()
-            if key in moved and "movedAt" not in moved[key] and moved[key]["assignment"] != value
+            if key in moved and not _is(moved[key], value) and not _as_moved(moved[key])
         ]
         if len(problems) >= REPORTED:
             break
@@ -94,7 +97,9 @@ def check(database: Db) -> list[str]:
 def apply(database: Db, now: datetime) -> None:
     for index in CAMPAIGN_INDEXES:
         building.replace(database, index)
-    for campaign in _campaigns(database):
+    # All ids first: a cursor that waited for a large map would be taken away.
+    stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
+    for campaign in stored.find(_WITH_MAP, {"_id": 1}).sort("_id", 1).to_list():
         _move(database, campaign["_id"], now)
 
 
@@ -112,15 +117,17 @@ def _moved(
 ) -> dict[str, Mapping[str, Any]]:
     """What stands in the collection of its own, by key."""
     stored = database[COLLECTION].with_options(codec_options=_AS_STORED)
-    return {doc["key"]: doc for doc in stored.find({"campaignId": campaign_id}, session=session)}
+    found = stored.find({"campaignId": campaign_id, "key": {"$type": "string"}}, session=session)
+    return {doc["key"]: doc for doc in found}
 
 
 def _move(database: Db, campaign_id: Any, now: datetime) -> None:
     stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
+    copied: set[str] = set()
     for _ in range(TRIES):
         campaign = stored.find_one({"_id": campaign_id}, {"assignments": 1})
-        _copy(database, campaign_id, _map_of(campaign), now)
-        if _drop(database, campaign_id):
+        _copy(database, campaign_id, _map_of(campaign), copied, now)
+        if _drop(database, campaign_id, copied):
             return
     raise DatabaseError(
         f"{CAMPAIGNS} _id {campaign_id}: its assignments were changed each of the {TRIES} times "
@@ -132,49 +139,66 @@ def _map_of(campaign: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {} if campaign is None else campaign.get("assignments") or {}
 
 
-def _copy(database: Db, campaign_id: Any, assignments: Mapping[str, Any], now: datetime) -> None:
-    """Bring the copies to what the map says; those that are right already are left alone."""
+def _copy(
+    database: Db, campaign_id: Any, assignments: Mapping[str, Any], copied: set[str], now: datetime
+) -> None:
+    """Bring the copies to what the map says; what is right already is left alone.
+
+    Each write holds only while its document is as it was read, so one that was held up
+    for long, and comes after the move is done, overwrites nothing.
+    """
     moved = _moved(database, campaign_id)
-    writes = (
-        UpdateOne(
-            # Never one that the application made itself: that ends as a duplicate.
-            {"campaignId": campaign_id, "key": key, "movedAt": {"$exists": True}},
-            {"$set": {"assignment": value}, "$setOnInsert": {"movedAt": now}},
-            upsert=True,
-        )
-        for key, value in assignments.items()
-        if key not in moved or moved[key]["assignment"] != value
-    )
-    for batch in _batches(writes):
+    for batch in _batches(assignments.items()):
+        writes = [
+            _write(campaign_id, key, value, moved.get(key), now)
+            for key, value in batch
+            if key not in moved or not _is(moved[key], value)
+        ]
+        if not writes:
+            continue
         try:
-            database[COLLECTION].bulk_write(batch, ordered=False)
+            database[COLLECTION].bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            codes = {failed["code"] for failed in error.details["writeErrors"]}
-            if codes != {_DUPLICATE}:
+            # Somebody else wrote it meanwhile; looking again shows whether it says the same.
+            if {failed["code"] for failed in error.details["writeErrors"]} != {_DUPLICATE}:
                 raise
-            raise ConfigurationError(
-                f"{CAMPAIGNS} _id {campaign_id}: somebody wrote assignments of it to {COLLECTION} "
-                "meanwhile; the map stays. Migrate again, which names them"
-            ) from error
+        copied.update(key for key, _ in batch if key not in moved)
 
 
-def _drop(database: Db, campaign_id: Any) -> bool:
+def _write(
+    campaign_id: Any, key: str, value: Any, there: Mapping[str, Any] | None, now: datetime
+) -> InsertOne[dict[str, Any]] | UpdateOne:
+    if there is None:
+        names = {"campaignId": campaign_id, "key": key}
+        return InsertOne(
+            {**names, "assignment": value, "movedAt": now, "movedDigest": _digest(value)}
+        )
+    if not _as_moved(there):
+        raise ConfigurationError(_conflict(campaign_id, key, there))
+    return UpdateOne(
+        {"_id": there["_id"], "assignment": {"$eq": there["assignment"]}},
+        {"$set": {"assignment": value, "movedDigest": _digest(value)}},
+    )
+
+
+def _drop(database: Db, campaign_id: Any, copied: set[str]) -> bool:
     """Take the map away if every key of it is copied as it is now; whether that is so.
 
-    In a transaction: whoever changes the map at this moment makes it start again.
+    In a transaction: whoever changes the map at this moment makes it start again. Of
+    `copied`, what the map has lost since goes too.
     """
 
     def work(session: ClientSession) -> bool:
         stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
         campaign = stored.find_one({"_id": campaign_id}, {"assignments": 1}, session=session)
+        if campaign is None or "assignments" not in campaign:
+            return True
         assignments, moved = _map_of(campaign), _moved(database, campaign_id, session)
-        same = [
-            key
-            for key in assignments
-            if key in moved and moved[key]["assignment"] == assignments[key]
-        ]
-        if len(same) != len(assignments):
+        if not all(key in moved and _is(moved[key], assignments[key]) for key in assignments):
             return False
+        lost = copied.intersection(moved).difference(assignments)
+        for batch in _batches(moved[key]["_id"] for key in lost if _as_moved(moved[key])):
+            database[COLLECTION].delete_many({"_id": {"$in": batch}}, session=session)
         database[CAMPAIGNS].update_one(
             {"_id": campaign_id}, {"$unset": {"assignments": ""}}, session=session
         )
@@ -184,7 +208,33 @@ def _drop(database: Db, campaign_id: Any) -> bool:
         return session.with_transaction(work)
 
 
-def _batches(writes: Iterable[UpdateOne]) -> Iterator[list[UpdateOne]]:
-    rest = iter(writes)
+def _is(doc: Mapping[str, Any], value: Any) -> bool:
+    """Whether the document holds the very value; `==` takes 1 for true, and no NaN for itself."""
+    return "assignment" in doc and _bytes(doc["assignment"]) == _bytes(value)
+
+
+def _as_moved(doc: Mapping[str, Any]) -> bool:
+    """Whether it came out of a map, and nobody has changed it since."""
+    return "assignment" in doc and doc.get("movedDigest") == _digest(doc["assignment"])
+
+
+def _bytes(value: Any) -> bytes:
+    return bson.encode({"": value}, codec_options=_AS_STORED)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_bytes(value)).hexdigest()
+
+
+def _conflict(campaign_id: Any, key: str, doc: Mapping[str, Any]) -> str:
+    was = "was changed there since" if "movedAt" in doc else "was not moved there"
+    return (
+        f"{CAMPAIGNS} _id {campaign_id}: {COLLECTION} _id {doc['_id']} says something else of "
+        f"{key!r:.80}, and {was}; remove one of the two"
+    )
+
+
+def _batches(things: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(things)
     while batch := list(islice(rest, BATCH_SIZE)):
         yield batch
