@@ -33,7 +33,7 @@ serve: $(STAMP) ## Serve the functions on this machine
 	$(PYTHON) -m daybook serve $(ARGS)
 
 test: $(STAMP) ## Run all tests but the storms
-	$(PYTHON) -m pytest -n 2 -m "not storm" $(ARGS)
+	$(PYTHON) -m pytest -n 4 -m "not storm" $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(PYTHON) -m ruff check .

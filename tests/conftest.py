@@ -7,8 +7,12 @@ A test that needs MongoDB is skipped where there is none, and fails when `CI` is
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -22,6 +26,9 @@ from daybook.local.mongod import EmbeddedMongod
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator
 
+ROOM_BYTES = 8 * 1024**3
+"""Free memory that makes a folder in it harmless."""
+
 # An example's time says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("daybook", deadline=None)
 hypothesis.settings.load_profile("daybook")
@@ -34,7 +41,23 @@ def mongo_uri() -> Iterator[str]:
     if given:
         yield given
         return
-    mongod = EmbeddedMongod()
+    with in_memory() as folder:
+        yield from _serve(folder)
+
+
+@contextmanager
+def in_memory() -> Iterator[Path | None]:
+    """A folder that no disk slows down; None where there is no room for one."""
+    shared = Path("/dev/shm")  # noqa: S108  (not predictable: a new folder in it)
+    if not shared.is_dir() or shutil.disk_usage(shared).free < ROOM_BYTES:
+        yield None
+        return
+    with TemporaryDirectory(dir=shared, prefix="daybook-") as folder:
+        yield Path(folder)
+
+
+def _serve(data_dir: Path | None) -> Iterator[str]:
+    mongod = EmbeddedMongod(data_dir)
     try:
         mongod.__enter__()
     except ConfigurationError as error:

@@ -54,7 +54,9 @@ def a_file_is_in_the_bin(stage: Stage, folder: Path) -> Iterator[str]:
     file_id = stage.delivers()
     (lost,) = stage.drive.files()
     stage.drive.world.items[file_id].trashed = True
-    assert stage.run(f"{DAYBOOK}verify {DAY}").code == 0
+    told = stage.run(f"{DAYBOOK}verify {DAY}")
+    assert told.code == 1
+    assert any("lies in the trash" in line for line in told.lines)
     stage.drive.remove(file_id)
     yield "status"
     (program,) = chapters()["a-file-is-in-the-bin"].blocks("python")

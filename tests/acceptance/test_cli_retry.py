@@ -179,6 +179,7 @@ def test_a_day_that_is_done_or_unknown_is_not_released(office: Office) -> None:
     assert f"{DATE} is committed" in done["error"]["message"]
 
 
+@pytest.mark.storm
 def test_a_destination_that_rests_is_told_with_its_time(
     database: Db, mongo_uri: str, drive: DriveEmulator
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_destination_that_rests_is_told_with_its_time(
         assert "to be tried by the next run." in daybook(office.env, "status", DATE).stdout
 
 
+@pytest.mark.storm
 def test_with_a_queue_cloud_tasks_makes_the_call(
     database: Db, mongo_uri: str, drive: DriveEmulator
 ) -> None:
@@ -242,6 +244,7 @@ def test_with_a_queue_cloud_tasks_makes_the_call(
         tasks.down = False
 
 
+@pytest.mark.storm
 def test_a_manual_export_that_failed_may_be_asked_for_again(
     office: Office, drive: DriveEmulator
 ) -> None:

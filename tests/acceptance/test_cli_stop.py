@@ -90,7 +90,7 @@ def sent_bytes(drive: DriveEmulator) -> int:
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (signal.SIGTERM, f"{STOPPING}.\n"),
+        pytest.param(signal.SIGTERM, f"{STOPPING}.\n", marks=pytest.mark.storm),
         (signal.SIGINT, f"{STOPPING}; Ctrl-C again breaks off.\n"),
     ],
 )
@@ -160,6 +160,7 @@ def test_a_command_goes_on_beyond_its_deadline_until_the_file_stands(
     assert len(drive.files()) == 2
 
 
+@pytest.mark.storm
 def test_a_retry_goes_on_beyond_its_deadline_too(office: Office, drive: DriveEmulator) -> None:
     drive.down = True
     while office.app.run_batch(batch_date=DAY).status != "failed":

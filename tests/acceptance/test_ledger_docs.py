@@ -7,6 +7,7 @@ import re
 from daybook.chart import Chart
 from daybook.http_ledger import ROUTES
 from daybook.http_ledger_io import STATUS
+from daybook.wallets.reconcile_kind import DifferenceKind
 from tests import pages
 
 PAGE = "ledger.md"
@@ -48,6 +49,11 @@ def test_every_code_has_its_status() -> None:
         **{code.value: status for code, status in STATUS.items()},
         **GENERAL,
     }
+
+
+def test_every_kind_of_difference_is_named() -> None:
+    named = pages.column(pages.table(PAGE, "kind"))
+    assert named == [kind.value for kind in DifferenceKind]
 
 
 def test_every_type_has_its_account() -> None:

@@ -114,7 +114,9 @@ def wait_for_end(pids: list[int]) -> None:
 
 
 @linux_only
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.storm), signal.SIGINT]
+)
 def test_it_serves_until_it_is_stopped_and_leaves_no_process(
     tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -239,6 +241,7 @@ def test_the_demonstration_tells_a_day_in_words_and_can_be_repeated(tmp_path: Pa
         assert delivered[1][:60] in shown.stdout
 
 
+@pytest.mark.storm
 def test_the_demonstration_leaves_configured_books_alone(
     tmp_path: Path, mongo_uri: str, mongo_client: Any, database: Any
 ) -> None:

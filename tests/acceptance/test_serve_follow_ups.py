@@ -127,6 +127,7 @@ def test_when_all_attempts_are_used_up_the_day_has_failed(desk: Desk) -> None:
     assert desk.drive.files() == []
 
 
+@pytest.mark.storm
 def test_a_run_that_uses_up_its_deadline_is_continued_to_its_end(desk: Desk) -> None:
     desk.fill(LARGE)
     with desk.serving(DAYBOOK_RUN_DEADLINE_SECONDS="0.001") as served:
@@ -138,6 +139,7 @@ def test_a_run_that_uses_up_its_deadline_is_continued_to_its_end(desk: Desk) -> 
     assert len(desk.references()) == LARGE
 
 
+@pytest.mark.storm
 @linux_only
 def test_what_it_could_not_end_is_ended_when_it_serves_again(desk: Desk) -> None:
     desk.fill(LARGE)

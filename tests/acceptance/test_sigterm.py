@@ -191,7 +191,9 @@ def test_a_chunk_that_drive_never_answers_is_given_up(stage: Stage) -> None:
     finished(stage, entries, sessions=[False, True])
 
 
-@pytest.mark.parametrize("arrives", ["before the next run", "after it"])
+@pytest.mark.parametrize(
+    "arrives", [pytest.param("before the next run", marks=pytest.mark.storm), "after it"]
+)
 def test_a_last_chunk_that_is_never_answered_is_settled_by_looking(
     stage: Stage, arrives: str
 ) -> None:
@@ -215,7 +217,7 @@ def test_a_last_chunk_that_is_never_answered_is_settled_by_looking(
     finished(stage, entries, sessions=[True] if early else [False, True])
 
 
-@pytest.mark.parametrize("on", ["generateIds", "get"])
+@pytest.mark.parametrize("on", [pytest.param("generateIds", marks=pytest.mark.storm), "get"])
 def test_whatever_drive_does_not_answer_is_given_up(stage: Stage, on: str) -> None:
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     instance = serve(stage)
@@ -232,6 +234,7 @@ def test_whatever_drive_does_not_answer_is_given_up(stage: Stage, on: str) -> No
     assert stage.check() == {DAY: entries}
 
 
+@pytest.mark.storm
 def test_a_pause_between_repeats_is_the_last_one(stage: Stage) -> None:
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     instance = serve(stage)
@@ -247,6 +250,7 @@ def test_a_pause_between_repeats_is_the_last_one(stage: Stage) -> None:
     finished(stage, entries, sessions=[False, True])
 
 
+@pytest.mark.storm
 def test_a_run_that_plans_sends_nothing_any_more(stage: Stage) -> None:
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     instance = serve(stage)
@@ -271,6 +275,7 @@ def test_a_run_that_renders_stops_at_the_part_or_chunk(stage: Stage) -> None:
     finished(stage, entries, sessions=[True])
 
 
+@pytest.mark.storm
 def test_a_run_that_marks_leaves_the_other_parts_to_the_next(stage: Stage) -> None:
     """The first part is marked by the commit; the signal comes before the second."""
     entries = stage.seed(2 * PART + 1)

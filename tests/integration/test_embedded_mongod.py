@@ -90,6 +90,7 @@ def test_two_run_side_by_side() -> None:
             assert mongo.books.entries.count_documents({}) == 0
 
 
+@pytest.mark.storm
 def test_data_survive_a_restart_under_another_port(tmp_path: Path) -> None:
     directory = tmp_path / "made" / "here"
     with EmbeddedMongod(directory) as first, client(first) as mongo:

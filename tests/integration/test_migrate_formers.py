@@ -204,7 +204,7 @@ def check_kills(
 def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     mongo_client: MongoClient[dict[str, Any]], mongo_uri: str, fresh: Db
 ) -> None:
-    check_kills(mongo_client, mongo_uri, fresh, step=11)
+    check_kills(mongo_client, mongo_uri, fresh, step=7)
 
 
 @pytest.mark.storm

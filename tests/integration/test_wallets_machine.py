@@ -296,4 +296,4 @@ def test_books_agree_with_the_model_whatever_happens(machine: type[Books]) -> No
 @pytest.mark.storm
 @pytest.mark.timeout(3600)
 def test_books_agree_with_the_model_in_a_storm(machine: type[Books]) -> None:
-    run(machine, examples=300, steps=40)
+    run(machine, examples=60, steps=40)

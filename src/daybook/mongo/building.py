@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from pymongo.database import Database
@@ -54,7 +55,17 @@ def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[s
     )
 
 
-def formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
+Built = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Collection → name → an index as MongoDB describes it."""
+
+
+def built_for(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> Built:
+    """What stands in the collections of `wanted`, asked once for each."""
+    names = dict.fromkeys(index.collection for index in wanted)
+    return {name: built_indexes(database, name) for name in names}
+
+
+def formers(index: Index, built: Built) -> list[str]:
     """Names of built indexes that this one replaces.
 
     Those with its name or exactly its keys that no declared index is, such as a sparse one
@@ -64,42 +75,56 @@ def formers(database: Database[dict[str, Any]], index: Index) -> list[str]:
     declared = [one for one in indexes.INDEXES if one.collection == index.collection]
     return [
         name
-        for name, built in built_indexes(database, index.collection).items()
-        if index.is_misnamed(built)
+        for name, one in built[index.collection].items()
+        if index.is_misnamed(one)
         or (
-            not any(one.matches(built) for one in declared)
+            not any(other.matches(one) for other in declared)
             and (
                 name == index.name
-                or _keys(built) == list(index.keys.items())
-                or (_is_plain(built) and not index.partial and _begins(index, built))
+                or _keys(one) == list(index.keys.items())
+                or (_is_plain(one) and not index.partial and _begins(index, one))
             )
         )
     ]
 
 
-def replace(database: Database[dict[str, Any]], index: Index) -> None:
-    """Build it unless it is there, and drop what it replaces, in this order where that goes.
+def is_lost(index: Index, built: Built) -> bool:
+    """Whether it has to be built: it is not there, or goes under another name."""
+    standing = built[index.collection].values()
+    return not any(index.matches(one) and not index.is_misnamed(one) for one in standing)
+
+
+def replace(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None:
+    """Build what is not there, and drop what it replaces, in this order where that goes.
 
     Between dropping and building nothing is forbidden for a moment; what slipped in then
     is reported as a duplicate.
     """
-    built = built_indexes(database, index.collection)
-    former = formers(database, index)
-    # What removes documents too early must go first, even where both could stand side by side.
-    first = [
-        name
-        for name in former
-        if index.clashes(built[name])
-        or index.is_misnamed(built[name])
-        or index.expire_after_seconds is not None
-    ]
-    for name in first:
-        drop(database, index.collection, name)
-    if indexes.missing(database, [index]):
-        index.build(database)
-    for name in former:
-        if name not in first:
-            drop(database, index.collection, name)
+    built = built_for(database, wanted)
+    first: dict[tuple[str, str], None] = {}
+    last: dict[tuple[str, str], None] = {}
+    for index in wanted:
+        for name in formers(index, built):
+            one = built[index.collection][name]
+            # What removes documents too early must go first, even where both could stand.
+            early = index.clashes(one) or index.is_misnamed(one)
+            goes_first = early or index.expire_after_seconds is not None
+            (first if goes_first else last)[index.collection, name] = None
+    for collection, name in first:
+        drop(database, collection, name)
+    build(database, [index for index in wanted if is_lost(index, built)])
+    for collection, name in last.keys() - first.keys():
+        drop(database, collection, name)
+
+
+def build(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None:
+    """Build them, those of one collection together: it is read once for all of them."""
+    for collection, of_it in groupby(sorted(wanted, key=_collection), key=_collection):
+        database[collection].create_indexes([index.model() for index in of_it])
+
+
+def _collection(index: Index) -> str:
+    return index.collection
 
 
 def drop(database: Database[dict[str, Any]], collection: str, name: str) -> None:
@@ -113,15 +138,14 @@ def drop(database: Database[dict[str, Any]], collection: str, name: str) -> None
 
 def planned(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
     """What `replace` would do for all of them."""
-    lost = indexes.missing(database, wanted)
+    built = built_for(database, wanted)
     steps = []
     for index in wanted:
-        former = formers(database, index)
-        built = built_indexes(database, index.collection)
-        if index in lost or any(index.is_misnamed(built[name]) for name in former):
+        if is_lost(index, built):
             steps.append(f"build {index.name} on {index.collection}: {index.reason}")
         steps += [
-            f"drop {name} on {index.collection}, which {index.name} replaces" for name in former
+            f"drop {name} on {index.collection}, which {index.name} replaces"
+            for name in formers(index, built)
         ]
     return list(dict.fromkeys(steps))
 

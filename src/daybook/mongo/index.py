@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymongo import IndexModel
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -27,6 +28,10 @@ class Index:
 
     def build(self, database: Database[dict[str, Any]]) -> None:
         """Build it; does nothing when it is there as declared."""
+        database[self.collection].create_indexes([self.model()])
+
+    def model(self) -> IndexModel:
+        """As the driver wants it."""
         options: dict[str, Any] = {"name": self.name}
         if self.unique:
             options["unique"] = True
@@ -34,7 +39,7 @@ class Index:
             options["partialFilterExpression"] = dict(self.partial)
         if self.expire_after_seconds is not None:
             options["expireAfterSeconds"] = self.expire_after_seconds
-        database[self.collection].create_index(list(self.keys.items()), **options)
+        return IndexModel(list(self.keys.items()), **options)
 
     def matches(self, built: Mapping[str, Any]) -> bool:
         """Whether an index of MongoDB's `listIndexes` does this one's work, by whatever name.

@@ -35,19 +35,19 @@ def apply(database: Database[dict[str, Any]], now: datetime) -> None:
     work = _work(database)
     if any(lost and index is indexes.ONE_FILE_A_DAY for index, lost, _ in work):
         _back_up(database, indexes.ONE_FILE_A_DAY, now)
-    for index, lost, formers in work:
+    for index, _, formers in work:
         for name in formers:
             building.drop(database, index.collection, name)
-        if lost:
-            index.build(database)
+    building.build(database, [index for index, lost, _ in work if lost])
 
 
 def _work(database: Database[dict[str, Any]]) -> list[tuple[Index, bool, list[str]]]:
     """Of each index: whether it has to be built, and the names of those that go before it."""
     work = []
+    standing = building.built_for(database, indexes.EXPORT_INDEXES)
     gone: dict[str, set[str]] = {}
     for index in indexes.EXPORT_INDEXES:
-        built = indexes.built_indexes(database, index.collection)
+        built = standing[index.collection]
         already = gone.setdefault(index.collection, set())
         formers = [name for name in built if name not in already and _goes(index, built[name])]
         already.update(formers)

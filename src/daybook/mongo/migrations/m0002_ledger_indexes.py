@@ -23,5 +23,4 @@ def check(database: Database[dict[str, Any]]) -> list[str]:
 
 
 def apply(database: Database[dict[str, Any]], now: datetime) -> None:  # noqa: ARG001  (of all migrations)
-    for index in LEDGER_INDEXES:
-        building.replace(database, index)
+    building.replace(database, LEDGER_INDEXES)

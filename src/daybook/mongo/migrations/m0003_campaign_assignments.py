@@ -95,8 +95,7 @@ def check(database: Db) -> list[str]:
 
 
 def apply(database: Db, now: datetime) -> None:
-    for index in CAMPAIGN_INDEXES:
-        building.replace(database, index)
+    building.replace(database, CAMPAIGN_INDEXES)
     # All ids first: a cursor that waited for a large map would be taken away.
     stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
     for campaign in stored.find(_WITH_MAP, {"_id": 1}).sort("_id", 1).to_list():
