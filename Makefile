@@ -47,7 +47,7 @@ bench: $(STAMP) ## Measure time and memory
 load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
 	$(PYTHON) -m bench.load $(ARGS)
 
-storm: $(STAMP) ## Run the long fault storms
+storm: $(STAMP) ## Run the long fault storms, and slower repeats of other tests
 	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
 
 e2e: $(STAMP) ## Ask a real project and a real shared drive: ARGS="probe --project P --folder F"
