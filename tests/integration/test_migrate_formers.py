@@ -199,7 +199,7 @@ def check_kills(
         count += 1
         assert described(database) == described(fresh), count
         assert database["campaignassignments"].count_documents({"campaignId": 1, "key": "u"}) == 1
-        assert database["schemamigrations"].count_documents({}) == 3
+        assert database["schemamigrations"].count_documents({"_id": {"$ne": "lock"}}) == 3
     assert count > 20 // step
 
 
