@@ -88,6 +88,7 @@ def test_a_failed_day_says_what_can_be_done_and_retry_delivers_it(
     assert len(drive.files()) == 1
 
 
+@pytest.mark.storm
 def test_a_retry_that_fails_says_when_the_next_attempt_is_due_and_who_makes_it(
     office: Office, drive: DriveEmulator
 ) -> None:

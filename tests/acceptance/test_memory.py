@@ -51,7 +51,7 @@ def peak_mb(uri: str, drive: DriveProcess, entries: int) -> int:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("many", [50_000, pytest.param(200_000, marks=pytest.mark.storm)])
+@pytest.mark.parametrize("many", [30_000, pytest.param(200_000, marks=pytest.mark.storm)])
 def test_the_peak_of_many_entries_is_near_that_of_ten_thousand(mongo_uri: str, many: int) -> None:
     with DriveProcess() as drive:
         small = peak_mb(mongo_uri, drive, 10_000)

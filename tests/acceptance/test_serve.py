@@ -131,6 +131,7 @@ def test_it_serves_until_it_is_stopped_and_leaves_no_process(
         wait_for_end(children)
 
 
+@pytest.mark.storm
 def test_what_was_served_is_kept_for_the_next_time(tmp_path: Path) -> None:
     for status in ("exported", "already_exported"):
         with serving(tmp_path, "--data-dir", "data", "--seed", "2") as served:

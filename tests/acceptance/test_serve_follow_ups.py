@@ -182,6 +182,7 @@ def test_an_attempt_that_died_with_its_process_is_looked_after(desk: Desk) -> No
     assert len(desk.references()) == LARGE
 
 
+@pytest.mark.storm
 def test_with_a_queue_cloud_tasks_makes_the_calls(desk: Desk) -> None:
     desk.fill(1)
     desk.drive.down = True
