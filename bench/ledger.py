@@ -26,7 +26,6 @@ from rich.table import Table
 from daybook.errors import DaybookError
 from daybook.ledger_app import LedgerApp
 from daybook.local.mongod import EmbeddedMongod
-from daybook.mongo.ledger_indexes import LEDGER_INDEXES
 from daybook.mongo.migrate import migrate
 from daybook.settings import Settings
 from daybook.wallets import move, queries, users
@@ -79,8 +78,6 @@ def measure(uri: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     environment = {"DAYBOOK_MONGODB_URI": uri, "DAYBOOK_DESTINATION": "file:///tmp"}
     app = LedgerApp(Settings.from_env(environment))
     migrate(app.database, now=datetime.now(UTC))
-    for index in LEDGER_INDEXES:
-        index.build(app.database)
     owners = [_holder(app.ledger) for _ in range(options.wallets)]
     results = []
     with ThreadPoolExecutor(options.threads) as pool:

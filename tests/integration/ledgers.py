@@ -12,7 +12,6 @@ from bson import Int64, ObjectId
 from pymongo.database import Database
 
 from daybook.ledger_app import LedgerApp
-from daybook.mongo.ledger_indexes import LEDGER_INDEXES
 from daybook.mongo.migrate import migrate
 from daybook.settings import Settings
 from daybook.wallets import move, users
@@ -28,8 +27,6 @@ Db = Database[dict[str, Any]]
 def prepare(database: Db) -> None:
     """The indexes that the ledger and the batch need."""
     migrate(database, now=datetime.now(UTC))
-    for index in LEDGER_INDEXES:
-        index.build(database)
 
 
 def make_app(uri: str, database: str, **more: str) -> LedgerApp:

@@ -32,6 +32,7 @@ from daybook.export.profile import DAILY, Profile
 from daybook.export.queries import queries
 from daybook.export.requeue import requeue
 from daybook.local.follow_ups import due_calls
+from daybook.mongo import building
 from daybook.mongo.explain import Explained, Plan, explain
 from daybook.mongo.indexes import INDEXES
 from daybook.mongo.migrate import migrate
@@ -420,7 +421,7 @@ def test_every_dropped_index_makes_it_fail_whether_a_query_suffers_or_not(databa
         database[index.collection].drop_index(index.name)
         found = explain(database, ())
         assert (found.failed, found.missing) == (True, (f"{index.name} on {index.collection}",))
-        index.build(database)
+        building.build(database, [index])
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,10 @@ def replace(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None
 
 
 def build(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None:
-    """Build them, those of one collection together: it is read once for all of them."""
+    """Build them, those of one collection together: it is read once for all of them.
+
+    What is there as declared is left alone.
+    """
     for collection, of_it in groupby(sorted(wanted, key=_collection), key=_collection):
         database[collection].create_indexes([index.model() for index in of_it])
 

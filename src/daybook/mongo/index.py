@@ -26,10 +26,6 @@ class Index:
     expire_after_seconds: int | None = None
     """After the date in its only key MongoDB removes the document; None: it never does."""
 
-    def build(self, database: Database[dict[str, Any]]) -> None:
-        """Build it; does nothing when it is there as declared."""
-        database[self.collection].create_indexes([self.model()])
-
     def model(self) -> IndexModel:
         """As the driver wants it."""
         options: dict[str, Any] = {"name": self.name}
