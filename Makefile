@@ -20,7 +20,7 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench load storm terraform-test e2e lock clean
+.PHONY: help run serve test lint bench load storm fuzz terraform-test e2e lock clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,10 @@ load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function proc
 
 storm: $(STAMP) ## Run the long fault storms, and slower repeats of other tests
 	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
+
+fuzz: $(STAMP) ## Run each fuzzer for DAYBOOK_FUZZ_SECONDS, half an hour by default
+	DAYBOOK_FUZZ_SECONDS="$${DAYBOOK_FUZZ_SECONDS:-1800}" \
+	  $(PYTHON) -m pytest tests/fuzz -n 4 --timeout 0 $(ARGS)
 
 e2e: $(STAMP) ## Ask a real project and a real shared drive: ARGS="probe --project P --folder F"
 	$(PYTHON) -m e2e $(ARGS)

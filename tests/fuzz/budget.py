@@ -1,0 +1,36 @@
+"""How long each fuzzer runs: briefly among the other tests, at length in `make fuzz`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import count
+
+VARIABLE = "DAYBOOK_FUZZ_SECONDS"
+SECONDS_IN_CI = 60.0
+SECONDS_ELSEWHERE = 10.0
+
+
+def budget_seconds() -> float:
+    """For one fuzzer; `DAYBOOK_FUZZ_SECONDS` overrides the default."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return float(given)
+    return SECONDS_IN_CI if os.environ.get("CI") else SECONDS_ELSEWHERE
+
+
+def rounds() -> Iterator[int]:
+    """0, 1, 2, … until the budget is used up; always 0.
+
+    Hypothesis counts examples, not seconds, so a fuzzer runs a property of a few examples
+    in each round. The numbers can serve as seeds, for rounds that differ:
+
+        for number in rounds():
+            hypothesis.seed(number)(property_to_check)()
+    """
+    until = time.monotonic() + budget_seconds()
+    for number in count():
+        yield number
+        if time.monotonic() >= until:
+            return
