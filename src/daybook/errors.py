@@ -7,6 +7,9 @@ word that answers, records and metrics carry; `permanent` errors are not retried
 from datetime import datetime
 from typing import Self
 
+from daybook import write_errors
+from daybook.write_errors import WriteError
+
 
 class DaybookError(Exception):
     """Base of all of Daybook's own errors."""
@@ -86,15 +89,21 @@ class QueueChanging(DaybookError):
 
 
 class DatabaseError(DaybookError):
-    """MongoDB did not answer, or refused."""
+    """MongoDB did not answer, or refused; `permanent` when only a change there helps."""
 
     type = "mongodb"
 
+    def __init__(self, message: str, *, refused: WriteError | None = None) -> None:
+        super().__init__(message)
+        self.refused = refused
+        """What the server said; None for what is not from the driver."""
+        self.permanent = refused is not None and refused.permanent
+
     @classmethod
     def of(cls, operation: str, error: Exception) -> Self:
-        """From a driver's error, without the server's whole reply or topology that it quotes."""
-        told = str(error).partition(", full error:")[0].partition(", Topology Description:")[0]
-        return cls(f"{operation}: {told}")
+        """From a driver's error: the first write error, where it happened, and what to do."""
+        refused = write_errors.describe(error)
+        return cls(f"{operation}: {refused}", refused=refused)
 
 
 class DestinationError(DaybookError):

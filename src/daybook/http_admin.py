@@ -52,14 +52,22 @@ def told(work: Work) -> Work:
             return problem(409, str(error))
         except (DestinationError, TaskError) as error:
             return _failed(502, error)
-        except (DatabaseError, Interrupted) as error:
+        except DatabaseError as error:
+            return _failed(_status(error), error)
+        except Interrupted as error:
             return _failed(503, error)
         except ConfigurationError as error:
             return _failed(500, error)
         except PyMongoError as error:
-            return _failed(503, DatabaseError.of(request.path, error))
+            told = DatabaseError.of(request.path, error)
+            return _failed(_status(told), told)
 
     return answered
+
+
+def _status(error: DatabaseError) -> int:
+    """503 asks the sender to repeat, which is useless until an operator has acted."""
+    return 500 if error.permanent else 503
 
 
 def _failed(status: int, error: DaybookError) -> flask.Response:

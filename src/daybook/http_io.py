@@ -107,7 +107,7 @@ def run_answer(
         raise
     except DaybookError as error:
         log.event(logging.ERROR, "run_failed", str(error), error_type=error.type, exc_info=error)
-        status = 503 if isinstance(error, DatabaseError) else 500
+        status = 503 if isinstance(error, DatabaseError) and not error.permanent else 500
         return json_answer(status, _failed(profile, day, error.type, str(error)).to_doc())
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "run_crashed", str(error), exc_info=error)

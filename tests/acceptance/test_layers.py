@@ -24,7 +24,7 @@ LAYERS = (
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
         *("daybook.settings", "daybook.variables", "daybook.values", "daybook.chart"),
-        *("daybook.shutdown", "daybook.errors", "daybook.log"),
+        *("daybook.shutdown", "daybook.errors", "daybook.write_errors", "daybook.log"),
     ),
 )
 """From above to below; `daybook` itself, which holds the version, is open to all."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import RLock
+from threading import RLock, local
 from typing import Any, Final, Self
 
 from pymongo import MongoClient, monitoring
@@ -22,6 +22,8 @@ from pymongo.monitoring import (
     ConnectionCheckOutFailedReason,
     ConnectionPoolListener,
 )
+
+from daybook import write_errors
 
 COMMAND_BOUNDS_SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 SLOW_SECONDS: Final = 1.0
@@ -82,21 +84,34 @@ class PoolUse:
 
 
 class CommandMonitor(CommandListener):
-    """Counts finished commands by name; heartbeats and logins are none."""
+    """Counts finished commands by name; heartbeats and logins are none.
+
+    Notes in which collection a write was refused, for the error's description.
+    """
 
     def __init__(self) -> None:
         # Reentrant: a signal may interrupt a callback and use the client itself.
         self._lock = RLock()
         self._use = dict.fromkeys(COMMANDS, CommandUse())
+        self._current = local()
 
     def started(self, event: CommandStartedEvent) -> None:
-        pass  # its end says how long it took
+        named = event.command.get(event.command_name)
+        self._current.collection = named if isinstance(named, str) else None
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         self._add(event, failed=False)
+        for error in event.reply.get("writeErrors", ())[:1]:
+            self._note(error)
 
     def failed(self, event: CommandFailedEvent) -> None:
         self._add(event, failed=True)
+        self._note(event.failure)
+
+    def _note(self, refused: Mapping[str, Any]) -> None:
+        collection = getattr(self._current, "collection", None)
+        if collection is not None:
+            write_errors.note(refused.get("code"), collection)
 
     def snapshot(self) -> dict[str, CommandUse]:
         """By each name of `COMMANDS`, in that order."""

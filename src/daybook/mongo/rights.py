@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pymongo.errors import OperationFailure
 
+from daybook import write_errors
 from daybook.errors import ConfigurationError
-
-_UNAUTHORIZED = 13
-# "not authorized on books to execute command { aggregate: "users", pipeline: [ … ] }"
-_REFUSED = re.compile(r"not authorized on (\S+) to execute command \{ (\w+): \"?([^\s\",}]+)")
+from daybook.write_errors import Cause
 
 
 @contextmanager
@@ -21,14 +18,7 @@ def permitted(operation: str) -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
+        refused = write_errors.describe(error)
+        if refused.cause is not Cause.PRIVILEGE:
             raise
-        found = _REFUSED.search(str(error))
-        if found is None:
-            what = str(error).partition(", full error:")[0]
-        else:
-            what = "the user may not run `{1}` on {0}.{2}".format(*found.groups())
-        raise ConfigurationError(
-            f"{operation}: {what}; give the user of DAYBOOK_MONGODB_URI the role that "
-            "docs/security.md names"
-        ) from error
+        raise ConfigurationError(f"{operation}: {refused}") from error
