@@ -23,6 +23,7 @@ from googleapiclient.http import MediaIoBaseUpload, build_http
 
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive_faults import FaultKind
+from tests.emulators.drive_items import Identity
 from tests.emulators.drive_log import Moment
 from tests.emulators.drive_remote import DriveProcess
 
@@ -515,6 +516,23 @@ def test_update_merges_properties_and_clears_with_null(
     }
     [found] = drive.files()
     assert (found.description, found.properties) == ("12 entries", {"both": "2"})
+
+
+def test_properties_are_private_to_the_application(drive: DriveEmulator, client: Client) -> None:
+    file_id = client.create(metadata_of(drive, appProperties={"batch": "1"}), b"").json()["id"]
+    query = "appProperties has { key='batch' and value='1' }"
+    asked = {"fields": "appProperties"}
+    assert client.get(file_id, **asked).json() == {"appProperties": {"batch": "1"}}
+    assert [found["id"] for found in client.list(q=query).json()["files"]] == [file_id]
+
+    drive.identities[""] = Identity(name="anonymous", application="gcloud")
+    assert client.get(file_id, **asked).json() == {}
+    assert client.list(q=query).json()["files"] == []
+    client.patch(file_id, {"appProperties": {"batch": "2"}})
+    assert client.get(file_id, **asked).json() == {"appProperties": {"batch": "2"}}
+
+    del drive.identities[""]
+    assert client.get(file_id, **asked).json() == {"appProperties": {"batch": "1"}}
 
 
 def test_properties_are_limited_in_bytes_and_number(drive: DriveEmulator, client: Client) -> None:

@@ -145,11 +145,11 @@ class DriveEmulator:
 
         A token in `identities` stands for that identity. Any other token is the name of
         its identity, which acts for a user when it begins with "user:". No token is
-        "anonymous", a service account.
+        `identities[""]`, or "anonymous", a service account.
         """
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
-            return Identity(name="anonymous")
+            return self.identities.get("", Identity(name="anonymous"))
         if token in self.identities:
             return self.identities[token]
         user = token.removeprefix("user:")
@@ -175,8 +175,12 @@ class DriveEmulator:
         file_id: str | None = None,
         folder_id: str | None = None,
         properties: Mapping[str, str] | None = None,
+        client: str = "anonymous",
     ) -> DriveFile:
-        """Put a file there without a request, as if somebody else had done it."""
+        """Put a file there without a request, as if somebody else had done it.
+
+        `client` is the application that alone sees the `properties`.
+        """
         folder = self.world.items[folder_id or self.folder_id]
         now = self.now()
         item = Item(
@@ -189,7 +193,7 @@ class DriveEmulator:
             modified=now,
             drive_id=folder.drive_id,
             content=content,
-            app_properties=dict(properties or {}),
+            app_properties={client: dict(properties)} if properties else {},
         )
         with self.world.lock:
             if item.id in self.world.used_ids:

@@ -40,6 +40,12 @@ class Identity:
     name: str
     acts_for_user: bool = False
     """True for a person, or a service account acting for one; only these own storage."""
+    application: str = ""
+    """The OAuth client that the credentials belong to; a service account is one by itself."""
+
+    @property
+    def client(self) -> str:
+        return self.application or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +69,8 @@ class Item:
     drive_id: str | None = None
     content: bytes | None = None
     description: str | None = None
-    app_properties: dict[str, str] = field(default_factory=dict)
+    app_properties: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the application that wrote them and alone can see them."""
     properties: dict[str, str] = field(default_factory=dict)
     starred: bool = False
     trashed: bool = False
@@ -129,8 +136,8 @@ class Item:
             found["ownedByMe"] = mine
         if self.description is not None:
             found["description"] = self.description
-        if self.app_properties:
-            found["appProperties"] = dict(self.app_properties)
+        if private := self.app_properties.get(identity.client):
+            found["appProperties"] = dict(private)
         if self.properties:
             found["properties"] = dict(self.properties)
         if self.content is not None:

@@ -47,12 +47,16 @@ class Metadata:
         text = self.values.get(field)
         return datetime.fromisoformat(text) if text else None
 
-    def apply(self, item: Item) -> None:
-        """Write the fields into an item; a null clears, and property maps are merged."""
+    def apply(self, item: Item, client: str) -> None:
+        """Write the fields into an item; a null clears, and property maps are merged.
+
+        `client` is the application to which `appProperties` are private.
+        """
         for key, value in self.values.items():
             if key == "appProperties":
-                item.app_properties = _merged(item.app_properties, value)
-                _check_count(item.app_properties, MAX_PRIVATE_PROPERTIES, "appProperties")
+                private = _merged(item.app_properties.get(client, {}), value)
+                _check_count(private, MAX_PRIVATE_PROPERTIES, "appProperties")
+                item.app_properties = {**item.app_properties, client: private}
             elif key == "properties":
                 item.properties = _merged(item.properties, value)
                 _check_count(item.properties, MAX_PUBLIC_PROPERTIES, "properties")

@@ -15,19 +15,21 @@ from tests.emulators.drive_world import World
 
 _TEXT = r"'((?:[^'\\]|\\.)*)'"
 _AND = re.compile(r"\s+and\s+", re.IGNORECASE)
-_TERMS: tuple[tuple[re.Pattern[str], Callable[..., Callable[[Item], bool]]], ...] = (
-    (re.compile(rf"{_TEXT}\s+in\s+parents"), lambda a: lambda item: a in item.parents),
+_Test = Callable[[Item, str], bool]
+"""Whether an item is found by an application, which sees its own properties alone."""
+_TERMS: tuple[tuple[re.Pattern[str], Callable[..., _Test]], ...] = (
+    (re.compile(rf"{_TEXT}\s+in\s+parents"), lambda a: lambda item, _: a in item.parents),
     (
         re.compile(r"trashed\s*=\s*(true|false)"),
-        lambda a: lambda item: item.trashed is (a == "true"),
+        lambda a: lambda item, _: item.trashed is (a == "true"),
     ),
-    (re.compile(rf"name\s*=\s*{_TEXT}"), lambda a: lambda item: item.name == a),
-    (re.compile(rf"mimeType\s*=\s*{_TEXT}"), lambda a: lambda item: item.mime_type == a),
+    (re.compile(rf"name\s*=\s*{_TEXT}"), lambda a: lambda item, _: item.name == a),
+    (re.compile(rf"mimeType\s*=\s*{_TEXT}"), lambda a: lambda item, _: item.mime_type == a),
     (
         re.compile(
             rf"appProperties\s+has\s+\{{\s*key\s*=\s*{_TEXT}\s+and\s+value\s*=\s*{_TEXT}\s*\}}"
         ),
-        lambda a, b: lambda item: item.app_properties.get(a) == b,
+        lambda a, b: lambda item, client: item.app_properties.get(client, {}).get(a) == b,
     ),
 )
 _ORDERS: dict[str, Callable[[Item], Any]] = {
@@ -61,7 +63,7 @@ def search(
             and query.get("driveId") in (None, item.drive_id)
             and item.id != item.drive_id
             and world.role(identity, item) != "none"
-            and matches(item)
+            and matches(item, identity.client)
         ]
     _sort(found, query.get("orderBy", ""))
     token = query.get("pageToken", "0")
@@ -72,9 +74,9 @@ def search(
     return found[start : start + size], more
 
 
-def parse_query(text: str) -> Callable[[Item], bool]:
+def parse_query(text: str) -> _Test:
     """A `q` as a test of one item; terms that the stand-in does not know are refused."""
-    tests: list[Callable[[Item], bool]] = []
+    tests: list[_Test] = []
     rest = text.strip()
     while rest:
         for pattern, build in _TERMS:
@@ -90,7 +92,7 @@ def parse_query(text: str) -> Callable[[Item], bool]:
             if joint is None or joint.end() == len(rest):
                 raise invalid("Invalid Value", location="q")
             rest = rest[joint.end() :]
-    return lambda item: all(test(item) for test in tests)
+    return lambda item, client: all(test(item, client) for test in tests)
 
 
 def _sort(found: list[Item], order: str) -> None:

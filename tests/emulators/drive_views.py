@@ -18,7 +18,7 @@ class DriveFile:
     name: str
     content: bytes
     properties: Mapping[str, str]
-    """Its `appProperties`."""
+    """Its `appProperties`, of all applications."""
     md5: str
     size_bytes: int
     description: str | None
@@ -46,7 +46,9 @@ def file_view(item: Item) -> DriveFile:
         id=item.id,
         name=item.name,
         content=content,
-        properties=dict(item.app_properties),
+        properties={
+            key: value for own in item.app_properties.values() for key, value in own.items()
+        },
         md5=item.md5 or "",
         size_bytes=len(content),
         description=item.description,

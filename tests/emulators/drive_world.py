@@ -246,7 +246,7 @@ class World:
                 content=content,
                 created_by=identity.name,
             )
-            metadata.apply(item)
+            metadata.apply(item, identity.client)
             self.used_ids.add(item.id)
             self.items[item.id] = item
             if item.drive_id is None:
@@ -264,7 +264,7 @@ class World:
             wanted = metadata.values.get("trashed", item.trashed)
             if wanted != item.trashed and not may["canTrash" if wanted else "canUntrash"]:
                 raise no_permission()
-            metadata.apply(item)
+            metadata.apply(item, identity.client)
             item.touch(self.clock())
             return item
 

@@ -82,6 +82,64 @@ def test_an_id_of_another_identity_without_a_file_is_given_up_and_watched(
     assert "orphan_left_behind" in events(caplog)
 
 
+def seal_on_two_days(app: App, database: Db, drive: DriveEmulator) -> tuple[str, bytes]:
+    """The same bytes sealed for two days under one id, which is still free; id and bytes."""
+    books.put_many(database, 3)
+    stop_before_commit(drive)
+    app.run_batch(batch_date=DAY)
+    (file,) = drive.files()
+    drive.remove(file.id)
+    drive.world.used_ids.discard(file.id)  # as if its request were still on its way
+    drive.faults.clear()
+    drive.fault("status", on="create_multipart", status=503, times=100)
+    app.run_batch(batch_date=NEXT_DAY)
+    drive.faults.clear()
+    (slot,) = database["exportslots"].find()
+    assert [seal["batchDate"] for seal in slot["seals"]] == ["2026-01-18", "2026-01-19"]
+    assert {seal["md5"] for seal in slot["seals"]} == {file.md5}
+    return file.id, file.content
+
+
+@pytest.mark.parametrize("day", ["2026-01-18", "2026-01-19"])
+def test_file_whose_properties_are_hidden_is_recorded_for_the_day_in_its_name(
+    app: App, database: Db, drive: DriveEmulator, day: str
+) -> None:
+    file_id, content = seal_on_two_days(app, database, drive)
+    drive.plant(content, name=f"batch_{day}.csv", file_id=file_id)
+
+    app.run_batch(batch_date=NEXT_DAY)
+
+    (record,) = database["exportlogs"].find({"action": "csv_generated"})
+    assert (record["metadata"]["batchDate"], record["metadata"]["fileId"]) == (day, file_id)
+    assert database["exportqueues"].count_documents({"metadata.batchDate": day}) == 3
+    assert len(drive.files()) == 1
+
+
+def test_file_that_may_be_of_either_day_waits_for_a_person(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    file_id, content = seal_on_two_days(app, database, drive)
+    drive.plant(content, name="renamed.csv", file_id=file_id)
+
+    failed = app.run_batch(batch_date=NEXT_DAY)
+
+    assert failed.status is Status.FAILED
+    assert failed.error is not None
+    assert "batch_2026-01-18.csv and as batch_2026-01-19.csv" in failed.error["message"]
+    assert "Rename it back" in failed.error["message"]
+    assert database["exportqueues"].count_documents({"status": "queued"}) == 3
+    assert [file.name for file in drive.files()] == ["renamed.csv"]
+
+    drive.world.items[file_id].name = "batch_2026-01-18.csv"
+    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    (record,) = database["exportlogs"].find({"action": "csv_generated"})
+    assert (record["metadata"]["batchDate"], record["metadata"]["fileId"]) == (
+        "2026-01-18",
+        file_id,
+    )
+    assert len(drive.files()) == 1
+
+
 def test_an_id_refused_unseen_is_given_up_only_when_that_lasts(
     app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,9 @@ def verify(scenario: Scenario, world: World, number: int) -> list[Step]:
     run = world.runs[number]
     assert run.file_id is not None
     file = world.files[run.file_id]
-    action, seal = real.settle(run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES))
+    action, seal = real.settle(
+        run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES), private=scenario.private
+    )
     if action is Action.GO_ON:
         again = run._replace(at="last request")
         return [

@@ -45,7 +45,9 @@ def take(scenario: Scenario, world: World, number: int) -> list[Step]:
 def settle(scenario: Scenario, world: World, number: int) -> list[Step]:
     run = world.runs[number]
     file = None if run.file_id is None else world.files[run.file_id]
-    action, seal = real.settle(run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES))
+    action, seal = real.settle(
+        run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES), private=scenario.private
+    )
     if action is Action.COMMIT:
         assert seal is not None
         text = f"settle: a file, it is the seal of day {seal.day}"

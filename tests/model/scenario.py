@@ -51,6 +51,8 @@ class Scenario:
     """How many items the commit marks; the rest follow in a step of their own."""
     refused_at_open: bool = True
     """Whether Drive answers 409 when a session is opened, or only at its end."""
+    private: bool = False
+    """Whether the files' properties are hidden, as Drive hides them from other applications."""
     mutations: frozenset[Mutation] = frozenset()
 
     def breaks(self, mutation: Mutation) -> bool:

@@ -39,6 +39,9 @@ SCENARIOS = {
     "an entry queued a second time": Scenario(
         run_days=(0, 1), queue=(0, 0), late=1, budget=Budget(withdrawals=1, arrivals=1)
     ),
+    "properties that this account does not see": Scenario(
+        run_days=(0, 1), queue=(0,), private=True, budget=Budget(completions=1, lost=1)
+    ),
     "three runs": Scenario(run_days=(0, 0, 1), queue=(0,)),
 }
 

@@ -21,6 +21,7 @@ class Action(Enum):
     GO_ON = auto()  # no file exists under the id; keep the id
     COMMIT = auto()  # the file is a sealed one: commit it with that seal's figures
     TAMPERED = auto()  # a file that nobody sealed: alert, and give the id up
+    UNCLEAR = auto()  # sealed bytes, but of several days, and nothing says which: a person decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,33 +33,41 @@ class Settlement:
 
 
 def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
-    """Decide from the stored seals and what the destination shows under the id."""
+    """Decide from the stored seals and what the destination shows under the id.
+
+    Two days may seal the same bytes (a day that failed, then the next one, which takes over
+    its entries). Which of them the file is:
+
+    - Its properties tell, if they are visible. They are there from the first request on, and
+      only the application that wrote them can change them; so they count even when a person
+      has renamed the file.
+    - Drive hides them from every other application. The name tells then, since it contains
+      the date.
+    - If a person has renamed a file whose properties are hidden, all seals of its bytes must
+      be of the same name.
+    """
     if file is None:
         return Settlement(action=Action.GO_ON)
-    seal = match(seals, file)
-    if seal is None:
+    same = [seal for seal in seals if _same_content(seal, file)]
+    if FENCE_PROPERTY in file.properties:
+        same = [seal for seal in same if seal.batch_date == file.properties.get(DATE_PROPERTY)]
+        fence = file.properties[FENCE_PROPERTY]
+        same = [seal for seal in same if str(seal.opened_fence) == fence] or same
+    else:
+        same = [seal for seal in same if seal.filename == file.name] or same
+    if not same:
         return Settlement(action=Action.TAMPERED)
-    return Settlement(action=Action.COMMIT, seal=seal)
+    if len({seal.filename for seal in same}) > 1:
+        return Settlement(action=Action.UNCLEAR)
+    return Settlement(action=Action.COMMIT, seal=same[-1])
 
 
-def match(seals: Sequence[Seal], file: DeliveredFile) -> Seal | None:
-    """The seal that the file is, or None.
-
-    Two days may seal the same bytes (a day that failed, then the next one taking
-    its entries along). The properties, which a file has from its first request
-    on, then tell which of them it is.
-    """
-    fence, date = file.properties.get(FENCE_PROPERTY), file.properties.get(DATE_PROPERTY)
-    same = [
-        seal
-        for seal in seals
-        if seal.content.size_bytes == file.size_bytes
+def _same_content(seal: Seal, file: DeliveredFile) -> bool:
+    return (
+        seal.content.size_bytes == file.size_bytes
         and seal.content.md5 == file.md5
-        and (file.sha256 is None or seal.content.sha256 == file.sha256)
-        and date in (None, seal.batch_date)
-    ]
-    exact = [seal for seal in same if str(seal.opened_fence) == fence]
-    return next(reversed(exact or same), None)
+        and file.sha256 in (None, seal.content.sha256)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

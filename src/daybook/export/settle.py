@@ -60,8 +60,18 @@ def settle(ctx: Context) -> None:
 
 
 def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
-    """Commit the file at the slot's id for the day of its seal; None when nobody sealed it."""
+    """Commit the file at the slot's id for the day of its seal; None when nobody sealed it.
+
+    Raises `DestinationRefused` when nothing tells for which of several days it was made.
+    """
     settlement = rules.settle(ctx.slot.state.seals, file)
+    if settlement.action is Action.UNCLEAR:
+        alike = {seal.filename for seal in ctx.slot.state.seals if seal.content.md5 == file.md5}
+        raise DestinationRefused(
+            f"file {file.id} is named {file.name}, and its properties are hidden from this "
+            f"account: its content was sealed as {' and as '.join(sorted(alike))}. "
+            "Rename it back to the name it had, then retry"
+        )
     if settlement.action is not Action.COMMIT or settlement.seal is None:
         give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
         return None
