@@ -35,6 +35,7 @@ from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
 Db = Database[dict[str, Any]]
 
 NOT_AUTHORIZED = 13
+DAILY = "daily"
 START_SECONDS = 60.0
 PASSWORD = "p@ss/word"
 POSTS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -217,6 +218,28 @@ def test_the_role_is_enough_for_failures_retries_the_breaker_and_orphans(
     assert evening.trigger(2).json()["status"] == "exported"
     said = [str(one) for one in evening.stored()["exportbatches"]]
     assert not [text for text in said if "not authorized" in text]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["its own", "another user's"])
+def test_the_role_ends_only_its_own_open_transaction(
+    books_database: Db, limited: Db, own: bool
+) -> None:
+    """Another user's is waited for, a few seconds at a time, until MongoDB ends it."""
+    users = limited if own else books_database
+    dead = slot.Slot.take(users[slot.COLLECTION], DAILY, owner="dead", lease_seconds=0.0)
+    assert dead is not None
+    session = dead._session
+    with session.start_transaction():
+        users[slot.COLLECTION].update_one({}, {"$inc": {"writes": 1}}, session=session)
+
+        taken = slot.Slot.take(limited[slot.COLLECTION], DAILY, owner="next", lease_seconds=60.0)
+
+        assert (taken is not None) is own
+        session.abort_transaction()
+    if taken is None:
+        taken = slot.Slot.take(limited[slot.COLLECTION], DAILY, owner="next", lease_seconds=60.0)
+    assert taken is not None
+    assert taken.fence == 2
 
 
 @pytest.mark.parametrize(

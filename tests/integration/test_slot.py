@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from daybook.errors import FencedOut
 from daybook.export.rules import Prefix
 from daybook.export.slot import Slot
 from daybook.export.slot_state import UploadState
+
+NO_SUCH_TRANSACTION = 251
 
 Db = Database[dict[str, Any]]
 
@@ -126,7 +129,37 @@ def test_a_session_that_was_not_used_is_passed_on(slots: Collection[dict[str, An
     assert taken(slots, "three").state.upload is not None
 
 
-def test_a_transaction_left_open_by_a_dead_process_keeps_nobody_waiting(
+def test_a_transaction_left_open_under_an_expired_lease_is_ended_by_the_taker(
+    slots: Collection[dict[str, Any]],
+) -> None:
+    dead = taken(slots, lease_seconds=0.05)
+    in_transaction = dead._session
+    with in_transaction.start_transaction():
+        slots.update_one({"_id": "daily"}, {"$inc": {"writes": 1}}, session=in_transaction)
+        time.sleep(0.1)
+        started = time.monotonic()
+
+        assert taken(slots, "two").fence == 2
+
+        assert time.monotonic() - started < 2
+        with pytest.raises(OperationFailure) as refused:
+            in_transaction.commit_transaction()
+        assert refused.value.code == NO_SUCH_TRANSACTION
+    with pytest.raises(FencedOut):
+        dead.transaction(lambda _: None)
+
+
+def test_a_live_lease_protects_its_transaction(slots: Collection[dict[str, Any]]) -> None:
+    slot = taken(slots)
+
+    def work(_: Any) -> None:
+        assert take(slots, "two") is None
+
+    slot.transaction(work)
+    assert slot.fence == 1
+
+
+def test_another_session_that_holds_the_slot_keeps_no_taker_waiting(
     slots: Collection[dict[str, Any]],
 ) -> None:
     taken(slots).release()

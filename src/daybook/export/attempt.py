@@ -10,7 +10,6 @@ from daybook import log
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import pause, records, transitions
 from daybook.export.batch import Batch
-from daybook.export.breaker import BreakerState
 from daybook.export.context import Context
 from daybook.export.notice import AlertEvent
 from daybook.export.outcome import Outcome, Status
@@ -58,16 +57,13 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
         retry = pause.task_of(ctx, batch, TaskKind.RETRY, attempt=batch.attempt + 1, due=due)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     counts = isinstance(error, DestinationError) and not error.permanent
-    opened: BreakerState | None = None
 
     def work(session: ClientSession) -> None:
-        nonlocal opened
         told = {"type": kind, "message": str(error), "at": now}
         transitions.record_failure(ctx.batches, session, batch, error=told, retry=retry, now=now)
-        if counts:
-            opened = ctx.breaker.record_failure(session, now)
 
     ctx.slot.transaction(work)
+    opened = ctx.breaker.record_failure(now) if counts else None
     if due is not None:
         ctx.alert(
             AlertEvent.ATTEMPT_FAILED,

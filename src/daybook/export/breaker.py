@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import CircuitOpen
 from daybook.export import slot as slots
@@ -110,20 +110,27 @@ class Breaker:
             if claimed.matched_count:
                 return
 
-    def record_failure(self, session: ClientSession, now: datetime) -> BreakerState | None:
-        """Count a failed attempt, inside the transaction that records it.
+    def record_failure(self, now: datetime) -> BreakerState | None:
+        """Count a failed attempt, once it is recorded.
 
-        Returns the state when it went from closed to open.
+        Not in a transaction: all profiles share this document, and one that a killed
+        process locked would keep every one of them waiting. A kill before this write
+        costs the count of one failure. Returns the state when it went from closed to open.
         """
-        before = BreakerState.from_doc(
-            self._collection.find_one({"_id": self._kind}, session=session)
-        )
-        state = after_failure(
-            before,
-            now=now,
-            failures=self._failures,
-            reset_seconds=self._reset_seconds,
-        )
+        while True:
+            before = self.state()
+            state = after_failure(
+                before,
+                now=now,
+                failures=self._failures,
+                reset_seconds=self._reset_seconds,
+            )
+            if self._replace(before, state, now):
+                opened = before.open_until is None and state.open_until is not None
+                return state if opened else None
+
+    def _replace(self, before: BreakerState, state: BreakerState, now: datetime) -> bool:
+        """Store `state` unless another run has changed `before` in the meantime."""
         changes: dict[str, Any] = {
             "failures": state.failures,
             "openUntil": state.open_until,
@@ -132,11 +139,18 @@ class Breaker:
         }
         if state.open_until is not None:
             changes["openedAt"] = now
-        self._collection.update_one(
-            {"_id": self._kind}, {"$set": changes}, upsert=True, session=session
-        )
-        opened = before.open_until is None and state.open_until is not None
-        return state if opened else None
+        unchanged = {
+            "_id": self._kind,
+            "failures": before.failures,
+            "openUntil": before.open_until,
+            "trial": before.trial,
+        }
+        absent = before == BreakerState()
+        try:
+            stored = self._collection.update_one(unchanged, {"$set": changes}, upsert=absent)
+        except DuplicateKeyError:
+            return False  # another run inserted it at the same moment
+        return bool(stored.matched_count) or stored.did_upsert
 
     def close(self, now: datetime) -> None:
         """The destination works: forget its failures."""

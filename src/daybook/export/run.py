@@ -37,6 +37,7 @@ from daybook.export.commit import Committed
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import QueueChanged, deliver
 from daybook.export.follow import follow_up
+from daybook.export.lease import end_abandoned
 from daybook.export.outcome import Outcome, Status
 from daybook.export.part import Part
 from daybook.export.retry import BatchState, Next
@@ -75,6 +76,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
         # Whoever asks again means it, also when somebody else has the slot right now.
         collection = exporter.database[batches.COLLECTION]
+        end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.ask_again(collection, batch, now=exporter.clock())
         batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
     nothing_to_do = batch.finished or not standing.applies(job, batch)

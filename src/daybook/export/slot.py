@@ -17,6 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from daybook.errors import FencedOut
+from daybook.export.lease import end_abandoned
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
 from daybook.export.slot_state import EMPTIED, Refusal, SlotState, UploadState
@@ -34,12 +35,14 @@ class Slot:
         slot_id: str,
         *,
         owner: str,
+        session: ClientSession,
         lease_seconds: float,
         state: SlotState,
     ) -> None:
         self.id = slot_id
         self.owner = owner
         self.state = state
+        self._session = session
         self._collection = collection
         self._lease_seconds = lease_seconds
         self._upload_untouched = True
@@ -55,13 +58,17 @@ class Slot:
     ) -> Self | None:
         """Take the slot and raise its fence, or None while another run has it.
 
-        A transaction that died with its process holds the document until MongoDB ends
-        it, after up to a minute: that counts as having it, since nobody should wait so long.
+        The lease names the session in which this run's transactions take place, so that
+        the next taker can end one that a killed process left open. One that cannot be
+        ended (another user's) holds the document for up to a minute: that counts as
+        having it, since no caller should wait so long.
 
         An upload session survives only if the run before handed it back; it can be
         handed over once.
         """
         _insert_if_absent(collection, slot_id)
+        end_abandoned(collection, slot_id)
+        session = collection.database.client.start_session()
         free_or_expired = {
             "$or": [
                 {"$eq": ["$lease", None]},
@@ -71,7 +78,7 @@ class Slot:
         take = {
             "$set": {
                 "fence": {"$add": ["$fence", 1]},
-                "lease": _lease(owner, lease_seconds),
+                "lease": _lease(owner, lease_seconds, session),
                 "upload": {
                     "$cond": [
                         {"$eq": ["$upload.handedBack", True]},
@@ -90,13 +97,15 @@ class Slot:
                 maxTimeMS=TAKE_TIMEOUT_MS,
             )
         except ExecutionTimeout:
-            return None
+            doc = None
         if doc is None:
+            session.end_session()
             return None
         return cls(
             collection,
             slot_id,
             owner=owner,
+            session=session,
             lease_seconds=lease_seconds,
             state=SlotState.from_doc(doc),
         )
@@ -107,18 +116,23 @@ class Slot:
 
     def renew(self) -> None:
         """Extend the lease. One that has expired may be renewed while nobody took it."""
-        self._update([{"$set": {"lease": _lease(self.owner, self._lease_seconds)}}])
+        self._update([{"$set": {"lease": self._lease()}}])
 
     def raise_fence(self) -> None:
         """Forget the plan and start over under a fresh fence."""
         self._update({"$inc": {"fence": 1}, "$set": {"upload": None, "manifest": None}})
 
     def release(self) -> None:
-        """Give the lease back, and with it a session that this run was handed but did not use."""
+        """Give the lease back, and with it an upload that this run was handed but did not use.
+
+        The MongoDB session serves others in this process only when no lease names it any
+        more: whoever finds such a lease expired ends the session.
+        """
         change: dict[str, Any] = {"lease": None}
         if self._upload_untouched and self.state.upload is not None:
             change["upload.handedBack"] = True
         self._update({"$set": change})
+        self._session.end_session()
 
     def touch_upload(self) -> None:
         """Note that a request goes into the open session: its outcome may stay unknown."""
@@ -190,9 +204,7 @@ class Slot:
             work(session)
             return doc
 
-        with self._collection.database.client.start_session() as session:
-            doc = session.with_transaction(fenced)
-        self.state = SlotState.from_doc(doc)
+        self.state = SlotState.from_doc(self._session.with_transaction(fenced))
 
     @contextmanager
     def kept(self, *, stop_after_seconds: float) -> Iterator[None]:
@@ -219,7 +231,7 @@ class Slot:
             try:
                 self._collection.update_one(
                     {"_id": self.id, "fence": self.fence},
-                    [{"$set": {"lease": _lease(self.owner, self._lease_seconds)}}],
+                    [{"$set": {"lease": self._lease()}}],
                 )
             except PyMongoError:
                 continue  # the next tick tries again; the fence protects what is written
@@ -234,13 +246,17 @@ class Slot:
             raise self._fenced_out()
         self.state = SlotState.from_doc(doc)
 
+    def _lease(self) -> dict[str, Any]:
+        return _lease(self.owner, self._lease_seconds, self._session)
+
     def _fenced_out(self) -> FencedOut:
         return FencedOut(f"slot {self.id}: another run took it over from fence {self.fence}")
 
 
-def _lease(owner: str, lease_seconds: float) -> dict[str, Any]:
+def _lease(owner: str, lease_seconds: float, session: ClientSession) -> dict[str, Any]:
     return {
         "owner": owner,
+        "session": session.session_id["id"],
         "expiresAt": {"$add": ["$$NOW", round(lease_seconds * 1000)]},
     }
 
