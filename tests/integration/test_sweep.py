@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,37 @@ def test_parts_of_a_committed_file_stay(office: Office) -> None:
     office.export()
     assert daily(swept(office)).parts_deleted == 0
     assert office.database["exportmanifests"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize("day", [DAY, NEXT_DAY], ids=["swept only", "another day runs too"])
+def test_parts_of_a_committed_file_stay_until_they_are_marked(office: Office, day: date) -> None:
+    """A folder's file is published before its items are marked; an open breaker delays both."""
+    entry_id = office.add()
+    office.export()
+    parts = office.database["exportmanifests"]
+    office.database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
+    parts.update_one({}, {"$unset": {"markedAt": ""}})
+    office.queue.update_one({}, {"$set": {"status": "queued"}, "$unset": {"metadata": ""}})
+    planned = parts.find().to_list()
+    office.database["circuitbreakers"].insert_one(
+        {
+            "_id": "local_folder",
+            "failures": 3,
+            "openUntil": EVENING + timedelta(minutes=15),
+            "trial": None,
+        }
+    )
+
+    found = daily(swept(office))
+    status = office.app.run_batch(batch_date=day).status
+    assert status is Status.CIRCUIT_OPEN
+
+    assert (found.circuit_open, found.marked, found.parts_deleted) == (True, 0, 0)
+    assert parts.find().to_list() == planned
+    office.database["circuitbreakers"].delete_many({})
+    assert daily(swept(office)).marked == 1
+    assert [item["status"] for item in office.items(entry_id)] == ["completed"]
+    assert office.export(NEXT_DAY).status is Status.EMPTY
 
 
 def test_while_a_run_holds_the_slot_only_the_other_one_is_swept(office: Office) -> None:

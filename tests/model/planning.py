@@ -37,6 +37,21 @@ def take(scenario: Scenario, world: World, number: int) -> list[Step]:
         manifest=slot.manifest,
     )
     text = f"take, fence {slot.fence}"
+    return [*_sweep_only(world, number, run), *_settle_first(scenario, world, number, run, text)]
+
+
+def _sweep_only(world: World, number: int, run: Run) -> list[Step]:
+    """A sweep while the breaker is open, for a destination that publishes; no run of the day."""
+    if not world.budget.outages:
+        return []
+    left = world.budget._replace(outages=world.budget.outages - 1)
+    world = world._replace(budget=left)
+    text = f"take for a sweep, fence {run.fence}: the breaker is open"
+    return go(world, number, run._replace(at="sweep only"), text)
+
+
+def _settle_first(scenario: Scenario, world: World, number: int, run: Run, text: str) -> list[Step]:
+    slot = world.slot
     if slot.seals and not scenario.breaks(Mutation.SETTLE_SKIPPED):
         return go(world, number, run._replace(at="settle"), text)
     return [(text, tidy(scenario, world, number, run))]
@@ -137,11 +152,19 @@ def sweep(scenario: Scenario, world: World, number: int) -> list[Step]:
     kept = set() if scenario.breaks(Mutation.SWEEP_FORGETS_SEALS) else _sealed(run)
     if run.manifest is not None and not scenario.breaks(Mutation.SWEEP_FORGETS_PLAN):
         kept.add(run.manifest)
-    kept |= {b.record.seal.manifest for b in world.batches if b.record and b.rest_marked}
+    forgets = scenario.breaks(Mutation.SWEEP_FORGETS_UNMARKED)
+    kept |= {
+        batch.record.seal.manifest
+        for batch in world.batches
+        if batch.record and (batch.rest_marked or not forgets)
+    }
     later = scenario.breaks(Mutation.SWEEP_UNFENCED)
     parts = tuple(p for p in world.parts if p in kept or (p.fence >= run.fence and not later))
     text = f"sweep {len(world.parts) - len(parts)} manifests"
-    return go(world._replace(parts=parts), number, run._replace(at="write parts"), text)
+    world = world._replace(parts=parts)
+    if run.at == "sweep only":
+        return go(world, number, Run(run.day), text)
+    return go(world, number, run._replace(at="write parts"), text)
 
 
 def _sealed(run: Run) -> set[Manifest]:

@@ -23,6 +23,7 @@ _STEPS: dict[str, Callable[[Scenario, World, int], list[Step]]] = {
     "close marking": planning.close_marking,
     "plan again": planning.plan_again,
     "sweep": planning.sweep,
+    "sweep only": planning.sweep,
     "write parts": planning.write_parts,
     "store manifest": planning.store_manifest,
     "new id": sending.new_id,

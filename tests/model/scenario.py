@@ -32,6 +32,7 @@ class Mutation(Enum):
     MARKED_TWICE = "marking forgets which parts it has marked"
     SWEEP_UNFENCED = "a run sweeps parts that were written under a later fence than its own"
     SWEEP_FORGETS_SEALS = "parts that only a seal names are swept"
+    SWEEP_FORGETS_UNMARKED = "parts of a committed file that are not marked yet are swept"
     SWEEP_FORGETS_PLAN = "parts that the slot's manifest names are swept before it is replaced"
 
 

@@ -42,6 +42,9 @@ SCENARIOS = {
     "properties that this account does not see": Scenario(
         run_days=(0, 1), queue=(0,), private=True, budget=Budget(completions=1, lost=1)
     ),
+    "a sweep while the breaker is open": Scenario(
+        run_days=(0, 1), marked_in_transaction=1, budget=Budget(outages=1)
+    ),
     "three runs": Scenario(run_days=(0, 0, 1), queue=(0,)),
 }
 
@@ -95,6 +98,7 @@ BROKEN = {
     Mutation.TWO_PLANS_ONE_FENCE: ("items completed elsewhere", Invariant.MANIFEST),
     Mutation.SWEEP_UNFENCED: (SMALL, Invariant.MANIFEST),
     Mutation.SWEEP_FORGETS_SEALS: ("three runs", Invariant.MANIFEST),
+    Mutation.SWEEP_FORGETS_UNMARKED: ("a sweep while the breaker is open", Invariant.MANIFEST),
     Mutation.SWEEP_FORGETS_PLAN: (SMALL, Invariant.MANIFEST),
 }
 

@@ -156,6 +156,8 @@ class Budget(NamedTuple):
     """Answers that never reach the run that waits for them."""
     handbacks: int = 0
     """Runs that hand their session back at a chunk boundary."""
+    outages: int = 0
+    """Sweeps that find the breaker open, so that they neither settle nor publish and mark."""
 
 
 class World(NamedTuple):

@@ -9,8 +9,11 @@ from typing import Any
 
 import bson
 from pymongo.collection import Collection
+from pymongo.database import Database
 
 from daybook.errors import DaybookError
+from daybook.export import batch as batches
+from daybook.export.batch_key import BatchKey
 from daybook.export.figures import Rejected
 from daybook.export.keys import LENIENT
 from daybook.export.part import Part
@@ -108,16 +111,26 @@ def read(
         raise DaybookError(f"manifest {ref.prefix} in {COLLECTION} was altered since it was stored")
 
 
-def sweep(manifests: Collection[dict[str, Any]], profile: str, slot: SlotState) -> int:
-    """Delete the profile's parts that no commit has marked and the slot no longer names.
+def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) -> int:
+    """Delete the slot's parts that are not marked and that nothing names any more.
 
-    Only parts of earlier fences go: a run that was overtaken, and sweeps late, cannot
-    take away what its successor is working on. Returns how many were deleted.
+    The slot names parts, through its manifest and its seals, and so does each committed
+    batch until it is marked: after the commit the slot is empty, and only the batch says
+    what is still to be marked. Only parts of earlier fences go: a run that was overtaken,
+    and sweeps late, cannot take away what its successor is working on. Returns how many
+    were deleted.
     """
-    named = [slot.manifest, *(seal.manifest for seal in slot.seals)]
+    manifests = database[COLLECTION]
+    unmarked = batches.committed_unmarked(database[batches.COLLECTION], key)
+    named = [
+        slot.manifest,
+        *(seal.manifest for seal in slot.seals),
+        *(batch.manifest for batch in unmarked),
+    ]
     kept = {manifest.prefix for manifest in named if manifest is not None}
     stray = []
-    for doc in manifests.find({"profile": profile, "markedAt": {"$exists": False}}, {"_id": 1}):
+    unused = {"profile": key.slot_id, "markedAt": {"$exists": False}}
+    for doc in manifests.find(unused, {"_id": 1}):
         prefix, _, _number = doc["_id"].rpartition(":")
         fence = int(prefix.rpartition(":")[2])
         if fence < slot.fence and f"{prefix}:" not in kept:

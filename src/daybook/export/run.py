@@ -237,7 +237,7 @@ def _plan(ctx: Context) -> ManifestRef | None:
     stored = ctx.slot.state.manifest
     if stored is not None and stored.is_of(str(batch.id), batch.generation):
         return stored
-    manifests.sweep(ctx.manifests, ctx.job.key.slot_id, ctx.slot.state)
+    manifests.sweep(ctx.database, ctx.job.key, ctx.slot.state)
     fresh = manifests.write(
         ctx.manifests,
         _interruptible(ctx),

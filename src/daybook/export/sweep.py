@@ -141,7 +141,7 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
 
 def _hold(ctx: Context) -> SweptSlot:
     sealed = len(ctx.slot.state.seals)
-    unmarked = len(batches.committed_unmarked(ctx.batches, ctx.job.key))
+    unmarked = _unmarked_count(ctx)
     resting, failure = False, None
     try:
         bring_home(ctx)
@@ -154,14 +154,18 @@ def _hold(ctx: Context) -> SweptSlot:
     if failure is not None:
         raise failure
     state = ctx.slot.state
-    parts_deleted = manifests.sweep(ctx.manifests, ctx.job.key.slot_id, state)
+    parts_deleted = manifests.sweep(ctx.database, ctx.job.key, state)
     return SweptSlot(
         slot=ctx.job.key.slot_id,
         circuit_open=resting,
         settled=sealed - len(state.seals),
-        marked=unmarked,
+        marked=unmarked - _unmarked_count(ctx),
         parts_deleted=parts_deleted,
     )
+
+
+def _unmarked_count(ctx: Context) -> int:
+    return len(batches.committed_unmarked(ctx.batches, ctx.job.key))
 
 
 def _watch(exporter: Exporter, *, resting: bool) -> Watch:
