@@ -104,6 +104,10 @@ class WriteError:
             collection=self.collection or "the collection", index=self.index or "in question"
         )
 
+    def is_by(self, collection: str) -> bool:
+        """Whether a unique index that Daybook declares on the collection refused."""
+        return self.cause is Cause.OWN_INDEX and self.collection == collection
+
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}; {self.hint}"
 

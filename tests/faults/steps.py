@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from daybook.export.slot import REHEARSAL
 from tests.emulators.drive_log import Moment
 from tests.emulators.mongo_proxy import Action, Event, Phase
 
@@ -86,15 +87,23 @@ class Steps:
         self.before: Counter[str] = Counter()
         """Requests to Drive, by operation, that came before and do not count."""
         self._under_way: dict[int, Step] = {}
+        self._rehearsed: set[tuple[Any, Any]] = set()
         self.seen: list[Step] = []
 
     def mongo(self, event: Event) -> Action | None:
         """A hook for the proxy."""
         if event.phase is Phase.BEFORE:
-            step = self._next(kind_of(event))
+            step = self._next(kind_of(event) + self._rehearsal(event.document))
             self._under_way[event.number] = step
             return self.at(step, "before")
         return self.at(self._under_way[event.number], "after")
+
+    def _rehearsal(self, command: Mapping[str, Any]) -> str:
+        """What tells the commands of a rehearsal from those of the commit."""
+        transaction = (str(command.get("lsid")), command.get("txnNumber"))
+        if command.get("comment") == REHEARSAL:
+            self._rehearsed.add(transaction)
+        return ", rehearsed" if transaction in self._rehearsed else ""
 
     def drive(self, moment: Moment) -> None:
         """A hook for the stand-in."""

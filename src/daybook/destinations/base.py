@@ -118,6 +118,9 @@ class Destination(Protocol):
     def look(self, file_id: str) -> DeliveredFile | None:
         """The complete file under the id before it is published, or None when there is none."""
 
+    def link(self, file_id: str, name: str) -> str:
+        """Where a person will open the file, before it exists; `look` may tell it better."""
+
     def publish(self, file_id: str, name: str) -> str:
         """Give a committed file its real name, never overwriting, and return its link.
 

@@ -157,6 +157,9 @@ class DriveDestination:
             raise refused(request.operation, answer.status, answer.body, effect=request.effect)
         return drive_answers.delivered(document(request, answer))
 
+    def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
+        return f"https://drive.google.com/file/d/{file_id}/view?usp=drivesdk"
+
     def publish(self, file_id: str, name: str) -> str:
         file = self.look(file_id)
         if file is None:

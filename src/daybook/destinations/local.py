@@ -124,9 +124,12 @@ class LocalDestination:
             size_bytes=size_bytes,
             md5=md5.hexdigest(),
             sha256=sha256.hexdigest(),
-            link=(self._root / about["name"]).as_uri(),
+            link=self.link(file_id, about["name"]),
             properties=about["properties"],
         )
+
+    def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
+        return (self._root / name).as_uri()
 
     def publish(self, file_id: str, name: str) -> str:
         require_plain_id(file_id)

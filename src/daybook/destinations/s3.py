@@ -131,9 +131,12 @@ class S3Destination:
             size_bytes=note.size_bytes,
             md5=md5.hexdigest(),
             sha256=sha256.hexdigest(),
-            link=self._link(note.name),
+            link=self.link(file_id, note.name),
             properties=note.properties,
         )
+
+    def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
+        return self._link(name)
 
     def publish(self, file_id: str, name: str) -> str:
         require_plain_name(name)
@@ -145,7 +148,7 @@ class S3Destination:
                 self._copy(hidden, file_id, name)
             tombstone = Note(id=file_id, name=name, published=True)
             self._put(self._hidden(file_id), tombstone, b"")
-        return self._link(name)
+        return self.link(file_id, name)
 
     def describe(self, file_id: str, text: str) -> None:
         """An object has no place for a note that a reader would see."""

@@ -1,17 +1,24 @@
-"""The commit: record, batch, items and slot in one transaction that never waits for Drive."""
+"""The commit: record, batch, items and slot in one transaction that never waits for Drive.
+
+`rehearse` tries the same before the file can become visible.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
+from daybook import write_errors
 from daybook.destinations.base import DeliveredFile
 from daybook.errors import DatabaseError, FencedOut
 from daybook.export import batch as batches
@@ -19,6 +26,7 @@ from daybook.export import manifest as manifests
 from daybook.export import orphans, records, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
+from daybook.export.keys import hashable
 from daybook.export.mark import Delivery, Discrepancies, mark_copies, mark_part
 from daybook.export.notice import AlertEvent
 from daybook.export.part import Part
@@ -27,6 +35,14 @@ from daybook.export.records import LogAction
 from daybook.export.seal import Seal
 from daybook.export.slot import Slot
 from daybook.export.slot_state import EMPTIED
+from daybook.mongo import indexes
+from daybook.mongo.objects import may_refuse_some
+from daybook.write_errors import Cause
+
+
+class RecordedElsewhere(Exception):
+    """Another application has recorded the day as delivered while the file was made."""
+
 
 LISTED = 1000
 """Discrepant items named in a record; beyond that only their number grows."""
@@ -53,35 +69,70 @@ def commit(
     identity of a destination that has still to publish the file.
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
-    rejected = manifests.read_rejected(database[manifests.COLLECTION], seal.rejected_id)
-    delivery = Delivery.of_seal(
-        seal, profile=profile, rejected=rejected, file_id=file.id, link=file.link
+    recording = _Recording.of(
+        database, profile, seal, file_id=file.id, link=file.link, hidden_at=hidden_at, now=now
     )
-    first = next(manifests.read(database[manifests.COLLECTION], seal.manifest))
-    record = records.delivered(seal, profile=profile.name, file_id=file.id, link=file.link, now=now)
-
-    def work(session: ClientSession) -> None:
-        database[records.COLLECTION].insert_one(dict(record), session=session)
-        transitions.record_commit(
-            database[batches.COLLECTION],
-            session,
-            seal,
-            rejected=rejected,
-            file_id=file.id,
-            link=file.link,
-            hidden_at=hidden_at,
-            record_id=record["_id"],
-            now=now,
-        )
-        _mark(database, session, delivery, first, record_id=record["_id"], now=now)
-
     try:
-        slot.transaction(work, sets=EMPTIED)
+        slot.transaction(recording.write, sets=EMPTIED)
     except FencedOut:
         raise
     except PyMongoError as error:
         return _read_back(database, slot, profile, seal, file, error, now=now)
     return Committed.OURS
+
+
+def rehearse(ctx: Context, seal: Seal) -> None:
+    """Try everything that the commit of `seal` will write, and undo it, before it is stored.
+
+    So MongoDB refuses a validator's, an index's or a privilege's case while no file is
+    visible. The first part is tried, and one rejected item of those that follow; all parts,
+    where a validator or another application's index could refuse a single document.
+    Raises `DatabaseError` naming the collection, `RecordedElsewhere`, `FencedOut`, and
+    `Interrupted` between two parts.
+    """
+    database, now = ctx.database, ctx.now()
+    file_id = ctx.slot.state.file_id
+    assert file_id is not None  # noqa: S101  (stored before any byte was sent)
+    destination = ctx.destination
+    recording = _Recording.of(
+        database,
+        ctx.exporter.profile,
+        seal,
+        file_id=file_id,
+        link=destination.link(file_id, seal.filename),
+        hidden_at=destination.identity if destination.publishes else None,
+        now=now,
+    )
+
+    def work(session: ClientSession) -> None:
+        recording.write(session)
+        recording.mark_later_rejected(session)
+        transitions.record_marked(
+            database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), now=now
+        )
+
+    try:
+        ctx.slot.rehearse(work, sets=EMPTIED)
+        if seal.manifest.part_count > 1 and _single_documents_matter(ctx):
+            for part in manifests.read(ctx.manifests, seal.manifest, first=1):
+                ctx.halt.check_process()
+                ctx.slot.rehearse(partial(recording.mark, part))
+    except PyMongoError as error:
+        told = DatabaseError.of(f"rehearsal of the commit of {seal.filename}", error)
+        if told.refused is not None and told.refused.is_by(indexes.ONE_FILE_A_DAY.collection):
+            raise RecordedElsewhere(str(told)) from error
+        raise told from error
+
+
+def _single_documents_matter(ctx: Context) -> bool:
+    """Whether MongoDB may accept one item's mark and refuse another's, as far as can be seen."""
+    written = (ctx.exporter.profile.source.queue, records.COLLECTION)
+    try:
+        return any(may_refuse_some(ctx.database, name) for name in written)
+    except OperationFailure as error:
+        if write_errors.describe(error).cause is not Cause.PRIVILEGE:
+            raise
+        return True  # it cannot be seen, so all parts are tried
 
 
 def finish(ctx: Context, batch: Batch) -> None:
@@ -119,6 +170,101 @@ def finish(ctx: Context, batch: Batch) -> None:
             database[batches.COLLECTION], session, batch.id, now=now
         )
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recording:
+    """What the commit's transaction writes, beside the slot; the rehearsal writes the same."""
+
+    database: Database[dict[str, Any]]
+    seal: Seal
+    delivery: Delivery
+    first: Part
+    record: Mapping[str, Any]
+    hidden_at: str | None
+    now: datetime
+
+    @classmethod
+    def of(
+        cls,
+        database: Database[dict[str, Any]],
+        profile: Profile,
+        seal: Seal,
+        *,
+        file_id: str,
+        link: str,
+        hidden_at: str | None,
+        now: datetime,
+    ) -> Self:
+        stored = database[manifests.COLLECTION]
+        return cls(
+            database=database,
+            seal=seal,
+            delivery=Delivery.of_seal(
+                seal,
+                profile=profile,
+                rejected=manifests.read_rejected(stored, seal.rejected_id),
+                file_id=file_id,
+                link=link,
+            ),
+            first=next(manifests.read(stored, seal.manifest)),
+            record=records.delivered(
+                seal, profile=profile.name, file_id=file_id, link=link, now=now
+            ),
+            hidden_at=hidden_at,
+            now=now,
+        )
+
+    def write(self, session: ClientSession) -> None:
+        """The record, the batch, and the marks of the first part."""
+        self.database[records.COLLECTION].insert_one(dict(self.record), session=session)
+        transitions.record_commit(
+            self.database[batches.COLLECTION],
+            session,
+            self.seal,
+            rejected=self.delivery.rejected,
+            file_id=self.delivery.file_id,
+            link=self.delivery.link,
+            hidden_at=self.hidden_at,
+            record_id=self.record["_id"],
+            now=self.now,
+        )
+        self.mark(self.first, session)
+
+    def mark(self, part: Part, session: ClientSession) -> None:
+        _mark(
+            self.database,
+            session,
+            self.delivery,
+            part,
+            record_id=self.record["_id"],
+            now=self.now,
+        )
+
+    def mark_later_rejected(self, session: ClientSession) -> None:
+        """Mark one rejected item that is not in the first part, if there is one."""
+        here = {
+            (hashable(item.queue_id), hashable(item.entry_id))
+            for item in self.delivery.rejected_of(self.first)
+        }
+        later = next(
+            (
+                item
+                for item in self.delivery.rejected
+                if (hashable(item.queue_id), hashable(item.entry_id)) not in here
+            ),
+            None,
+        )
+        if later is not None:
+            self.mark(
+                Part(
+                    number=self.first.number,
+                    queue_ids=[later.queue_id],
+                    entry_ids=[later.entry_id],
+                    duplicates={},
+                ),
+                session,
+            )
 
 
 def _mark(

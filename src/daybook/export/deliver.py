@@ -14,6 +14,7 @@ from daybook.errors import (
 from daybook.export import manifest as manifests
 from daybook.export import plan, rules
 from daybook.export.chunks import StartOver
+from daybook.export.commit import rehearse
 from daybook.export.context import Context
 from daybook.export.figures import Figures
 from daybook.export.look import look_at_taken
@@ -34,8 +35,9 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
     """Render and upload the file, seal it, make it visible; returns what stands at the id then.
 
     None: the destination calls the id taken but shows no file at it. Raises
-    `QueueChanged`, `IdInvalid`, `TooManyRejected`, `RunTimeout`, `DestinationError`, and
-    `Interrupted` at a chunk boundary with the session handed back.
+    `QueueChanged`, `RecordedElsewhere`, `DatabaseError`, `IdInvalid`, `TooManyRejected`,
+    `RunTimeout`, `DestinationError`, and `Interrupted` at a chunk boundary with the session
+    handed back.
     """
     ctx.destination.check_name(ctx.job.filename)
     _ensure_id(ctx)
@@ -130,25 +132,26 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
         check_rejected(figures, item_count=manifest.item_count, manual=manual)
         content = upload.content()
         _check_still_queued(ctx, manifest)
-        ctx.slot.store_seal(
-            Seal(
-                batch_date=ctx.job.key.batch_date,
-                filename=ctx.job.filename,
-                manifest=manifest,
-                content=content,
-                figures=figures,
-                opened_fence=upload.opened_fence,
-                sealed_at=ctx.now(),
-                attempt=ctx.batch().attempt,
-                rejected_id=manifests.write_rejected(
-                    ctx.manifests,
-                    figures.rejected,
-                    ref=manifest,
-                    profile=ctx.job.key.slot_id,
-                    now=ctx.now(),
-                ),
-            )
+        seal = Seal(
+            batch_date=ctx.job.key.batch_date,
+            filename=ctx.job.filename,
+            manifest=manifest,
+            content=content,
+            figures=figures,
+            opened_fence=upload.opened_fence,
+            sealed_at=ctx.now(),
+            attempt=ctx.batch().attempt,
+            rejected_id=manifests.write_rejected(
+                ctx.manifests,
+                figures.rejected,
+                ref=manifest,
+                profile=ctx.job.key.slot_id,
+                now=ctx.now(),
+            ),
         )
+        with log.bound(step="rehearse"):
+            rehearse(ctx, seal)
+        ctx.slot.store_seal(seal)
         return upload.complete()
 
 

@@ -33,7 +33,7 @@ from daybook.export import attempt, orphans, pause, standing, transitions
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export.announce import announce
-from daybook.export.commit import Committed
+from daybook.export.commit import Committed, RecordedElsewhere
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import QueueChanged, deliver
 from daybook.export.follow import follow_up
@@ -206,6 +206,11 @@ def _export(ctx: Context) -> Outcome:
         try:
             file = deliver(ctx, manifest)
         except QueueChanged:
+            ctx.slot.raise_fence()
+            continue
+        except RecordedElsewhere:
+            if attempt.recorded_elsewhere(ctx, ctx.batch()):
+                return standing.report(ctx.batch())
             ctx.slot.raise_fence()
             continue
         except IdInvalid:

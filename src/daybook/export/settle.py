@@ -10,10 +10,11 @@ from datetime import timedelta
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile
-from daybook.errors import CircuitOpen, DestinationError, DestinationRefused
+from daybook.errors import CircuitOpen, DatabaseError, DestinationError, DestinationRefused
 from daybook.export import orphans, rules, transitions
 from daybook.export.batch import Batch, committed_unmarked
 from daybook.export.commit import Committed, commit, finish
@@ -159,12 +160,18 @@ def refused(ctx: Context) -> None:
 def finish_marking(ctx: Context) -> None:
     """Publish and mark what a commit, of this run or an earlier one, has left undone.
 
-    Raises `DestinationError` when a committed file cannot be given its name.
+    Raises `DestinationError` when a committed file cannot be given its name, and
+    `DatabaseError` when items cannot be marked.
     """
     for batch in committed_unmarked(ctx.batches, ctx.job.key):
         _publish(ctx, batch)
         with log.bound(step="mark"):
-            finish(ctx, batch)
+            try:
+                finish(ctx, batch)
+            except PyMongoError as error:
+                raise DatabaseError.of(
+                    f"marking the items of {batch.doc['filename']}, which is delivered", error
+                ) from error
 
 
 def _publish(ctx: Context, batch: Batch) -> None:

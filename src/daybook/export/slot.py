@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from pymongo import ReturnDocument
@@ -24,6 +24,11 @@ from daybook.export.slot_state import EMPTIED, Refusal, SlotState, UploadState
 
 COLLECTION = "exportslots"
 TAKE_TIMEOUT_MS = 5000
+REHEARSAL = "rehearsal"
+
+
+class _Undo(Exception):
+    """Ends a rehearsal: the transaction is aborted, since its work did not return."""
 
 
 class Slot:
@@ -181,12 +186,16 @@ class Slot:
         self._update({"$push": {"seals": seal.to_doc()}})
 
     def transaction(
-        self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None
+        self,
+        work: Callable[[ClientSession], None],
+        *,
+        sets: Mapping[str, Any] | None = None,
+        comment: str | None = None,
     ) -> None:
         """Run `work` and set slot fields in one transaction, unless the fence has risen.
 
         The first statement raises a counter, so a taker and this transaction always
-        conflict. `work` may run several times.
+        conflict. `work` may run several times. MongoDB's log and profiler show the `comment`.
         """
         change: dict[str, Any] = {"$inc": {"writes": 1}}
         if sets:
@@ -198,6 +207,7 @@ class Slot:
                 change,
                 session=session,
                 return_document=ReturnDocument.AFTER,
+                comment=comment,
             )
             if doc is None:
                 raise self._fenced_out()
@@ -205,6 +215,18 @@ class Slot:
             return doc
 
         self.state = SlotState.from_doc(self._session.with_transaction(fenced))
+
+    def rehearse(
+        self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None
+    ) -> None:
+        """Do what `transaction` would, and undo it; raises what would keep it from committing."""
+
+        def undone(session: ClientSession) -> None:
+            work(session)
+            raise _Undo
+
+        with suppress(_Undo):
+            self.transaction(undone, sets=sets, comment=REHEARSAL)
 
     @contextmanager
     def kept(self, *, stop_after_seconds: float) -> Iterator[None]:

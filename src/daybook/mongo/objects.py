@@ -1,0 +1,268 @@
+"""What others made of the collections that Daybook uses, as far as it could refuse a write.
+
+Collections may be capped, views or time series, have a validator, a default collation, or
+indexes of other applications. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from daybook import write_errors
+from daybook.errors import ConfigurationError
+from daybook.mongo import indexes
+from daybook.mongo.index import NAMESPACE_NOT_FOUND
+from daybook.write_errors import Cause
+
+Document = dict[str, Any]
+
+INSERTED: Mapping[str, frozenset[str]] = {
+    "exportlogs": frozenset(
+        {"queueId", "action", "message", "performedBy", "metadata", "createdAt", "updatedAt"}
+    ),
+    "exportslots": frozenset({"fence", "lease", "fileId", "identity", "seals", "updatedAt"}),
+    "exportbatches": frozenset(
+        {"profile", "batchDate", "manualKey", "state", "createdAt", "updatedAt"}
+    ),
+    "exportmanifests": frozenset({"profile", "number", "queueIds", "entryIds", "createdAt"}),
+    "exportorphans": frozenset({"profile", "reason", "watchUntil", "createdAt"}),
+    "circuitbreakers": frozenset({"failures", "openUntil"}),
+    "wallets": frozenset({"ownerUserId", "currency", "availablePaise", "version", "createdAt"}),
+    "transactions": frozenset(
+        {"idempotencyKey", "requestHash", "type", "walletId", "amountPaise", "createdAt"}
+    ),
+    "users": frozenset({"name", "roles", "brandCode", "mediatorCode", "status", "createdAt"}),
+    "invites": frozenset({"code", "parentCode", "status", "expiresAt", "createdAt"}),
+    "campaignassignments": frozenset({"campaignId", "key"}),
+}
+"""Collections into which Daybook inserts, with the fields that its documents have."""
+
+UPDATED: Mapping[str, frozenset[str]] = {
+    "exportqueues": frozenset({"status", "metadata", "error", "updatedAt"}),
+}
+"""Collections of which Daybook changes documents only, with the fields that it changes.
+
+The ledger inserts queue items and journal entries too, each with an `entryId` of its own.
+"""
+
+ALSO_INSERTED_BY_LEDGER: Mapping[str, frozenset[str]] = {
+    "journalentries": frozenset({"date", "reference", "description", "currency", "lines"}),
+}
+
+READ = ("journalentries", "campaigns")
+
+EXPORT_COLLECTIONS = (
+    *("journalentries", "exportqueues", "exportlogs", "exportslots", "exportbatches"),
+    *("exportmanifests", "exportorphans", "circuitbreakers"),
+)
+LEDGER_COLLECTIONS = (
+    *("wallets", "transactions", "users", "invites", "campaigns", "campaignassignments"),
+)
+COLLECTIONS = (*EXPORT_COLLECTIONS, *LEDGER_COLLECTIONS)
+
+
+class Kind(StrEnum):
+    """What was found; the values are told by `doctor` and `migrate`."""
+
+    CAPPED = "capped"  # deletes its oldest documents, takes no write in a transaction
+    VALIDATOR = "validator"  # may refuse a document
+    COLLATION = "default collation"  # compares texts by a language's rules
+    TTL_INDEX = "TTL index"  # deletes documents
+    UNIQUE_INDEX = "unique index"  # of another application, over fields that Daybook writes
+    VIEW = "view"
+    TIME_SERIES = "time series"
+    UNSEEN = "unseen"  # the user may not look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One object that is, or may be, in Daybook's way."""
+
+    collection: str
+    kind: Kind
+    detail: str
+    """What it is and what to do, in one sentence."""
+    blocks: bool
+    """Whether nothing works with it. Otherwise it depends on the documents."""
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def to_doc(self) -> Document:
+        return {"collection": self.collection, "kind": self.kind.value, "detail": self.detail}
+
+
+def faults(database: Database[Document], collections: Sequence[str] = COLLECTIONS) -> list[Fault]:
+    """What stands or may stand in the way, by collection. Raises `PyMongoError`."""
+    found: list[Fault] = []
+    options: Mapping[str, Document] = {}
+    try:
+        options = _described(database, collections)
+    except OperationFailure as error:
+        found.append(_unseen(error))
+    for name in collections:
+        found += _of_options(name, options.get(name, {}))
+        try:
+            built = _indexes(database, name)
+        except OperationFailure as error:
+            if write_errors.describe(error).cause in {Cause.VIEW, Cause.TIME_SERIES}:
+                found += _of_type(name, "view") if name not in options else []
+                continue
+            _unseen(error)  # anything but a missing privilege is raised
+            continue
+        if not options:
+            found += _collation(name, built.get("_id_", {}).get("collation"))
+        found += _of_indexes(name, built)
+    return found
+
+
+def may_refuse_some(database: Database[Document], collection: str) -> bool:
+    """Whether a write may be refused for one document and not for another.
+
+    Raises `OperationFailure` when the user may not look.
+    """
+    described = _described(database, [collection]).get(collection, {})
+    validated = any(fault.kind is Kind.VALIDATOR for fault in _of_options(collection, described))
+    built = _indexes(database, collection)
+    return validated or any(
+        fault.kind is Kind.UNIQUE_INDEX for fault in _of_indexes(collection, built)
+    )
+
+
+def check_collations(database: Database[Document], collections: Sequence[str]) -> None:
+    """Raise `ConfigurationError` for a collection whose texts are compared by a language's rules.
+
+    Every query, `_id` included, would take other documents for those it asks for. What the
+    user may not look at passes.
+    """
+    for name in collections:
+        try:
+            built = _indexes(database, name)
+        except OperationFailure as error:
+            if write_errors.describe(error).cause is Cause.OTHER:
+                raise
+            continue
+        for fault in _collation(name, built.get("_id_", {}).get("collation")):
+            raise ConfigurationError(fault.detail)
+
+
+def _described(database: Database[Document], collections: Sequence[str]) -> dict[str, Document]:
+    listed = database.list_collections(filter={"name": {"$in": list(collections)}})
+    return {doc["name"]: dict(doc) for doc in listed}
+
+
+def _indexes(database: Database[Document], collection: str) -> dict[str, Document]:
+    try:
+        return {index["name"]: dict(index) for index in database[collection].list_indexes()}
+    except OperationFailure as error:
+        if error.code == NAMESPACE_NOT_FOUND:
+            return {}
+        raise
+
+
+def _unseen(error: OperationFailure) -> Fault:
+    """Raises the error when it is about anything but a privilege."""
+    refused = write_errors.describe(error)
+    if refused.cause is not Cause.PRIVILEGE:
+        raise error
+    return Fault(
+        collection="",
+        kind=Kind.UNSEEN,
+        detail=f"cannot be seen: {refused}",
+        blocks=False,
+    )
+
+
+def _of_options(name: str, described: Mapping[str, Any]) -> Iterator[Fault]:
+    yield from _of_type(name, described.get("type", "collection"))
+    options = described.get("options", {})
+    if options.get("capped"):
+        yield Fault(
+            collection=name,
+            kind=Kind.CAPPED,
+            detail=f"{name} is capped: MongoDB deletes its oldest documents and refuses writes in "
+            "transactions; replace it by an ordinary collection with the same documents",
+            blocks=True,
+        )
+    if described.get("type") == "collection":
+        yield from _collation(name, options.get("collation"))
+    refuses = (
+        options.get("validationAction", "error") != "warn"
+        and options.get("validationLevel", "strict") != "off"
+    )
+    if options.get("validator") and refuses and name not in READ:
+        yield Fault(
+            collection=name,
+            kind=Kind.VALIDATOR,
+            detail=f"{name} has a validator that may refuse what Daybook writes: let it accept "
+            'what docs/data-model.md describes, or set its validationAction to "warn"',
+            blocks=False,
+        )
+
+
+def _of_type(name: str, kind: str) -> Iterator[Fault]:
+    if kind in {"view", "timeseries"}:
+        told = "a view" if kind == "view" else "a time series"
+        yield Fault(
+            collection=name,
+            kind=Kind.VIEW if kind == "view" else Kind.TIME_SERIES,
+            detail=f"{name} is {told}, which has no indexes and takes no write in a transaction: "
+            "replace it by an ordinary collection with the same documents",
+            blocks=True,
+        )
+
+
+def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[Fault]:
+    if collation and collation.get("locale") != "simple":
+        told = f"locale {collation.get('locale')}, strength {collation.get('strength')}"
+        yield Fault(
+            collection=name,
+            kind=Kind.COLLATION,
+            detail=f"{name} has a default collation ({told}), by which different texts count as "
+            "equal: copy its documents into a collection without one, and give that its name",
+            blocks=True,
+        )
+
+
+def _of_indexes(name: str, built: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+    declared = [index for index in indexes.INDEXES if index.collection == name]
+    for index_name, index in built.items():
+        if any(one.matches(index) for one in declared):
+            continue
+        if index.get("expireAfterSeconds") is not None:
+            yield Fault(
+                collection=name,
+                kind=Kind.TTL_INDEX,
+                detail=f"the TTL index {index_name} of {name} makes MongoDB delete documents that "
+                "Daybook needs: drop it",
+                blocks=False,
+            )
+        if index.get("unique") and _touches(name, index, declared):
+            keys = ", ".join(index["key"])
+            yield Fault(
+                collection=name,
+                kind=Kind.UNIQUE_INDEX,
+                detail=f"the unique index {index_name} of {name} on {keys}, which Daybook does not "
+                "declare, may refuse what it writes: drop it, or restrict it by a "
+                "partialFilterExpression to the documents of its own application",
+                blocks=False,
+            )
+
+
+def _touches(name: str, index: Mapping[str, Any], declared: Sequence[indexes.Index]) -> bool:
+    """Whether two documents as Daybook writes them could be equal to the index."""
+    keys = list(index["key"])
+    if "_id" in keys or any(one.unique and list(one.keys) == keys for one in declared):
+        return False  # never equal, or `migrate` replaces it
+    tops = {key.partition(".")[0] for key in keys}
+    inserted = INSERTED.get(name, ALSO_INSERTED_BY_LEDGER.get(name))
+    if inserted is None:
+        return bool(tops & UPDATED.get(name, frozenset()))
+    narrow = bool(index.get("sparse") or index.get("partialFilterExpression"))
+    return not narrow or bool(tops & inserted)
