@@ -162,3 +162,15 @@ def test_what_decides_or_renders_knows_no_sdk(module: str) -> None:
 
 def test_every_layer_exists() -> None:
     assert {group for layer in LAYERS for group in layer} - set(MODULES) == set()
+
+
+def test_transactions_take_place_in_one_module_only() -> None:
+    """It survives connections that the driver never uses a session on."""
+    begin = {"with_transaction", "start_transaction"}
+    found = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in begin
+    }
+    assert found == {"daybook.mongo.sessions"}

@@ -17,11 +17,11 @@ import pytest
 from bson.decimal128 import Decimal128
 from pymongo import MongoClient, UpdateOne
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.errors import AutoReconnect, ConfigurationError, DuplicateKeyError
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
-from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
+from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase, neither
 
 
 @pytest.fixture
@@ -295,3 +295,38 @@ def test_leaving_the_block_leaves_no_thread(database: Database[dict[str, Any]]) 
     with MongoProxy(*address) as proxy, MongoClient[dict[str, Any]](proxy.uri) as client:
         client[database.name].entries.insert_one({})
     assert [t.name for t in threading.enumerate() if t.name.startswith("mongo-proxy")] == []
+
+
+def test_a_handshake_can_be_altered_and_nothing_else_is(
+    proxy: MongoProxy, database: Database[dict[str, Any]]
+) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def alter(answer: dict[str, Any]) -> dict[str, Any]:
+        answers.append(answer)
+        return {**answer, "maxWriteBatchSize": 2}
+
+    proxy.handshake = alter
+    with MongoClient[dict[str, Any]](proxy.uri) as client:
+        client[database.name].entries.insert_many([{"_id": n} for n in range(5)])
+        asked = client.admin.command("hello")
+    assert [name for name, _ in seen(proxy)].count("insert") == 3  # by two, as announced
+    assert asked["maxWriteBatchSize"] == answers[0]["maxWriteBatchSize"] == 100_000
+    assert database.entries.count_documents({}) == 5
+
+
+def test_a_member_that_is_neither_primary_nor_secondary_supports_no_sessions(
+    proxy: MongoProxy, proxied: Database[dict[str, Any]]
+) -> None:
+    """What PyMongo concludes, and keeps for as long as the connection is open."""
+    proxied.command("ping")
+    with proxied.client.start_session() as session:
+        proxy.handshake = neither
+        with MongoClient[dict[str, Any]](proxy.uri) as late, late.start_session() as unsupported:
+            late.admin.command("ping")
+            proxy.handshake = None
+            for _ in range(3):
+                late[proxied.name].entries.find_one()
+                with pytest.raises(ConfigurationError, match=r"^Sessions are not supported by"):
+                    late[proxied.name].entries.find_one(session=unsupported)
+        assert proxied.entries.find_one(session=session) is None

@@ -1,7 +1,7 @@
 """A TCP proxy between a MongoDB client and a real mongod that shows each command to a hook.
 
-It reads the wire protocol's messages and changes no byte of them. A test cuts, delays,
-or kills the client at any command it chooses.
+It reads the wire protocol's messages and changes no byte of them, except in a handshake that
+a test alters. A test cuts, delays, or kills the client at any command it chooses.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
-from tests.emulators.mongo_wire import OP_QUERY, OP_REPLY, decode, header_of, receive
+from tests.emulators.mongo_wire import OP_QUERY, OP_REPLY, decode, header_of, receive, with_body
 
-UNCOUNTED = frozenset(
-    {"hello", "ismaster", "ping", "endsessions", "saslstart", "saslcontinue", "authenticate"}
-)
+HELLO = frozenset({"hello", "ismaster"})
+UNCOUNTED = frozenset({*HELLO, "ping", "endsessions", "saslstart", "saslcontinue", "authenticate"})
 """Handshake and monitoring, in lower case; they pass without being shown."""
 
 
@@ -81,6 +80,16 @@ command, like one that was on its way; CUT means that it never arrived.
 """
 
 
+Handshake = Callable[[dict[str, Any]], dict[str, Any]]
+"""Gets mongod's answer to the first `hello` of a connection, returns what the client gets."""
+
+
+def neither(answer: dict[str, Any]) -> dict[str, Any]:
+    """A handshake as a member answers it for some milliseconds while it steps down or up."""
+    role = {"isWritablePrimary": False, "ismaster": False, "secondary": False}
+    return answer | {name: value for name, value in role.items() if name in answer}
+
+
 class MongoProxy:
     """`with MongoProxy("127.0.0.1", port) as proxy: MongoClient(proxy.uri)`.
 
@@ -96,6 +105,7 @@ class MongoProxy:
         self._down = False
         self._closed = False
         self.hook = hook
+        self.handshake: Handshake | None = None
 
     @property
     def uri(self) -> str:
@@ -192,6 +202,9 @@ class MongoProxy:
         hook = self.hook
         return hook is None or hook(event) is not CUT
 
+    def _handshake(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return answer if self.handshake is None else self.handshake(answer)
+
     def _forget(self, connection: _Connection) -> None:
         with self._lock:
             self._connections.discard(connection)
@@ -208,6 +221,8 @@ class _Connection:
         self._client = client
         self._server = server
         self._pending: dict[int, tuple[Command, dict[str, Any]]] = {}
+        self._greeted = False
+        self._hello_id: int | None = None
         self._lock = threading.Lock()
         self._running = 2
         for end in (client, server):
@@ -232,11 +247,16 @@ class _Connection:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _pump(
-        self, source: socket.socket, sink: socket.socket, may_pass: Callable[[bytes], bool]
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        passed: Callable[[bytes], bytes | None],
     ) -> None:
         try:
-            while (message := receive(source)) is not None and may_pass(message):
-                sink.sendall(message)
+            while (message := receive(source)) is not None:
+                if (forwarded := passed(message)) is None:
+                    break
+                sink.sendall(forwarded)
         except OSError:
             pass  # cut by the peer, or by `close`
         except Exception as error:  # noqa: BLE001  # shown where the `with` block ends
@@ -253,23 +273,31 @@ class _Connection:
             self._running -= 1
             return self._running == 0
 
-    def _command(self, message: bytes) -> bool:
+    def _command(self, message: bytes) -> bytes | None:
         header = header_of(message)
-        if header.opcode == OP_QUERY:  # the first handshake of a connection
-            return True
+        if header.opcode == OP_QUERY:  # the first handshake of an older driver
+            return message
         document = decode(message)
+        if not self._greeted and next(iter(document)).lower() in HELLO:
+            self._hello_id = header.request_id
+        self._greeted = True
         command = self._proxy._number(document)
         if command is None:
-            return True
+            return message
         self._pending[header.request_id] = (command, document)
-        return self._proxy._show(Event(command=command, phase=Phase.BEFORE, document=document))
+        shown = Event(command=command, phase=Phase.BEFORE, document=document)
+        return message if self._proxy._show(shown) else None
 
-    def _reply(self, message: bytes) -> bool:
+    def _reply(self, message: bytes) -> bytes | None:
         header = header_of(message)
+        if header.response_to == self._hello_id:
+            self._hello_id = None
+            answer = decode(message)
+            given = self._proxy._handshake(answer)
+            return message if given is answer else with_body(message, given)
         asked = self._pending.pop(header.response_to, None)
         if header.opcode == OP_REPLY or asked is None:
-            return True
+            return message
         command, document = asked
-        return self._proxy._show(
-            Event(command=command, phase=Phase.AFTER, document=document, reply=decode(message))
-        )
+        shown = Event(command=command, phase=Phase.AFTER, document=document, reply=decode(message))
+        return message if self._proxy._show(shown) else None

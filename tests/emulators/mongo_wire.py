@@ -1,4 +1,4 @@
-"""Frames of MongoDB's wire protocol, read and not written.
+"""Frames of MongoDB's wire protocol.
 
 https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import bson
@@ -46,6 +47,19 @@ def _receive_exactly(source: socket.socket, size: int) -> bytes | None:
             return None
         received += piece
     return bytes(received)
+
+
+def with_body(message: bytes, body: Mapping[str, Any]) -> bytes:
+    """The OP_MSG with another body, and without a checksum or document sequences."""
+    header = header_of(message)
+    encoded = bson.encode(body)
+    size_bytes = _HEADER.size + 4 + 1 + len(encoded)
+    return (
+        _HEADER.pack(size_bytes, header.request_id, header.response_to, OP_MSG)
+        + struct.pack("<I", 0)
+        + bytes([_BODY])
+        + encoded
+    )
 
 
 def decode(message: bytes) -> dict[str, Any]:

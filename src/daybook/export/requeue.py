@@ -14,6 +14,7 @@ from pymongo.database import Database
 from daybook.errors import DaybookError
 from daybook.export import records
 from daybook.export.profile import Profile
+from daybook.mongo.sessions import transaction
 
 
 class NotRequeued(DaybookError):
@@ -78,8 +79,7 @@ def requeue(
             reason=error.get("reason") if isinstance(error, dict) else None,
         )
 
-    with database.client.start_session() as session:
-        return session.with_transaction(work)
+    return transaction(database.client, work)
 
 
 def _rejected(entry_id: str, items: Sequence[dict[str, Any]]) -> dict[str, Any]:

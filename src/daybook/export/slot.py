@@ -21,6 +21,7 @@ from daybook.export.lease import end_abandoned
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
 from daybook.export.slot_state import EMPTIED, Refusal, SlotState, UploadState
+from daybook.mongo.sessions import transaction_in
 
 COLLECTION = "exportslots"
 TAKE_TIMEOUT_MS = 5000
@@ -214,7 +215,7 @@ class Slot:
             work(session)
             return doc
 
-        self.state = SlotState.from_doc(self._session.with_transaction(fenced))
+        self.state = SlotState.from_doc(transaction_in(self._session, fenced))
 
     def rehearse(
         self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None

@@ -21,6 +21,7 @@ from daybook.export import slot as slots
 from daybook.export.batch_key import BatchKey
 from daybook.export.notice import Alert, AlertEvent, Messenger
 from daybook.export.schedule import Schedule
+from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
 
 WATCHED = timedelta(hours=24)
@@ -144,11 +145,8 @@ def _look(
         found = find_day(database, profile_name, day, session)
         return found, _lease_expires_at(database, slot_id, session)
 
-    with (
-        pymongo.timeout(ASKING_SECONDS),
-        database.client.start_session() as session,
-    ):
-        return session.with_transaction(read, read_concern=ReadConcern("snapshot"))
+    with pymongo.timeout(ASKING_SECONDS):
+        return transaction(database.client, read, read_concern=ReadConcern("snapshot"))
 
 
 def _lease_expires_at(

@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
 from daybook.errors import DatabaseError
+from daybook.mongo.sessions import transaction
 
 PATIENCE_SECONDS = 15.0
 """For all tries, their pauses and the commit, whatever the client's own limits are."""
@@ -45,5 +46,5 @@ def atomically(
             raise TooContended(f"gave up after {MAX_TRIES} tries: others kept changing the same")
         return work(session)
 
-    with pymongo.timeout(patience_seconds), client.start_session() as session:
-        return session.with_transaction(bounded, read_concern=ReadConcern("snapshot"))
+    with pymongo.timeout(patience_seconds):
+        return transaction(client, bounded, read_concern=ReadConcern("snapshot"))

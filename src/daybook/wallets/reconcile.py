@@ -21,6 +21,7 @@ from daybook.errors import DatabaseError
 from daybook.export.keys import hashable
 from daybook.export.profile import Profile
 from daybook.mongo.rights import permitted
+from daybook.mongo.sessions import snapshot
 from daybook.wallets import queries
 from daybook.wallets.reconcile_balances import balances
 from daybook.wallets.reconcile_files import Expected, files
@@ -81,9 +82,10 @@ def reconcile(
     (https://www.mongodb.com/docs/manual/reference/parameters/#mongodb-parameter-param.minSnapshotHistoryWindowInSeconds),
     `ConfigurationError` when the user may not read it, `DestinationError`.
     """
-    try:
-        with permitted("reconcile"), database.client.start_session(snapshot=True) as session:
-            comparison = _Comparison(
+
+    def compared(session: ClientSession) -> Reconciliation:
+        return _reconcile(
+            _Comparison(
                 database=database,
                 session=session,
                 profile=profile,
@@ -91,7 +93,11 @@ def reconcile(
                 destination=destination,
                 progress=progress,
             )
-            return _reconcile(comparison)
+        )
+
+    try:
+        with permitted("reconcile"):
+            return snapshot(database.client, compared)
     except OperationFailure as error:
         if error.code not in _SNAPSHOT_GONE:
             raise

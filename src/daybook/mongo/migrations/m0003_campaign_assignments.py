@@ -25,6 +25,7 @@ from pymongo.errors import BulkWriteError
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.mongo import building
 from daybook.mongo.indexes import CAMPAIGN_INDEXES
+from daybook.mongo.sessions import transaction
 
 VERSION = 3
 NAME = "campaign_assignments"
@@ -203,8 +204,7 @@ def _drop(database: Db, campaign_id: Any, copied: set[str]) -> bool:
         )
         return True
 
-    with database.client.start_session() as session:
-        return session.with_transaction(work)
+    return transaction(database.client, work)
 
 
 def _is(doc: Mapping[str, Any], value: Any) -> bool:

@@ -1,0 +1,147 @@
+"""Sessions on connections that support them: transactions, and reads as of one moment.
+
+PyMongo decides at a connection's handshake whether the connection supports sessions. A
+member that is stepping down or up reports for a few milliseconds that it is neither
+primary nor secondary; a connection opened then is pooled like any other, and each use of a
+session on it raises `ConfigurationError` until it is closed. This module closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bson import CodecOptions
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import AutoReconnect, ConfigurationError
+from pymongo.read_concern import ReadConcern
+
+Client = MongoClient[dict[str, Any]]
+T = TypeVar("T")
+
+UNSUPPORTED = "Sessions are not supported by this MongoDB deployment"
+"""PyMongo's whole message; the class alone also stands for settings that are wrong."""
+MAX_RENEWALS = 20
+"""Outside of a transaction's own retries. The driver waits half a second after each."""
+
+
+def transaction(
+    client: Client,
+    work: Callable[[ClientSession], T],
+    *,
+    read_concern: ReadConcern | None = None,
+) -> T:
+    """Run `work` in one transaction, in a session of its own; see `transaction_in`."""
+    with client.start_session() as session:
+        return transaction_in(session, work, read_concern=read_concern)
+
+
+def transaction_in(
+    session: ClientSession,
+    work: Callable[[ClientSession], T],
+    *,
+    read_concern: ReadConcern | None = None,
+) -> T:
+    """Run `work` in one transaction of the session; all of it counts, or nothing does.
+
+    It is repeated while MongoDB calls what went wrong transient, for two minutes or until
+    the limit of `pymongo.timeout`. So it must do nothing but its reads and writes in the
+    session. Raises what `work` raises, or `PyMongoError`; then the commit may have
+    happened, and only what is stored can tell.
+    """
+    client = session.client
+    returned: list[T] = []
+
+    def tried(session: ClientSession) -> T:
+        returned.clear()
+        try:
+            result = _worked(session, work)
+        except BaseException:
+            _abort(session)
+            raise
+        returned.append(result)
+        return result
+
+    try:
+        return session.with_transaction(tried, read_concern=read_concern)
+    except ConfigurationError as error:
+        if not returned:
+            raise
+        _renew_if_unsupported(client, error)
+    # The commit met such a connection. An earlier one may have reached MongoDB, so the
+    # work must not be repeated; committing again is harmless.
+    _repeated(client, session.commit_transaction)
+    return returned[0]
+
+
+def snapshot(client: Client, work: Callable[[ClientSession], T]) -> T:
+    """Run `work`, which only reads, in a session that shows one moment throughout.
+
+    It is started over, at another moment, where a connection supports no sessions.
+    """
+
+    def read() -> T:
+        with client.start_session(snapshot=True) as session:
+            return work(session)
+
+    return _repeated(client, read)
+
+
+def _worked(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
+    try:
+        return work(session)
+    except ConfigurationError as error:
+        _renew_if_unsupported(session.client, error)
+        # The label has the driver repeat the transaction.
+        raise AutoReconnect(str(error), {"errorLabels": ["TransientTransactionError"]}) from error
+
+
+def _abort(session: ClientSession) -> None:
+    """As the driver does, which ignores errors, but without leaving locks for a minute."""
+    try:
+        session.abort_transaction()
+    except ConfigurationError as error:
+        _renew_if_unsupported(session.client, error)
+        # The driver aborts a transaction only once. Each user may end sessions of their own.
+        session.client.admin.command("killSessions", [session.session_id])
+
+
+def _repeated(client: Client, work: Callable[[], T]) -> T:
+    for _ in range(MAX_RENEWALS):
+        try:
+            return work()
+        except ConfigurationError as error:
+            _renew_if_unsupported(client, error)
+    return work()
+
+
+def _renew_if_unsupported(client: Client, error: ConfigurationError) -> None:
+    """Close the client's connections if one supports no sessions; raise any other error."""
+    if str(error) != UNSUPPORTED:
+        raise error
+    renew_connections(client)
+
+
+def renew_connections(client: Client) -> None:
+    """Have the pool of the primary cleared: connections in use are closed once returned.
+
+    The driver does so after a network error, and takes an `OSError` for one that is raised
+    while it reads a reply. It looks at the member again before it opens connections.
+    """
+    try:
+        client.admin.command("ping", codec_options=_UNREADABLE)
+    except AutoReconnect:
+        return  # cleared, or there was no connection to clear
+
+
+class _Unreadable(dict[str, Any]):
+    """A reply that arrives as if the connection had been lost."""
+
+    def __init__(self) -> None:
+        raise ConnectionAbortedError(
+            "connections are renewed, since one of them supports no sessions"
+        )
+
+
+_UNREADABLE: CodecOptions[dict[str, Any]] = CodecOptions(document_class=_Unreadable)
