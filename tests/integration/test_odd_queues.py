@@ -10,10 +10,17 @@ import bson
 import pytest
 from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
+from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from daybook.app import App
-from daybook.export import plan
+from daybook.export import manual, plan
 from daybook.export.outcome import Status
 from daybook.export.part import PART_SIZE
 from daybook.export.profile import DAILY
@@ -117,6 +124,101 @@ def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
     assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
+
+
+def test_an_entry_with_a_null_id_is_of_no_item_without_an_entry_id(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    books.put_many(database, 2)
+    database["journalentries"].insert_one(books.entry("NULL", _id=None))
+    named, nameless = books.queue_item(None), books.queue_item(None)
+    del nameless["entryId"]
+    waiting = {**books.queue_item(None, exportPath="manual"), "_id": "waiting"}
+    database["exportqueues"].insert_many([named, nameless, waiting])
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 2)
+    assert books.references(drive.files()[0].content) == ["INV-0", "INV-1"]
+    for item in (named, nameless):
+        stored = database["exportqueues"].find_one({"_id": item["_id"]})
+        assert stored is not None
+        assert stored["error"]["reason"] == "entry_missing"
+    by_date = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
+    assert app.run_manual(by_date).facts["rejectedCount"] == 1
+    assert status_of(database, "waiting") == "queued"
+
+
+@pytest.mark.parametrize("stage", ["before", "after"])
+def test_items_that_lose_their_status_after_the_seal_are_marked_all_the_same(
+    app: App, database: Db, drive: DriveEmulator, stage: str
+) -> None:
+    bad = books.entry("BAD", lines=books.lines()[:1])
+    good, rejected = books.put(database, books.entry("GOOD"), bad)
+
+    def hook(moment: Any) -> None:
+        if moment.stage == stage and moment.operation == "create_multipart":
+            database["exportqueues"].update_many({}, {"$unset": {"status": ""}})
+
+    drive.on_request(hook)
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert outcome.status is Status.EXPORTED
+    assert books.statuses(database, [good, rejected]) == ["completed", "failed"]
+
+
+def test_a_rejected_item_that_is_gone_before_the_commit_is_listed(
+    app: App, database: Db, drive: DriveEmulator
+) -> None:
+    bad = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(2)]
+    _, first, second = books.put(database, books.entry("GOOD"), *bad)
+
+    def hook(moment: Any) -> None:
+        if moment.stage == "after" and moment.operation == "create_multipart":
+            database["exportqueues"].delete_one({"_id": first})
+            database["exportqueues"].update_one({"_id": second}, {"$unset": {"status": ""}})
+
+    drive.on_request(hook)
+    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    record = database["exportlogs"].find_one({"action": "csv_generated"})
+    assert record is not None
+    assert record["metadata"]["goneItems"] == [first]
+    assert status_of(database, second) == "failed"
+
+
+def test_the_items_of_one_entry_are_looked_up_once(app: App, database: Db) -> None:
+    """Each part asked for all of them again: the work grew with the square of the items."""
+    entry = books.entry("OFTEN")
+    database["journalentries"].insert_one(entry)
+    count = 4 * PART_SIZE
+    database["exportqueues"].insert_many([books.queue_item(entry["_id"]) for _ in range(count)])
+    fetched = Fetched()
+    app.__dict__["_client"] = MongoClient[dict[str, Any]](
+        app.settings.mongodb_uri, event_listeners=[fetched]
+    )
+
+    parts = list(plan.scan(app.database, app.profile(DAILY)))
+
+    app.client.close()
+    assert [len(part.duplicates) for part in parts] == [PART_SIZE - 1, *[PART_SIZE] * 3]
+    assert fetched.documents <= 2 * count + len(parts)
+
+
+class Fetched(CommandListener):
+    """Counts the documents that a client fetches."""
+
+    documents = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        cursor = event.reply.get("cursor", {})
+        self.documents += len(cursor.get("firstBatch", cursor.get("nextBatch", ())))
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
 
 
 def test_of_two_items_for_one_entry_the_first_is_exported(
@@ -228,8 +330,6 @@ def test_an_item_pointed_to_another_entry_after_the_seal_exports_both_on_their_d
 def test_a_manual_export_never_completes_an_item_that_became_scheduled(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
-    from daybook.export import manual
-
     entries = [books.entry(f"M-{number}") for number in range(2)]
     database["journalentries"].insert_many(entries)
     items = [books.queue_item(one["_id"], exportPath="manual") for one in entries]

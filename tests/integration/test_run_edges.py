@@ -256,14 +256,14 @@ def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
 def test_more_than_half_rejected_stops_the_day_for_good(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
-    bad = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(3)]
-    ids = books.put(database, *bad, books.entry("GOOD"), books.entry("GOOD-2"))
+    bad = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(53)]
+    ids = books.put(database, *bad, *(books.entry(f"GOOD-{n}") for n in range(52)))
     outcome = app.run_batch(batch_date=DAY)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert outcome.error["type"] == "too_many_rejected"
     assert str(bad[0]["_id"]) in outcome.error["message"]
-    assert books.statuses(database, ids) == ["queued"] * 5
+    assert books.statuses(database, ids) == ["queued"] * 105
     assert drive.files() == []
 
 

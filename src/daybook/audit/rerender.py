@@ -10,8 +10,9 @@ from pymongo.database import Database
 
 from daybook.errors import DaybookError
 from daybook.export import manifest as manifests
+from daybook.export import rejections
 from daybook.export.batch import Batch
-from daybook.export.figures import Figures, Rejected
+from daybook.export.figures import Figures
 from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
@@ -35,7 +36,7 @@ class Rerendering:
         self._parts = database[manifests.COLLECTION]
         self._source = EntrySource(database, profile)
         self._renderer = Renderer(profile, self.day)
-        rejected = (Rejected.from_doc(doc) for doc in batch.doc["rejected"])
+        rejected = rejections.of_batch(self._parts, batch.doc)
         self._rejected = {_key(item.queue_id, item.entry_id) for item in rejected}
 
     def header(self) -> bytes:

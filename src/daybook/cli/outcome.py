@@ -67,6 +67,8 @@ def _lines(outcome: Outcome) -> list[str]:
         name=outcome.facts.get("filename") or f"The file of {outcome.batch_date or 'the request'}",
         day=outcome.batch_date or "the request",
     )
+    if outcome.status.value == "empty" and outcome.facts.get("rejectedCount"):
+        sentence = f"Every queued entry is rejected; no file for {outcome.batch_date}."
     lines = [sentence, *figures(outcome.facts)]
     if outcome.error is not None:
         lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))

@@ -7,11 +7,12 @@ made up for by whoever holds the slot next.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from daybook import log
 from daybook.export import batch as batches
-from daybook.export import orphans, transitions
+from daybook.export import orphans, rejections, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.keys import hashable
@@ -25,18 +26,38 @@ NAMED = 20
 def announce(ctx: Context) -> None:
     """Tell of every batch of the slot that has ended, and of every new orphan, once."""
     for batch in batches.unannounced(ctx.batches, ctx.job.key):
-        with log.bound(
-            step="announce",
-            batch_date=batch.key.batch_date,
-            batch_id=str(batch.id),
-            attempt=batch.attempt,
+        with (
+            log.bound(
+                step="announce",
+                batch_date=batch.key.batch_date,
+                batch_id=str(batch.id),
+                attempt=batch.attempt,
+            ),
+            _by_itself(f"how the batch of {batch.key.batch_date} ended"),
         ):
             _tell(ctx, batch)
-        transitions.record_announced(ctx.batches, batch, now=ctx.now())
+            transitions.record_announced(ctx.batches, batch, now=ctx.now())
     for orphan in orphans.unannounced(ctx.database, ctx.job.key.profile):
-        with log.bound(step="announce"):
+        with log.bound(step="announce"), _by_itself(f"the orphan {orphan.file_id}"):
             _tell_orphan(ctx, orphan)
-        orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
+            orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
+
+
+@contextmanager
+def _by_itself(what: str) -> Iterator[None]:
+    """Log what fails inside: it stays unannounced, and the next run or sweep tries again.
+
+    How the run ended is stored by now, and the other batches have to be announced.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  (one announcement's boundary)
+        log.event(
+            logging.ERROR,
+            "announce_failed",
+            f"Nobody has been told {what}; the next run or sweep tries again: {error}",
+            exc_info=error,
+        )
 
 
 def _tell(ctx: Context, batch: Batch) -> None:
@@ -63,17 +84,18 @@ def _tell(ctx: Context, batch: Batch) -> None:
             link=batch.doc.get("webViewLink"),
             entry_count=batch.doc.get("entryCount", 0),
         )
-    rejected = batch.doc.get("rejected", [])
-    if rejected and batch.state is BatchState.COMMITTED:
+    if batch.doc["rejectedCount"]:
+        delivered = batch.state is BatchState.COMMITTED
         ctx.alert(
             AlertEvent.ENTRIES_REJECTED,
             logging.WARNING,
             batch,
-            filename=batch.doc["filename"],
-            link=batch.doc["webViewLink"],
+            state=batch.state.value,
+            filename=batch.doc["filename"] if delivered else None,
+            link=batch.doc["webViewLink"] if delivered else None,
             rejected_count=batch.doc["rejectedCount"],
             entry_count=batch.doc["entryCount"],
-            reasons=dict(Counter(item["reason"] for item in rejected)),
+            reasons=rejections.reasons_of(batch.doc),
         )
     ctx.exporter.messenger.receipt(_receipt(ctx, batch, batch.key.batch_date))
 
@@ -118,16 +140,18 @@ def _receipt(ctx: Context, batch: Batch, batch_date: str) -> Receipt:
         row_count=doc["rowCount"],
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
-        rejected=_set_aside(ctx, batch) if delivered else (),
+        rejected=_set_aside(ctx, batch),
         done_at=doc["committedAt"],
     )
 
 
 def _set_aside(ctx: Context, batch: Batch) -> tuple[SetAside, ...]:
-    items = batch.doc["rejected"][:NAMED]
+    items = batch.doc.get("rejected", [])[:NAMED]
     source = ctx.exporter.profile.source
     found = ctx.database[source.entries].find(
-        {"_id": {"$in": [item["entryId"] for item in items]}}, {source.reference: 1}
+        # An entry whose _id is null is not the entry of an item without an entryId.
+        {"_id": {"$in": [item["entryId"] for item in items if item["entryId"] is not None]}},
+        {source.reference: 1},
     )
     references = {hashable(doc["_id"]): doc.get(source.reference) for doc in found}
     return tuple(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import pause, records, transitions
+from daybook.export import manifest as manifests
+from daybook.export import pause, records, rejections, transitions
 from daybook.export.batch import Batch
+from daybook.export.commit import mark
 from daybook.export.context import Context
+from daybook.export.figures import Rejected
+from daybook.export.mark import Delivery
 from daybook.export.notice import AlertEvent
 from daybook.export.outcome import Outcome, Status
 from daybook.export.records import LogAction
-from daybook.export.retry import BatchState, Next, Step, next_attempt_at
+from daybook.export.retry import Next, Step, next_attempt_at
+from daybook.export.seal import ManifestRef
 from daybook.export.standing import report
 from daybook.export.task import TaskKind
+from daybook.export.transitions import LeftOut
 
 
 def begin(ctx: Context, batch: Batch, step: Step) -> None:
@@ -44,7 +51,7 @@ def begin(ctx: Context, batch: Batch, step: Step) -> None:
 def fail(ctx: Context, error: DaybookError) -> Outcome:
     """Record how the attempt ended and when the next one is due; its entries stay queued."""
     batch, now = ctx.batch(), ctx.now()
-    if batch.state is BatchState.COMMITTED:  # delivered, but not yet published or marked
+    if batch.unmarked:  # delivered or signed off, but not yet published or marked
         return pause.finish_later(ctx, batch, error)
     due = next_attempt_at(
         attempt=batch.attempt,
@@ -124,28 +131,80 @@ def recorded_elsewhere(ctx: Context, batch: Batch) -> bool:
     return True
 
 
-def close_empty(ctx: Context) -> Outcome:
-    """Sign off a day on which nothing was queued; a later run of the day may still export."""
+def close_empty(
+    ctx: Context, manifest: ManifestRef | None = None, rejected: tuple[Rejected, ...] = ()
+) -> Outcome:
+    """Sign off a day without a file; a later run of the day may still export.
+
+    Nothing was queued, or all items of `manifest` are `rejected`. In the second case the
+    first part's items are marked in the same transaction, and `settle.finish_marking`
+    marks the others.
+    """
     batch, now, day = ctx.batch(), ctx.now(), ctx.job.key.batch_date
+    first = rejected_id = None
+    if manifest is not None:
+        first = next(manifests.read(ctx.manifests, manifest))
+        rejected_id = rejections.write(
+            ctx.manifests, rejected, ref=manifest, profile=ctx.job.key.slot_id, now=now
+        )
 
     def sign_off(session: ClientSession) -> None:
-        if day is not None and not _signed_off(ctx, session, day):
-            ctx.logs.insert_one(
-                records.empty(
-                    profile=ctx.job.key.profile,
-                    batch_date=day,
-                    batch_id=str(batch.id),
-                    now=now,
-                ),
-                session=session,
-            )
-        transitions.record_empty(ctx.batches, session, batch, now=now)
+        record_id = _record_empty(ctx, session, batch, rejected_count=len(rejected))
+        if manifest is None or first is None:
+            transitions.record_empty(ctx.batches, session, batch, now=now)
+            return
+        left_out = LeftOut(
+            manifest=manifest, rejected=rejected, rejected_id=rejected_id, record_id=record_id
+        )
+        transitions.record_empty(ctx.batches, session, batch, now=now, left_out=left_out)
+        delivery = Delivery(
+            profile=ctx.exporter.profile,
+            batch_date=day,
+            file_id=None,
+            link=None,
+            manifest=manifest,
+            rejected=rejected,
+        )
+        mark(ctx.database, session, delivery, first, record_id=record_id, now=now)
 
-    ctx.slot.transaction(sign_off)
-    log.event(logging.INFO, "batch_empty", "Nothing was queued, no file was made.")
+    # The manifest names items that are no longer queued. Seals stay: their file may still come.
+    ctx.slot.transaction(sign_off, sets={"manifest": None, "upload": None})
+    why = "Every queued entry was rejected" if rejected else "Nothing was queued"
+    log.event(
+        logging.WARNING if rejected else logging.INFO,
+        "batch_empty",
+        f"{why}, no file was made.",
+        rejected_count=len(rejected),
+    )
     return Outcome.of_batch(Status.EMPTY, ctx.batch())
 
 
-def _signed_off(ctx: Context, session: ClientSession, day: str) -> bool:
+def _record_empty(
+    ctx: Context, session: ClientSession, batch: Batch, *, rejected_count: int
+) -> Any:
+    """Write the day's one record, or count in it what another run of the day rejects.
+
+    Returns the record's `_id`, None for a manual export.
+    """
+    day = ctx.job.key.batch_date
+    if day is None:
+        return None
     filters = records.day_filter(ctx.job.key.profile, day, LogAction.BATCH_EMPTY)
-    return ctx.logs.find_one(filters, session=session) is not None
+    known = ctx.logs.find_one(filters, {"_id": 1}, session=session)
+    if known is None:
+        record = records.empty(
+            profile=ctx.job.key.profile,
+            batch_date=day,
+            batch_id=str(batch.id),
+            rejected_count=rejected_count,
+            now=ctx.now(),
+        )
+        ctx.logs.insert_one(record, session=session)
+        return record["_id"]
+    if rejected_count:
+        ctx.logs.update_one(
+            {"_id": known["_id"]},
+            {"$inc": {"metadata.rejectedCount": rejected_count}, "$set": {"updatedAt": ctx.now()}},
+            session=session,
+        )
+    return known["_id"]

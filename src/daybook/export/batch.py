@@ -21,6 +21,12 @@ from daybook.export.task import Task, TaskKind
 
 COLLECTION = "exportbatches"
 
+UNMARKED = [
+    {"state": BatchState.COMMITTED.value},
+    {"state": BatchState.EMPTY.value, "rejectedManifest": {"$type": "object"}},
+]
+"""What a batch without `markedAt` has to be for items to be left to mark."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -71,6 +77,22 @@ class Batch:
     def finished(self) -> bool:
         """Committed, and every one of its items marked."""
         return self.state is BatchState.COMMITTED and self.marked_at is not None
+
+    @property
+    def unmarked(self) -> bool:
+        """Committed, or empty with rejected items, and items are still to be marked."""
+        if self.marked_at is not None:
+            return False
+        left_out = self.doc.get("rejectedManifest") is not None
+        return self.state is BatchState.COMMITTED or (self.state is BatchState.EMPTY and left_out)
+
+    @property
+    def marking(self) -> ManifestRef | None:
+        """The manifest whose items a commit or a sign-off marks."""
+        if self.state is BatchState.EMPTY:
+            doc = self.doc.get("rejectedManifest")
+            return None if doc is None else ManifestRef.from_doc(doc)
+        return self.manifest
 
     @property
     def announced(self) -> bool:
@@ -163,15 +185,15 @@ def continued_later(batches: Collection[dict[str, Any]], batch: Batch, *, since:
     return batches.find_one(filters, {"_id": 1}) is not None
 
 
-def committed_unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
-    """Committed batches of the key's slot whose items are not all marked."""
+def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
+    """Batches of the key's slot that are `Batch.unmarked`."""
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
         {
             "profile": key.profile,
-            "state": BatchState.COMMITTED.value,
             "markedAt": None,
             kind: {"$type": "string"},
+            "$or": UNMARKED,
         }
     )
     return [Batch.from_doc(doc) for doc in found]

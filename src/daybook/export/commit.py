@@ -23,7 +23,7 @@ from daybook.destinations.base import DeliveredFile
 from daybook.errors import DatabaseError, FencedOut
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export import orphans, records, transitions
+from daybook.export import orphans, records, rejections, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.keys import hashable
@@ -32,6 +32,7 @@ from daybook.export.notice import AlertEvent
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
+from daybook.export.retry import BatchState
 from daybook.export.seal import Seal
 from daybook.export.slot import Slot
 from daybook.export.slot_state import EMPTIED
@@ -142,29 +143,33 @@ def finish(ctx: Context, batch: Batch) -> None:
     `Interrupted` between two parts when the process has to end.
     """
     database, now = ctx.database, ctx.now()
-    delivery = Delivery.of_batch(batch.doc, profile=ctx.exporter.profile)
-    marked = {
-        doc["_id"]
+    delivery = Delivery.of_batch(
+        batch.doc,
+        profile=ctx.exporter.profile,
+        rejected=rejections.of_batch(ctx.manifests, batch.doc),
+    )
+    parts = {
+        doc["_id"]: delivery.closing_field in doc
         for doc in database[manifests.COLLECTION].find(
-            {
-                "_id": {"$gte": delivery.manifest.prefix, "$lt": delivery.manifest.prefix + "~"},
-                "markedAt": {"$exists": True},
-            },
-            {"_id": 1},
+            {"_id": {"$gte": delivery.manifest.prefix, "$lt": delivery.manifest.prefix + "~"}},
+            {delivery.closing_field: 1},
         )
     }
+    # Without a file nothing is lost with a part: its items are queued still.
+    dispensable = delivery.file_id is None
     record_id = batch.doc["recordId"]
     for number in range(delivery.manifest.part_count):
-        if delivery.manifest.part_id(number) in marked:
+        if parts.get(delivery.manifest.part_id(number), dispensable):
             continue
         ctx.halt.check_process()
         part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
 
         def work(session: ClientSession, part: Part = part) -> None:
-            _mark(database, session, delivery, part, record_id=record_id, now=now)
+            mark(database, session, delivery, part, record_id=record_id, now=now)
 
         ctx.slot.transaction(work)
-    _alert_discrepancies(ctx, batch)
+    if batch.state is BatchState.COMMITTED:
+        _alert_discrepancies(ctx, batch)
     ctx.slot.transaction(
         lambda session: transitions.record_marked(
             database[batches.COLLECTION], session, batch.id, now=now
@@ -181,6 +186,8 @@ class _Recording:
     delivery: Delivery
     first: Part
     record: Mapping[str, Any]
+    file_id: str
+    link: str
     hidden_at: str | None
     now: datetime
 
@@ -203,7 +210,7 @@ class _Recording:
             delivery=Delivery.of_seal(
                 seal,
                 profile=profile,
-                rejected=manifests.read_rejected(stored, seal.rejected_id),
+                rejected=rejections.read(stored, seal.rejected_id),
                 file_id=file_id,
                 link=link,
             ),
@@ -211,6 +218,8 @@ class _Recording:
             record=records.delivered(
                 seal, profile=profile.name, file_id=file_id, link=link, now=now
             ),
+            file_id=file_id,
+            link=link,
             hidden_at=hidden_at,
             now=now,
         )
@@ -223,16 +232,19 @@ class _Recording:
             session,
             self.seal,
             rejected=self.delivery.rejected,
-            file_id=self.delivery.file_id,
-            link=self.delivery.link,
+            file_id=self.file_id,
+            link=self.link,
             hidden_at=self.hidden_at,
             record_id=self.record["_id"],
             now=self.now,
         )
+        rejections.keep(
+            self.database[manifests.COLLECTION], session, self.seal.rejected_id, now=self.now
+        )
         self.mark(self.first, session)
 
     def mark(self, part: Part, session: ClientSession) -> None:
-        _mark(
+        mark(
             self.database,
             session,
             self.delivery,
@@ -267,7 +279,7 @@ class _Recording:
             )
 
 
-def _mark(
+def mark(
     database: Database[dict[str, Any]],
     session: ClientSession,
     delivery: Delivery,
@@ -276,6 +288,7 @@ def _mark(
     record_id: Any,
     now: datetime,
 ) -> None:
+    """Mark a part's items; what others changed meanwhile is listed in the record."""
     if delivery.batch_date is None:
         mark_copies(database, session, delivery, part, now=now)
     else:

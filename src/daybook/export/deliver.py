@@ -12,11 +12,11 @@ from daybook.errors import (
     TooManyRejected,
 )
 from daybook.export import manifest as manifests
-from daybook.export import plan, rules
+from daybook.export import plan, rejections, rules
 from daybook.export.chunks import StartOver
 from daybook.export.commit import rehearse
 from daybook.export.context import Context
-from daybook.export.figures import Figures
+from daybook.export.figures import Rejected
 from daybook.export.look import look_at_taken
 from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef, Seal
@@ -25,19 +25,30 @@ from daybook.export.source import EntrySource
 from daybook.export.upload import Upload
 
 MAX_REJECTED = 10_000
+"""Entries that a day may reject before something must be wrong upstream."""
+QUIET_DAY = 100
+"""Up to so many entries, a day may reject all of them."""
 
 
 class QueueChanged(Exception):
     """Items of the manifest left the queue before the file was sealed; plan afresh."""
 
 
+class NothingLeft(Exception):
+    """Every item of a day's manifest is rejected, so there is no file to make."""
+
+    def __init__(self, rejected: tuple[Rejected, ...]) -> None:
+        super().__init__(f"{len(rejected)} items")
+        self.rejected = rejected
+
+
 def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
     """Render and upload the file, seal it, make it visible; returns what stands at the id then.
 
     None: the destination calls the id taken but shows no file at it. Raises
-    `QueueChanged`, `RecordedElsewhere`, `DatabaseError`, `IdInvalid`, `TooManyRejected`,
-    `RunTimeout`, `DestinationError`, and `Interrupted` at a chunk boundary with the session
-    handed back.
+    `QueueChanged`, `NothingLeft`, `RecordedElsewhere`, `DatabaseError`, `IdInvalid`,
+    `TooManyRejected`, `RunTimeout`, `DestinationError`, and `Interrupted` at a chunk boundary
+    with the session handed back.
     """
     ctx.destination.check_name(ctx.job.filename)
     _ensure_id(ctx)
@@ -69,22 +80,28 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
 
 
 def check_rejected(
-    figures: Figures, *, item_count: int | None = None, manual: bool = False
+    renderer: Renderer, *, item_count: int | None = None, manual: bool = False
 ) -> None:
     """Raise `TooManyRejected` when a healthy source could not have produced so many.
 
     `item_count` is the number of all items, once they have all been rendered. A
-    `manual` export may leave out whatever was wrongly asked for.
+    `manual` export may leave out whatever was wrongly asked for. Duplicates count neither
+    as rejected nor as items: their entries are in this or in an earlier file.
     """
-    count = figures.rejected_count
-    half = manual or item_count is None or count <= item_count // 2
-    if count > MAX_REJECTED or not half:
-        first = figures.rejected[0]
-        of = "" if item_count is None else f" of {item_count}"
+    count = len(renderer.faulty)
+    most = MAX_REJECTED
+    of = ""
+    if item_count is not None and not manual:
+        entries = item_count - renderer.duplicate_count
+        of = f" of {entries}"
+        if entries > QUIET_DAY:
+            most = min(most, entries // 2)
+    if count > most:
+        first = renderer.faulty[0]
         raise TooManyRejected(
-            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED} or more "
-            "than half; something is wrong where they come from. "
-            f"The first: entry {first.entry_id}: {first.detail}"
+            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED}, or more "
+            f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
+            f"from. The first: entry {first.entry_id}: {first.detail}"
         )
 
 
@@ -122,14 +139,17 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
             with ctx.rendering:
                 data = renderer.part(part, ctx.rendering.result(reading))
-            check_rejected(renderer.figures(), manual=manual)
+            check_rejected(renderer, manual=manual)
             upload.write(data)
             if ctx.exporter.progress is not None:
                 rendered += len(part.queue_ids)
                 ctx.exporter.progress(rendered, manifest.item_count)
             ctx.halt.check_process()
         figures = renderer.figures()
-        check_rejected(figures, item_count=manifest.item_count, manual=manual)
+        check_rejected(renderer, item_count=manifest.item_count, manual=manual)
+        if figures.entry_count == 0 and not manual:
+            _check_still_queued(ctx, manifest)
+            raise NothingLeft(figures.rejected)
         content = upload.content()
         _check_still_queued(ctx, manifest)
         seal = Seal(
@@ -141,7 +161,7 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             opened_fence=upload.opened_fence,
             sealed_at=ctx.now(),
             attempt=ctx.batch().attempt,
-            rejected_id=manifests.write_rejected(
+            rejected_id=rejections.write(
                 ctx.manifests,
                 figures.rejected,
                 ref=manifest,

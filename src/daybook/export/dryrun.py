@@ -17,7 +17,6 @@ from daybook.export import records, slot
 from daybook.export.batch import Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
-from daybook.export.figures import NOTHING
 from daybook.export.outcome import Outcome, Status
 from daybook.export.part import Part
 from daybook.export.plan import no_longer_queued
@@ -41,7 +40,7 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
         return Outcome.of_batch(Status.FAILED if failed else Status.ALREADY_EXPORTED, batch)
     if _recorded_elsewhere(database, job):
         return _outcome(Status.ALREADY_EXPORTED, batch, job, {}, started)
-    if batches.committed_unmarked(database[batches.COLLECTION], job.key):
+    if batches.unmarked(database[batches.COLLECTION], job.key):
         message = "an earlier file's items are not all marked yet; a run does that first"
         error = {"type": "not_settled", "message": message}
         return replace(_outcome(Status.IN_PROGRESS, batch, job, {}, started), error=error)
@@ -57,12 +56,11 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
         md5.update(data)
         sha256.update(data)
         size_bytes += len(data)
-        check_rejected(renderer.figures())
+        check_rejected(renderer)
     figures = renderer.figures()
-    item_count = figures.entry_count + figures.rejected_count
-    if item_count == 0:
-        return _outcome(Status.EMPTY, batch, job, figures_to_doc(NOTHING), started)
-    check_rejected(figures, item_count=item_count)
+    check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)
+    if figures.entry_count == 0:
+        return _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
     facts = {
         "filename": job.filename,
         **figures_to_doc(figures),

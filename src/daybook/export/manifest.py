@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-import bson
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export.batch_key import BatchKey
-from daybook.export.figures import Rejected
 from daybook.export.keys import LENIENT
 from daybook.export.part import Part
 from daybook.export.seal import ManifestRef
@@ -54,43 +52,6 @@ def write(
     )
 
 
-def write_rejected(
-    manifests: Collection[dict[str, Any]],
-    rejected: Sequence[Rejected],
-    *,
-    ref: ManifestRef,
-    profile: str,
-    now: datetime,
-) -> str | None:
-    """Store the items that a file leaves out beside its manifest; a seal names the document.
-
-    The id holds a digest of the list, so writing the same again changes nothing.
-    """
-    if not rejected:
-        return None
-    docs = [item.to_doc() for item in rejected]
-    digest = hashlib.sha256(bson.encode({"rejected": docs})).hexdigest()
-    rejected_id = f"{ref.prefix}rejected-{digest[:32]}"
-    manifests.update_one(
-        {"_id": rejected_id},
-        {"$setOnInsert": {"profile": profile, "rejected": docs, "createdAt": now}},
-        upsert=True,
-    )
-    return rejected_id
-
-
-def read_rejected(
-    manifests: Collection[dict[str, Any]], rejected_id: str | None
-) -> tuple[Rejected, ...]:
-    """What `write_rejected` stored; raises `DaybookError` when it is gone."""
-    if rejected_id is None:
-        return ()
-    doc = manifests.find_one({"_id": rejected_id})
-    if doc is None:
-        raise DaybookError(f"{rejected_id} is missing from {COLLECTION}; somebody deleted it")
-    return tuple(Rejected.from_doc(item) for item in doc["rejected"])
-
-
 def read(
     manifests: Collection[dict[str, Any]], ref: ManifestRef, *, first: int = 0
 ) -> Iterator[Part]:
@@ -114,18 +75,18 @@ def read(
 def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) -> int:
     """Delete the slot's parts that are not marked and that nothing names any more.
 
-    The slot names parts, through its manifest and its seals, and so does each committed
+    The slot names parts, through its manifest and its seals, and so does each ended
     batch until it is marked: after the commit the slot is empty, and only the batch says
     what is still to be marked. Only parts of earlier fences go: a run that was overtaken,
     and sweeps late, cannot take away what its successor is working on. Returns how many
     were deleted.
     """
     manifests = database[COLLECTION]
-    unmarked = batches.committed_unmarked(database[batches.COLLECTION], key)
+    unmarked = batches.unmarked(database[batches.COLLECTION], key)
     named = [
         slot.manifest,
         *(seal.manifest for seal in slot.seals),
-        *(batch.manifest for batch in unmarked),
+        *(batch.marking for batch in unmarked),
     ]
     kept = {manifest.prefix for manifest in named if manifest is not None}
     stray = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
 from pymongo import UpdateOne
@@ -18,18 +19,23 @@ from daybook.export.figures import Rejected
 from daybook.export.keys import BY_ID, hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
+from daybook.export.retry import BatchState
 from daybook.export.seal import ManifestRef, Seal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A committed file, as far as its queue items need to know it."""
+    """A committed file, as far as its queue items need to know it.
+
+    Or a day that is signed off as empty since all of its items are rejected.
+    """
 
     profile: Profile
     batch_date: str | None
     """None for a manual export, which never touches scheduled items."""
-    file_id: str
-    link: str
+    file_id: str | None
+    """None, as `link`, for an empty day."""
+    link: str | None
     manifest: ManifestRef
     rejected: tuple[Rejected, ...]
 
@@ -53,26 +59,39 @@ class Delivery:
         )
 
     @classmethod
-    def of_batch(cls, doc: Mapping[str, Any], *, profile: Profile) -> Self:
+    def of_batch(
+        cls, doc: Mapping[str, Any], *, profile: Profile, rejected: tuple[Rejected, ...]
+    ) -> Self:
+        """Of a committed batch, or of an empty one whose items are all rejected."""
+        empty = doc["state"] == BatchState.EMPTY.value
         return cls(
             profile=profile,
             batch_date=doc.get("batchDate"),
-            file_id=doc["fileId"],
-            link=doc["webViewLink"],
-            manifest=ManifestRef.from_doc(doc["manifest"]),
-            rejected=tuple(Rejected.from_doc(item) for item in doc["rejected"]),
+            file_id=None if empty else doc["fileId"],
+            link=None if empty else doc["webViewLink"],
+            manifest=ManifestRef.from_doc(doc["rejectedManifest" if empty else "manifest"]),
+            rejected=rejected,
         )
 
+    @property
+    def closing_field(self) -> str:
+        """The field of a part that says that its items are marked.
+
+        An entry of a part with `markedAt` counts as delivered, so a part of an empty day
+        gets another one.
+        """
+        return "closedAt" if self.file_id is None else "markedAt"
+
     def rejected_of(self, part: Part) -> list[Rejected]:
-        """Those that stand in the part."""
+        """Those that are in the part, in its order."""
         if not self.rejected:
             return []
-        keys = set(zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True))
-        return [
-            item
-            for item in self.rejected
-            if (hashable(item.queue_id), hashable(item.entry_id)) in keys
-        ]
+        keys = zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True)
+        return [self._by_key[key] for key in keys if key in self._by_key]
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[Hashable, Hashable], Rejected]:
+        return {(hashable(item.queue_id), hashable(item.entry_id)): item for item in self.rejected}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +159,18 @@ def mark_copies(
     queue = database[delivery.profile.source.queue]
     rejected = delivery.rejected_of(part)
     left_out = {hashable(item.entry_id) for item in rejected}
-    copied = [entry_id for entry_id in part.entry_ids if hashable(entry_id) not in left_out]
+    copied = [
+        entry_id
+        for entry_id in part.entry_ids
+        if entry_id is not None and hashable(entry_id) not in left_out
+    ]
     waiting = {"exportPath": "manual", "status": "queued"}
     queue.update_many(
         {"entryId": {"$in": copied}, **waiting}, _completed(delivery, now), session=session
     )
     for item in rejected:
+        if item.entry_id is None:
+            continue  # it would find each item that has no entryId
         queue.update_many(
             {"entryId": item.entry_id, **waiting}, _failed(delivery, item, now), session=session
         )
@@ -161,7 +186,7 @@ def _close_part(
 ) -> None:
     database[manifests.COLLECTION].update_one(
         {"_id": delivery.manifest.part_id(part.number)},
-        {"$set": {"markedAt": now}},
+        {"$set": {delivery.closing_field: now}},
         session=session,
     )
 
@@ -177,7 +202,7 @@ def _rejected_discrepancies(
 ) -> Discrepancies:
     ids = [item.queue_id for item in rejected]
     there = queue.find({"_id": {"$in": ids}}, {"status": 1}, session=session).to_list()
-    statuses = {hashable(item["_id"]): item["status"] for item in there}
+    statuses = {hashable(item["_id"]): item.get("status") for item in there}
     return Discrepancies(
         gone=tuple(x for x in ids if statuses.get(hashable(x)) not in ("failed", "completed")),
         completed_elsewhere=tuple(x for x in ids if statuses.get(hashable(x)) == "completed"),
@@ -255,7 +280,7 @@ def _discrepancies(
         completed_elsewhere=tuple(
             item["_id"]
             for item in there
-            if item["status"] == "completed" and _file_id(item) != delivery.file_id
+            if item.get("status") == "completed" and _file_id(item) != delivery.file_id
         ),
     )
 

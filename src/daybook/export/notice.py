@@ -16,7 +16,9 @@ class AlertEvent(StrEnum):
     BATCH_FAILED = "batch_failed"  # CRITICAL: given up; the entries stay queued
     BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
     BREAKER_OPENED = "breaker_opened"  # WARNING: the destination rests for a while
-    ENTRIES_REJECTED = "entries_rejected"  # WARNING: a delivered file leaves entries out
+    ENTRIES_REJECTED = (
+        "entries_rejected"  # WARNING: entries are left out of a file, or of an empty day
+    )
     ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: a file stands, or may yet, unrecorded
     UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
     ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from daybook import log
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
+from daybook.export import rejections
 from daybook.export.keys import BY_ID, LENIENT, addressable, hashable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import DAILY, Profile
@@ -35,6 +36,7 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
     An item whose entry has an earlier item in the queue, or stands in a file that was
     delivered, is named as a duplicate.
     """
+    duplicates = _Duplicates(database, profile)
     # One cursor, not ranges by _id: a range only finds ids of the same BSON type.
     cursor = (
         _queue(database, profile)
@@ -54,7 +56,7 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
                 number=number,
                 queue_ids=queue_ids,
                 entry_ids=entry_ids,
-                duplicates=_duplicates(database, profile, queue_ids, entry_ids),
+                duplicates=duplicates.of(queue_ids, entry_ids),
             )
 
 
@@ -112,43 +114,101 @@ def _entry_id(item: Mapping[str, Any]) -> Any:
     return entry_id if addressable(entry_id) else None
 
 
-def _duplicates(
-    database: Database[dict[str, Any]],
-    profile: Profile,
-    queue_ids: Sequence[Any],
-    entry_ids: Sequence[Any],
-) -> dict[int, str]:
-    """Positions of items whose entry an earlier queued item, or a delivered file, has already."""
-    wanted = [entry_id for entry_id in entry_ids if entry_id is not None]
-    suspects = [
-        group["_id"]
-        for group in _queue(database, profile).aggregate(
-            [
-                {"$match": {"entryId": {"$in": wanted}}},
-                {"$group": {"_id": "$entryId", "items": {"$sum": 1}}},
-                {"$match": {"items": {"$gt": 1}}},
-            ]
-        )
-    ]
-    taken = _delivered(database, profile, wanted)
-    first: dict[Hashable, Hashable] = {}
-    if suspects:
-        taken = {**_completed(database, profile, suspects), **taken}
-        first = _first_items(database, profile, suspects)
-    duplicates = {}
-    for at, (queue_id, entry_id) in enumerate(zip(queue_ids, entry_ids, strict=True)):
+class _Duplicates:
+    """Finds the duplicates of one scan, part by part.
+
+    Looks an entry with several items up once, however many of them the scan meets.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], profile: Profile) -> None:
+        self._database = database
+        self._profile = profile
+        self._taken: dict[Hashable, str] = {}
+        """Entries of several items that are in a delivered file → which."""
+        self._first: dict[Hashable, Hashable] = {}
+        """Entry of several items → the queued item that comes first: that one is exported."""
+        self._files: dict[str, tuple[str, set[Hashable]]] = {}
+        """Batch → its file, and the items that it rejected."""
+
+    def of(self, queue_ids: Sequence[Any], entry_ids: Sequence[Any]) -> dict[int, str]:
+        """Positions of items whose entry an earlier queued item, or a delivered file, has."""
+        keys = list(map(hashable, entry_ids))
+        unknown = {
+            key: entry_id
+            for key, entry_id in zip(keys, entry_ids, strict=True)
+            if entry_id is not None and key not in self._first
+        }
+        taken = {**self._taken, **self._look_up(list(unknown.values()))}
+        duplicates = {}
+        for at, (queue_id, key) in enumerate(zip(queue_ids, keys, strict=True)):
+            if key in taken:
+                duplicates[at] = taken[key]
+            elif key in self._first and self._first[key] != hashable(queue_id):
+                duplicates[at] = "this batch, through an earlier queue item"
+        return duplicates
+
+    def file_of(self, entry_id: Any) -> str | None:
+        """The delivered file that the entry is in; None when it is in none."""
         key = hashable(entry_id)
-        if key in taken:
-            duplicates[at] = taken[key]
-        elif first.get(key, hashable(queue_id)) != hashable(queue_id):
-            duplicates[at] = "this batch, through an earlier queue item"
-    return duplicates
+        return self._look_up([entry_id]).get(key)
+
+    def _look_up(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
+        """Those of the entries that are taken; remembers the ones that have several items."""
+        suspects = [
+            group["_id"]
+            for group in _queue(self._database, self._profile).aggregate(
+                [
+                    {"$match": {"entryId": {"$in": entry_ids}}},
+                    {"$group": {"_id": "$entryId", "items": {"$sum": 1}}},
+                    {"$match": {"items": {"$gt": 1}}},
+                ]
+            )
+        ]
+        taken = self._delivered(entry_ids)
+        if suspects:
+            first = _first_items(self._database, self._profile, suspects)
+            taken = {**_completed(self._database, self._profile, suspects), **taken}
+            self._first |= first
+            self._taken |= {key: taken[key] for key in first if key in taken}
+        return taken
+
+    def _delivered(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
+        """Entries that are in the profile's delivered files, by the manifests themselves.
+
+        The queue alone would not tell: the other application may have deleted an item,
+        or set it back to queued.
+        """
+        wanted = {hashable(entry_id) for entry_id in entry_ids}
+        found: dict[Hashable, str] = {}
+        manifest_parts = self._database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+        parts = manifest_parts.find(
+            {
+                "entryIds": {"$in": list(entry_ids)},
+                "markedAt": {"$exists": True},
+                "profile": self._profile.name,
+            }
+        )
+        for doc in parts:
+            batch_id = doc["_id"].partition(":")[0]
+            if batch_id not in self._files:
+                self._files[batch_id] = _file_of(self._database, batch_id)
+            filename, rejected = self._files[batch_id]
+            for queue_id, entry_id in zip(doc["queueIds"], doc["entryIds"], strict=True):
+                key = hashable(entry_id)
+                if key in wanted and hashable(queue_id) not in rejected:
+                    found[key] = filename
+        return found
+
+
+def delivered_in(database: Database[dict[str, Any]], profile: Profile, entry_id: Any) -> str | None:
+    """The file of the profile that the entry is in already; None when it is in none."""
+    return _Duplicates(database, profile).file_of(entry_id)
 
 
 def _first_items(
     database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
 ) -> dict[Hashable, Hashable]:
-    """Of each entry the queued item that comes first: that one is exported.
+    """Of each entry the queued item that comes first.
 
     Asked of the queue as it is now, so an item that was queued behind the scan's back
     is seen. One that has left the queue meanwhile is found out before the seal.
@@ -158,7 +218,8 @@ def _first_items(
         {**queued(profile), "entryId": {"$in": list(entry_ids)}}, {"entryId": 1}
     )
     for item in items.sort("_id", 1):
-        first.setdefault(hashable(item["entryId"]), hashable(item["_id"]))
+        if addressable(item["_id"]):  # no other is ever exported
+            first.setdefault(hashable(item["entryId"]), hashable(item["_id"]))
     return first
 
 
@@ -175,40 +236,14 @@ def _completed(
     }
 
 
-def _delivered(
-    database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
-) -> dict[Hashable, str]:
-    """Entries that stand in the profile's delivered files, by the manifests themselves.
-
-    The queue alone would not tell: the other application may have deleted an item,
-    or set it back to queued.
-    """
-    wanted = {hashable(entry_id) for entry_id in entry_ids}
-    found: dict[Hashable, str] = {}
-    rejected_by_batch: dict[str, tuple[str, set[Hashable]]] = {}
-    parts = database.get_collection(manifests.COLLECTION, codec_options=LENIENT).find(
-        {
-            "entryIds": {"$in": list(entry_ids)},
-            "markedAt": {"$exists": True},
-            "profile": profile.name,
-        }
-    )
-    for doc in parts:
-        batch_id = doc["_id"].partition(":")[0]
-        if batch_id not in rejected_by_batch:
-            rejected_by_batch[batch_id] = _rejected_of(database, batch_id)
-        filename, rejected = rejected_by_batch[batch_id]
-        for queue_id, entry_id in zip(doc["queueIds"], doc["entryIds"], strict=True):
-            key = hashable(entry_id)
-            if key in wanted and hashable(queue_id) not in rejected:
-                found[key] = filename
-    return found
-
-
-def _rejected_of(database: Database[dict[str, Any]], batch_id: str) -> tuple[str, set[Hashable]]:
+def _file_of(database: Database[dict[str, Any]], batch_id: str) -> tuple[str, set[Hashable]]:
+    """A batch's file, and the queue items that it rejected."""
     doc = database[batches.COLLECTION].find_one(
-        {"_id": ObjectId(batch_id)}, {"filename": 1, "rejected.queueId": 1}
+        {"_id": ObjectId(batch_id)}, {"filename": 1, "rejectedId": 1, "rejected.queueId": 1}
     )
     if doc is None:
         return "a file whose batch document is gone", set()
-    return doc["filename"], {hashable(item["queueId"]) for item in doc.get("rejected", ())}
+    if doc.get("rejectedId") is None:  # the previous version's batch has the whole list
+        return doc["filename"], {hashable(item["queueId"]) for item in doc.get("rejected", ())}
+    rejected = rejections.read(database[manifests.COLLECTION], doc["rejectedId"])
+    return doc["filename"], {hashable(item.queue_id) for item in rejected}

@@ -37,7 +37,7 @@ def of_batches(profile: str) -> list[Query]:
         {"state": BatchState.OPEN.value, "$expr": {"$gt": ["$attempt", 0]}},
         {"state": BatchState.COMMITTED.value, "markedAt": None},
     ]
-    unmarked = {"profile": profile, "state": BatchState.COMMITTED.value, "markedAt": None}
+    unmarked = {"profile": profile, "markedAt": None, "$or": batch.UNMARKED}
     untold = {"profile": profile, "alertedAt": {"$type": "null"}, "$or": ended}
     days = {"profile": profile, "batchDate": _STRING}
     newest_first = (("batchDate", -1),)

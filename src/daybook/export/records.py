@@ -57,11 +57,18 @@ def delivered(
     return _record(action, message, metadata, now)
 
 
-def empty(*, profile: str, batch_date: str, batch_id: str, now: datetime) -> dict[str, Any]:
-    metadata = {**_day(profile, batch_date), "batchId": batch_id, "entryCount": 0}
-    return _record(
-        LogAction.BATCH_EMPTY, f"{batch_date}: nothing was queued, no file was made", metadata, now
-    )
+def empty(
+    *, profile: str, batch_date: str, batch_id: str, rejected_count: int, now: datetime
+) -> dict[str, Any]:
+    """The record of a day without a file."""
+    metadata = {
+        **_day(profile, batch_date),
+        "batchId": batch_id,
+        "entryCount": 0,
+        "rejectedCount": rejected_count,
+    }
+    why = "every queued entry was rejected" if rejected_count else "nothing was queued"
+    return _record(LogAction.BATCH_EMPTY, f"{batch_date}: {why}, no file was made", metadata, now)
 
 
 def rejected(
@@ -75,7 +82,7 @@ def rejected(
     }
     return _record(
         LogAction.ENTRY_REJECTED,
-        f"entry {item.entry_id} set aside: {item.detail}",
+        f"entry {item.entry_id} rejected: {item.detail}",
         metadata,
         now,
         queue_id=item.queue_id,

@@ -31,6 +31,8 @@ class Renderer:
         self._readers = Readers(profile)
         self._tally = Tally(profile, batch_date)
         self._rejected: list[Rejected] = []
+        self.faulty: list[Rejected] = []
+        """The rejected items, in order, whose entries are in no file: all but the duplicates."""
 
     def header(self) -> bytes:
         """The byte order mark, if the encoding has one, and the header row.
@@ -58,9 +60,16 @@ class Renderer:
             else:
                 fit[position] = entry
         content = self._render(fit, unfit)
-        self._rejected += _rejected(part, unfit)
+        rejected = list(_rejected(part, unfit))
+        self._rejected += rejected
+        self.faulty += (item for item in rejected if item.reason is not Reason.DUPLICATE)
         self._readers.trim()
         return content
+
+    @property
+    def duplicate_count(self) -> int:
+        """Rejected items whose entries are in this or in an earlier file."""
+        return len(self._rejected) - len(self.faulty)
 
     def figures(self) -> Figures:
         """Of all parts so far."""

@@ -35,7 +35,7 @@ from daybook.export import manifest as manifests
 from daybook.export.announce import announce
 from daybook.export.commit import Committed, RecordedElsewhere
 from daybook.export.context import Context, Exporter, Job
-from daybook.export.deliver import QueueChanged, deliver
+from daybook.export.deliver import NothingLeft, QueueChanged, deliver
 from daybook.export.follow import follow_up
 from daybook.export.lease import end_abandoned
 from daybook.export.outcome import Outcome, Status
@@ -175,7 +175,7 @@ def _road(ctx: Context) -> Outcome:
     except RecordsDisagree as error:
         unsettled = error
     step = standing.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
-    if committed and unsettled is not None:
+    if (committed or batch.unmarked) and unsettled is not None:
         return attempt.fail(ctx, unsettled)
     if step.next is Next.REPORT:
         return standing.report(batch, error=unsettled)
@@ -205,6 +205,10 @@ def _export(ctx: Context) -> Outcome:
             return attempt.close_empty(ctx)
         try:
             file = deliver(ctx, manifest)
+        except NothingLeft as left:
+            attempt.close_empty(ctx, manifest, left.rejected)
+            finish_marking(ctx)
+            return Outcome.of_batch(Status.EMPTY, ctx.batch())
         except QueueChanged:
             ctx.slot.raise_fence()
             continue

@@ -16,7 +16,7 @@ from daybook import log
 from daybook.destinations.base import DeliveredFile
 from daybook.errors import CircuitOpen, DatabaseError, DestinationError, DestinationRefused
 from daybook.export import orphans, rules, transitions
-from daybook.export.batch import Batch, committed_unmarked
+from daybook.export.batch import Batch, unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
 from daybook.export.look import look
@@ -163,7 +163,7 @@ def finish_marking(ctx: Context) -> None:
     Raises `DestinationError` when a committed file cannot be given its name, and
     `DatabaseError` when items cannot be marked.
     """
-    for batch in committed_unmarked(ctx.batches, ctx.job.key):
+    for batch in unmarked(ctx.batches, ctx.job.key):
         _publish(ctx, batch)
         with log.bound(step="mark"):
             try:

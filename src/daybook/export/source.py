@@ -63,7 +63,10 @@ class EntrySource:
 
     def read(self, entry_ids: Sequence[Any]) -> EntryPage:
         """Fetch a page in one round trip. May be called from any thread."""
-        wanted = [entry_id for entry_id in entry_ids if addressable(entry_id)]
+        # An entry whose _id is null is not the entry of every item without an entryId.
+        wanted = [
+            entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
+        ]
         if not wanted:
             return EntryPage([])
         batches = self._entries.find_raw_batches(

@@ -165,7 +165,7 @@ def _hold(ctx: Context) -> SweptSlot:
 
 
 def _unmarked_count(ctx: Context) -> int:
-    return len(batches.committed_unmarked(ctx.batches, ctx.job.key))
+    return len(batches.unmarked(ctx.batches, ctx.job.key))
 
 
 def _watch(exporter: Exporter, *, resting: bool) -> Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +12,27 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from daybook.errors import DaybookError, RecordsDisagree
+from daybook.export import rejections
 from daybook.export.batch import COLLECTION, Batch
 from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
-from daybook.export.seal import Seal, figures_to_doc
+from daybook.export.seal import ManifestRef, Seal, figures_to_doc
 from daybook.export.task import Task
 
 NOTHING_FOLLOWS: Mapping[str, Any] = {"nextAttemptAt": None, "pendingTask": None}
 NOTHING_COUNTED: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """The manifest of a day of which no entry is left, with all of its items rejected."""
+
+    manifest: ManifestRef
+    rejected: tuple[Rejected, ...]
+    rejected_id: str | None
+    """Of the stored list, see `rejections.py`."""
+    record_id: Any
+    """Of the day's `batch_empty` record."""
 
 
 def start_attempt(
@@ -153,18 +167,37 @@ def release(
 
 
 def record_empty(
-    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    now: datetime,
+    left_out: LeftOut | None = None,
 ) -> None:
-    """Sign an empty day off."""
+    """Sign an empty day off; `left_out` when it had items, and all of them are rejected.
+
+    What an earlier sign-off of the same day rejected stays counted.
+    """
     changes = {
         "state": BatchState.EMPTY.value,
         **figures_to_doc(NOTHING),
+        "rejectedCount": batch.doc.get("rejectedCount", 0),
         "endedAttempt": batch.attempt,
         **NOTHING_FOLLOWS,
         "error": None,
         "committedAt": now,
+        "markedAt": now,
         "updatedAt": now,
     }
+    if left_out is not None:
+        changes["rejectedCount"] += len(left_out.rejected)
+        changes |= rejections.summary(left_out.rejected, left_out.rejected_id, before=batch.doc)
+        changes |= {
+            "rejectedManifest": left_out.manifest.to_doc(),
+            "recordId": left_out.record_id,
+            "markedAt": None,
+            "alertedAt": None,
+        }
     _change(batches, session, batch, changes)
 
 
@@ -213,7 +246,7 @@ def record_commit(
         "md5": seal.content.md5,
         "sha256": seal.content.sha256,
         **figures_to_doc(seal.figures),
-        "rejected": [item.to_doc() for item in rejected],
+        **rejections.summary(rejected, seal.rejected_id, before={}),
         "manifest": seal.manifest.to_doc(),
         "recordId": record_id,
         "hiddenAt": hidden_at,

@@ -20,6 +20,21 @@ def _entries_rejected(facts: Facts) -> Told:
         for reason, count in facts.counts("reasons").items()
     ]
     day = facts.day or "DATE"
+    correct = (
+        f"`python -m daybook status {day}` lists them with the field that is wrong. Correct "
+        "each, then run `python -m daybook requeue ENTRY_ID`."
+    )
+    if facts.text("state") == "empty":
+        return Told(
+            title=f"no file, {left} rejected",
+            happened=sentences(
+                f"Everything that was queued is rejected: {left}.",
+                f"({'; '.join(reasons)})" if reasons else None,
+            ),
+            meaning="There is no file for this day. The rejected entries are in no file until "
+            "they are corrected and queued again.",
+            action=correct,
+        )
     return Told(
         title=f"{left} left out of {file}",
         happened=sentences(
@@ -27,11 +42,7 @@ def _entries_rejected(facts: Facts) -> Told:
         ),
         meaning="The file can be used. The entries left out are in no file until they are "
         "corrected and queued again.",
-        action=sentences(
-            f"`python -m daybook status {day}` lists them with the field that is wrong. Correct "
-            "each, then run `python -m daybook requeue ENTRY_ID`.",
-            at_link(facts, "The file"),
-        ),
+        action=sentences(correct, at_link(facts, "The file")),
     )
 
 

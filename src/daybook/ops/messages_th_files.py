@@ -29,6 +29,20 @@ def _entries_rejected(facts: Facts) -> Told:
         for reason, count in facts.counts("reasons").items()
     ]
     day = facts.day or "DATE"
+    correct = (
+        f"ใช้คำสั่ง `python -m daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
+        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `python -m daybook requeue ENTRY_ID`"
+    )
+    if facts.text("state") == "empty":
+        return Told(
+            title=f"ไม่มีไฟล์ เนื่องจากไม่ผ่านการตรวจสอบ {left}",
+            happened=sentences(
+                f"ทุกรายการในคิวไม่ผ่านการตรวจสอบ ({left})",
+                f"({', '.join(reasons)})" if reasons else None,
+            ),
+            meaning="ไม่มีไฟล์ของวันนี้ รายการเหล่านี้จะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
+            action=correct,
+        )
     return Told(
         title=f"{left}ไม่ได้อยู่ใน {file}",
         happened=sentences(
@@ -37,11 +51,7 @@ def _entries_rejected(facts: Facts) -> Told:
             f"({', '.join(reasons)})" if reasons else None,
         ),
         meaning="ไฟล์ใช้งานได้ตามปกติ ส่วนรายการที่ไม่ได้รวมจะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
-        action=sentences(
-            f"ใช้คำสั่ง `python -m daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
-            "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `python -m daybook requeue ENTRY_ID`",
-            at_link(facts),
-        ),
+        action=sentences(correct, at_link(facts)),
     )
 
 

@@ -29,6 +29,16 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
     day, who = receipt.batch_date, _who(receipt)
     done = f"Done: {english.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_english(receipt)
+    if receipt.filename is None and receipt.rejected_count:
+        count = number(receipt.rejected_count, "entry", "entries")
+        return Message(
+            title=f"{who} receipt {day}: {count} rejected, no file",
+            text=_paragraphs(
+                f"Daybook ran for {day}. Every queued entry has a fault, so there is no file.",
+                rejected,
+                done,
+            ),
+        )
     if receipt.filename is None:
         return Message(
             title=f"{who} receipt {day}: nothing to export, no file",
@@ -88,6 +98,17 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
     full = f"{thai.long_date(date.fromisoformat(day))} ({day})"
     done = f"ดำเนินการเสร็จเมื่อ: {thai.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_thai(receipt)
+    if receipt.filename is None and receipt.rejected_count:
+        return Message(
+            title=f"ใบยืนยันการส่งออก {who} {day}: "
+            f"ไม่ผ่านการตรวจสอบ {receipt.rejected_count:,} รายการ ไม่มีไฟล์",
+            text=_paragraphs(
+                f"ระบบ Daybook ทำงานประจำวันที่ {full} เรียบร้อยแล้ว "
+                "แต่ทุกรายการในคิวมีข้อผิดพลาด จึงไม่มีไฟล์ของวันนี้",
+                rejected,
+                done,
+            ),
+        )
     if receipt.filename is None:
         return Message(
             title=f"ใบยืนยันการส่งออก {who} {day}: ไม่มีรายการต้องส่งออก ไม่มีไฟล์",

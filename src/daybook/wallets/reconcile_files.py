@@ -17,6 +17,7 @@ from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
+from daybook.export import rejections
 from daybook.export.batch import Batch
 from daybook.export.keys import LENIENT, hashable
 from daybook.export.mark import Delivery
@@ -91,10 +92,15 @@ def _file(
     doc: Mapping[str, Any],
     expected: Expected,
 ) -> Iterator[Difference]:
-    batch, delivery = Batch.from_doc(doc), Delivery.of_batch(doc, profile=profile)
+    batch = Batch.from_doc(doc)
     named = expected.exported.get(hashable(doc.get("fileId")), set())
     sums: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     try:
+        delivery = Delivery.of_batch(
+            doc,
+            profile=profile,
+            rejected=rejections.of_batch(database[manifests.COLLECTION], doc),
+        )
         for part in manifests.read(database[manifests.COLLECTION], delivery.manifest):
             left_out = {hashable(item.queue_id) for item in delivery.rejected_of(part)}
             entry_ids = [

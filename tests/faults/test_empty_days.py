@@ -1,0 +1,90 @@
+"""SIGKILL at every step of a day that rejects all of its items: each is rejected once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from bson import Decimal128, ObjectId
+
+from tests.faults.steps import TRANSACTION, Stage, Step, Steps
+from tests.faults.world import DAY, NEXT_DAY, THIRD_DAY, World, item_for
+
+COUNT = 12_000
+"""Three parts, of which the sign-off marks the first."""
+
+
+def _seed_bad(world: World) -> None:
+    for entry in world.seed(2):
+        world.set_debit(entry, "999.00")
+
+
+def _assert_all_rejected_once(world: World, day: str, count: int) -> None:
+    database = world.database
+    assert database["exportqueues"].count_documents({"status": "queued"}) == 0
+    rejected = Counter(
+        record["queueId"] for record in database["exportlogs"].find({"action": "entry_rejected"})
+    )
+    assert (len(rejected), set(rejected.values())) == (count, {1})
+    (record,) = database["exportlogs"].find({"action": "batch_empty", "metadata.batchDate": day})
+    assert record["metadata"]["rejectedCount"] == count
+    batch = database["exportbatches"].find_one({"batchDate": day})
+    assert batch is not None
+    assert (batch["state"], batch["rejectedCount"]) == ("empty", count)
+    assert batch["markedAt"] is not None
+
+
+def _steps_of_a_clean_run(world: World) -> list[Step]:
+    world.reset()
+    _seed_bad(world)
+    steps = Steps()
+    assert world.watched(steps).go().wait().statuses == ["empty"]
+    _assert_all_rejected_once(world, DAY, 2)
+    return steps.seen
+
+
+def test_killed_at_each_step_of_a_day_without_a_good_entry(world: World) -> None:
+    stages: tuple[Stage, ...] = ("before", "after")
+    broken = []
+    for step in _steps_of_a_clean_run(world):
+        if step.nth > 1 and step.kind != "commitTransaction":
+            continue
+        for stage in stages:
+            world.reset()
+            _seed_bad(world)
+            try:
+                assert world.killed(step, stage), "the run never came to this step"
+                assert world.run().statuses == ["empty"]
+                _assert_all_rejected_once(world, DAY, 2)
+            except AssertionError as error:
+                broken.append(f"killed {stage} {step}: {error}")
+    assert broken == []
+
+
+@pytest.mark.parametrize(("nth", "failed"), [(2, 0), (3, 5_000), (4, 10_000)])
+@pytest.mark.parametrize("next_run", [NEXT_DAY, THIRD_DAY])
+def test_marking_that_was_broken_off_is_finished_by_the_next_run(
+    world: World, nth: int, failed: int, next_run: str
+) -> None:
+    entries = [
+        {
+            "_id": ObjectId(),
+            "date": datetime(2026, 1, 18, 3, tzinfo=UTC),
+            "currency": "THB",
+            "amount": Decimal128("12.50"),
+        }
+        for _ in range(COUNT)
+    ]
+    queue = world.database["exportqueues"]
+    world.database["journalentries"].insert_many(entries)
+    queue.insert_many([item_for(entry["_id"]) for entry in entries])
+    assert world.run(DAY).statuses == ["exported"]
+    queue.update_many({}, {"$set": {"status": "queued"}})
+    assert world.killed(Step(kind=TRANSACTION, nth=nth), "before", day=NEXT_DAY)
+    assert queue.count_documents({"status": "failed"}) == failed
+
+    assert world.run(next_run).statuses == ["empty"]
+
+    of_day = next_run if failed == 0 else NEXT_DAY
+    _assert_all_rejected_once(world, of_day, COUNT)
