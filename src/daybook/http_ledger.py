@@ -20,6 +20,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.ops import metrics
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.wallets.refusal import Refused
+from daybook.wallets.stored import DocumentInvalid
 
 RETRY_AFTER_SECONDS = 1
 
@@ -61,6 +62,9 @@ def _handled(
             return handler(app, request, path)
     except Refused as error:
         return problem(STATUS[error.code], error.code, str(error), where=error.where)
+    except DocumentInvalid as error:
+        log.event(logging.ERROR, "document_invalid", str(error))
+        return problem(409, "DOCUMENT_INVALID", str(error))
     except BadRequest as error:
         return problem(400, "BAD_REQUEST", str(error), where=error.where)
     except DatabaseError as error:

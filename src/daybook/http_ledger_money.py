@@ -52,7 +52,7 @@ def show_wallet(app: LedgerApp, request: flask.Request, path: Path) -> flask.Res
     """`GET /wallets/{ownerUserId}`."""
     parameters(request, set())
     owner = object_id(path[OWNER], OWNER)
-    return json_answer(200, wallet.to_answer(wallet.wallet_of(app.ledger, owner)))
+    return json_answer(200, wallet.wallet_of(app.ledger, owner).to_answer())
 
 
 def show_history(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
@@ -62,7 +62,7 @@ def show_history(app: LedgerApp, request: flask.Request, path: Path) -> flask.Re
     wanted = limit(given, usual=PAGE, most=MAX_PAGE)
     cursor = history.Cursor.parse(given["cursor"]) if "cursor" in given else None
     found = wallet.wallet_of(app.ledger, owner)
-    return json_answer(200, history.page(app.ledger, found["_id"], limit=wanted, cursor=cursor))
+    return json_answer(200, history.page(app.ledger, found.id, limit=wanted, cursor=cursor))
 
 
 def credit(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
@@ -115,7 +115,7 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     movement = Movement(
         once=key,
         type=REVERSAL,
-        amount_paise=originals[0]["amountPaise"],
+        amount_paise=originals[0].amount_paise,
         description=description,
     )
     return answered(move.reverse(app.ledger, movement, originals))

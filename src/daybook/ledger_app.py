@@ -20,6 +20,7 @@ from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings import Settings
 from daybook.wallets.atomic import PATIENCE_SECONDS
 from daybook.wallets.context import Ledger
+from daybook.wallets.stored import READABLE
 
 APP_NAME = "daybook-ledger"
 MIN_POOL_SIZE = 10
@@ -86,7 +87,7 @@ class LedgerApp:
     @cached_property
     def _ledger(self) -> Ledger:
         return Ledger(
-            database=self.database,
+            database=self.database.with_options(codec_options=READABLE),
             clock=self.clock,
             profile=self.settings.ledger_profile,
             chart=self.settings.ledger_chart,

@@ -224,7 +224,7 @@ def test_a_user_has_one_wallet_until_it_is_deleted(ledger: Ledger) -> None:
         move.debit(ledger, owner, movement(1))
     assert gone.value.code is Refusal.WALLET_NOT_FOUND
     wallet.open_wallet(ledger, owner)
-    assert wallet.wallet_of(ledger, owner)["availablePaise"] == 0
+    assert wallet.wallet_of(ledger, owner).available_paise == 0
 
 
 def test_a_wallet_without_a_deletion_field_counts_as_the_users(ledger: Ledger) -> None:
@@ -239,7 +239,7 @@ def test_a_wallet_without_a_deletion_field_counts_as_the_users(ledger: Ledger) -
 def test_a_user_of_another_application_gets_a_wallet(ledger: Ledger) -> None:
     owner = ObjectId()
     assert not wallet.open_wallet(ledger, owner).replayed
-    assert wallet.wallet_of(ledger, owner)["availablePaise"] == 0
+    assert wallet.wallet_of(ledger, owner).available_paise == 0
 
 
 def test_a_deleted_user_gets_no_wallet(ledger: Ledger) -> None:
@@ -255,7 +255,7 @@ def test_a_deleted_user_gets_no_wallet(ledger: Ledger) -> None:
 
 def reverse(ledger: Ledger, transaction_id: str) -> dict[str, Any]:
     originals = move.reversal_of(ledger, ObjectId(transaction_id))
-    wanted = movement(originals[0]["amountPaise"], type_="reversal")
+    wanted = movement(originals[0].amount_paise, type_="reversal")
     return move.reverse(ledger, wanted, originals).body
 
 
@@ -347,7 +347,7 @@ def test_a_history_is_whole_and_newest_first_also_among_equal_times(ledger: Ledg
     still = replace(ledger, clock=lambda: NOON)
     for amount in range(1, 8):
         move.credit(still, owner, movement(amount))
-    wallet_id = wallet.wallet_of(ledger, owner)["_id"]
+    wallet_id = wallet.wallet_of(ledger, owner).id
 
     seen: list[dict[str, Any]] = []
     cursor = None
@@ -367,7 +367,7 @@ def test_a_history_is_whole_and_newest_first_also_among_equal_times(ledger: Ledg
 def test_a_history_holds_one_wallet_only(ledger: Ledger) -> None:
     payer, payee = purses(ledger, 50, 0)
     move.transfer(ledger, payer, payee, movement(20))
-    wallet_id = wallet.wallet_of(ledger, payee)["_id"]
+    wallet_id = wallet.wallet_of(ledger, payee).id
     page = history.page(ledger, wallet_id, limit=10, cursor=None)
     assert [(doc["direction"], doc["amountPaise"]) for doc in page["transactions"]] == [
         ("credit", 20)

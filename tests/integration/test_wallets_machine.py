@@ -221,7 +221,7 @@ class Books(RuleBasedStateMachine):
         at = data.draw(st.integers(0, len(self.reversible) - 1))
         transaction_id, made = self.reversible[at]
         originals = move.reversal_of(self.app.ledger, transaction_id)
-        wanted = movement(originals[0]["amountPaise"], type_=REVERSAL)
+        wanted = movement(originals[0].amount_paise, type_=REVERSAL)
         answer = self.attempt(
             lambda ledger, wanted: move.reverse(ledger, wanted, originals),
             wanted,

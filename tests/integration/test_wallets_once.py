@@ -131,7 +131,7 @@ def test_one_key_fifty_times_at_once_moves_once(
         elif what == "transfer":
             answer = move.transfer(ledger, payer, payee, wanted)
         else:
-            answer = move.reverse(ledger, wanted, [credited])
+            answer = move.reverse(ledger, wanted, [move.Booked.from_doc(credited)])
         return answer.replayed, repr(answer.body)
 
     with ThreadPoolExecutor(50) as pool:
@@ -156,7 +156,11 @@ def test_two_reversals_under_different_keys_take_back_once(ledger: Ledger) -> No
     def act(number: int) -> str:
         barrier.wait(30)
         try:
-            move.reverse(ledgers[number % 2], movement(100, type_="reversal"), [original])
+            move.reverse(
+                ledgers[number % 2],
+                movement(100, type_="reversal"),
+                [move.Booked.from_doc(original)],
+            )
         except Refused as refused:
             return refused.code.value
         return "reversed"

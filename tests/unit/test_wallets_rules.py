@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from daybook.wallets import journal
 from daybook.wallets.context import MAX_PAISE, stamp
 from daybook.wallets.history import Cursor
 from daybook.wallets.once import OnceKey
+from daybook.wallets.stored import DocumentInvalid
 
 A, B = Account(code="1", name="a"), Account(code="2", name="b")
 NOW = datetime(2026, 1, 18, 5, 0, 0, 7000, tzinfo=UTC)
@@ -39,9 +40,27 @@ def test_lines_balance_and_carry_the_exact_amount(amount: int, currency: tuple[s
 @given(st.integers(1, MAX_PAISE))
 def test_a_counter_entry_of_a_counter_entry_is_the_entry(amount: int) -> None:
     lines = journal.balanced(A, B, amount, "INR")
-    opposed = journal.opposed(lines)
+    opposed = journal.opposed({"lines": lines, "currency": "INR"}, amount, "INR")
     assert opposed != lines
-    assert journal.opposed(opposed) == lines
+    assert journal.opposed({"lines": opposed, "currency": "INR"}, amount, "INR") == lines
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"debit": Decimal128("2.50")},
+        {"debit": "2.51"},
+        {"debit": None},
+        {"debit": Decimal128("NaN")},
+        {"debit": Decimal128("-2.51")},
+        {"accountName": "caf\udce9"},
+    ],
+)
+def test_an_entry_that_was_changed_since_has_no_counter_entry(odd: dict[str, Any]) -> None:
+    first, second = journal.balanced(A, B, 251, "INR")
+    entry = {"_id": 1, "currency": "INR", "lines": [first | odd, second]}
+    with pytest.raises(DocumentInvalid, match="journalentries 1: lines"):
+        journal.opposed(entry, 251, "INR")
 
 
 def test_what_users_hold_is_owed_to_them() -> None:

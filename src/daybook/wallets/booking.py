@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
@@ -17,6 +16,8 @@ from daybook.chart import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.once import OnceKey
+from daybook.wallets.stored import Stored
+from daybook.wallets.wallet import Wallet
 
 REVERSAL = "reversal"
 
@@ -42,7 +43,7 @@ class Leg:
     """One wallet's part of a movement."""
 
     direction: Direction
-    wallet: Document
+    wallet: Wallet
     """As it is after the change."""
     reverses: ObjectId | None = None
     """The transaction that this one takes back."""
@@ -59,17 +60,17 @@ def book(
 ) -> Document:
     """Write it all; the answer to the request. `describing` is used where it says nothing."""
     now = ledger.now()
-    docs = [
+    docs: list[Document] = [
         {
             "_id": transaction_id,
             "type": movement.type,
             "direction": leg.direction.value,
-            "walletId": leg.wallet["_id"],
-            "ownerUserId": leg.wallet["ownerUserId"],
+            "walletId": leg.wallet.id,
+            "ownerUserId": leg.wallet.owner,
             "amountPaise": Int64(movement.amount_paise),
-            "currency": leg.wallet["currency"],
-            "availablePaise": Int64(leg.wallet["availablePaise"]),
-            "version": Int64(leg.wallet["version"]),
+            "currency": leg.wallet.currency,
+            "availablePaise": Int64(leg.wallet.available_paise),
+            "version": Int64(leg.wallet.version),
             "description": movement.description,
             "journalEntryId": movement.entry_id,
             **({} if leg.reverses is None else {"reverses": leg.reverses}),
@@ -105,21 +106,26 @@ def book(
 
 
 def single_answer(doc: Document) -> Document:
-    """A transaction in answers, by itself and in a history."""
+    """A transaction in answers, by itself and in a history. Raises `DocumentInvalid`.
+
+    Another application's may lack what this ledger writes, but neither `_id`, `walletId`
+    nor `createdAt`, since a history is in their order.
+    """
+    stored = Stored(collection=queries.TRANSACTIONS, doc=doc)
     return {
-        "transactionId": str(doc["_id"]),
-        "walletId": str(doc["walletId"]),
-        "ownerUserId": _text(doc.get("ownerUserId")),
-        "type": doc.get("type"),
-        "direction": doc.get("direction"),
-        "amountPaise": doc.get("amountPaise"),
-        "currency": doc.get("currency"),
-        "availablePaise": doc.get("availablePaise"),
-        "version": doc.get("version"),
-        "description": doc.get("description"),
-        "journalEntryId": _text(doc.get("journalEntryId")),
-        "reverses": _text(doc.get("reverses")),
-        "createdAt": stamp(doc["createdAt"]),
+        "transactionId": str(stored.object_id("_id")),
+        "walletId": str(stored.object_id("walletId")),
+        "ownerUserId": stored.optional_id("ownerUserId"),
+        "type": stored.optional_text("type"),
+        "direction": stored.optional_text("direction"),
+        "amountPaise": stored.optional_whole("amountPaise"),
+        "currency": stored.optional_text("currency"),
+        "availablePaise": stored.optional_whole("availablePaise"),
+        "version": stored.optional_whole("version"),
+        "description": stored.optional_text("description"),
+        "journalEntryId": stored.optional_id("journalEntryId"),
+        "reverses": stored.optional_id("reverses"),
+        "createdAt": stamp(stored.moment("createdAt")),
     }
 
 
@@ -144,9 +150,5 @@ def _side(doc: Document) -> Document:
         "ownerUserId": str(doc["ownerUserId"]),
         "availablePaise": doc["availablePaise"],
         "version": doc["version"],
-        "reverses": _text(doc.get("reverses")),
+        "reverses": None if "reverses" not in doc else str(doc["reverses"]),
     }
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)

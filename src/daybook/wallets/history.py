@@ -53,7 +53,7 @@ class Cursor:
 def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | None) -> Document:
     """Up to `limit` transactions, and the cursor of the page after, null at the end.
 
-    Raises `BadRequest` for a place in another wallet's history.
+    Raises `BadRequest` for a place in another wallet's history, `DocumentInvalid`.
     """
     database = ledger.database
     if cursor is None:
@@ -64,6 +64,7 @@ def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | No
         docs = queries.HISTORY_BEFORE.some(
             database, limit=limit + 1, wallet_id=wallet_id, created_at=cursor.created_at
         )
+    _check(docs)
     if len(docs) > limit:  # the last ones may be some of several of one millisecond
         last_at = docs[-1]["createdAt"]
         docs = [doc for doc in docs if doc["createdAt"] != last_at]
@@ -85,9 +86,17 @@ def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | No
 
 def _at(ledger: Ledger, wallet_id: ObjectId, created_at: datetime) -> list[Document]:
     """All of one millisecond; the index does not say which of them came first."""
-    return queries.HISTORY_AT.some(
+    docs = queries.HISTORY_AT.some(
         ledger.database, limit=0, wallet_id=wallet_id, created_at=created_at
     )
+    _check(docs)
+    return docs
+
+
+def _check(docs: list[Document]) -> None:
+    """Raise `DocumentInvalid` for a transaction that has no place in a history."""
+    for doc in docs:
+        single_answer(doc)
 
 
 def _place_of(doc: Document) -> Cursor:

@@ -9,16 +9,18 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from daybook.wallets import queries
+from daybook.wallets.atomic import TooContended
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.once import Answer, OnceKey, check_same_request, insert_once, new_id
 from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import Stored
 
 _RANDOM_BYTES = 10
+_TRIES = 10
 
 
 class InviteStatus(StrEnum):
@@ -68,25 +70,43 @@ def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
 def accept_once(
     ledger: Ledger, code: str, wanted: OnceKey | None, *, user_id: ObjectId | None
 ) -> Answer:
-    """The same under a key: to who has accepted, a repeated request tells so again."""
+    """The same under a key: to who has accepted, a repeated request tells so again.
+
+    Raises `DocumentInvalid` for an invite that could not be answered with, before it is used.
+    """
     if user_id is not None and queries.USER.one(ledger.database, user_id=user_id) is None:
         raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
     now = ledger.now()
     invites = ledger.database[queries.INVITES]
+    # Again when another request came between; it has used the invite, or it has expired.
+    for _ in range(_TRIES):
+        doc = queries.INVITE.one(ledger.database, code=code)
+        if doc is None:
+            raise Refused(Refusal.INVITE_NOT_FOUND, f"there is no invite {code}", where="code")
+        to_answer(doc)
+        if doc["status"] != InviteStatus.ACTIVE:
+            return _accepted_before(doc, wanted)
+        if doc["expiresAt"] <= now:
+            invites.update_one(queries.INVITE_TO_EXPIRE.filter(code=code, now=now), _expired(now))
+            continue
+        used = _used(wanted, user_id, now)
+        found = invites.update_one(
+            queries.INVITE_TO_ACCEPT.filter(code=code, expires_at=doc["expiresAt"]), {"$set": used}
+        )
+        if found.modified_count:
+            # Not read again, so that nothing can be wrong with it once it is used.
+            return Answer(body=to_answer(doc | used), replayed=False)
+    raise TooContended(f"others kept changing invite {code}")
+
+
+def _used(wanted: OnceKey | None, user_id: ObjectId | None, now: datetime) -> Document:
     used = {"status": InviteStatus.USED.value, "usedAt": now, "usedBy": user_id, "updatedAt": now}
     if wanted is not None:
         used |= {"usedKey": wanted.key, "usedHash": wanted.request_hash}
-    accepted = invites.find_one_and_update(
-        queries.INVITE_TO_ACCEPT.filter(code=code, now=now),
-        {"$set": used},
-        return_document=ReturnDocument.AFTER,
-    )
-    if accepted is not None:
-        return Answer(body=to_answer(accepted), replayed=False)
-    invites.update_one(queries.INVITE_TO_EXPIRE.filter(code=code, now=now), _expired(now))
-    doc = queries.INVITE.one(ledger.database, code=code)
-    if doc is None:
-        raise Refused(Refusal.INVITE_NOT_FOUND, f"there is no invite {code}", where="code")
+    return used
+
+
+def _accepted_before(doc: Document, wanted: OnceKey | None) -> Answer:
     if doc["status"] == InviteStatus.EXPIRED:
         raise Refused(
             Refusal.INVITE_EXPIRED,
@@ -95,12 +115,15 @@ def accept_once(
         )
     if wanted is None or doc.get("usedKey") != wanted.key:
         raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
-    check_same_request(wanted, doc["usedHash"])
+    check_same_request(wanted, doc.get("usedHash"))
     return Answer(body=to_answer(doc), replayed=True)
 
 
 def find(ledger: Ledger, parent_code: str, status: InviteStatus, *, limit: int) -> Document:
-    """Up to `limit` invites of a parent, newest first, and whether there are more."""
+    """Up to `limit` invites of a parent, newest first, and whether there are more.
+
+    Raises `DocumentInvalid`.
+    """
     docs = queries.INVITES_OF_PARENT.some(
         ledger.database, limit=limit + 1, parent=parent_code, status=status.value
     )
@@ -120,13 +143,17 @@ def _expired(now: datetime) -> Document:
 
 
 def to_answer(doc: Document) -> Document:
-    used_at, used_by = doc.get("usedAt"), doc.get("usedBy")
+    """Raises `DocumentInvalid`."""
+    stored = Stored(collection=queries.INVITES, doc=doc)
+    if stored.text("status") not in set(InviteStatus):
+        raise stored.invalid("status", " or ".join(InviteStatus))
+    used_at = stored.optional_moment("usedAt")
     return {
-        "code": doc["code"],
-        "parentCode": doc.get("parentCode"),
+        "code": stored.text("code"),
+        "parentCode": stored.optional_text("parentCode"),
         "status": doc["status"],
-        "expiresAt": stamp(doc["expiresAt"]),
-        "createdAt": stamp(doc["createdAt"]),
+        "expiresAt": stamp(stored.moment("expiresAt")),
+        "createdAt": stamp(stored.moment("createdAt")),
         "usedAt": None if used_at is None else stamp(used_at),
-        "usedBy": None if used_by is None else str(used_by),
+        "usedBy": stored.optional_id("usedBy"),
     }

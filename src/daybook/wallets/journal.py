@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
 
 from bson import Decimal128, ObjectId
 
@@ -13,6 +13,7 @@ from daybook.export.profile import DAILY
 from daybook.export.sheet.currency import decimals_of
 from daybook.export.sheet.money import to_decimal
 from daybook.wallets.context import Document
+from daybook.wallets.stored import Stored, is_storable, number
 
 ENTRIES = "journalentries"
 QUEUE = "exportqueues"
@@ -44,8 +45,27 @@ def balanced(
     ]
 
 
-def opposed(lines: Sequence[Mapping[str, Any]]) -> list[Document]:
-    """The lines of a counter-entry: the same accounts with their sides exchanged."""
+def opposed(entry: Document, amount_paise: int, currency: str) -> list[Document]:
+    """The lines of a counter-entry: the same accounts with their sides exchanged.
+
+    Raises `DocumentInvalid` unless the entry is still over that amount: another application
+    may have changed it since, and its opposite would not take back what the wallets moved.
+    """
+    stored = Stored(collection=ENTRIES, doc=entry)
+    expected = amount(amount_paise, currency).to_decimal()
+    lines, sums = entry["lines"], {"debit": Decimal(), "credit": Decimal()}
+    if entry.get("currency") != currency:
+        raise stored.invalid("currency", f"{currency}, as in its transaction")
+    for line in lines if isinstance(lines, list) else [lines]:
+        if not isinstance(line, dict) or not is_storable(line):
+            raise stored.invalid("lines", "an array of valid documents")
+        for side in sums:
+            value = number(line.get(side))
+            if value is None or not 0 <= value <= expected:
+                raise stored.invalid("lines", f"lines whose {side} is from 0 to {expected}")
+            sums[side] += value
+    if set(sums.values()) != {expected}:
+        raise stored.invalid("lines", f"lines of {expected} {currency} on either side")
     return [{**line, "debit": line["credit"], "credit": line["debit"]} for line in lines]
 
 

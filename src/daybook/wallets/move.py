@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
@@ -11,6 +15,7 @@ from daybook.wallets.booking import REVERSAL, Leg, Movement, book
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.once import Answer, once
 from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import change, change_back
 
 
@@ -35,7 +40,7 @@ def _single(ledger: Ledger, owner: ObjectId, movement: Movement, direction: Dire
             session,
             movement,
             [Leg(direction=direction, wallet=wallet)],
-            journal.balanced(debited, credited, amount_paise, wallet["currency"]),
+            journal.balanced(debited, credited, amount_paise, wallet.currency),
             describing=f"{movement.type}, wallet of user {owner}",
         )
 
@@ -59,11 +64,11 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
             )
             for owner in sorted(sides)
         }
-        currency = wallets[payer]["currency"]
-        if wallets[payee]["currency"] != currency:
+        currency = wallets[payer].currency
+        if wallets[payee].currency != currency:
             raise Refused(
                 Refusal.CURRENCY_MISMATCH,
-                f"the wallets hold {currency} and {wallets[payee]['currency']}",
+                f"the wallets hold {currency} and {wallets[payee].currency}",
                 where="toUserId",
             )
         return book(
@@ -81,44 +86,89 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
     return once(ledger, movement.once, work, owners=[payer, payee])
 
 
-def reverse(ledger: Ledger, movement: Movement, originals: list[Document]) -> Answer:
+@dataclass(frozen=True, kw_only=True)
+class Booked:
+    """One wallet's part of a movement as it is stored, with what its reversal needs."""
+
+    id: ObjectId
+    wallet_id: ObjectId
+    owner: ObjectId
+    direction: Direction
+    amount_paise: int
+    currency: str
+    entry_id: ObjectId
+    counterpart_id: ObjectId | None
+
+    @classmethod
+    def from_doc(cls, doc: Document) -> Self:
+        """Raises `DocumentInvalid`."""
+        stored = Stored(collection=queries.TRANSACTIONS, doc=doc)
+        if stored.text("direction") not in set(Direction):
+            raise stored.invalid("direction", " or ".join(Direction))
+        return cls(
+            id=stored.object_id("_id"),
+            wallet_id=stored.object_id("walletId"),
+            owner=stored.object_id("ownerUserId"),
+            direction=Direction(doc["direction"]),
+            amount_paise=stored.whole("amountPaise", least=1),
+            currency=stored.text("currency"),
+            entry_id=stored.object_id("journalEntryId"),
+            counterpart_id=(
+                stored.object_id("counterpartId") if doc.get("counterpartId") is not None else None
+            ),
+        )
+
+    def is_counterpart_of(self, other: Booked) -> bool:
+        """Whether the two are the sides of one transfer."""
+        return (
+            (self.id, self.counterpart_id) == (other.counterpart_id, other.id)
+            and (self.amount_paise, self.currency) == (other.amount_paise, other.currency)
+            and self.entry_id == other.entry_id
+            and self.direction is not other.direction
+        )
+
+
+def reverse(ledger: Ledger, movement: Movement, originals: Sequence[Booked]) -> Answer:
     """Take back what `originals` moved, all of its wallets at once, by a counter-entry.
 
     `movement` is of the type `reversal` and of the same amount. Raises `Refused`,
-    `DatabaseError`.
+    `DocumentInvalid`, `DatabaseError`.
     """
+    first = originals[0]
 
     def work(session: ClientSession) -> Document:
         for original in originals:
             _check_not_reversed(ledger, session, original)
-        entry = queries.JOURNAL_ENTRY.one(
-            ledger.database, session=session, entry_id=originals[0]["journalEntryId"]
-        )
+        entry = queries.JOURNAL_ENTRY.one(ledger.database, session=session, entry_id=first.entry_id)
         if entry is None or not entry.get("lines"):
             raise Refused(
                 Refusal.NOT_REVERSIBLE,
-                f"its journal entry {originals[0]['journalEntryId']} is not there, or has no lines",
+                f"its journal entry {first.entry_id} is not there, or has no lines",
             )
-        legs = {
-            original["_id"]: _taken_back(ledger, session, original, movement.amount_paise)
-            for original in sorted(originals, key=lambda doc: doc["ownerUserId"])
-        }
+        lines = journal.opposed(entry, first.amount_paise, first.currency)
+        legs = [
+            _taken_back(ledger, session, original, movement.amount_paise)
+            for original in sorted(originals, key=lambda leg: leg.owner)
+        ]
         return book(
             ledger,
             session,
             movement,
             # The one that pays now comes first.
-            sorted(legs.values(), key=lambda leg: leg.direction is Direction.CREDIT),
-            journal.opposed(entry["lines"]),
-            describing=f"reversal of {journal.reference(originals[0]['_id'])}",
+            sorted(legs, key=lambda leg: leg.direction is Direction.CREDIT),
+            lines,
+            describing=f"reversal of {journal.reference(first.id)}",
         )
 
-    owners = [original["ownerUserId"] for original in originals]
+    owners = [original.owner for original in originals]
     return once(ledger, movement.once, work, owners=owners)
 
 
-def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Document]:
-    """What there is to take back: the transaction, and its counterpart. Raises `Refused`."""
+def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Booked]:
+    """What there is to take back: the transaction, and its counterpart.
+
+    Raises `Refused`, `DocumentInvalid`.
+    """
     doc = queries.TRANSACTION.one(ledger.database, transaction_id=transaction_id)
     if doc is None:
         raise Refused(
@@ -126,43 +176,44 @@ def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Document]:
             f"there is no transaction {transaction_id}",
             where="transactionId",
         )
-    if doc["type"] == REVERSAL or "reverses" in doc:
-        raise Refused(
-            Refusal.NOT_REVERSIBLE,
-            "a reversal is not reversed; book the movement again",
-            where="transactionId",
-        )
-    if "direction" not in doc or "journalEntryId" not in doc:
-        raise Refused(
-            Refusal.NOT_REVERSIBLE, "this ledger has not booked it", where="transactionId"
-        )
-    counterpart_id = doc.get("counterpartId")
-    if counterpart_id is None:
-        return [doc]
-    other = queries.TRANSACTION.one(ledger.database, transaction_id=counterpart_id)
-    if other is None:
-        raise Refused(
-            Refusal.NOT_REVERSIBLE,
-            f"its counterpart {counterpart_id} is not there",
-            where="transactionId",
-        )
-    return sorted([doc, other], key=lambda leg: leg["direction"] == Direction.CREDIT)
+    if doc.get("type") == REVERSAL or doc.get("reverses") is not None:
+        raise _not_reversible("a reversal is not reversed; book the movement again")
+    if doc.get("direction") is None or doc.get("journalEntryId") is None:
+        raise _not_reversible("this ledger has not booked it")
+    booked = Booked.from_doc(doc)
+    if booked.counterpart_id is None:
+        return [booked]
+    found = queries.TRANSACTION.one(ledger.database, transaction_id=booked.counterpart_id)
+    if found is None:
+        raise _not_reversible(f"its counterpart {booked.counterpart_id} is not there")
+    other = Booked.from_doc(found)
+    if not other.is_counterpart_of(booked):
+        raise _not_reversible(f"its counterpart {other.id} is not the other side of a transfer")
+    return sorted([booked, other], key=lambda leg: leg.direction is Direction.CREDIT)
 
 
-def _check_not_reversed(ledger: Ledger, session: ClientSession, original: Document) -> None:
-    found = queries.REVERSAL.one(ledger.database, session=session, transaction_id=original["_id"])
+def _not_reversible(message: str) -> Refused:
+    return Refused(Refusal.NOT_REVERSIBLE, message, where="transactionId")
+
+
+def _check_not_reversed(ledger: Ledger, session: ClientSession, original: Booked) -> None:
+    found = queries.REVERSAL.one(ledger.database, session=session, transaction_id=original.id)
     if found is not None:
         raise Refused(
             Refusal.ALREADY_REVERSED,
-            f"transaction {original['_id']} was reversed by {found['_id']}",
+            f"transaction {original.id} was reversed by {found['_id']}",
             where="transactionId",
         )
 
 
-def _taken_back(
-    ledger: Ledger, session: ClientSession, original: Document, amount_paise: int
-) -> Leg:
-    was_credit = original["direction"] == Direction.CREDIT
+def _taken_back(ledger: Ledger, session: ClientSession, original: Booked, amount_paise: int) -> Leg:
+    was_credit = original.direction is Direction.CREDIT
     direction = Direction.DEBIT if was_credit else Direction.CREDIT
-    wallet = change_back(ledger, session, original["walletId"], direction, amount_paise)
-    return Leg(direction=direction, wallet=wallet, reverses=original["_id"])
+    wallet = change_back(ledger, session, original.wallet_id, direction, amount_paise)
+    if wallet.currency != original.currency:
+        raise Refused(
+            Refusal.CURRENCY_MISMATCH,
+            f"transaction {original.id} is in {original.currency}, its wallet now in "
+            f"{wallet.currency}",
+        )
+    return Leg(direction=direction, wallet=wallet, reverses=original.id)

@@ -25,6 +25,7 @@ from daybook.wallets.atomic import TooContended, atomically
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import DocumentInvalid, Stored
 
 LINEARIZABLE = ReadConcern("linearizable")
 
@@ -59,8 +60,9 @@ def once(
 ) -> Answer:
     """Run `work` in a transaction, unless its key has been used; `work` inserts the key.
 
-    `owners` are those whose wallets it moves. Raises `Refused`, and `DatabaseError` when it
-    is unknown whether anything was done: the same request under the same key finds out.
+    `owners` are those whose wallets it moves. Raises `Refused`, `DocumentInvalid`, and
+    `DatabaseError` when it is unknown whether anything was done: the same request under the
+    same key finds out.
     """
     patience_seconds = ledger.patience_seconds
     try:
@@ -70,7 +72,7 @@ def once(
             ledger.turns.of(owners, patience_seconds=patience_seconds),
         ):
             return _stored(ledger, wanted) or Answer(body=_booked(ledger, work), replayed=False)
-    except (Refused, TooContended, PyMongoError) as error:
+    except (Refused, DocumentInvalid, TooContended, PyMongoError) as error:
         return _read_back(ledger, wanted, error)
 
 
@@ -79,7 +81,9 @@ def _booked(ledger: Ledger, work: Callable[[ClientSession], Document]) -> Docume
 
 
 def _read_back(
-    ledger: Ledger, wanted: OnceKey, error: Refused | TooContended | PyMongoError
+    ledger: Ledger,
+    wanted: OnceKey,
+    error: Refused | DocumentInvalid | TooContended | PyMongoError,
 ) -> Answer:
     """Another request under the key may have come first, or our own commit's answer was lost.
 
@@ -88,7 +92,7 @@ def _read_back(
     twin; a linearizable one waits until it has
     (https://www.mongodb.com/docs/manual/reference/read-concern-linearizable/).
     """
-    concern = LINEARIZABLE if isinstance(error, Refused) else None
+    concern = LINEARIZABLE if isinstance(error, Refused | DocumentInvalid) else None
     try:
         stored = _stored(ledger, wanted, concern)
     except PyMongoError as second:
@@ -107,7 +111,7 @@ def _stored(ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None)
     if doc is None:
         return None
     check_same_request(wanted, doc.get("requestHash"))
-    return Answer(body=doc["answer"], replayed=True)
+    return Answer(body=Stored(collection=queries.TRANSACTIONS, doc=doc).answer(), replayed=True)
 
 
 def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
@@ -135,7 +139,7 @@ def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | No
     if doc is None or doc.get("idempotencyKey") != wanted.key:
         return None
     check_same_request(wanted, doc.get("requestHash"))
-    return Answer(body=doc["answer"], replayed=True)
+    return Answer(body=Stored(collection=query.collection, doc=doc).answer(), replayed=True)
 
 
 def insert_once(

@@ -29,16 +29,41 @@ def _wallet(wallet_id: ObjectId) -> Document:
     return {"_id": wallet_id, "deletedAt": None}
 
 
+_MAX = Int64(MAX_PAISE)
+_COUNTING = {
+    "$expr": {
+        "$and": [
+            {
+                "$cond": [
+                    {"$isNumber": "$availablePaise"},
+                    {"$eq": ["$availablePaise", {"$trunc": "$availablePaise"}]},
+                    False,
+                ]
+            },
+            {
+                "$or": [
+                    {"$eq": [{"$type": "$version"}, "missing"]},
+                    {"$isNumber": "$version"},
+                ]
+            },
+        ]
+    }
+}
+"""A wallet of another application may hold 120.0, which is 120, but also 10.5 or text. An
+update of such a wallet would leave a balance behind that is no amount, or fail."""
+
+
 def _covering(amount_paise: int) -> Document:
-    return {"availablePaise": {"$gte": Int64(amount_paise)}}
+    return {"availablePaise": {"$gte": Int64(amount_paise), "$lte": _MAX}, **_COUNTING}
 
 
 def _having_room_for(amount_paise: int) -> Document:
-    return {"availablePaise": {"$lte": Int64(MAX_PAISE - amount_paise)}}
+    room = {"$gte": Int64(-MAX_PAISE), "$lte": Int64(MAX_PAISE - amount_paise)}
+    return {"availablePaise": room, **_COUNTING}
 
 
-def _invite_to_accept(code: str, now: datetime) -> Document:
-    return {"code": code, "status": "active", "expiresAt": {"$gt": now}}
+def _invite_to_accept(code: str, expires_at: datetime) -> Document:
+    return {"code": code, "status": "active", "expiresAt": expires_at}
 
 
 def _invite_to_expire(code: str, now: datetime) -> Document:
@@ -184,7 +209,8 @@ HISTORY_BEFORE = Query(
     collection=TRANSACTIONS,
     filter=lambda wallet_id, created_at: {
         "walletId": wallet_id,
-        "createdAt": {"$lt": created_at},
+        # Not `$lt`, which leaves out what has no date at all.
+        "createdAt": {"$not": {"$gte": created_at}},
     },
     arguments=lambda doc: {"wallet_id": doc["walletId"], "created_at": doc["createdAt"]},
     sort=NEWEST_FIRST,
@@ -202,7 +228,7 @@ JOURNAL_ENTRY = Query(
     collection="journalentries",
     filter=lambda entry_id: {"_id": entry_id},
     arguments=lambda doc: {"entry_id": doc["_id"]},
-    projection={"lines": 1},
+    projection={"lines": 1, "currency": 1},
 )
 
 INVITE = Query(
@@ -222,7 +248,7 @@ INVITE_TO_ACCEPT = Query(
     name="invite_to_accept",
     collection=INVITES,
     filter=_invite_to_accept,
-    arguments=lambda doc: {"code": doc["code"], "now": doc["createdAt"]},
+    arguments=lambda doc: {"code": doc["code"], "expires_at": doc["expiresAt"]},
 )
 INVITE_TO_EXPIRE = Query(
     name="invite_to_expire",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.once import Answer, OnceKey, insert_once, new_id
+from daybook.wallets.queries_of_users import USERS
 from daybook.wallets.query import Query
+from daybook.wallets.stored import Stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +70,22 @@ def create_once(ledger: Ledger, user: NewUser, wanted: OnceKey | None) -> Answer
 
 
 def find(ledger: Ledger, query: Query, wanted: Wanted, *, limit: int) -> Document:
-    """Up to `limit` users, and whether there are more."""
+    """Up to `limit` users, and whether there are more. Raises `DocumentInvalid`."""
     docs = query.some(ledger.database, limit=limit + 1, **wanted.fields())
     return {"users": [to_answer(doc) for doc in docs[:limit]], "more": len(docs) > limit}
 
 
 def to_answer(doc: Document) -> Document:
+    """Raises `DocumentInvalid`."""
+    stored = Stored(collection=USERS, doc=doc)
+    created_at = stored.optional_moment("createdAt")
+    stored.optional_moment("deletedAt")  # a list that contains null is found like null
     return {
-        "userId": str(doc["_id"]),
-        "name": doc.get("name"),
-        "roles": doc.get("roles"),
-        "status": doc.get("status"),
-        "brandCode": doc.get("brandCode"),
-        "mediatorCode": doc.get("mediatorCode"),
-        "createdAt": stamp(doc["createdAt"]) if "createdAt" in doc else None,
+        "userId": str(stored.object_id("_id")),
+        "name": stored.optional_text("name"),
+        "roles": None if doc.get("roles") is None else stored.texts("roles"),
+        "status": stored.optional_text("status"),
+        "brandCode": stored.optional_text("brandCode"),
+        "mediatorCode": stored.optional_text("mediatorCode"),
+        "createdAt": None if created_at is None else stamp(created_at),
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
 
 from bson import Int64, ObjectId
 from pymongo import ReturnDocument
@@ -15,9 +18,51 @@ from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.once import Answer, OnceKey, earlier, insert_once, new_id
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import Stored
 
 INR = "INR"
 ONE = Int64(1)
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wallet:
+    """A wallet as it is stored."""
+
+    id: ObjectId
+    owner: ObjectId
+    currency: str
+    available_paise: int
+    version: int
+    """0 for a wallet of another application that does not count."""
+    created_at: datetime | None
+
+    @classmethod
+    def from_doc(cls, doc: Document) -> Self:
+        """Raises `DocumentInvalid`."""
+        stored = Stored(collection=queries.WALLETS, doc=doc)
+        currency = stored.text("currency")
+        if not _CURRENCY.fullmatch(currency):
+            raise stored.invalid("currency", "an ISO 4217 code such as INR")
+        stored.optional_moment("deletedAt")  # a list that contains null is found like null
+        return cls(
+            id=stored.object_id("_id"),
+            owner=stored.object_id("ownerUserId"),
+            currency=currency,
+            available_paise=stored.whole("availablePaise"),
+            version=stored.whole("version", least=0) if "version" in doc else 0,
+            created_at=stored.optional_moment("createdAt"),
+        )
+
+    def to_answer(self) -> Document:
+        return {
+            "walletId": str(self.id),
+            "ownerUserId": str(self.owner),
+            "currency": self.currency,
+            "availablePaise": self.available_paise,
+            "version": self.version,
+            "createdAt": None if self.created_at is None else stamp(self.created_at),
+        }
 
 
 def open_wallet(
@@ -45,31 +90,21 @@ def open_wallet(
         "updatedAt": now,
     }
     try:
-        return insert_once(ledger, queries.WALLET_MADE, doc, to_answer(doc), wanted)
+        return insert_once(
+            ledger, queries.WALLET_MADE, doc, Wallet.from_doc(doc).to_answer(), wanted
+        )
     except DuplicateKeyError as error:
         raise Refused(
             Refusal.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
         ) from error
 
 
-def wallet_of(ledger: Ledger, owner: ObjectId) -> Document:
-    """Raises `Refused` when the user has none."""
+def wallet_of(ledger: Ledger, owner: ObjectId) -> Wallet:
+    """Raises `Refused` when the user has none, `DocumentInvalid`."""
     doc = queries.WALLET_OF_OWNER.one(ledger.database, owner=owner)
     if doc is None:
         raise _not_found(f"user {owner} has no wallet", "ownerUserId")
-    return doc
-
-
-def to_answer(doc: Document) -> Document:
-    return {
-        "walletId": str(doc["_id"]),
-        "ownerUserId": str(doc["ownerUserId"]),
-        "currency": doc["currency"],
-        # A wallet that another program has made may hold a double: 5.0 is 5 here.
-        "availablePaise": int(doc["availablePaise"]),
-        "version": int(doc.get("version", 0)),
-        "createdAt": stamp(doc["createdAt"]) if "createdAt" in doc else None,
-    }
+    return Wallet.from_doc(doc)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +134,15 @@ def change(
     amount_paise: int,
     *,
     where: str,
-) -> Document:
+) -> Wallet:
     """Move the balance of a user's wallet by one conditional update; the wallet as it is then.
 
-    Raises `Refused`, with `where` for a wallet that is not there.
+    Raises `Refused`, with `where` for a wallet that is not there, and `DocumentInvalid`.
     """
-    doc = _change(ledger, session, _BY_OWNER, {"owner": owner}, direction, amount_paise)
-    if doc is None:
+    wallet = _change(ledger, session, _BY_OWNER, {"owner": owner}, direction, amount_paise)
+    if wallet is None:
         raise _not_found(f"user {owner} has no wallet", where)
-    return doc
+    return wallet
 
 
 def change_back(
@@ -116,12 +151,12 @@ def change_back(
     wallet_id: ObjectId,
     direction: Direction,
     amount_paise: int,
-) -> Document:
+) -> Wallet:
     """The same for the very wallet that a transaction moved, whoever owns one now."""
-    doc = _change(ledger, session, _BY_ID, {"wallet_id": wallet_id}, direction, amount_paise)
-    if doc is None:
+    wallet = _change(ledger, session, _BY_ID, {"wallet_id": wallet_id}, direction, amount_paise)
+    if wallet is None:
         raise _not_found(f"wallet {wallet_id} is not there any more", None)
-    return doc
+    return wallet
 
 
 def _change(
@@ -131,7 +166,7 @@ def _change(
     given: dict[str, ObjectId],
     direction: Direction,
     amount_paise: int,
-) -> Document | None:
+) -> Wallet | None:
     """None when there is no such wallet."""
     debit = direction is Direction.DEBIT
     wanted = road.to_debit if debit else road.to_credit
@@ -148,19 +183,20 @@ def _change(
         return_document=ReturnDocument.AFTER,
     )
     if doc is not None:
-        return doc
+        # Raised from here, it rolls the change back.
+        return Wallet.from_doc(doc)
     found = road.found.one(ledger.database, session=session, **given)
     if found is None:
         return None
-    raise _refused(found, direction, amount_paise)
+    raise _refused(Wallet.from_doc(found), direction, amount_paise)
 
 
 def _not_found(message: str, where: str | None) -> Refused:
     return Refused(Refusal.WALLET_NOT_FOUND, message, where=where)
 
 
-def _refused(wallet: Document, direction: Direction, amount_paise: int) -> Refused:
-    has = f"the wallet of user {wallet['ownerUserId']} holds {wallet['availablePaise']}"
+def _refused(wallet: Wallet, direction: Direction, amount_paise: int) -> Refused:
+    has = f"the wallet of user {wallet.owner} holds {wallet.available_paise}"
     if direction is Direction.DEBIT:
         return Refused(Refusal.INSUFFICIENT_FUNDS, f"{has}, not {amount_paise}")
     return Refused(
