@@ -260,11 +260,26 @@ def test_both_collections_agree_after_a_run_with_rejected_entries(
     errors = {
         item["_id"]: item["error"] for item in database["exportqueues"].find({"status": "failed"})
     }
-    assert errors == {
-        ids[-1]: {"reason": "unbalanced", "batchDate": "2026-01-18"},
-        missing["_id"]: {"reason": "entry_missing", "batchDate": "2026-01-18"},
+    assert errors[ids[-1]] == {
+        "reason": "unbalanced",
+        "detail": "lines: debit 15.00 is not credit 10.00",
+        "faults": [
+            {
+                "reason": "unbalanced",
+                "line": None,
+                "field": "lines",
+                "value": "15.00 ≠ 10.00",
+                "detail": "debit 15.00 is not credit 10.00",
+            }
+        ],
+        "faultCount": 1,
+        "batchDate": "2026-01-18",
     }
+    assert errors[missing["_id"]]["reason"] == "entry_missing"
     rejected = list(database["exportlogs"].find({"action": "entry_rejected"}))
+    for record in rejected:
+        why = {name: record["metadata"][name] for name in ("reason", "detail", "faults")}
+        assert why.items() <= errors[record["queueId"]].items()
     assert {record["queueId"] for record in rejected} == set(errors)
     assert books.references(drive.files()[0].content) == [f"INV-{n}" for n in range(4)]
 

@@ -157,14 +157,19 @@ def test_no_ids_are_no_entries(database):
 
 def test_the_collection_and_the_paths_are_the_profiles(database):
     source = Source(
-        entries="ledger", date="when", currency="money.code", lines="doc.items", debit="d.value"
+        entries="ledger",
+        date="when",
+        currency="money.code",
+        lines="doc.items",
+        account_code="a.code",
+        debit="d.value",
     )
     profile = Profile(name="daily", source=source)
     item = entry(
         lines=MISSING,
         when=datetime(2026, 1, 17, tzinfo=UTC),
         money={"code": "JPY"},
-        doc={"items": [{"d": {"value": 5}}, {"credit": 5}]},
+        doc={"items": [{"d": {"value": 5}, "a": {"code": 1}}, {"credit": 5, "a": {"code": "2"}}]},
     )
     database.ledger.insert_one(item)
     content, figures = _render(database, [item["_id"]], profile)

@@ -1,9 +1,11 @@
 import csv
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import bson
 import pytest
 from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
@@ -11,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.figures import CurrencyTotals, Reason
+from daybook.export.figures import (
+    REJECTED_BYTES,
+    CurrencyTotals,
+    Fault,
+    Reason,
+    Rejected,
+)
 from daybook.export.part import Part
 from daybook.export.profile import (
     DEFAULT_COLUMNS,
@@ -19,6 +27,7 @@ from daybook.export.profile import (
     Column,
     ColumnType,
     Profile,
+    Required,
     Source,
 )
 from daybook.export.render import Renderer
@@ -30,6 +39,8 @@ HEADER = (
     "Account Code,Account Name,Debit,Credit,Amount,Currency"
 )
 ID = ObjectId("65a8c0ffee65a8c0ffee65a8")
+ANY = Profile(name="daily", require=frozenset(), years=(1, 9999))
+"""Requires nothing, so that an entry can be as short as what a test is about."""
 
 
 def _rows(content: bytes, encoding: str = "utf-8-sig"):
@@ -80,7 +91,7 @@ def test_an_entry_without_lines_stands_between_others():
 
 
 def test_a_missing_debit_or_credit_is_blank_and_counts_as_nothing():
-    rows = _rows(render([entry({"debit": 0}, {"credit": None}, {})])[0])
+    rows = _rows(render([entry({"debit": 0}, {"credit": None}, {})], ANY)[0])
     assert [(row["Debit"], row["Credit"], row["Amount"]) for row in rows] == [
         ("0.00", "", "0.00"),
         ("", "", "0.00"),
@@ -90,7 +101,7 @@ def test_a_missing_debit_or_credit_is_blank_and_counts_as_nothing():
 
 def test_a_line_with_debit_and_credit_prints_their_difference():
     lines = [{"debit": 3, "credit": Decimal128("1.50")}, {"debit": -1.5, "credit": 0}]
-    rows = _rows(render([entry(*lines)])[0])
+    rows = _rows(render([entry(*lines)], ANY)[0])
     assert [row["Amount"] for row in rows] == ["1.50", "-1.50"]
 
 
@@ -98,29 +109,58 @@ def test_a_line_with_debit_and_credit_prints_their_difference():
     ("fields", "reason", "named"),
     [
         ({"lines": _lines(100, 99)}, Reason.UNBALANCED, "lines: debit 100.00 is not credit 99.00"),
-        ({"lines": _lines(float("nan"), 1)}, Reason.NOT_FINITE, "lines.0.debit: nan"),
-        ({"lines": _lines(1, Decimal128("Infinity"))}, Reason.NOT_FINITE, "lines.1.credit: Inf"),
+        ({"lines": _lines(float("nan"), 1)}, Reason.NOT_FINITE, "line 1, debit: nan"),
+        ({"lines": _lines(1, Decimal128("Infinity"))}, Reason.NOT_FINITE, "line 2, credit: Inf"),
         (
-            {"lines": _lines(Decimal128("100.005"), Decimal128("100.005"))},
+            {"lines": _lines(Decimal128("100.005"), 100)},
             Reason.TOO_MANY_DECIMALS,
-            "lines.0.debit: 100.005 has more than the 2 decimals",
+            "line 1, debit: 100.005 has more than the 2 decimals",
         ),
-        ({"lines": _lines("100.00", "100.00")}, Reason.INVALID_AMOUNT, "lines.0.debit: '100.00'"),
-        ({"lines": _lines(True, True)}, Reason.INVALID_AMOUNT, "lines.0.debit: True"),
-        ({"lines": _lines(1, {"a": 1})}, Reason.INVALID_AMOUNT, "lines.1.credit: a document"),
-        ({"lines": MISSING}, Reason.INVALID_AMOUNT, "amount: missing, and there are no lines"),
-        ({"lines": [], "amount": "5"}, Reason.INVALID_AMOUNT, "amount: '5' is no number"),
-        ({"date": "2026-01-17"}, Reason.INVALID_DATE, "date: '2026-01-17' is no date"),
+        (
+            {"lines": _lines("100.00", 100)},
+            Reason.STORED_AS_TEXT,
+            "line 1, debit: '100.00' is stored as text, not as a number",
+        ),
+        ({"lines": _lines(True, 1)}, Reason.INVALID_AMOUNT, "line 1, debit: True is no number"),
+        ({"lines": _lines(1, {"a": 1})}, Reason.INVALID_AMOUNT, "line 2, credit: a document"),
+        ({"lines": _lines(10**18, 0)}, Reason.TOO_LARGE, "line 1, debit: 1000000000000000000 has"),
+        ({"lines": MISSING}, Reason.MISSING_VALUE, "amount: missing, and there are no lines"),
+        ({"lines": [], "amount": "5"}, Reason.STORED_AS_TEXT, "amount: '5' is stored as text"),
+        (
+            {"date": "2026-01-17"},
+            Reason.STORED_AS_TEXT,
+            "date: '2026-01-17' is stored as text, not as a date",
+        ),
+        ({"date": None}, Reason.MISSING_VALUE, "date: missing"),
+        ({"date": MISSING}, Reason.MISSING_VALUE, "date: missing"),
+        (
+            {"date": datetime(2569, 1, 17, tzinfo=UTC)},
+            Reason.BUDDHIST_YEAR,
+            "date: 2569-01-17 is a year of the Buddhist Era in a date of the Common Era, "
+            "where it is 2026",
+        ),
+        (
+            {"date": datetime(1999, 12, 31, tzinfo=UTC)},
+            Reason.IMPLAUSIBLE_YEAR,
+            "date: 1999-12-31 is outside the years 2000 to 2100",
+        ),
+        ({"date": datetime(1, 1, 1, tzinfo=UTC)}, Reason.IMPLAUSIBLE_YEAR, "date: 0001-01-01 is"),
         ({"date": 0}, Reason.INVALID_DATE, "date: 0 is no date"),
         ({"date": DatetimeMS(2**62)}, Reason.INVALID_DATE, "date: 4611686018427387904 ms"),
         ({"date": DatetimeMS(-(2**62))}, Reason.INVALID_DATE, "date: -4611686018427387904 ms"),
         ({"reference": {"a": 1}}, Reason.INVALID_TEXT, "reference: a document is no text"),
         ({"description": ["a"]}, Reason.INVALID_TEXT, "description: an array is no text"),
-        ({"lines": [{"accountCode": []}]}, Reason.INVALID_TEXT, "lines.0.accountCode: an array"),
-        ({"currency": "a.b"}, Reason.INVALID_TEXT, "currency: 'a.b' is no currency code"),
+        (
+            {"lines": [{"accountCode": [], "debit": 0}]},
+            Reason.INVALID_TEXT,
+            "line 1, accountCode: an array is no text",
+        ),
+        ({"currency": "a.b"}, Reason.UNKNOWN_CURRENCY, "currency: 'a.b' is no ISO 4217 currency"),
+        ({"currency": ["THB"]}, Reason.INVALID_TEXT, "currency: an array is no text"),
+        ({"description": "a\x1bb"}, Reason.CONTROL_CHARACTER, "description: character 2 is the"),
         ({"lines": "none"}, Reason.INVALID_LINES, "lines: 'none' is no array"),
         ({"lines": {"0": {}}}, Reason.INVALID_LINES, "lines: a document is no array"),
-        ({"lines": [{}, "x"]}, Reason.INVALID_LINES, "lines.1: is no document"),
+        ({"lines": [*_lines(1, 1), "x"]}, Reason.INVALID_LINES, "line 3: is no document"),
         ({"reference": "a\udc80b"}, Reason.UNENCODABLE, "reference: character 2 is U+DC80"),
     ],
 )
@@ -134,8 +174,174 @@ def test_a_faulty_entry_is_set_aside_and_the_others_go_on(fields, reason, named)
     assert (rejected.entry_id, rejected.queue_id) == (faulty["_id"], f"queue of {faulty['_id']}")
     assert rejected.reason is reason
     assert rejected.detail.startswith(named)
-    assert len(rejected.detail) <= 200
+    assert rejected.fault_count == 1
     assert rejected.detail.encode()
+
+
+def test_all_faults_of_an_entry_are_reported_at_once_by_line():
+    faulty = entry(
+        {"accountCode": " ", "debit": "100"},
+        {"accountCode": "4000", "Credit": 100},
+        {"accountCode": "4\x00", "credit": float("nan")},
+        None,
+        currency="baht",
+        date=MISSING,
+        reference="\udc80",
+    )
+    figures = render([entry(), faulty])[1]
+    (rejected,) = figures.rejected
+    assert figures.entry_count == 1
+    assert rejected.fault_count == 9
+    assert [(fault.line, fault.field, fault.reason) for fault in rejected.faults] == [
+        (None, "currency", Reason.UNKNOWN_CURRENCY),
+        (None, "date", Reason.MISSING_VALUE),
+        (None, "reference", Reason.UNENCODABLE),
+        (1, "debit", Reason.STORED_AS_TEXT),
+        (1, "accountCode", Reason.MISSING_VALUE),
+    ]
+    assert rejected.detail == (
+        "currency: 'baht' is no ISO 4217 currency code; date: missing; "
+        "reference: character 1 is U+DC80, half of a character or no UTF-8; "
+        "line 1, debit: '100' is stored as text, not as a number; "
+        "line 1, accountCode: missing or blank; and 4 more"
+    )
+
+
+def test_a_fault_is_not_repeated_as_its_consequences():
+    # Unbalanced, too many decimals or missing would follow from what is reported already.
+    for fields in (
+        {"lines": _lines("100", 100)},
+        {"lines": _lines(Decimal128("1.005"), Decimal128("1.005")), "currency": "???"},
+        {"lines": "x"},
+        {"lines": [*_lines(1, 2), None]},
+        {"lines": [*_lines(1, 2), {"accountCode": "3"}]},
+    ):
+        (rejected,) = render([entry(**fields)])[1].rejected
+        assert rejected.fault_count == 1, rejected
+
+
+@pytest.mark.parametrize(
+    ("lines", "faults"),
+    [
+        ([{}], [(1, "accountCode"), (1, "debit")]),
+        ([{"accountCode": "1"}], [(1, "debit")]),
+        ([{"accountCode": "1", "debit": None, "credit": None}], [(1, "debit")]),
+        ([{"debit": 1}, {"credit": 1}], [(1, "accountCode"), (2, "accountCode")]),
+        (
+            [{"accountCode": "1", "Debit": 1}, {"accountCode": "2", "Credit": 1}],
+            [(1, "debit"), (2, "debit")],
+        ),
+        ([{"accountCode": "1", "debitAmount": 250}], [(1, "debit")]),
+        (
+            [{"accountCode": code, "debit": 0} for code in ("\u200b", "\t", "", None, 0, "0")],
+            [(1, "accountCode"), (2, "accountCode"), (3, "accountCode"), (4, "accountCode")],
+        ),
+    ],
+)
+def test_an_entry_with_lines_needs_accounts_and_amounts(lines, faults):
+    between = [entry(), entry(lines=[], amount=5), entry(lines=lines), entry(lines=[], amount=5)]
+    (rejected,) = render(between)[1].rejected
+    assert {fault.reason for fault in rejected.faults} == {Reason.MISSING_VALUE}
+    assert [(fault.line, fault.field) for fault in rejected.faults] == faults
+    amounts = [{"debit": 0, **line} for line in lines]
+    assert render([entry(lines=amounts)], ANY)[1].rejected == ()
+
+
+@pytest.mark.parametrize("required", list(Required))
+def test_a_profile_may_require_only_some_of_it(required):
+    short = entry({"memo": "x"}, date=None)
+    profile = replace(ANY, require=frozenset({required}))
+    (rejected,) = render([short], profile)[1].rejected
+    field = "debit" if required is Required.AMOUNT else required.value
+    assert [fault.field for fault in rejected.faults] == [field]
+    assert render([short], ANY)[1].rejected == ()
+
+
+def test_an_entry_with_only_an_amount_needs_neither_date_nor_account():
+    bare = [entry(lines=lines, amount=5, date=None) for lines in (MISSING, None, [])]
+    assert render(bare)[1].rejected == ()
+    for amount in (None, MISSING):
+        (rejected,) = render([entry(lines=[], amount=amount)])[1].rejected
+        assert rejected.detail == "amount: missing, and there are no lines"
+
+
+def test_what_is_required_need_not_be_printed():
+    columns = (Column(title="Reference", path="reference"),)
+    profile = Profile(name="daily", columns=columns)
+    entries = [entry(), entry(date=None), entry({"debit": 0}), entry({"accountCode": "1"})]
+    content, figures = render(entries, profile)
+    assert [rejected.entry_id for rejected in figures.rejected] == [x["_id"] for x in entries[1:]]
+    assert content.decode("utf-8-sig") == "Reference\r\nINV-1\r\nINV-1\r\n"
+
+
+def test_the_file_and_the_totals_have_the_normalised_currency():
+    entries = [entry(currency=value) for value in ("THB ", "thb", "ＴＨＢ", "jpy\t", " ", MISSING)]
+    content, figures = render(entries)
+    assert [row["Currency"] for row in _rows(content)[::2]] == ["THB", "THB", "THB", "JPY", "", ""]
+    assert [row["Debit"] for row in _rows(content)[6::2]] == ["100", "100.00", "100.00"]
+    assert {code: total.to_doc()["debit"] for code, total in figures.totals.items()} == {
+        "JPY": "100",
+        "THB": "500.00",
+    }
+
+
+def test_positions_do_not_count_what_was_added_to_the_cell():
+    profile = Profile(name="daily", encoding="cp874")
+    cases = {"😀": 1, "a;😀": 3, '"";😀': 4, "=1+😀": 4, "'=😀": 3, '=","😀': 5}
+    figures = render([entry(reference=text) for text in cases], profile)[1]
+    assert [rejected.detail for rejected in figures.rejected] == [
+        f"reference: character {at} is 😀 (U+1F600), not in cp874" for at in cases.values()
+    ]
+
+
+def test_bidirectional_characters_are_visible_in_reasons():
+    profile = Profile(name="daily", encoding="cp874")
+    hidden = entry(reference="INV\u202e1", lines=_lines(1, "1\u202e2"), currency="TH\u2066B")
+    (rejected,) = render([hidden], profile)[1].rejected
+    assert rejected.detail.isprintable()
+    assert rejected.detail == (
+        "currency: 'TH[U+2066]B' is no ISO 4217 currency code; "
+        "reference: character 4 is U+202E, not in cp874; "
+        "line 2, credit: '1[U+202E]2' is stored as text, not as a number"
+    )
+
+
+def test_an_entry_with_ten_thousand_bad_lines_is_stored_in_little_space():
+    long = "ก" * 5000
+    faulty = entry(*[{"accountCode": "", "debit": long, "credit": long}] * 10_000, currency=long)
+    (rejected,) = render([faulty])[1].rejected
+    assert rejected.fault_count == 30_001
+    assert len(bson.encode({"": {**rejected.to_doc(), "queueId": 1, "entryId": 1}})) < 1250
+    assert Rejected.from_doc(rejected.to_doc()) == rejected
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.builds(
+            Fault,
+            reason=st.sampled_from(Reason),
+            detail=st.text(st.characters(), max_size=400),
+            field=st.none() | st.text(max_size=200),
+            line=st.none() | st.integers(1, 2**31 - 1),
+            value=st.text(st.characters(), max_size=200),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_no_rejected_entry_takes_more_than_its_share_of_the_batch_document(faults):
+    rejected = Rejected.of(None, None, faults)
+    assert len(bson.encode(rejected.to_doc())) <= REJECTED_BYTES
+    assert rejected.fault_count == len(faults)
+    assert Rejected.from_doc(bson.decode(bson.encode(rejected.to_doc()))) == rejected
+
+
+def test_what_the_previous_version_stored_can_be_read():
+    stored = {"queueId": 1, "entryId": 2, "reason": "not_finite", "detail": "lines.0.debit: nan"}
+    rejected = Rejected.from_doc(stored)
+    assert (rejected.reason, rejected.detail) == (Reason.NOT_FINITE, "lines.0.debit: nan")
+    assert (rejected.fault_count, rejected.faults[0].place) == (1, "")
 
 
 def test_a_missing_entry_is_set_aside():
@@ -151,6 +357,7 @@ def test_a_duplicate_is_set_aside_with_the_place_where_it_stands():
     content, figures = render(entries, duplicates={1: "batch 2026-01-17"})
     assert content == render([entries[0], entries[2]])[0]
     assert _reasons(figures) == [(entries[1]["_id"], Reason.DUPLICATE)]
+    assert figures.rejected[0].detail == "the entry is already in batch 2026-01-17"
     assert "batch 2026-01-17" in figures.rejected[0].detail
 
 
@@ -186,21 +393,24 @@ def test_details_are_short_even_for_long_values():
     ]
     figures = render(entries, duplicates={4: "x" * 5000})[1]
     assert len(figures.rejected) == len(entries)
-    assert all(len(rejected.detail) <= 200 for rejected in figures.rejected)
-    assert all(rejected.detail.encode() for rejected in figures.rejected)
+    assert all(len(rejected.detail.encode()) <= 400 for rejected in figures.rejected)
+    assert all(rejected.detail.isprintable() for rejected in figures.rejected)
 
 
-def test_huge_amounts_print_and_add_up_in_full():
-    huge = Decimal128("1E+6144")
-    content, figures = render([entry(lines=_lines(huge, huge)), entry(lines=_lines(1, 1))])
-    assert _rows(content)[0]["Debit"] == "1" + "0" * 6144 + ".00"
-    assert f"{figures.totals['THB'].debit:f}" == "1" + "0" * 6143 + "1.00"
-    assert figures.totals["THB"].to_doc()["amount"] == "0.00"
+def test_the_largest_amounts_print_and_add_up_in_full():
+    largest = 10**18 - 1
+    content, figures = render([entry(lines=_lines(largest, largest))] * 12)
+    assert _rows(content)[0]["Debit"] == "9" * 18 + ".00"
+    assert figures.totals["THB"].to_doc() == {
+        "debit": f"{12 * largest}.00",
+        "credit": f"{12 * largest}.00",
+        "amount": "0.00",
+    }
 
 
 def test_sums_of_javascript_are_counted_once_per_amount():
     lines = [{"debit": 0.1 + 0.2}, {"credit": 0.1}, {"credit": Decimal128("0.20")}]
-    figures = render([entry(*lines), entry(*lines), entry(lines=[], amount=0.1 + 0.2)])[1]
+    figures = render([entry(*lines), entry(*lines), entry(lines=[], amount=0.1 + 0.2)], ANY)[1]
     assert figures.normalised_count == 3
     assert figures.totals["THB"].debit == Decimal("0.60")
     assert render([entry(*lines, date="x")])[1].normalised_count == 0
@@ -240,7 +450,7 @@ def test_ids_of_any_type_print_as_their_text():
     ids = ["=1", 7, Int64(-7), 1.5, Decimal128("2.50"), True]
     content, figures = render([entry(_id=entry_id) for entry_id in ids])
     assert [row["Entry ID"] for row in _rows(content)[::2]] == [
-        *("'=1", "7", "'-7", "1.5", "2.50", "True")
+        *("'=1", "7", "-7", "1.5", "2.50", "True")
     ]
     assert figures.rejected == ()
 
@@ -257,10 +467,10 @@ def test_entries_of_another_month_are_counted_and_undated_ones_are_not():
         MISSING,
     ]
     entries = [entry(date=date) for date in dates]
-    assert render(entries)[1].other_month_count == 3
-    assert render(entries, batch_date=None)[1].other_month_count == 0
+    assert render(entries, ANY)[1].other_month_count == 3
+    assert render(entries, ANY, batch_date=None)[1].other_month_count == 0
     unprinted = tuple(column for column in DEFAULT_COLUMNS if column.title != "Date")
-    profile = Profile(name="daily", columns=unprinted)
+    profile = replace(ANY, columns=unprinted)
     content, figures = render([*entries, entry(date="no date")], profile)
     assert figures.other_month_count == 3
     assert len(_rows(content)) == 2 * 8
@@ -271,7 +481,7 @@ def test_dates_print_in_the_profiles_zone_format_and_calendar():
     columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
 
     def printed(date=evening, **settings):
-        profile = Profile(name="daily", columns=columns, **settings)
+        profile = replace(ANY, columns=columns, **settings)
         return _rows(render([entry({}, date=date)], profile)[0])[0]["Date"]
 
     assert printed() == "2024-02-29"
@@ -305,7 +515,7 @@ def test_any_date_prints_as_its_zone_says(milliseconds, zone_name, date_format):
     near = [changes + timedelta(milliseconds=value % 900_000) for value in milliseconds]
     moments = [epoch + timedelta(milliseconds=value) for value in milliseconds] + near
     columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
-    profile = Profile(name="daily", columns=columns, time_zone=zone, date_format=date_format)
+    profile = replace(ANY, columns=columns, time_zone=zone, date_format=date_format)
     content, figures = render([entry({}, date=moment) for moment in moments], profile)
     printed = [row["Date"] for row in _rows(content)]
     expected = []
@@ -351,7 +561,7 @@ def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
         Column(title="Debit", path="lines.dr", type=ColumnType.AMOUNT),
     )
     source = Source(lines="items", debit="dr", credit="cr", currency="meta.currency")
-    profile = Profile(name="daily", columns=columns, source=source)
+    profile = replace(ANY, columns=columns, source=source)
     due = datetime(2026, 3, 1, tzinfo=UTC)
     item = entry(
         lines=MISSING,
@@ -375,7 +585,7 @@ def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
     assert render(entries)[1].rejected == ()
     shown = (*DEFAULT_COLUMNS, Column(title="Total", path="amount", type=ColumnType.AMOUNT))
     profile = Profile(name="daily", columns=shown)
-    assert _reasons(render(entries, profile)[1]) == [(entries[0]["_id"], Reason.INVALID_AMOUNT)]
+    assert _reasons(render(entries, profile)[1]) == [(entries[0]["_id"], Reason.STORED_AS_TEXT)]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +625,7 @@ entries_of_any_kind = st.lists(
         lines=lines,
         amount=amounts,
         reference=texts,
-        currency=st.sampled_from(["THB", "JPY", "KWD", None, "$"]),
+        currency=st.sampled_from(["THB", "jpy ", "KWD", None, "$", "  "]),
         date=st.sampled_from([datetime(2026, 1, 17, tzinfo=UTC), None, "x", DatetimeMS(2**60)]),
     ),
     min_size=1,

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 import unicodedata
 
 import pytest
@@ -17,8 +18,9 @@ from tests.rendering import entry, render
 
 TRIGGERS = "=+-@\t\r\n＝＋－＠"
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-NASTY_TEXT = st.text(st.sampled_from(list(TRIGGERS + "\",;' a1ก\u00a0\u200b\ufeff\u00ad\0\u2060")))
-TEXTS = st.one_of(ANY_TEXT, NASTY_TEXT)
+NASTY_TEXT = st.text(st.sampled_from(list(TRIGGERS + "\",;|' a1ก\u00a0\u200b\ufeff\u00ad\u2060")))
+TEXTS = st.one_of(ANY_TEXT, NASTY_TEXT).map(lambda text: _CONTROL.sub("", text))
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def _profile(**settings):
@@ -27,7 +29,8 @@ def _profile(**settings):
         Column(title="Other", path="lines.text"),
         Column(title="Amount", path="_amount", type=ColumnType.AMOUNT),
     )
-    return Profile(name="daily", **{"columns": columns, **settings})
+    settings = {"columns": columns, "require": frozenset(), **settings}
+    return Profile(name="daily", **settings)
 
 
 def _rows(content, delimiter=",", encoding="utf-8-sig"):
@@ -105,9 +108,60 @@ def test_the_guard_never_touches_a_number(minor):
     assert float(cell) == float(str(amount))
 
 
-def test_a_number_in_a_text_column_is_text():
-    rows = _rows(render([entry(text=-5)], _profile())[0])
-    assert rows[1][0] == "'-5"
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        *((-5, "-5"), (Int64(-(2**62)), str(-(2**62))), (-5.0, "-5"), (-0.25, "-0.25")),
+        *((Decimal128("-1.50"), "-1.50"), (Decimal128("-1E+6000"), "-1E+6000"), (-1e-7, "-1e-07")),
+        # Text that looks like a number is text; what is not finite computes to an error.
+        *(("-5", "'-5"), ("+5", "'+5"), (float("-inf"), "'-inf")),
+        (Decimal128("-Infinity"), "'-Infinity"),
+    ],
+)
+def test_a_number_in_a_text_column_gets_no_apostrophe_and_a_text_does(value, cell):
+    rows = _rows(render([entry(text=value, _id=value)], _profile())[0])
+    assert rows[1][0] == cell
+    ids = (Column(title="ID", path="_id"), Column(title="Text", path="text"))
+    assert _rows(render([entry(_id=value)], _profile(columns=ids))[0])[1][0] == cell
+
+
+ALLOWED = "\t\r\n"
+CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"]
+
+
+@pytest.mark.parametrize("sign", CONTROLS)
+def test_control_characters_other_than_tab_and_line_breaks_are_rejected(sign):
+    entries = [entry(text="plain"), entry(text=f"ab{sign}=1"), entry(_id=f"x{sign}", text="a")]
+    content, figures = render(entries, _profile())
+    if sign in ALLOWED:
+        assert figures.rejected == ()
+        assert _rows(content)[3][0] == f"ab{sign}=1"
+        return
+    (rejected,) = figures.rejected
+    assert rejected.reason is Reason.CONTROL_CHARACTER
+    code = f"U+{ord(sign):04X}"
+    assert rejected.detail == f"text: character 3 is the control character {code}"
+    assert rejected.faults[0].value == code
+    with_ids = (Column(title="ID", path="_id"), Column(title="Text", path="text"))
+    assert len(render(entries, _profile(columns=with_ids))[1].rejected) == 2
+
+
+def test_a_title_with_a_control_character_is_an_error_of_the_profile():
+    columns = (Column(title="a\x07", path="text"),)
+    with pytest.raises(ConfigurationError, match="column title: character 2 is the control"):
+        render([], _profile(columns=columns))
+
+
+@pytest.mark.parametrize("delimiter", list(",;\t|"))
+@pytest.mark.parametrize("special", list(',;\t"\n\r'))
+def test_what_any_separator_setting_of_a_spreadsheet_could_split_is_quoted(delimiter, special):
+    texts = ["plain", f"fee{special}=1+2"]
+    entries = [entry(text=text, lines=[{"text": text, "debit": 0}]) for text in texts]
+    content, _ = render(entries, _profile(delimiter=delimiter))
+    quoted = '"' + texts[1].replace('"', '""') + '"'
+    assert content.decode("utf-8-sig").endswith(
+        f"plain{delimiter}plain{delimiter}0.00\r\n{quoted}{delimiter}{quoted}{delimiter}0.00\r\n"
+    )
 
 
 def test_the_guard_can_be_turned_off():
@@ -148,11 +202,18 @@ def test_what_has_no_plain_text_is_refused(value):
     assert caught.value.reason is Reason.INVALID_TEXT
 
 
-@given(st.lists(st.one_of(st.none(), TEXTS, st.integers(), st.booleans(), st.floats())))
+@given(st.lists(st.one_of(st.none(), TEXTS, ANY_TEXT, st.integers(), st.booleans(), st.floats())))
 def test_a_column_reads_as_its_values_do(values):
     profile = _profile()
     reader = TextReader(Dialect(profile), profile.formula_guard)
-    singly = [TextReader(Dialect(profile), profile.formula_guard).read(value) for value in values]
+    try:
+        singly = [
+            TextReader(Dialect(profile), profile.formula_guard).read(value) for value in values
+        ]
+    except Unfit:
+        with pytest.raises(Unfit):
+            reader.column(values)
+        return
     assert reader.column(values) == singly
     assert reader.column(values) == singly
 

@@ -1,55 +1,180 @@
-"""What a rendered file amounts to: counts, control totals, and the entries set aside."""
+"""What a rendered file amounts to: counts, control totals, and the rejected entries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 
 class Reason(StrEnum):
-    """Why an entry was set aside; the word stands in records and answers."""
+    """Why an entry was rejected; the word stands in records and answers."""
 
     MISSING = "entry_missing"  # the queue item points to no journal entry
+    MISSING_VALUE = "missing_value"  # a field that the profile requires is missing or blank
+    STORED_AS_TEXT = "stored_as_text"  # a number or a date is stored as text
     UNBALANCED = "unbalanced"  # debits and credits of its lines differ
     NOT_FINITE = "not_finite"  # an amount is NaN or infinite
+    TOO_LARGE = "too_large"  # an amount has more than 18 digits before the decimal point
     TOO_MANY_DECIMALS = "too_many_decimals"  # more decimals than the currency has
-    INVALID_AMOUNT = "invalid_amount"  # an amount is no number, or there is none at all
+    INVALID_AMOUNT = "invalid_amount"  # an amount is no number
     INVALID_DATE = "invalid_date"  # a date column holds something else, or a year beyond 9999
+    BUDDHIST_YEAR = "buddhist_year"  # a year of the Buddhist Era where the Common Era is stored
+    IMPLAUSIBLE_YEAR = "implausible_year"  # a year outside the profile's `years`
     INVALID_TEXT = "invalid_text"  # a text column holds a document or an array
+    CONTROL_CHARACTER = "control_character"  # a text holds one other than TAB, CR and LF
+    UNKNOWN_CURRENCY = "unknown_currency"  # neither an ISO 4217 code nor one of the profile's
     INVALID_LINES = "invalid_lines"  # `lines` is no array of documents
     UNENCODABLE = "unencodable"  # a character that the file's encoding lacks
     DUPLICATE = "duplicate"  # the entry stands in this or an earlier file already
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejected:
-    """A queue item whose entry does not go into the file."""
+class Fault:
+    """One thing that keeps an entry out of the file."""
 
-    queue_id: Any
-    entry_id: Any
     reason: Reason
     detail: str
-    """Names the field and its value, for whoever has to correct the entry."""
+    """In English; completes a sentence that begins with the place."""
+    field: str | None = None
+    """The path as in the profile's source, from the line where there is one; None for the entry."""
+    line: int | None = None
+    """From 1, as the file's `Line`."""
+    value: str = ""
+    """What is wrong there, in no language: short, with every character visible."""
+
+    @property
+    def place(self) -> str:
+        """`line 2, debit`; empty for the entry as a whole."""
+        line = None if self.line is None else f"line {self.line}"
+        return ", ".join(part for part in (line, self.field) if part)
+
+    @property
+    def text(self) -> str:
+        return f"{self.place}: {self.detail}" if self.place else self.detail
 
     def to_doc(self) -> dict[str, Any]:
         return {
-            "queueId": self.queue_id,
-            "entryId": self.entry_id,
             "reason": self.reason.value,
+            "line": self.line,
+            "field": self.field,
+            "value": self.value,
             "detail": self.detail,
         }
 
     @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Fault:
+        return cls(
+            reason=Reason(doc["reason"]),
+            line=doc["line"],
+            field=doc["field"],
+            value=doc["value"],
+            detail=doc["detail"],
+        )
+
+    def shortened(self) -> Fault:
+        """With each text short enough for a record, and encodable."""
+        return replace(
+            self,
+            detail=_shortened(self.detail, _DETAIL_BYTES),
+            field=None if self.field is None else _shortened(self.field, _FIELD_BYTES),
+            value=_shortened(self.value, _VALUE_BYTES),
+        )
+
+
+REJECTED_BYTES = 1200
+"""What a rejected entry takes up in a stored list, at most, apart from its two IDs.
+
+A batch lists up to 10,000 of them in one document of at most 16 MiB: 10,000 times this is
+12 MB, which leaves 400 bytes for each pair of IDs and 0.7 MB for the rest of the document.
+"""
+_KEPT = 5
+_FAULTS_BYTES = 730
+_DETAIL_BYTES = 200
+_FIELD_BYTES = 80
+_VALUE_BYTES = 100
+_SUMMARY_BYTES = 390
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A queue item whose entry does not go into the file, and why."""
+
+    queue_id: Any
+    entry_id: Any
+    faults: tuple[Fault, ...]
+    """At least one; the first few where there are many. Build with `of`, which bounds them."""
+    fault_count: int
+    """Of all faults, those that were not kept included."""
+
+    @classmethod
+    def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[Fault]) -> Rejected:
+        """Keep as many of the faults as `REJECTED_BYTES` allow, and count them all."""
+        kept: list[Fault] = []
+        size_bytes = 0
+        for fault in faults[:_KEPT]:
+            short = fault.shortened()
+            size_bytes += _size_bytes(short)
+            if kept and size_bytes > _FAULTS_BYTES:
+                break
+            kept.append(short)
+        return cls(
+            queue_id=queue_id, entry_id=entry_id, faults=tuple(kept), fault_count=len(faults)
+        )
+
+    @property
+    def reason(self) -> Reason:
+        """Of the first fault."""
+        return self.faults[0].reason
+
+    @property
+    def detail(self) -> str:
+        """What is wrong and where, as far as it was kept, and how much more there is."""
+        more = self.fault_count - len(self.faults)
+        end = f"; and {more} more" if more else ""
+        texts = "; ".join(fault.text for fault in self.faults)
+        return _shortened(texts, _SUMMARY_BYTES - len(end)) + end
+
+    def why(self) -> dict[str, Any]:
+        """The reason as it is stored in batches, records and queue items."""
+        return {
+            "reason": self.reason.value,
+            "detail": self.detail,
+            "faults": [fault.to_doc() for fault in self.faults],
+            "faultCount": self.fault_count,
+        }
+
+    def to_doc(self) -> dict[str, Any]:
+        return {"queueId": self.queue_id, "entryId": self.entry_id, **self.why()}
+
+    @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Rejected:
+        """Reads also what was stored before entries had several faults."""
+        faults = tuple(map(Fault.from_doc, doc.get("faults", ()))) or (
+            Fault(reason=Reason(doc["reason"]), detail=doc["detail"]),
+        )
         return cls(
             queue_id=doc["queueId"],
             entry_id=doc["entryId"],
-            reason=Reason(doc["reason"]),
-            detail=doc["detail"],
+            faults=faults,
+            fault_count=doc.get("faultCount", len(faults)),
         )
+
+
+def _size_bytes(fault: Fault) -> int:
+    """An upper bound of what a fault takes up in a BSON array."""
+    texts = (fault.reason.value, fault.field or "", fault.value, fault.detail)
+    return 70 + sum(len(text.encode()) for text in texts)
+
+
+def _shortened(text: str, size_bytes: int) -> str:
+    """The text in at most so many bytes of UTF-8; half a surrogate pair becomes `?`."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= size_bytes:
+        return encoded.decode()
+    return encoded[: size_bytes - 3].decode(errors="ignore") + "…"
 
 
 @dataclass(frozen=True, kw_only=True)

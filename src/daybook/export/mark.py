@@ -227,7 +227,7 @@ def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:
 
 
 def _failed(delivery: Delivery, item: Rejected, now: datetime) -> dict[str, Any]:
-    error = {"reason": item.reason.value}
+    error = item.why()
     if delivery.batch_date is not None:
         error["batchDate"] = delivery.batch_date
     return {"$set": {"status": "failed", "error": error, "updatedAt": now}}

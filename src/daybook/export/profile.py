@@ -19,6 +19,14 @@ class Calendar(StrEnum):
     BUDDHIST_ERA = "be"  # Common Era year + 543
 
 
+class Required(StrEnum):
+    """What an entry with lines must have; one with only an amount needs no date or account."""
+
+    DATE = "date"  # the entry's date
+    ACCOUNT_CODE = "accountCode"  # of each line, and not blank
+    AMOUNT = "amount"  # a debit or a credit of each line, or the amount of an entry without lines
+
+
 class FormulaGuard(StrEnum):
     APOSTROPHE = "apostrophe"  # a leading ' in front of what a spreadsheet would compute
     NONE = "none"  # for files that only machines read
@@ -48,6 +56,7 @@ class Source:
     """What receipts name an entry by."""
     currency: str = "currency"
     lines: str = "lines"
+    account_code: str = "accountCode"
     debit: str = "debit"
     credit: str = "credit"
     amount: str = "amount"
@@ -85,7 +94,11 @@ class Profile:
     currency: str = "THB"
     """Assumed for decimals and totals where an entry names none."""
     decimals: dict[str, int] = field(default_factory=dict)
-    """Decimals of a currency where they differ from ISO 4217."""
+    """Decimals of a currency where they differ from ISO 4217, or where it has no such code."""
+    require: frozenset[Required] = frozenset(Required)
+    """An entry that lacks one of them is rejected."""
+    years: tuple[int, int] = (2000, 2100)
+    """First and last plausible year (Common Era) of a date; others are rejected."""
 
 
 DAILY = "daily"

@@ -19,7 +19,7 @@ COLLECTION = "exportlogs"
 class LogAction(StrEnum):
     CSV_GENERATED = "csv_generated"  # a day's file is delivered; one per profile and date
     BATCH_EMPTY = "batch_empty"  # a day had nothing to export
-    ENTRY_REJECTED = "entry_rejected"  # an entry was set aside, with the reason
+    ENTRY_REJECTED = "entry_rejected"  # an entry was rejected, with the reason
     MANUAL_EXPORT = "manual_export"  # a copy was made on request; has no batchDate
     ENTRY_REQUEUED = "entry_requeued"  # an operator put a corrected entry back
 
@@ -77,8 +77,7 @@ def rejected(
     metadata = {
         **_day(profile, batch_date),
         "entryId": item.entry_id,
-        "reason": item.reason.value,
-        "detail": item.detail,
+        **item.why(),
     }
     return _record(
         LogAction.ENTRY_REJECTED,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from daybook.export.figures import Figures, Reason, Rejected
+from daybook.errors import ConfigurationError
+from daybook.export.figures import Fault, Figures, Reason, Rejected
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.sheet.layout import Rows
@@ -37,26 +38,33 @@ class Renderer:
     def header(self) -> bytes:
         """The byte order mark, if the encoding has one, and the header row.
 
-        Raises `ConfigurationError` for a title that the encoding cannot hold.
+        Raises `ConfigurationError` for a title that the encoding cannot hold, or that
+        contains a control character.
         """
-        titles = [self._readers.text.read(column.title) for column in self._profile.columns]
+        try:
+            titles = [self._readers.text.read(column.title) for column in self._profile.columns]
+        except Unfit as unfit:
+            raise ConfigurationError(
+                f"profile {self._profile.name}: column title: {unfit.why}"
+            ) from unfit
         return self._readers.dialect.header(titles)
 
     def part(self, part: Part, rows: Rows) -> bytes:
         """The rows of a part's entries, in the manifest's order.
 
-        Entries that cannot go into the file are set aside with the reason, and do
+        Entries that cannot go into the file are rejected with their faults, and do
         not keep the others out.
         """
         fit: dict[int, Entry] = {}
-        unfit: dict[int, Unfit] = {}
+        unfit: dict[int, list[Fault]] = {}
         for position, entry in enumerate(rows.find(part.entry_ids)):
             if position in part.duplicates:
-                why = f"stands already in {part.duplicates[position]}"
-                unfit[position] = Unfit(Reason.DUPLICATE, why).at("entry")
+                where = part.duplicates[position]
+                why = f"the entry is already in {where}"
+                unfit[position] = [Unfit(Reason.DUPLICATE, why, value=where).at()]
             elif entry is None:
-                place = f"entry {shown(part.entry_ids[position])}"
-                unfit[position] = Unfit(Reason.MISSING, "does not exist").at(place)
+                why = f"entry {shown(part.entry_ids[position])} does not exist"
+                unfit[position] = [Unfit(Reason.MISSING, why).at()]
             else:
                 fit[position] = entry
         content = self._render(fit, unfit)
@@ -75,42 +83,26 @@ class Renderer:
         """Of all parts so far."""
         return self._tally.figures(self._rejected)
 
-    def _render(self, fit: dict[int, Entry], unfit: dict[int, Unfit]) -> bytes:
+    def _render(self, fit: dict[int, Entry], unfit: dict[int, list[Fault]]) -> bytes:
         """The entries' rows; what turns out to be unfit moves from one dict to the other."""
         while fit:
             page = Page(self._readers, list(fit.values()))
-            faults = page.unfit
-            if not faults:
+            if not page.faults():
                 try:
                     content = self._readers.dialect.rows(page.columns)
                 except UnicodeEncodeError:
-                    faults = self._unencodable(page)
+                    pass
                 else:
                     self._tally.add(page)
                     return content
+            page.check_encoding()
             positions = list(fit)
-            for at, fault in faults.items():
-                unfit[positions[at]] = fault
+            for at, faults in page.faults().items():
+                unfit[positions[at]] = faults
                 del fit[positions[at]]
         return b""
 
-    def _unencodable(self, page: Page) -> dict[int, Unfit]:
-        lacking = self._readers.dialect.lacking
-        faults: dict[int, Unfit] = {}
-        for column, cells in zip(self._profile.columns, page.columns, strict=True):
-            for row, cell in enumerate(cells):
-                why = None if cell.isascii() else lacking(cell)
-                if why is not None:
-                    fault = Unfit(Reason.UNENCODABLE, why).at(column.path)
-                    faults.setdefault(page.entry_of(row), fault)
-        return faults
 
-
-def _rejected(part: Part, unfit: dict[int, Unfit]) -> Iterable[Rejected]:
+def _rejected(part: Part, unfit: dict[int, list[Fault]]) -> Iterable[Rejected]:
     for position in sorted(unfit):
-        yield Rejected(
-            queue_id=part.queue_ids[position],
-            entry_id=part.entry_ids[position],
-            reason=unfit[position].reason,
-            detail=unfit[position].why,
-        )
+        yield Rejected.of(part.queue_ids[position], part.entry_ids[position], unfit[position])

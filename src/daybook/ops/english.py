@@ -10,17 +10,24 @@ from daybook.ops.facts import Facts
 
 REASONS: Mapping[str, str] = {
     Reason.MISSING: "the journal entry is missing",
+    Reason.MISSING_VALUE: "a required value is missing",
+    Reason.STORED_AS_TEXT: "stored as text, not as a number or a date",
     Reason.UNBALANCED: "debit and credit differ",
     Reason.NOT_FINITE: "an amount is not a finite number",
+    Reason.TOO_LARGE: "an amount has more than 18 digits before the decimal point",
     Reason.TOO_MANY_DECIMALS: "an amount has more decimals than its currency",
-    Reason.INVALID_AMOUNT: "an amount is missing or is not a number",
+    Reason.INVALID_AMOUNT: "an amount is not a number",
     Reason.INVALID_DATE: "the date is not valid",
+    Reason.BUDDHIST_YEAR: "the year is of the Buddhist Era where the Common Era is stored",
+    Reason.IMPLAUSIBLE_YEAR: "the year is implausible",
     Reason.INVALID_TEXT: "a text field does not hold text",
+    Reason.CONTROL_CHARACTER: "a text contains a control character",
+    Reason.UNKNOWN_CURRENCY: "the currency is not an ISO 4217 code",
     Reason.INVALID_LINES: "the lines cannot be read",
     Reason.UNENCODABLE: "a character cannot be written to the file",
     Reason.DUPLICATE: "exported already, or twice in the queue",
 }
-"""Why an entry is set aside."""
+"""Why an entry is rejected."""
 
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",

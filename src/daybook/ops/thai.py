@@ -16,17 +16,24 @@ _BUDDHIST_ERA = 543
 
 REASONS: Mapping[str, str] = {
     Reason.MISSING: "ไม่พบรายการบัญชีต้นทาง",
+    Reason.MISSING_VALUE: "ขาดข้อมูลที่จำเป็น",
+    Reason.STORED_AS_TEXT: "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่",
     Reason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
     Reason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
+    Reason.TOO_LARGE: "จำนวนเงินมีเลขหน้าจุดทศนิยมเกิน 18 หลัก",
     Reason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
-    Reason.INVALID_AMOUNT: "ไม่มีจำนวนเงิน หรือจำนวนเงินไม่ใช่ตัวเลข",
+    Reason.INVALID_AMOUNT: "จำนวนเงินไม่ใช่ตัวเลข",
     Reason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
+    Reason.BUDDHIST_YEAR: "บันทึกปีเป็นพุทธศักราช แต่ต้องเป็นคริสต์ศักราช",
+    Reason.IMPLAUSIBLE_YEAR: "ปีอยู่นอกช่วงที่เป็นไปได้",
     Reason.INVALID_TEXT: "ช่องข้อความมีข้อมูลที่ไม่ใช่ข้อความ",
+    Reason.CONTROL_CHARACTER: "ข้อความมีอักขระควบคุม",
+    Reason.UNKNOWN_CURRENCY: "สกุลเงินไม่ใช่รหัสตามมาตรฐาน ISO 4217",
     Reason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
     Reason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
     Reason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
 }
-"""Why an entry is set aside."""
+"""Why an entry is rejected."""
 
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",

@@ -153,7 +153,7 @@ def _add_up(
 ) -> None:
     """Add the lines of the entries, each in its currency's decimals as in the file."""
     source = profile.source
-    reader = CurrencyReader(profile.currency)
+    reader = CurrencyReader(profile.currency, profile.decimals)
     per_currency = database[source.entries].aggregate(
         [
             {"$match": {"_id": {"$in": entry_ids}}},
@@ -186,7 +186,7 @@ def _add_up(
 def _currency(reader: CurrencyReader, value: Any) -> str:
     """As it counts in the file; what could not stand in one, by what it looks like."""
     try:
-        return reader.read(value)
+        return reader.read(value).code
     except Unfit:
         return f"{value!r:.40}"
 

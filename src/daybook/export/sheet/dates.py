@@ -38,8 +38,16 @@ NO_DATE = Date("", None)
 class DateReader:
     """Turns dates in the form of `layout` into cells, remembering quarters of an hour."""
 
-    def __init__(self, quote: Quote, zone: ZoneInfo, date_format: str, calendar: Calendar) -> None:
+    def __init__(
+        self,
+        quote: Quote,
+        zone: ZoneInfo,
+        date_format: str,
+        calendar: Calendar,
+        years: tuple[int, int],
+    ) -> None:
         """Raises `ConfigurationError` for a format with an unknown directive."""
+        self._first_year, self._last_year = years
         self._quote = quote
         self._zone = zone
         self._format = _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
@@ -58,11 +66,16 @@ class DateReader:
             self._buckets.clear()
 
     def read(self, value: Any) -> Date:
-        """Raises `Unfit` for what is no date between the years 1 and 9999."""
+        """Raises `Unfit` for what is no date of a plausible year."""
         if not isinstance(value, int):
             if unwrapped(value) is None:
                 return NO_DATE
-            raise Unfit(Reason.INVALID_DATE, f"{shown(unwrapped(value))} is no date")
+            what = shown(unwrapped(value))
+            if isinstance(unwrapped(value), str):
+                raise Unfit(
+                    Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a date", value=what
+                )
+            raise Unfit(Reason.INVALID_DATE, f"{what} is no date", value=what)
         bucket = value // _BUCKET_MS
         try:
             date = self._buckets[bucket]
@@ -94,12 +107,35 @@ class DateReader:
 
     def _local(self, milliseconds: int) -> datetime:
         try:
-            return (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self._zone)
+            local = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self._zone)
         except OverflowError:
             raise Unfit(
                 Reason.INVALID_DATE,
                 f"{milliseconds} ms from 1970 is no date between the years 1 and 9999",
+                value=f"{milliseconds} ms",
             ) from None
+        if not self._is_plausible(local.year):
+            raise self._implausible(local)
+        return local
+
+    def _is_plausible(self, year: int) -> bool:
+        return self._first_year <= year <= self._last_year
+
+    def _implausible(self, local: datetime) -> Unfit:
+        value = f"{local.year:04d}-{local.month:02d}-{local.day:02d}"
+        common = local.year - _BUDDHIST_YEARS
+        if self._is_plausible(common):
+            return Unfit(
+                Reason.BUDDHIST_YEAR,
+                f"{value} is a year of the Buddhist Era in a date of the Common Era, "
+                f"where it is {common}",
+                value=value,
+            )
+        return Unfit(
+            Reason.IMPLAUSIBLE_YEAR,
+            f"{value} is outside the years {self._first_year} to {self._last_year}",
+            value=value,
+        )
 
     def _print(self, local: datetime) -> Date:
         year = local.year + self._years

@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from daybook.errors import ConfigurationError
+from daybook.export.figures import Reason
 from daybook.export.profile import Profile
+from daybook.export.sheet.unfit import Unfit
 
 Quote = Callable[[str], str]
 """Puts a cell in quotes if it has to be."""
@@ -16,6 +18,9 @@ _ENCODINGS = ("utf-8-sig", "utf-8", "cp874")
 _LINE_ENDS = ("\r\n", "\n")
 # They begin numbers and formulas, or are quotes themselves.
 _NO_DELIMITERS = "\"'.=+-@ \r\n"
+# LibreOffice separates at all three of them unless told otherwise: a cell that contains one
+# would be torn apart, and what follows could begin like a formula.
+_SEPARATORS = ",;\t"
 
 
 class Dialect:
@@ -33,7 +38,10 @@ class Dialect:
         if not profile.columns:
             raise _bad(profile, "there are no columns")
         self._profile = profile
-        self._special = re.compile(f'["\r\n{re.escape(delimiter)}]')
+        special = {'"', *_SEPARATORS, delimiter}
+        self._special = re.compile(f"[\r\n{re.escape(''.join(sorted(special)))}]")
+        # `str.isprintable` finds the others.
+        self._printable_special = tuple(sign for sign in special if sign.isprintable())
         # A signature is written once, in front of the header.
         self._encoding = profile.encoding.removesuffix("-sig")
 
@@ -43,10 +51,13 @@ class Dialect:
         return '"' + cell.replace('"', '""') + '"'
 
     def all_plain(self, cells: list[str]) -> bool:
-        """True when no cell needs quotes. Raises TypeError for what is no string."""
-        joined = "\n".join(cells)
-        return joined.count("\n") == len(cells) - 1 and not any(
-            special in joined for special in ("\r", '"', self._profile.delimiter)
+        """True when no cell needs quotes or contains a control character.
+
+        Raises TypeError for what is no string.
+        """
+        joined = "".join(cells)
+        return joined.isprintable() and not any(
+            special in joined for special in self._printable_special
         )
 
     def header(self, cells: Sequence[str]) -> bytes:
@@ -56,23 +67,27 @@ class Dialect:
         """
         for cell in cells:
             if (lacking := self.lacking(cell)) is not None:
-                raise _bad(self._profile, f"column title {cell!r}: {lacking}")
+                raise _bad(self._profile, f"column title {cell!r}: {lacking.why}")
         return self._text([[cell] for cell in cells]).encode(self._profile.encoding)
 
     def rows(self, columns: Sequence[Sequence[str]]) -> bytes:
         """Rows from columns of quoted cells. Raises UnicodeEncodeError."""
         return self._text(columns).encode(self._encoding)
 
-    def lacking(self, cell: str) -> str | None:
-        """What about a cell the encoding cannot hold, or None."""
+    def lacking(self, cell: str) -> Unfit | None:
+        """The first character of a text that the encoding cannot hold, or None."""
         try:
             cell.encode(self._encoding)
         except UnicodeEncodeError as error:
             character = cell[error.start]
             code = f"U+{ord(character):04X}"
+            which = f"{character} ({code})" if character.isprintable() else code
+            why = f"not in {self._encoding}"
             if unicodedata.category(character) == "Cs":
-                return f"character {error.start + 1} is {code}, half of a character or no UTF-8"
-            return f"character {error.start + 1} is {character} ({code}), not in {self._encoding}"
+                why = "half of a character or no UTF-8"
+            return Unfit(
+                Reason.UNENCODABLE, f"character {error.start + 1} is {which}, {why}", value=which
+            )
         return None
 
     def _text(self, columns: Sequence[Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
-from daybook.export.profile import Column, ColumnType, Profile
+from daybook.export.profile import Column, ColumnType, Profile, Required
 
 ID = "_id"
 LINES = "lines"
@@ -65,6 +65,8 @@ class Layout:
     amount: Field
     debit: Field
     credit: Field
+    account: Field | None
+    """None where the profile does not require it."""
 
     @classmethod
     def of(cls, profile: Profile) -> Layout:
@@ -103,6 +105,11 @@ class Layout:
             amount=field(source.amount, ColumnType.AMOUNT),
             debit=field(source.debit, ColumnType.AMOUNT, of_line=True),
             credit=field(source.credit, ColumnType.AMOUNT, of_line=True),
+            account=(
+                field(source.account_code, ColumnType.TEXT, of_line=True)
+                if Required.ACCOUNT_CODE in profile.require
+                else None
+            ),
             cells=tuple(cell(column) for column in profile.columns),
             fields=tuple(fields.values()),
         )

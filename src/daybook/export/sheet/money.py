@@ -16,8 +16,8 @@ from daybook.export.sheet.unfit import Unfit, shown, unwrapped
 
 _HAIR = Decimal("0.001")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-# Python refuses to print an int of more than 4300 digits; Decimal prints any.
-_PRINTABLE = 10**4000
+_MOST_DIGITS = 18
+"""Before the decimal point. More is no amount of money but an error, such as 1E+6000."""
 
 
 class Amount(NamedTuple):
@@ -53,7 +53,7 @@ def fixed_point(minor: int, decimals: int) -> str:
     """Minor units as text in major units: no exponent, no separators, no negative zero."""
     sign = "-" if minor < 0 else ""
     size = abs(minor)
-    digits = str(size) if size < _PRINTABLE else format(Decimal(size), "f")
+    digits = str(size)
     if not decimals:
         return sign + digits
     digits = digits.rjust(decimals + 1, "0")
@@ -90,13 +90,14 @@ class AmountReader:
         self._print = f"%.{decimals}f".__mod__
         self._short = 10 ** (float_info.dig - decimals)
         self._negative_zero = "-0." + "0" * decimals
+        self._longest = _MOST_DIGITS + 1 + decimals
         # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
         self._memo = Memo(self.read, keep=(str, int, float, type(None)))
         self.quick = self._memo.__getitem__
         self.trim = self._memo.trim
 
     def read(self, value: Any) -> Amount:
-        """Raises `Unfit` for what is no finite number, or is finer than the currency."""
+        """Raises `Unfit` for what is no finite number, too large, or finer than the currency."""
         if isinstance(value, str):
             return self._from_decimal128(value)
         if value is None:
@@ -104,9 +105,15 @@ class AmountReader:
         if isinstance(value, float):
             return self._from_double(value)
         if isinstance(value, int) and not isinstance(value, bool):
+            if abs(value) >= 10**_MOST_DIGITS:
+                raise _too_large(str(value))
             return self.of(int(value) * 10**self.decimals)
         what = shown(unwrapped(value))
-        raise Unfit(Reason.INVALID_AMOUNT, f"{what} is no number")
+        if isinstance(unwrapped(value), str):
+            raise Unfit(
+                Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a number", value=what
+            )
+        raise Unfit(Reason.INVALID_AMOUNT, f"{what} is no number", value=what)
 
     def of(self, minor: int) -> Amount:
         """A whole number of minor units."""
@@ -133,7 +140,11 @@ class AmountReader:
     def _canonical(self, values: list[Any]) -> Amounts | None:
         """Values that are texts exactly as they print, as is usual; else None."""
         try:
-            if not self.decimals or set(map(self._point, values)) != {"."}:
+            if (
+                not self.decimals
+                or set(map(self._point, values)) != {"."}
+                or max(map(len, values)) > self._longest
+            ):
                 return None
             joined = "\n".join(values)
             if self._negative_zero in joined:
@@ -145,7 +156,12 @@ class AmountReader:
 
     def _from_decimal128(self, text: str) -> Amount:
         places = self._places
-        if self.decimals and text[places : places + 1] == "." and "E" not in text:
+        if (
+            self.decimals
+            and text[places : places + 1] == "."
+            and "E" not in text
+            and len(text) <= self._longest
+        ):
             minor = int(text[:places] + text[places + 1 :])
             if minor:
                 # MongoDB writes no leading zeros or plus signs: the text is right as it is.
@@ -161,7 +177,7 @@ class AmountReader:
     def _from_double(self, value: float) -> Amount:
         text = repr(value)
         if not isfinite(value):
-            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite")
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
         amount = Decimal(text)
         minor = self._minor(amount, text)
         if minor is not None:
@@ -176,14 +192,18 @@ class AmountReader:
         """Whole minor units, or None when there is no whole number of them."""
         sign, digits, exponent = amount.as_tuple()
         if not isinstance(exponent, int):
-            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite")
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
+        if not amount:
+            return 0
+        if amount.adjusted() >= _MOST_DIGITS:
+            raise _too_large(text)
         shift = exponent + self.decimals
         size = int("".join(map(str, digits)))
         if shift >= 0:
-            size *= 10**shift
-        elif size:
-            if -shift > len(digits):
-                return None
+            size *= int(10**shift)
+        elif -shift > len(digits):
+            return None
+        else:
             size, finer = divmod(size, 10**-shift)
             if finer:
                 return None
@@ -194,4 +214,13 @@ class AmountReader:
         return Unfit(
             Reason.TOO_MANY_DECIMALS,
             f"{text} has more than the {self.decimals} {places} of its currency",
+            value=text,
         )
+
+
+def _too_large(text: str) -> Unfit:
+    return Unfit(
+        Reason.TOO_LARGE,
+        f"{text} has more than {_MOST_DIGITS} digits before the decimal point",
+        value=text,
+    )

@@ -7,32 +7,38 @@ a column that holds something unfit is gone through again, value by value.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, chain, repeat
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, TypeVar
 
-from daybook.export.figures import Reason
-from daybook.export.profile import Column, ColumnType
+from daybook.export.figures import Fault, Reason
+from daybook.export.profile import ColumnType, Required
+from daybook.export.sheet.currency import NO_CURRENCY
 from daybook.export.sheet.dates import NO_DATE, Date
-from daybook.export.sheet.layout import ID, LINE_NUMBER, LINES, Field
+from daybook.export.sheet.layout import ID, LINE_NUMBER, LINES, Cell, Field
 from daybook.export.sheet.memo import Reader
 from daybook.export.sheet.money import BLANK, Amounts, difference
 from daybook.export.sheet.readers import Readers
+from daybook.export.sheet.text import plain_text
 from daybook.export.sheet.unfit import Unfit, shown, unwrapped
 
 Entry = Mapping[str, Any]
 _T = TypeVar("_T")
 _NO_LINES: list[Entry] = [{}]
-_SHORT = 50
 
 
 class Page:
     """What goes into the file of some entries, read when the page is built."""
 
     def __init__(self, readers: Readers, entries: Sequence[Entry]) -> None:
-        self.unfit: dict[int, Unfit] = {}
-        """First fault by position of the entry; such an entry stands in the page as blanks."""
+        self._faults: dict[int, list[Fault]] = defaultdict(list)
+        self._uncountable: set[int] = set()
+        """Entries of which an amount, the currency or the lines cannot be read: their balance,
+        or a missing amount, would only repeat that fault."""
+        self._void: list[tuple[int, int]] = []
+        """(entry, index of the line) of lines that are no documents."""
         self._readers = readers
         self._layout = readers.layout
         self._entries = entries
@@ -41,18 +47,57 @@ class Page:
         self._counts = self._take_lines()
         self.ends = list(accumulate(self._counts, initial=0))
         """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
-        self.currencies = self._read(self._layout.currency, readers.currency, "")
+        currencies = self._read(self._layout.currency, readers.currency, NO_CURRENCY)
+        self.currencies = [currency.code for currency in currencies]
         """What each entry counts under."""
+        self._currency_cells = [currency.cell for currency in currencies]
         amount_readers = {name: readers.amount(name) for name in set(self.currencies)}
         self._amount_readers = [amount_readers[name] for name in self.currencies]
         self._amounts: dict[Field, Amounts] = {}
         self._dates: dict[Field, Sequence[Date]] = {}
+        self._texts: dict[Field, Sequence[str]] = {}
         self.debits = self._amounts_of(self._layout.debit)
         self.credits = self._amounts_of(self._layout.credit)
+        self._check_required()
         self.amounts = self._net_amounts()
         """Debit minus credit of each row, or the amount of an entry without lines."""
-        self.columns = [self._cells(cell.column, cell.field) for cell in self._layout.cells]
+        self.columns = [self._cells(cell) for cell in self._layout.cells]
         """One cell per row each."""
+
+    def faults(self) -> dict[int, list[Fault]]:
+        """All faults of the entries that have any, by position of the entry, in order of lines.
+
+        Such an entry is in the page with blanks for what cannot be read.
+        """
+        return {
+            at: sorted(faults, key=lambda fault: fault.line or 0)
+            for at, faults in self._faults.items()
+        }
+
+    def check_encoding(self) -> None:
+        """Find the texts that the file's encoding cannot hold, too."""
+        lacking = self._readers.dialect.lacking
+        for cell, cells in zip(self._layout.cells, self.columns, strict=True):
+            checked = -1
+            for row, text in enumerate(cells):
+                if text.isascii():
+                    continue
+                at = self.entry_of(row)
+                of_line = cell.field is not None and cell.field.of_line
+                if not of_line and at == checked:
+                    continue
+                checked = at
+                unfit = lacking(self._plain(cell, text, row if of_line else at))
+                if unfit is not None:
+                    line = row - self.ends[at] + 1 if of_line else None
+                    path = cell.column.path if cell.field is None else cell.field.path
+                    self._faults[at].append(unfit.at(path, line=line))
+
+    def _plain(self, cell: Cell, printed: str, at: int) -> str:
+        """The text of a cell before it was guarded and quoted."""
+        if cell.field is None or cell.field.type is not ColumnType.TEXT:
+            return printed
+        return plain_text(unwrapped(self._values(cell.field)[at]))
 
     def normalised_count(self) -> int:
         """How many doubles were read as the whole minor unit next to them."""
@@ -78,24 +123,30 @@ class Page:
         """Line up the rows of all entries and return how many each has."""
         of_entries = [entry[LINES] for entry in self._entries]
         for at, lines in enumerate(of_entries):
-            if type(lines) is not list or not lines or None in lines:
+            if type(lines) is not list or not lines:
                 of_entries[at] = _NO_LINES
                 self._bare.append(at)
                 self._check_lines(at, lines)
+            elif None in lines:
+                of_entries[at] = self._without_void(at, lines)
         self._lines = list(chain.from_iterable(of_entries))
         return list(map(len, of_entries))
 
     def _check_lines(self, at: int, lines: Any) -> None:
-        path = self._readers.lines_path
-        if type(lines) is list and lines:
-            fault = Unfit(Reason.INVALID_LINES, "is no document")
-            self._set_aside(at, f"{path}.{lines.index(None)}", fault)
-        elif lines and unwrapped(lines) is not None:
-            why = f"{shown(unwrapped(lines))} is no array"
-            self._set_aside(at, path, Unfit(Reason.INVALID_LINES, why))
+        if lines and unwrapped(lines) is not None:
+            what = shown(unwrapped(lines))
+            fault = Unfit(Reason.INVALID_LINES, f"{what} is no array", value=what)
+            self._faults[at].append(fault.at(self._readers.lines_path))
+            self._uncountable.add(at)
 
-    def _set_aside(self, at: int, place: str, unfit: Unfit) -> None:
-        self.unfit.setdefault(at, unfit.at(place))
+    def _without_void(self, at: int, lines: list[Entry | None]) -> list[Entry]:
+        for index, line in enumerate(lines):
+            if line is None:
+                fault = Unfit(Reason.INVALID_LINES, "is no document")
+                self._faults[at].append(fault.at(line=index + 1))
+                self._void.append((at, index))
+        self._uncountable.add(at)
+        return [line or {} for line in lines]
 
     def _values(self, field: Field) -> list[Any]:
         of = self._lines if field.of_line else self._entries
@@ -108,7 +159,7 @@ class Page:
         return list(chain.from_iterable(map(repeat, of_entries, self._counts)))
 
     def _read(self, field: Field, reader: Reader[_T], blank: _T) -> Sequence[_T]:
-        """Read a column; what is unfit becomes blank and its entry is set aside."""
+        """Read a column; what is unfit becomes blank and a fault of its entry."""
         values = self._values(field)
         try:
             return reader.column(values)
@@ -124,12 +175,15 @@ class Page:
         try:
             return read(value)
         except Unfit as unfit:
-            if field.of_line:
-                entry = self.entry_of(at)
-                line = at - self.ends[entry]
-                self._set_aside(entry, f"{self._readers.lines_path}.{line}.{field.path}", unfit)
-            else:
-                self._set_aside(at, field.path, unfit)
+            entry = self.entry_of(at) if field.of_line else at
+            line = at - self.ends[entry] + 1 if field.of_line else None
+            if field.type is ColumnType.AMOUNT:
+                if unfit.reason is Reason.TOO_MANY_DECIMALS and not self.currencies[entry]:
+                    return blank  # how many it may have depends on the currency
+                self._uncountable.add(entry)
+            elif field == self._layout.currency:
+                self._uncountable.add(entry)
+            self._faults[entry].append(unfit.at(field.path, line=line))
             return blank
 
     def _amounts_of(self, field: Field) -> Amounts:
@@ -173,14 +227,56 @@ class Page:
         net = difference(self.debits, self.credits, places)
         self._check_balances(net.minor)
         field = self._layout.amount
+        required = Required.AMOUNT in self._readers.require
         for at in self._bare:
             amounts = self._amounts_of(field)
             net.minor[self.ends[at]] = amounts.minor[at]
             net.text[self.ends[at]] = amounts.text[at]
-            if not amounts.text[at]:
-                why = "missing, and there are no lines"
-                self._set_aside(at, field.path, Unfit(Reason.INVALID_AMOUNT, why))
+            if required and not amounts.text[at] and at not in self._uncountable:
+                self._lacks(at, field, None, "missing, and there are no lines")
         return net
+
+    def _check_required(self) -> None:
+        """Find what entries with lines lack of what the profile requires."""
+        require, layout = self._readers.require, self._layout
+        if Required.DATE in require:
+            dates = self._dates_of(layout.date)
+            if NO_DATE in dates:
+                values, bare = self._values(layout.date), set(self._bare)
+                for at, date in enumerate(dates):
+                    lacking = date == NO_DATE and unwrapped(values[at]) is None
+                    if lacking and at not in bare:
+                        self._lacks(at, layout.date, None, "missing")
+        if layout.account is not None:
+            values = self._values(layout.account)
+            blanks = self._readers.text.blanks(values)
+            for at, index in self._lines_with(blanks):
+                self._lacks(at, layout.account, index, "missing or blank")
+        if Required.AMOUNT in require:
+            debit, credit = self._values(layout.debit), self._values(layout.credit)
+            texts = map(add, self.debits.text, self.credits.text)
+            for at, index in self._lines_with([not text for text in texts]):
+                row = self.ends[at] + index
+                if debit[row] is None and credit[row] is None:
+                    why = f"missing, and so is {layout.credit.path}"
+                    self._lacks(at, layout.debit, index, why)
+                    self._uncountable.add(at)
+
+    def _lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
+        """(entry, index of the line) of the marked rows that are lines."""
+        if True not in marks:
+            return
+        others = {self.ends[at] for at in self._bare}
+        others.update(self.ends[at] + index for at, index in self._void)
+        for row, marked in enumerate(marks):
+            if marked and row not in others:
+                at = self.entry_of(row)
+                yield at, row - self.ends[at]
+
+    def _lacks(self, at: int, field: Field, index: int | None, why: str) -> None:
+        line = None if index is None else index + 1
+        fault = Unfit(Reason.MISSING_VALUE, why).at(field.path, line=line)
+        self._faults[at].append(fault)
 
     def _check_balances(self, minor: Sequence[int]) -> None:
         running = list(accumulate(minor, initial=0))
@@ -188,15 +284,20 @@ class Page:
         if not any(after):
             return
         for at, reader in enumerate(self._amount_readers):
-            if after[at] != after[at + 1]:
+            if after[at] != after[at + 1] and at not in self._uncountable:
                 rows = slice(self.ends[at], self.ends[at + 1])
                 debit = reader.of(sum(self.debits.minor[rows]))
                 credit = reader.of(sum(self.credits.minor[rows]))
-                why = f"debit {_short(debit.text)} is not credit {_short(credit.text)}"
-                self._set_aside(at, self._readers.lines_path, Unfit(Reason.UNBALANCED, why))
+                unfit = Unfit(
+                    Reason.UNBALANCED,
+                    f"debit {debit.text} is not credit {credit.text}",
+                    value=f"{debit.text} ≠ {credit.text}",
+                )
+                self._faults[at].append(unfit.at(self._readers.lines_path))
 
-    def _cells(self, column: Column, field: Field | None) -> Sequence[str]:
+    def _cells(self, cell: Cell) -> Sequence[str]:
         cells: Sequence[str]
+        column, field = cell.column, cell.field
         if field is None:
             if column.path == LINE_NUMBER:
                 return self._line_numbers()
@@ -208,9 +309,16 @@ class Page:
                 cells = [date.text for date in self._dates_of(field)]
             case _ if field.key == ID:
                 cells = self._ids(field)
+            case _ if field == self._layout.currency:
+                cells = self._currency_cells
             case _:
-                cells = self._read(field, self._readers.text, "")
+                cells = self._texts_of(field)
         return cells if field.of_line else self._on_rows(cells)
+
+    def _texts_of(self, field: Field) -> Sequence[str]:
+        if field not in self._texts:
+            self._texts[field] = self._read(field, self._readers.text, "")
+        return self._texts[field]
 
     def _line_numbers(self) -> list[str]:
         numbers = [str(number) for number in range(1, max(self._counts) + 1)]
@@ -227,7 +335,3 @@ class Page:
         return [
             self._read_one(field, at, read, unwrapped(value), "") for at, value in enumerate(values)
         ]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"

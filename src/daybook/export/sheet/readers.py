@@ -15,14 +15,17 @@ class Readers:
     """One reader of each type, and one of amounts per number of decimals."""
 
     def __init__(self, profile: Profile) -> None:
-        """Raises `ConfigurationError` for a column or date format nobody can read."""
+        """Raises `ConfigurationError` for a column, date format or currency that is not valid."""
         self.dialect = Dialect(profile)
         quote = self.dialect.quote
         self.layout = Layout.of(profile)
         self.lines_path = profile.source.lines
         self.text = TextReader(self.dialect, profile.formula_guard)
-        self.date = DateReader(quote, profile.time_zone, profile.date_format, profile.calendar)
-        self.currency = CurrencyReader(profile.currency)
+        self.date = DateReader(
+            quote, profile.time_zone, profile.date_format, profile.calendar, profile.years
+        )
+        self.currency = CurrencyReader(profile.currency, profile.decimals)
+        self.require = profile.require
         self._decimals = profile.decimals
         self._amounts: dict[int, AmountReader] = {}
 

@@ -28,6 +28,10 @@ _INVISIBLE = (
 _TRIGGERS = r"=+\-@\t\r\n＝＋－＠"
 _FORMULA = re.compile(f"[{_INVISIBLE}]*[{_TRIGGERS}]")
 _SUSPECT = re.compile(f"[{_INVISIBLE}{_TRIGGERS}]")
+# Unicode's category Cc, without the three that a text of several lines or columns may have.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([Ee][+-]?\d+)?", re.ASCII)
+_BLANK = re.compile(f"[{_INVISIBLE}\\t\\r\\n]*")
 _EXACT_DOUBLE = 2**53
 _UUID_BYTES = 16
 
@@ -45,11 +49,13 @@ class TextReader:
         self._guarded = guard is FormulaGuard.APOSTROPHE
         self._memo = Memo(self.read, keep=(str, type(None)))
         self._harmless = Memo(self._begins_harmlessly, keep=(str,))
+        self._blank = Memo(is_blank, keep=(str, type(None)))
 
     def read(self, value: Any) -> str:
         """Raises `Unfit` for what has no plain text."""
         text = plain_text(value)
-        if self._guarded and looks_like_formula(text):
+        _check_control_characters(text)
+        if self._guarded and looks_like_formula(text) and not _is_number(value, text):
             text = "'" + text
         return self._dialect.quote(text)
 
@@ -59,8 +65,16 @@ class TextReader:
             return values
         return list(map(self._memo.__getitem__, values))
 
+    def blanks(self, values: list[Any]) -> list[bool]:
+        """Which of the values show nothing; see `is_blank`."""
+        try:
+            return list(map(self._blank.__getitem__, values))
+        except TypeError:  # a document or an array, which is no key
+            return list(map(is_blank, values))
+
     def trim(self) -> None:
         """Forget what is remembered once it is much. Call between pages."""
+        self._blank.trim()
         self._memo.trim()
         self._harmless.trim()
 
@@ -72,6 +86,27 @@ class TextReader:
 
     def _begins_harmlessly(self, sign: str) -> bool:
         return not self._guarded or _SUSPECT.match(sign) is None
+
+
+def is_blank(value: Any) -> bool:
+    """True for null, and for a text of nothing but white space and invisible characters."""
+    return value is None or (isinstance(value, str) and _BLANK.fullmatch(value) is not None)
+
+
+def _is_number(value: Any, text: str) -> bool:
+    """True for a number that is stored as one: `-5` computes to itself."""
+    return isinstance(value, int | float | Decimal128) and _NUMBER.fullmatch(text) is not None
+
+
+def _check_control_characters(text: str) -> None:
+    found = None if text.isprintable() else _CONTROL.search(text)
+    if found is not None:
+        code = f"U+{ord(found[0]):04X}"
+        raise Unfit(
+            Reason.CONTROL_CHARACTER,
+            f"character {found.start() + 1} is the control character {code}",
+            value=code,
+        )
 
 
 def plain_text(value: Any) -> str:
@@ -90,4 +125,5 @@ def plain_text(value: Any) -> str:
         return str(value)
     if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == _UUID_BYTES:
         return str(value.as_uuid())
-    raise Unfit(Reason.INVALID_TEXT, f"{shown(value)} is no text")
+    what = shown(value)
+    raise Unfit(Reason.INVALID_TEXT, f"{what} is no text", value=what)
