@@ -84,18 +84,18 @@ class Fault:
         )
 
 
-REJECTED_BYTES = 1200
+REJECTED_BYTES = 3500
 """What a rejected entry takes up in a stored list, at most, apart from its two IDs.
 
-A batch lists up to 10,000 of them in one document of at most 16 MiB: 10,000 times this is
-12 MB, which leaves 400 bytes for each pair of IDs and 0.7 MB for the rest of the document.
+A document of at most 16 MiB lists up to 1,000 of them, and a run holds up to 10,000 in
+memory, however many faults an entry has.
 """
-_KEPT = 5
-_FAULTS_BYTES = 730
+_KEPT = 10
+_FAULTS_BYTES = 2500
 _DETAIL_BYTES = 200
 _FIELD_BYTES = 80
 _VALUE_BYTES = 100
-_SUMMARY_BYTES = 390
+_SUMMARY_BYTES = 800
 
 
 @dataclass(frozen=True, kw_only=True)
