@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from threading import RLock
 from typing import Any
@@ -19,7 +19,7 @@ from daybook import log
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.destinations.configured import destination_of
-from daybook.errors import BadRequest, DatabaseError
+from daybook.errors import BadRequest, ConfigurationError, DatabaseError
 from daybook.export import batch as batches
 from daybook.export import jobs, manual
 from daybook.export.batch import Batch
@@ -37,22 +37,18 @@ from daybook.export.sweep import Sweep, sweep
 from daybook.export.task import Task
 from daybook.export.upload import UploadLimits
 from daybook.mongo import client, indexes
+from daybook.mongo.machine_clock import MachineClock
 from daybook.ops.alerts import Messages
 from daybook.ops.doctor import Patient
 from daybook.settings import Settings
 from daybook.shutdown import Shutdown
-from daybook.values import TASK_SCHEDULE_MAX_SECONDS
 from daybook.wallets import invites
 
-TASK_SCHEDULE_MAX = timedelta(seconds=TASK_SCHEDULE_MAX_SECONDS)
-"""No task is due further ahead."""
+TASK_CLOCK_BEHIND = timedelta(minutes=1)
+"""By how much a task's time may correct a clock: a task can be forced long before it is due."""
 
 BEYOND_DEADLINE_SECONDS = 60.0
 """What an invocation may take after its deadline, to come to a boundary and to commit."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,8 @@ class App:
     """Daybook, put together. Building it does no I/O; clients connect when first used."""
 
     settings: Settings
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = field(default_factory=MachineClock)
+    """A `MachineClock` is compared with MongoDB's; another one is taken as it is."""
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
     """Gets the number of items that a run has rendered, and of all."""
@@ -134,6 +131,34 @@ class App:
             dispatch_deadline_seconds=settings.run_deadline_seconds + BEYOND_DEADLINE_SECONDS,
         )
 
+    def right_clock(self) -> Callable[[], datetime]:
+        """What decisions and stored times go by, for as long as one request lasts."""
+        if not isinstance(self.clock, MachineClock):
+            return self.clock
+        try:
+            return self.clock.compared_with(self.client)
+        except ConfigurationError:
+            return self.clock  # whatever needs the client raises it again, where it is answered
+
+    def now(self) -> datetime:
+        return self.right_clock()()
+
+    def batch_day(self, given: date | None, schedule_time: datetime | None = None) -> date:
+        """The day that a call is for, given or not. Raises `BadRequest` for one to come."""
+        now = self.now()
+        if given is None:
+            return self.schedule.batch_date(now, schedule_time)
+        return self.schedule.check_day(given, now)
+
+    def due_day(self, given: date) -> date:
+        """The day that is to be closed. Raises `BadRequest` before its own run is due."""
+        day = self.batch_day(given)
+        if not self.schedule.is_due(day, self.now()):
+            raise BadRequest(
+                f"{day} is not due yet: its run would find it closed", where="batchDate"
+            )
+        return day
+
     def exporter(
         self, profile: Profile, *, clock: Callable[[], datetime] | None = None
     ) -> Exporter:
@@ -165,7 +190,7 @@ class App:
                     whole=settings.multipart_limit_bytes,
                 ),
             ),
-            clock=clock or self.clock,
+            clock=clock or self.right_clock(),
             messenger=self.messenger,
             tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),
             stopping=self.shutdown.requested,
@@ -182,7 +207,7 @@ class App:
     ) -> Outcome:
         """One run of a day's batch; without a date, of the latest one that is due."""
         profile = self.profile(profile_name)
-        day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
+        day = batch_date or self.batch_day(None, schedule_time)
         return run(self.exporter(profile), jobs.daily(self.database, profile, day, schedule_time))
 
     def plan_batch(
@@ -194,7 +219,7 @@ class App:
     ) -> Outcome:
         """What a run would deliver now: the same bytes, digests and totals, nothing written."""
         profile = self.profile(profile_name)
-        day = batch_date or self.schedule.batch_date(self.clock(), schedule_time)
+        day = batch_date or self.batch_day(None, schedule_time)
         try:
             job = jobs.daily(self.database, profile, day, schedule_time)
             outcome = dry_run(self.database, profile, job)
@@ -236,14 +261,14 @@ class App:
     ) -> Outcome:
         """What a task asks for; a late, repeated or unknown one changes nothing.
 
-        `scheduled_at` is when the queue had it due. No queue delivers early, so a clock
-        that shows less is behind.
+        `scheduled_at` is when the queue had it due. A clock that shows a little less counts
+        as behind the queue's, by `TASK_CLOCK_BEHIND` at most.
         """
         profile = self.profile(key.profile)
-        behind = (scheduled_at or self.clock()) - self.clock()
-        if not timedelta() < behind <= TASK_SCHEDULE_MAX:
-            behind = timedelta()
-        exporter = self.exporter(profile, clock=lambda: self.clock() + behind)
+        clock = self.right_clock()
+        behind = (scheduled_at or clock()) - clock()
+        behind = min(max(behind, timedelta()), TASK_CLOCK_BEHIND)
+        exporter = self.exporter(profile, clock=lambda: clock() + behind)
         try:
             batch = batches.find(self.database[batches.COLLECTION], key)
         except PyMongoError as error:
@@ -286,7 +311,7 @@ class App:
         look at it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
         """
         found = sweep(self.exporter(self.profile(profile_name)))
-        invites.mark_expired(self.database, self.clock())
+        invites.mark_expired(self.database, self.now())
         queue = None if self.cloud_tasks is None else self.cloud_tasks.check()
         if queue is not None and not queue.ok:
             log.event(logging.WARNING, "queue_unusable", queue.detail)

@@ -79,7 +79,7 @@ def _failed(status: int, error: DaybookError) -> flask.Response:
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
     name = profile_name(app, body_of(request, allowed={"profile"}))
-    seen = watch(app.database, name, app.schedule, app.clock(), app.messenger)
+    seen = watch(app.database, name, app.schedule, app.now(), app.messenger)
     return json_answer(seen.http_status, seen.to_doc())
 
 
@@ -96,7 +96,7 @@ def retry(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/retry`: open a failed day again and run it."""
     body = body_of(request, allowed={"profile", "batchDate"})
     name = profile_name(app, body)
-    day = batch_date(body) or app.schedule.batch_date(app.clock(), None)
+    day = app.batch_day(batch_date(body))
     app.reopen_day(day, profile_name=name)
     return run_answer(name, day, lambda: app.run_batch(profile_name=name, batch_date=day))
 
@@ -106,7 +106,7 @@ def release(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/release`: close a failed day for good."""
     body = body_of(request, allowed={"profile", "batchDate"})
     name = profile_name(app, body)
-    batch = app.release_day(_day(batch_date(body)), profile_name=name)
+    batch = app.release_day(app.due_day(_day(batch_date(body))), profile_name=name)
     return json_answer(200, {"status": "released", **summary(batch)})
 
 
@@ -115,7 +115,7 @@ def requeueing(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/requeue`: put a corrected entry back in the queue."""
     body = body_of(request, allowed={"profile", "entryId"})
     profile = app.profile(profile_name(app, body))
-    done = requeue(app.database, profile, text(body, "entryId"), now=app.clock())
+    done = requeue(app.database, profile, text(body, "entryId"), now=app.now())
     return json_answer(200, done.to_doc())
 
 
@@ -124,7 +124,7 @@ def verification(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/verify`: compare a delivered file with everything that is known of it."""
     body = body_of(request, allowed={"profile", "batchDate"})
     profile = app.profile(profile_name(app, body))
-    day = batch_date(body) or app.schedule.batch_date(app.clock(), None)
+    day = batch_date(body) or app.batch_day(None)
     found = verify(app.database, app.destination, profile, day)
     return json_answer(200, found.to_doc())
 
@@ -149,7 +149,7 @@ def examination(app: App, request: flask.Request) -> flask.Response:
 def migration(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/migrate`: build the indexes and apply what else is pending."""
     body_of(request, allowed=set())
-    steps = migrate.migrate(app.database, now=app.clock())
+    steps = migrate.migrate(app.database, now=app.now())
     return json_answer(200, migrate.to_doc(app.settings.database, steps))
 
 

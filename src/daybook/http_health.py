@@ -29,7 +29,7 @@ def health(app: App, _request: flask.Request) -> flask.Response:
 
 def cron(app: App, _request: flask.Request) -> flask.Response:
     """`GET /health/cron`: whether the batch was done when it was due."""
-    now = app.clock()
+    now = app.now()
     try:
         found = schedule_health(app.database, DAILY, app.schedule, now)
     except ConfigurationError as error:
@@ -46,7 +46,7 @@ def measurements(app: App, _request: flask.Request) -> flask.Response:
             app.database,
             profile=app.profile(),
             destination=app.settings.destination.kind,
-            now=app.clock(),
+            now=app.now(),
         )
     except PyMongoError as error:
         return problem(503, str(DatabaseError.of("metrics", error)))

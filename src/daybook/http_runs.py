@@ -28,13 +28,12 @@ def run(app: App, request: flask.Request) -> flask.Response:
     body = body_of(request, allowed={"profile", "batchDate", "dryRun"})
     name = profile_name(app, body)
     dry_run = flag(body, "dryRun")
-    given = batch_date(body)
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
-    if schedule_time is not None and not is_current(app.clock(), schedule_time):
+    if schedule_time is not None and not is_current(app.now(), schedule_time):
         schedule_time = None
     call = app.plan_batch if dry_run else app.run_batch
-    day = given or app.schedule.batch_date(app.clock(), schedule_time)
+    day = app.batch_day(batch_date(body), schedule_time)
     return run_answer(
         name, day, lambda: call(profile_name=name, batch_date=day, schedule_time=schedule_time)
     )
@@ -49,9 +48,10 @@ def task(app: App, request: flask.Request) -> flask.Response:
     key = _task_key(app, body)
     call = TaskCall(generation=count(body, "generation"), attempt=count(body, "attempt"))
     text(body, "kind", longest=40)  # which attempt is meant decides; the kind is for readers
+    day = None if key.batch_date is None else app.batch_day(date.fromisoformat(key.batch_date))
     return run_answer(
         key.profile,
-        None if key.batch_date is None else date.fromisoformat(key.batch_date),
+        day,
         lambda: app.run_task(
             key,
             call,

@@ -37,7 +37,7 @@ Db = Database[dict[str, Any]]
 
 SIX = datetime(2026, 1, 18, 11, tzinfo=UTC)
 """18:00 in Bangkok."""
-DAY, NEXT_DAY = "2026-01-18", "2026-01-19"
+DAY_BEFORE, DAY, NEXT_DAY = "2026-01-17", "2026-01-18", "2026-01-19"
 BANGKOK = ZoneInfo("Asia/Bangkok")
 ACCOUNT = "daybook-tasks@acme-books.iam.gserviceaccount.com"
 MINUTE = timedelta(minutes=1)

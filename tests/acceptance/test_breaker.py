@@ -15,8 +15,8 @@ from bson import ObjectId
 from tests import books
 from tests.acceptance.evening import (
     DAY,
+    DAY_BEFORE,
     MINUTE,
-    NEXT_DAY,
     SIX,
     WAIT_SECONDS,
     Evening,
@@ -219,7 +219,7 @@ def test_of_ten_callers_at_the_half_open_one_exactly_one_tries(
         function = functions[number % 3]
         start.wait(WAIT_SECONDS)
         posted = (
-            function.post("/run", {"batchDate": (DAY, NEXT_DAY)[number % 4 // 2]})
+            function.post("/run", {"batchDate": (DAY, DAY_BEFORE)[number % 4 // 2]})
             if number % 2
             else function.post("/exports", copy_of(entry, number))
         )

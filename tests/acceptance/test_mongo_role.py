@@ -183,6 +183,7 @@ def test_the_role_is_enough_for_everything_that_a_day_may_need(evening: Evening)
             )
             requeued = evening.function.post("/admin/requeue", {"entryId": str(bad["_id"])})
             assert requeued.status_code == 200, requeued.text
+            evening.tasks.advance(timedelta(days=1))
         answer = evening.function.post(path, dict(body))
         assert answer.status_code == 200, f"{path} {body}: {answer.text}"
         assert "not authorized" not in answer.text, path

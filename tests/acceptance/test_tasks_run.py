@@ -19,8 +19,8 @@ from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.evening import (
     DAY,
+    DAY_BEFORE,
     MINUTE,
-    NEXT_DAY,
     WAIT_SECONDS,
     Evening,
     Held,
@@ -308,7 +308,7 @@ def test_a_call_that_meets_another_day_at_work_begins_early_only_if_somebody_ask
     evening.trigger()
     evening.drive.down = False
     held = Held(evening.drive, "create_multipart")
-    other = in_background(lambda: evening.function.post("/run", {"batchDate": NEXT_DAY}))
+    other = in_background(lambda: evening.function.post("/run", {"batchDate": DAY_BEFORE}))
     held.wait()
 
     if asked == "by an operator":
@@ -335,7 +335,7 @@ def test_a_retry_that_meets_another_day_at_work_begins_once_that_has_ended(
     evening.trigger()
     evening.drive.down = False
     held = Held(evening.drive, "create_multipart")
-    other = in_background(lambda: evening.function.post("/run", {"batchDate": NEXT_DAY}))
+    other = in_background(lambda: evening.function.post("/run", {"batchDate": DAY_BEFORE}))
     held.wait()
     met = evening.tasks.run_next()
     assert met is not None
@@ -624,7 +624,7 @@ def test_calls_for_what_is_not_the_next_step_change_nothing(evening: Evening) ->
 
 @pytest.mark.parametrize(
     "unknown",
-    [{"batchDate": "2031-05-05"}, {"manualKey": "never given"}, {"manualKey": "$where"}],
+    [{"batchDate": "2025-05-05"}, {"manualKey": "never given"}, {"manualKey": "$where"}],
 )
 def test_a_call_for_a_batch_that_never_began_is_answered_and_forgotten(
     evening: Evening, unknown: dict[str, str]
@@ -710,17 +710,59 @@ def test_a_time_of_delivery_that_is_none_counts_for_nothing(evening: Evening, et
     assert evening.batch()["startedAt"] == evening.at(5)
 
 
-@pytest.mark.parametrize("days", [31, 2_900_000])
-def test_a_time_of_delivery_that_no_task_can_have_counts_for_nothing(
-    evening: Evening, days: int
+@pytest.mark.parametrize(
+    ("ahead", "counted"),
+    [
+        (-MINUTE, timedelta()),  # it may come late
+        (timedelta(), timedelta()),
+        (timedelta(seconds=20), timedelta(seconds=20)),  # this clock is behind the queue's
+        (MINUTE, MINUTE),
+        (2 * MINUTE, MINUTE),
+        (45 * MINUTE, MINUTE),  # forced
+        (timedelta(days=31), MINUTE),
+        (timedelta(days=2_900_000), MINUTE),
+    ],
+)
+def test_a_time_of_delivery_corrects_the_clock_by_a_minute_at_most(
+    evening: Evening, ahead: timedelta, counted: timedelta
 ) -> None:
     books.put_many(evening.database, 1)
     evening.drive.down = True
     evening.trigger()
     evening.tasks.advance(5 * MINUTE)
-    eta = str((evening.tasks.now() + timedelta(days=days)).timestamp())
+    eta = str((evening.tasks.now() + ahead).timestamp())
 
     answer = evening.function.post("/tasks/run", CALL, **{"X-CloudTasks-TaskETA": eta})
 
     assert (answer.status_code, answer.json()["attempt"]) == (202, 2)
-    assert evening.batch()["startedAt"] == evening.at(5)
+    batch = evening.batch()
+    assert batch["startedAt"] == evening.at(5) + counted
+    assert batch["nextAttemptAt"] == evening.at(5) + counted + timedelta(minutes=15)
+    assert batch["pendingTask"]["due"] == batch["nextAttemptAt"]
+
+
+def test_a_forced_task_does_not_pass_an_open_breaker_or_postpone_what_follows(
+    evening: Evening,
+) -> None:
+    """`gcloud tasks run` delivers a task at once, with the time it was due in its header."""
+    books.put_many(evening.database, 1)
+    evening.drive.down = True
+    evening.trigger()
+    for _ in range(2):
+        (task,) = evening.tasks.tasks
+        evening.tasks.run_next()
+    opened = evening.breaker()
+    (task,) = evening.tasks.tasks
+    requests_before = len(evening.drive.requests)
+    evening.drive.down = False
+    eta = str((evening.tasks.now() + timedelta(minutes=45)).timestamp())
+
+    answer = evening.function.post("/tasks/run", task.body, **{"X-CloudTasks-TaskETA": eta})
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "circuit_open")
+    assert len(evening.drive.requests) == requests_before
+    assert evening.breaker() == opened
+    assert evening.batch()["pendingTask"]["due"] == opened["openUntil"]
+    evening.tasks.run_until(opened["openUntil"])
+    assert evening.batch()["state"] == "committed"
+    assert evening.batch()["committedAt"] == evening.tasks.now()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.errors import ConfigurationError
+from daybook.errors import BadRequest, ConfigurationError
 from daybook.export.schedule import Schedule, parse_schedule_time
 
 BANGKOK = ZoneInfo("Asia/Bangkok")
@@ -143,34 +143,164 @@ def test_what_is_no_schedule_is_refused(cron: str) -> None:
         Schedule(cron, BANGKOK)
 
 
+MIDNIGHT = Schedule("0 0 * * *", BANGKOK)
+THRICE = Schedule("0 6,12,18 * * *", BANGKOK)
+QUARTERS = Schedule("*/15 17,18 * * *", BANGKOK)
+WEEKDAYS = Schedule("30 17 * * MON-FRI", BANGKOK)
+SPRING = Schedule("30 2 * * *", NEW_YORK)  # skipped on 8 March 2026, then due at 03:00
+AUTUMN = Schedule("30 1 * * *", NEW_YORK)  # comes twice on 1 November 2026, due the first time
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
 @pytest.mark.parametrize(
-    ("now", "schedule_time", "expected"),
+    ("schedule", "now", "header", "expected"),
     [
         # As the scheduler delivers it.
-        (bangkok(2026, 1, 18, 18, 0, 2), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 18, 18, 0, 2), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
         # Late, past midnight: still yesterday's.
-        (bangkok(2026, 1, 19, 0, 30), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 19, 0, 30), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
         # Exactly a day old, and older: then the latest slot decides.
-        (bangkok(2026, 1, 19, 18), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
-        (bangkok(2026, 1, 19, 18, 0, 1), bangkok(2026, 1, 18, 18), date(2026, 1, 19)),
+        (DAILY, bangkok(2026, 1, 19, 18), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 19, 18, 0, 1), bangkok(2026, 1, 18, 18), date(2026, 1, 19)),
         # Clocks that differ a little; the latest slot would be yesterday's.
-        (bangkok(2026, 1, 18, 17, 55), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
-        (bangkok(2026, 1, 18, 17, 54, 59), bangkok(2026, 1, 18, 18), date(2026, 1, 17)),
-        # Forced at 3 a.m., carrying tonight's slot: makes up for yesterday.
-        (bangkok(2026, 1, 19, 3), bangkok(2026, 1, 19, 18), date(2026, 1, 18)),
-        (bangkok(2026, 1, 19, 3), None, date(2026, 1, 18)),
-        # The header in UTC is another day than in the zone.
+        (DAILY, bangkok(2026, 1, 18, 17, 55), bangkok(2026, 1, 18, 18), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 18, 17, 54, 59), bangkok(2026, 1, 18, 18), date(2026, 1, 17)),
+        # Forced at 17:00, whatever the header holds: the next slot, the present time, nothing.
+        (DAILY, bangkok(2026, 1, 18, 17), bangkok(2026, 1, 18, 18), date(2026, 1, 17)),
+        (DAILY, bangkok(2026, 1, 18, 17), bangkok(2026, 1, 18, 17), date(2026, 1, 17)),
+        (DAILY, bangkok(2026, 1, 18, 17, 2, 9), bangkok(2026, 1, 18, 17, 2), date(2026, 1, 17)),
+        (DAILY, bangkok(2026, 1, 18, 17), None, date(2026, 1, 17)),
+        (DAILY, bangkok(2026, 1, 18, 17, 59), bangkok(2026, 1, 18, 17, 58), date(2026, 1, 17)),
+        # Forced at 3 a.m.: makes up for yesterday.
+        (DAILY, bangkok(2026, 1, 19, 3), bangkok(2026, 1, 19, 18), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 19, 3), bangkok(2026, 1, 19, 3), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 19, 3), None, date(2026, 1, 18)),
+        # Forced in the evening after the slot: today's, as the slot's own run.
+        (DAILY, bangkok(2026, 1, 18, 19), bangkok(2026, 1, 18, 19), date(2026, 1, 18)),
+        # Up to a minute beside the slot is the slot.
+        (DAILY, bangkok(2026, 1, 19, 3), bangkok(2026, 1, 18, 17, 59), date(2026, 1, 18)),
+        (DAILY, bangkok(2026, 1, 18, 18, 1), bangkok(2026, 1, 18, 18, 1), date(2026, 1, 18)),
+        # The header in another offset: the same instant.
+        (DAILY, bangkok(2026, 1, 19, 0, 30), utc(2026, 1, 18, 11), date(2026, 1, 18)),
         (
-            bangkok(2026, 1, 19, 0, 30, 5),
-            datetime(2026, 1, 18, 17, 30, tzinfo=UTC),
-            date(2026, 1, 19),
+            DAILY,
+            bangkok(2026, 1, 19, 0, 30),
+            datetime(2026, 1, 18, 6, tzinfo=NEW_YORK),
+            date(2026, 1, 18),
         ),
+        # A slot at midnight belongs to the day that begins, also when called a little early.
+        (MIDNIGHT, bangkok(2026, 1, 18, 23, 59, 58), bangkok(2026, 1, 19), date(2026, 1, 19)),
+        (MIDNIGHT, bangkok(2026, 1, 19, 0, 0, 5), bangkok(2026, 1, 18, 23, 59), date(2026, 1, 19)),
+        (MIDNIGHT, bangkok(2026, 1, 18, 23), bangkok(2026, 1, 18, 23), date(2026, 1, 18)),
+        # Several slots a day share its date.
+        (THRICE, bangkok(2026, 1, 18, 12, 0, 1), bangkok(2026, 1, 18, 12), date(2026, 1, 18)),
+        (THRICE, bangkok(2026, 1, 18, 5), bangkok(2026, 1, 18, 6), date(2026, 1, 17)),
+        (THRICE, bangkok(2026, 1, 18, 5), bangkok(2026, 1, 17, 6), date(2026, 1, 17)),
+        (QUARTERS, bangkok(2026, 1, 18, 16, 50), bangkok(2026, 1, 18, 17), date(2026, 1, 17)),
+        (QUARTERS, bangkok(2026, 1, 18, 17, 1), bangkok(2026, 1, 18, 17), date(2026, 1, 18)),
+        # Saturday and Sunday have no slot: Friday's.
+        (WEEKDAYS, bangkok(2026, 1, 18, 17, 30), bangkok(2026, 1, 18, 17, 30), date(2026, 1, 16)),
+        (WEEKDAYS, bangkok(2026, 1, 19, 17, 0), bangkok(2026, 1, 19, 17, 30), date(2026, 1, 16)),
+        # Clock changes.
+        (SPRING, utc(2026, 3, 8, 7, 0, 5), utc(2026, 3, 8, 7), date(2026, 3, 8)),
+        (SPRING, utc(2026, 3, 8, 6, 30), utc(2026, 3, 8, 6, 30), date(2026, 3, 7)),
+        (AUTUMN, utc(2026, 11, 1, 5, 30, 5), utc(2026, 11, 1, 5, 30), date(2026, 11, 1)),
+        (AUTUMN, utc(2026, 11, 1, 4, 30), utc(2026, 11, 1, 4, 30), date(2026, 10, 31)),
+        (AUTUMN, utc(2026, 11, 1, 6, 30), utc(2026, 11, 1, 6, 30), date(2026, 11, 1)),
     ],
 )
 def test_the_batch_date_is_that_of_the_slot_that_the_run_is_for(
-    now: datetime, schedule_time: datetime | None, expected: date
+    schedule: Schedule, now: datetime, header: datetime | None, expected: date
 ) -> None:
-    assert DAILY.batch_date(now, schedule_time) == expected
+    assert schedule.batch_date(now, header) == expected
+
+
+FIELDS = st.tuples(
+    st.sampled_from(["0", "30", "*/15", "5,35", "*"]),
+    st.sampled_from(["18", "0", "23", "6,12,18", "*/6", "2", "*"]),
+    st.sampled_from(["*", "1", "31", "*/2"]),
+    st.just("*"),
+    st.sampled_from(["*", "MON-FRI", "SUN"]),
+)
+MOMENTS = st.datetimes(
+    min_value=datetime(2026, 1, 1),  # noqa: DTZ001  (the zone is added)
+    max_value=datetime(2026, 12, 31),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+
+
+@given(
+    FIELDS,
+    st.sampled_from([BANGKOK, NEW_YORK, LORD_HOWE]),
+    MOMENTS,
+    st.sampled_from(["next slot", "now", "none", "any", "latest slot"]),
+    MOMENTS,
+)
+def test_a_run_never_takes_a_date_whose_slot_has_not_come(
+    fields: tuple[str, ...], zone: ZoneInfo, now: datetime, held: str, other: datetime
+) -> None:
+    schedule = Schedule(" ".join(fields), zone)
+    latest = schedule.latest_slot(now)
+    header = {
+        "next slot": schedule.next_slot(now),
+        "now": now,
+        "none": None,
+        "any": other,
+        "latest slot": latest,
+    }[held]
+    day = schedule.batch_date(now, header)
+    soon = schedule.latest_slot(now + timedelta(minutes=5))  # by a clock that is a little ahead
+    assert day <= soon.date()
+    if held in ("none", "latest slot"):
+        assert day == latest.date()
+    if held == "now" and soon == latest:
+        assert day == latest.date()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "day", "now", "due"),
+    [
+        (DAILY, date(2026, 1, 18), bangkok(2026, 1, 18, 17, 59, 59), False),
+        (DAILY, date(2026, 1, 18), bangkok(2026, 1, 18, 18), True),
+        (DAILY, date(2026, 1, 17), bangkok(2026, 1, 18, 3), True),
+        (THRICE, date(2026, 1, 18), bangkok(2026, 1, 18, 5, 59), False),
+        (THRICE, date(2026, 1, 18), bangkok(2026, 1, 18, 6), True),
+        (WEEKDAYS, date(2026, 1, 18), bangkok(2026, 1, 18, 9), True),  # nothing is to come
+        (MIDNIGHT, date(2026, 1, 18), bangkok(2026, 1, 18), True),
+        (SPRING, date(2026, 3, 8), utc(2026, 3, 8, 6, 59), False),
+        (SPRING, date(2026, 3, 8), utc(2026, 3, 8, 7), True),
+    ],
+)
+def test_a_day_is_due_from_its_first_slot_on(
+    schedule: Schedule, day: date, now: datetime, due: bool
+) -> None:
+    assert schedule.is_due(day, now) is due
+
+
+@pytest.mark.parametrize(
+    ("day", "now", "fault"),
+    [
+        (date(2026, 1, 18), bangkok(2026, 1, 18), None),
+        (date(2026, 1, 19), bangkok(2026, 1, 18, 23, 54, 59), "still to come"),
+        (date(2026, 1, 19), bangkok(2026, 1, 18, 23, 55), None),  # clocks differ
+        (date(2026, 1, 19), utc(2026, 1, 18, 17), None),  # already tomorrow in Bangkok
+        (date(2030, 1, 1), bangkok(2026, 1, 18), "still to come"),
+        (date(9999, 12, 31), bangkok(2026, 1, 18), "still to come"),
+        (date(2000, 1, 1), bangkok(2026, 1, 18), None),
+        (date(1999, 12, 31), bangkok(2026, 1, 18), "plausible"),
+        (date(1, 1, 1), bangkok(2026, 1, 18), "plausible"),
+    ],
+)
+def test_a_day_to_come_or_long_past_is_refused(day: date, now: datetime, fault: str | None) -> None:
+    if fault is None:
+        assert DAILY.check_day(day, now) == day
+        return
+    with pytest.raises(BadRequest, match=fault) as refused:
+        DAILY.check_day(day, now)
+    assert refused.value.where == "batchDate"
 
 
 @pytest.mark.parametrize(

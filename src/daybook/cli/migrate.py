@@ -38,7 +38,7 @@ def _apply(app: App) -> Answer:
     from daybook.mongo.migrate import migrate as apply
     from daybook.mongo.migrate import to_doc
 
-    steps = apply(app.database, now=app.clock())
+    steps = apply(app.database, now=app.now())
     lines = [
         f"{step.version:04} {step.name}: {'applied' if step.changed else 'nothing to do'}"
         for step in steps

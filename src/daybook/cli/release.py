@@ -25,7 +25,7 @@ def release(profile_name: str, day: date) -> Answer:
     from daybook.export import history
 
     app = app_from_env()
-    batch = app.release_day(day, profile_name=profile_name)
+    batch = app.release_day(app.due_day(day), profile_name=profile_name)
     queued = history.status(app.database, app.profile(profile_name), day).queued
     return Answer(
         doc={"status": "released", **history.summary(batch)},

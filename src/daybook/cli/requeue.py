@@ -17,7 +17,7 @@ def requeue(entry_id: str) -> Answer:
     from daybook.export.requeue import requeue as put_back
 
     app = app_from_env()
-    requeued = put_back(app.database, app.profile(), entry_id, now=app.clock())
+    requeued = put_back(app.database, app.profile(), entry_id, now=app.now())
     reason = "" if requeued.reason is None else f"; it had been set aside as {requeued.reason}"
     return Answer(
         doc=requeued.to_doc(),

@@ -22,7 +22,7 @@ def retry(profile_name: str, day: date) -> Answer:
     a later attempt follows.
     """
     app = app_from_env()
-    app.reopen_day(day, profile_name=profile_name)
+    app.reopen_day(app.batch_day(day), profile_name=profile_name)
     return carry_out(
         app,
         lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),

@@ -30,7 +30,7 @@ def run(profile_name: str, batch_date: date | None) -> Answer:
     """
     app = app_from_env()
     # Chosen once: a run that goes on beyond the next day's slot keeps its own day.
-    day = batch_date or app.schedule.batch_date(app.clock(), None)
+    day = app.batch_day(batch_date)
     return carry_out(
         app,
         lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
@@ -47,4 +47,5 @@ def plan(profile_name: str, batch_date: date | None) -> Answer:
     The answer has the same digests and totals as the run's.
     """
     app = app_from_env()
-    return outcome.answer(app.plan_batch(profile_name=profile_name, batch_date=batch_date))
+    day = app.batch_day(batch_date)
+    return outcome.answer(app.plan_batch(profile_name=profile_name, batch_date=day))

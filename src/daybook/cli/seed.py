@@ -15,7 +15,7 @@ def seed(entries: int, bad: int) -> Answer:
     from daybook.local import sample
 
     app = app_from_env()
-    result = sample.seed(app.database, at=app.clock(), entries=entries, bad=bad)
+    result = sample.seed(app.database, at=app.now(), entries=entries, bad=bad)
     broken = {reason.value: count for reason, count in result.broken.items()}
     return Answer(
         doc={"entries": result.entries, "queued": result.queued, "broken": broken},

@@ -59,9 +59,9 @@ def _serve(port: int, data_dir: Path, entries: int) -> None:
 
     with surroundings(os.environ, data_dir) as env:
         app = App.from_env(env)
-        migrate(app.database, now=app.clock())
+        migrate(app.database, now=app.now())
         if entries:
-            sample.seed(app.database, at=app.clock(), entries=entries)
+            sample.seed(app.database, at=app.now(), entries=entries)
         with (
             FunctionServer(env, port=port, output=sys.stderr.fileno()) as server,
             _follow_ups(app, server.url),

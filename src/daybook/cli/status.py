@@ -33,7 +33,7 @@ def status(day: date | None) -> Answer:
     from daybook.export import history
 
     app = app_from_env()
-    now = app.clock()
+    now = app.now()
     found = history.status(
         app.database, app.profile(), day or app.schedule.batch_date(now, schedule_time=None)
     )

@@ -171,14 +171,16 @@ def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
     return [Batch.from_doc(doc) for doc in found]
 
 
-def continued_later(batches: Collection[dict[str, Any]], batch: Batch, *, since: datetime) -> bool:
-    """Whether a later day, or a later manual export, waits since then to be gone on with."""
+def continued_later(
+    batches: Collection[dict[str, Any]], batch: Batch, *, since: datetime, until: datetime
+) -> bool:
+    """Whether a later day, or a later manual export, is due to be gone on with in that time."""
     later: dict[str, Any] = {"batchDate": {"$gt": batch.key.batch_date, "$type": "string"}}
     if batch.key.batch_date is None:
         later = {"_id": {"$gt": batch.id}, "manualKey": {"$type": "string"}}
     filters = {
         "profile": batch.key.profile,
-        "pendingTask.due": {"$type": "date", "$gte": since},
+        "pendingTask.due": {"$type": "date", "$gte": since, "$lte": until},
         "pendingTask.kind": TaskKind.CONTINUATION.value,
         **later,
     }

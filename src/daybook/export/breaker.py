@@ -8,7 +8,7 @@ lasts as long as its lease.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
@@ -22,6 +22,8 @@ from daybook.export.lease import lease_of
 from daybook.export.slot import Slot
 
 COLLECTION = "circuitbreakers"
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By how much the clocks of two instances may, see `mongo.machine_clock`."""
 AFTER_LEASE = timedelta(seconds=5)
 """When to ask again for a right that ends with another run's lease."""
 
@@ -39,6 +41,8 @@ class BreakerState:
     failures: int = 0
     """Attempts in a row that failed by the destination's fault."""
     open_until: datetime | None = None
+    opened_at: datetime | None = field(default=None, compare=False)
+    """By the clock of the process that opened it; None while it is closed."""
     trial: Mapping[str, Any] | None = None
     """`slot` and lease `owner` of the run that may try."""
 
@@ -46,14 +50,24 @@ class BreakerState:
     def from_doc(cls, doc: Mapping[str, Any] | None) -> Self:
         if doc is None:
             return cls()
+        open_until = doc.get("openUntil")
         return cls(
-            failures=doc["failures"], open_until=doc.get("openUntil"), trial=doc.get("trial")
+            failures=doc["failures"],
+            open_until=open_until,
+            opened_at=None if open_until is None else doc.get("openedAt"),
+            trial=doc.get("trial"),
         )
 
     def position(self, now: datetime) -> Position:
+        """Where it is at `now`.
+
+        One that was opened in the future was opened by a process whose clock was wrong: it
+        must not stay open until then, so one run may try.
+        """
         if self.open_until is None:
             return Position.CLOSED
-        return Position.OPEN if now < self.open_until else Position.HALF_OPEN
+        credible = self.opened_at is None or self.opened_at <= now + CLOCKS_DIFFER
+        return Position.OPEN if credible and now < self.open_until else Position.HALF_OPEN
 
 
 def after_failure(
@@ -63,7 +77,9 @@ def after_failure(
     count = state.failures + 1
     if state.open_until is None and count < failures:
         return BreakerState(failures=count)
-    return BreakerState(failures=count, open_until=now + timedelta(seconds=reset_seconds))
+    return BreakerState(
+        failures=count, open_until=now + timedelta(seconds=reset_seconds), opened_at=now
+    )
 
 
 class Breaker:
@@ -92,7 +108,7 @@ class Breaker:
             state = self.state()
             if state.open_until is None:
                 return
-            if now < state.open_until:
+            if state.position(now) is Position.OPEN:
                 raise CircuitOpen(
                     f"{self._kind} failed {state.failures} times in a row and is left alone",
                     until=state.open_until,
@@ -137,8 +153,8 @@ class Breaker:
             "trial": None,
             "updatedAt": now,
         }
-        if state.open_until is not None:
-            changes["openedAt"] = now
+        if state.opened_at is not None:
+            changes["openedAt"] = state.opened_at
         unchanged = {
             "_id": self._kind,
             "failures": before.failures,

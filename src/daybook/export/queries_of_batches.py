@@ -48,7 +48,8 @@ def of_batches(profile: str) -> list[Query]:
     }
 
     def continued_since(since: Any, **later: Any) -> Document:
-        return {**continued, "pendingTask.due": {"$type": "date", "$gte": since}, **later}
+        due = {"$type": "date", "$gte": since, "$lte": since}
+        return {**continued, "pendingTask.due": due, **later}
 
     return [
         named("day", lambda day: BatchKey(profile=profile, batch_date=day).filter(), of_day),

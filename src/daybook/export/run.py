@@ -122,8 +122,15 @@ def _yields(exporter: Exporter, batch: batches.Batch) -> bool:
     It takes this day's entries along. A plan of this day in between would end its upload
     session, and its plan this one's: neither would come to an end.
     """
-    since = exporter.clock() - CONTINUATION_GRACE
-    return batches.continued_later(exporter.database[batches.COLLECTION], batch, since=since)
+    now = exporter.clock()
+    # Due at once, or when the breaker may close. Further ahead, a clock was wrong.
+    longest = timedelta(seconds=exporter.limits.breaker_reset_seconds) + CONTINUATION_GRACE
+    return batches.continued_later(
+        exporter.database[batches.COLLECTION],
+        batch,
+        since=now - CONTINUATION_GRACE,
+        until=now + longest,
+    )
 
 
 def _kept_out(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from daybook.errors import ConfigurationError
+from daybook.errors import BadRequest, ConfigurationError
 
 SCHEDULE_TIME_MAX_AGE = timedelta(hours=24)
 SCHEDULE_TIME_MAX_AHEAD = timedelta(minutes=5)
 """Clocks differ; further ahead it is the next slot, which a forced run may carry."""
+SLOT_TOLERANCE = timedelta(minutes=1)
+"""How far the scheduler's time may be from a slot of the cron and still name it."""
+EARLIEST_DAY = date(2000, 1, 1)
+"""An earlier batch date is a slip of the pen."""
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -59,13 +63,43 @@ class Schedule:
     def batch_date(self, now: datetime, schedule_time: datetime | None) -> date:
         """The date that a run is for when nobody named one.
 
-        `schedule_time` (`X-CloudScheduler-ScheduleTime`) decides if it lies in the past
-        24 hours, so that a run that is late past midnight keeps its date. Otherwise the
-        latest slot does: a run forced at 3 a.m. makes up for yesterday.
+        That of the slot which `schedule_time` (`X-CloudScheduler-ScheduleTime`) names, so
+        that a run that is late past midnight keeps its date. Otherwise the latest slot's:
+        the header of a forced run may hold the next slot, the present time or nothing, and
+        a run forced at 17:00 must not close tonight's batch.
         """
+        named = None
         if schedule_time is not None and is_current(now, schedule_time):
-            return schedule_time.astimezone(self.time_zone).date()
-        return self.latest_slot(now).date()
+            named = self.slot_at(schedule_time)
+        return (named or self.latest_slot(now)).date()
+
+    def slot_at(self, moment: datetime) -> datetime | None:
+        """The slot within `SLOT_TOLERANCE` of `moment` (aware), the nearest one, or None."""
+        around = (self.latest_slot(moment), self.next_slot(moment))
+        # In UTC: within one zone Python subtracts what the wall clocks show.
+        apart = {slot: abs(slot.astimezone(UTC) - moment.astimezone(UTC)) for slot in around}
+        nearest = min(around, key=apart.__getitem__)
+        return nearest if apart[nearest] <= SLOT_TOLERANCE else None
+
+    def check_day(self, day: date, now: datetime) -> date:
+        """`day`, unless it cannot be a batch date yet, or at all; else raises `BadRequest`.
+
+        A batch of a day to come would take tonight's entries into that day's file.
+        """
+        today = (now + SCHEDULE_TIME_MAX_AHEAD).astimezone(self.time_zone).date()
+        if day > today:
+            raise BadRequest(
+                f"{day} is still to come: it is {today} in {self.time_zone}", where="batchDate"
+            )
+        if day < EARLIEST_DAY:
+            raise BadRequest(f"{day} is no plausible date", where="batchDate")
+        return day
+
+    def is_due(self, day: date, now: datetime) -> bool:
+        """Whether the day's first slot has passed; a day without one waits for nothing."""
+        midnight = datetime.combine(day, time(), self.time_zone).astimezone(UTC)
+        first = self.next_slot(midnight - timedelta(microseconds=1))
+        return first.date() != day or first.astimezone(UTC) <= now
 
     def _slots(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
         # By the wall clock, because cronsim's own handling of clock changes loses slots:
@@ -84,7 +118,7 @@ class Schedule:
 
 
 def is_current(now: datetime, schedule_time: datetime) -> bool:
-    """Whether the header names the delivery at hand: a forced run's may carry the next slot."""
+    """Whether the header may name the delivery at hand: a forced run's may carry the next slot."""
     return -SCHEDULE_TIME_MAX_AHEAD <= now - schedule_time <= SCHEDULE_TIME_MAX_AGE
 
 

@@ -128,7 +128,9 @@ def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
         return WatchStatus.LATE
     if day.done or day.released:
         return WatchStatus.DONE
-    follows = day.follow_up_due is not None and now - day.follow_up_due <= TASK_GRACE
+    due = day.follow_up_due
+    # Further ahead than another slot, it was set by a clock that was wrong.
+    follows = due is not None and -WATCHED <= now - due <= TASK_GRACE
     return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
 
 
