@@ -75,7 +75,7 @@ lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
 	done
 
 clean: ## Remove .venv, the local data and all caches
-	rm -rf $(VENV) .daybook .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .daybook .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp holds the requirements it was made from, so that a new checkout of the same

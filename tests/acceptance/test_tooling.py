@@ -96,10 +96,147 @@ def test_make_alone_says_what_each_target_does() -> None:
     assert all(lines.values())
 
 
-def test_ci_runs_the_makes_targets() -> None:
+def test_ci_runs_on_the_runtime_that_is_deployed() -> None:
     script = (ROOT / ".ci" / "run").read_text()
-    assert re.findall(r"timed make (\S+)", script) == [".venv/installed", "lint", "test"]
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    (deployed,) = re.findall(r"^DEPLOYED=(\S+)$", script, re.MULTILINE)
+    (oldest,) = re.findall(r"^OLDEST=(\S+)$", script, re.MULTILINE)
+    runtimes = {
+        runtime
+        for path in (ROOT / "terraform").rglob("*.tf")
+        for runtime in re.findall(r'runtime += "(\w+)"', path.read_text())
+    }
+    assert runtimes == {"python" + deployed.replace(".", "")}
+    assert f'requires-python = ">={oldest}"' in (ROOT / "pyproject.toml").read_text()
+
+
+BROKEN = "exit 127"
+"""What pyenv's shims do for a version that it is not set to."""
+LINT, SUITE = "lint", "test"
+UNIT = "test VENV=.venv-3.11 PYTHONS={} ARGS=tests/unit"
+
+
+@pytest.mark.parametrize(
+    ("on_path", "kept", "first", "then", "said"),
+    [
+        (
+            {"3.13": "", "3.11": ""},
+            [],
+            ".venv/installed PYTHONS=python3.13",
+            [LINT, SUITE, UNIT.format("python3.11")],
+            [],
+        ),
+        (
+            {"3.13": BROKEN, "3.11": ""},
+            ["3.11.7", "3.13.0"],
+            ".venv/installed PYTHONS={pyenv}/versions/3.13.0/bin/python3.13",
+            [LINT, SUITE, UNIT.format("python3.11")],
+            [],
+        ),
+        (
+            {"3.11": ""},
+            [],
+            ".venv/installed",
+            [LINT, SUITE],
+            ["NOT THE DEPLOYED RUNTIME: the suite runs on Python 3.11"],
+        ),
+        (
+            {"3.13": ""},
+            ["3.12.1"],
+            ".venv/installed PYTHONS=python3.13",
+            [LINT, SUITE],
+            ["NOT RUN ON PYTHON 3.11"],
+        ),
+        (
+            {"3.13": BROKEN, "3.12": ""},
+            [],
+            ".venv/installed",
+            [LINT, SUITE],
+            ["NOT THE DEPLOYED RUNTIME: the suite runs on Python 3.12", "NOT RUN ON PYTHON 3.11"],
+        ),
+    ],
+    ids=["both on the path", "3.13 in pyenv", "3.11 alone", "3.13 alone", "3.12 alone"],
+)
+def test_ci_runs_the_makes_targets_on_each_python_that_is_there(
+    tmp_path: Path,
+    on_path: dict[str, str],
+    kept: list[str],
+    first: str,
+    then: list[str],
+    said: list[str],
+) -> None:
+    """The script itself, between a make that notes its calls and Pythons that do nothing."""
+    bin_, pyenv, checkout = tmp_path / "bin", tmp_path / "pyenv", tmp_path / "checkout"
+    (checkout / ".ci").mkdir(parents=True)
+    script = Path(shutil.copy(ROOT / ".ci" / "run", checkout / ".ci" / "run"))
+    bin_.mkdir()
+    for name in ("bash", "dirname", "mkdir", "cat", "chmod", "grep"):
+        (bin_ / name).symlink_to(tool(name))
+    has = "3.13" if "PYTHONS" in first else max(v for v, body in on_path.items() if not body)
+
+    def program(path: Path, body: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!{bin_}/bash\n{body}\n")
+        path.chmod(0o755)
+
+    for version_, body in on_path.items():
+        program(bin_ / f"python{version_}", body)
+    for version_ in kept:
+        program(pyenv / "versions" / version_ / "bin" / f"python{version_[:4]}", "")
+    program(
+        bin_ / "make",
+        f"""echo "$*" >> {tmp_path}/calls
+        if [ "$1" = .venv/installed ]; then
+          mkdir -p .venv/bin
+          echo '#!{bin_}/bash
+          echo {has}' > .venv/bin/python
+          chmod +x .venv/bin/python
+        fi""",
+    )
+    told = subprocess.run(
+        [script],
+        env={"PATH": str(bin_), "PYENV_ROOT": str(pyenv), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == [first.format(pyenv=pyenv), *then]
+    notes = [line for line in told.stdout.splitlines() if line.startswith("NOT ")]
+    assert len(notes) == len(said)
+    assert all(line.startswith(start) for line, start in zip(notes, said, strict=True))
+
+
+@pytest.mark.parametrize("failing", ["lint", "test", "test VENV"])
+def test_ci_fails_when_one_part_does_and_runs_the_others(tmp_path: Path, failing: str) -> None:
+    calls = tmp_path / "calls"
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (tmp_path / ".ci").mkdir()
+    script = Path(shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run"))
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for path, body in (
+        (bin_ / "make", f'echo "$*" >> {calls}; case "$*" in "{failing}"*) exit 2;; esac'),
+        (bin_ / "python3.13", ""),
+        (bin_ / "python3.11", ""),
+        (bin_ / "soffice", ""),
+        (bin_ / "promtool", ""),
+        (bin_ / "ldconfig", "echo 'libcurl.so.4 '"),
+        (tmp_path / ".venv" / "bin" / "python", "echo 3.13"),
+    ):
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    told = subprocess.run(
+        [script],
+        env={**os.environ, "PATH": f"{bin_}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert len(calls.read_text().splitlines()) == 4
 
 
 def test_a_missing_venv_module_is_named_with_the_package_to_install(checkout: Path) -> None:
