@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.audit.rerender import Rerendering, slice_of
@@ -140,13 +140,15 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
     parts = database[manifests.COLLECTION].find(
         {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
     )
-    batch_ids = {ObjectId(doc["_id"].partition(":")[0]) for doc in parts}
-    found = database[batches.COLLECTION].find(
-        {"_id": {"$in": list(batch_ids)}, "profile": profile.name}
+    batch_ids = {doc["_id"].partition(":")[0] for doc in parts}
+    stored = (
+        batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
+        for batch_id in batch_ids
     )
+    found = [doc for doc in stored if doc is not None and doc["profile"] == profile.name]
     standings = (
         _standing(database, profile, Batch.from_doc(doc), ids)
-        for doc in found.sort("committedAt", 1)
+        for doc in sorted(found, key=itemgetter("committedAt"))
     )
     return [standing for standing in standings if standing is not None]
 

@@ -112,6 +112,17 @@ def find(
     return None if doc is None else Batch.from_doc(doc)
 
 
+def of_manifest(
+    batches: Collection[dict[str, Any]], profile: str, batch_id: str
+) -> dict[str, Any] | None:
+    """The batch, as stored, of the file whose manifest was planned for `batch_id`.
+
+    It has another id only if it was deleted by hand and made again before the commit.
+    """
+    by_id = batches.find_one({"_id": ObjectId(batch_id)})
+    return by_id or batches.find_one({"profile": profile, "manifest.batchId": batch_id})
+
+
 def ensure(
     batches: Collection[dict[str, Any]],
     key: BatchKey,

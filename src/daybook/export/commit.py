@@ -78,7 +78,9 @@ def commit(
     except FencedOut:
         raise
     except PyMongoError as error:
-        return _read_back(database, slot, profile, seal, file, error, now=now)
+        return _read_back(
+            database, slot, profile, seal, file, recording.record["_id"], error, now=now
+        )
     return Committed.OURS
 
 
@@ -234,6 +236,7 @@ class _Recording:
             rejected=self.delivery.rejected,
             file_id=self.file_id,
             link=self.link,
+            profile=self.delivery.profile.name,
             hidden_at=self.hidden_at,
             record_id=self.record["_id"],
             now=self.now,
@@ -302,6 +305,7 @@ def _read_back(
     profile: Profile,
     seal: Seal,
     file: DeliveredFile,
+    record_id: ObjectId,
     error: PyMongoError,
     *,
     now: datetime,
@@ -312,8 +316,7 @@ def _read_back(
     makes one that has not begun to commit fail: what is read then is final.
     """
     slot.transaction(lambda _session: None)
-    batch = database[batches.COLLECTION].find_one({"_id": ObjectId(seal.manifest.batch_id)})
-    if batch is not None and batch.get("fileId") == file.id:
+    if database[records.COLLECTION].find_one({"_id": record_id}) is not None:
         return Committed.OURS
     found = seal.batch_date and database[records.COLLECTION].find_one(
         records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
@@ -344,6 +347,7 @@ def _list_discrepancies(
 ) -> None:
     if not found:
         return
+    # A record that was deleted by hand takes the list with it; its items are marked all the same.
     database[records.COLLECTION].update_one(
         {"_id": record_id},
         {

@@ -170,7 +170,10 @@ class Context:
         )
 
     def conflict_absorbed(self) -> None:
-        """Count that the id was refused as taken, and that what stands there is our own file."""
+        """Count that the id was refused as taken, and that what stands there is our own file.
+
+        The count is for metrics only, so a batch that was deleted by hand needs none.
+        """
         log.event(logging.INFO, "conflict_absorbed", "The id was taken, by this slot's own file.")
         self.batches.update_one(self.job.key.filter(), {"$inc": {"conflictCount": 1}})
 

@@ -154,6 +154,7 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
         _check_still_queued(ctx, manifest)
         seal = Seal(
             batch_date=ctx.job.key.batch_date,
+            manual_key=ctx.job.key.manual_key,
             filename=ctx.job.filename,
             manifest=manifest,
             content=content,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ from daybook.export.batch_key import BatchKey
 from daybook.export.context import Job
 from daybook.export.manual import ManualRequest
 from daybook.export.profile import DAILY, Profile
+
+NO_REQUEST: Mapping[str, Any] = {"entryIds": []}
 
 
 def daily(
@@ -50,5 +53,6 @@ def of_batch(database: Database[dict[str, Any]], profile: Profile, batch: Batch)
     return manual(
         database,
         profile,
-        ManualRequest.from_doc(batch.doc["request"], key=batch.key.manual_key),
+        # A batch that was restored from its seal has no request; its file is made already.
+        ManualRequest.from_doc(batch.doc.get("request", NO_REQUEST), key=batch.key.manual_key),
     )

@@ -61,15 +61,18 @@ def read(
     for number in range(first, ref.part_count):
         doc = lenient.find_one({"_id": ref.part_id(number)})
         if doc is None:
-            raise DaybookError(
-                f"manifest part {ref.part_id(number)} is missing from {COLLECTION}; "
-                "somebody deleted it"
-            )
+            raise missing(ref.part_id(number))
         part = Part.from_doc(doc)
         digest.update(part.digest())
         yield part
     if first == 0 and digest.hexdigest() != ref.digest:
         raise DaybookError(f"manifest {ref.prefix} in {COLLECTION} was altered since it was stored")
+
+
+def missing(part_id: str) -> DaybookError:
+    return DaybookError(
+        f"manifest part {part_id} is missing from {COLLECTION}: it was deleted by hand"
+    )
 
 
 def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) -> int:

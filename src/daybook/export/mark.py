@@ -184,11 +184,12 @@ def _close_part(
     part: Part,
     now: datetime,
 ) -> None:
-    database[manifests.COLLECTION].update_one(
-        {"_id": delivery.manifest.part_id(part.number)},
-        {"$set": {delivery.closing_field: now}},
-        session=session,
+    part_id = delivery.manifest.part_id(part.number)
+    found = database[manifests.COLLECTION].update_one(
+        {"_id": part_id}, {"$set": {delivery.closing_field: now}}, session=session
     )
+    if not found.matched_count:
+        raise manifests.missing(part_id)
 
 
 def _rejected_item(item: Rejected) -> dict[str, Any]:

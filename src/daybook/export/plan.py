@@ -8,7 +8,6 @@ from itertools import count, islice
 from typing import Any, cast
 
 import bson
-from bson import ObjectId
 from pymongo.collection import Collection
 from pymongo.database import Database
 
@@ -191,7 +190,7 @@ class _Duplicates:
         for doc in parts:
             batch_id = doc["_id"].partition(":")[0]
             if batch_id not in self._files:
-                self._files[batch_id] = _file_of(self._database, batch_id)
+                self._files[batch_id] = _file_of(self._database, self._profile, batch_id)
             filename, rejected = self._files[batch_id]
             for queue_id, entry_id in zip(doc["queueIds"], doc["entryIds"], strict=True):
                 key = hashable(entry_id)
@@ -236,11 +235,11 @@ def _completed(
     }
 
 
-def _file_of(database: Database[dict[str, Any]], batch_id: str) -> tuple[str, set[Hashable]]:
+def _file_of(
+    database: Database[dict[str, Any]], profile: Profile, batch_id: str
+) -> tuple[str, set[Hashable]]:
     """A batch's file, and the queue items that it rejected."""
-    doc = database[batches.COLLECTION].find_one(
-        {"_id": ObjectId(batch_id)}, {"filename": 1, "rejectedId": 1, "rejected.queueId": 1}
-    )
+    doc = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
     if doc is None:
         return "a file whose batch document is gone", set()
     if doc.get("rejectedId") is None:  # the previous version's batch has the whole list

@@ -71,7 +71,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     batch = batches.ensure(
         exporter.database[batches.COLLECTION], job.key, now=exporter.clock(), request=job.request
     )
-    if job.request is not None and batch.doc.get("request") != job.request:
+    if job.request is not None and batch.doc.get("request", job.request) != job.request:
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
         # Whoever asks again means it, also when somebody else has the slot right now.

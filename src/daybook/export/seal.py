@@ -81,10 +81,13 @@ class Seal:
     attempt: int = 1
     rejected_id: str | None = None
     """Of the document in `exportmanifests` that lists the rejected items."""
+    manual_key: str | None = None
+    """Of a manual export; None for a day, and in seals of earlier versions."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
             "batchDate": self.batch_date,
+            "manualKey": self.manual_key,
             "filename": self.filename,
             "manifest": self.manifest.to_doc(),
             "sizeBytes": self.content.size_bytes,
@@ -109,6 +112,7 @@ class Seal:
             sealed_at=doc["sealedAt"],
             attempt=doc["attempt"],
             rejected_id=doc["rejectedId"],
+            manual_key=doc.get("manualKey"),
         )
 
 

@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export import rejections
 from daybook.export.batch import COLLECTION, Batch
+from daybook.export.batch_key import BatchKey
 from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
 from daybook.export.seal import ManifestRef, Seal, figures_to_doc
@@ -86,7 +87,9 @@ def record_follow_up(
 ) -> None:
     """Record that a call has to follow, without an end of the attempt."""
     changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
-    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+    found = batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+    if not found.matched_count:
+        raise _deleted(batch.id)
 
 
 def record_failure(
@@ -228,11 +231,17 @@ def record_commit(
     rejected: Sequence[Rejected],
     file_id: str,
     link: str,
+    profile: str,
     hidden_at: str | None,
     record_id: ObjectId,
     now: datetime,
 ) -> None:
-    """Store the seal's figures in its batch, whatever the batch was called before."""
+    """Store the seal's figures in its batch, whatever the batch was called before.
+
+    A batch that was deleted by hand is restored from the seal: without it the rest of the
+    items would never be marked, and the next day would export them again. If the day has
+    a new batch by then, that one becomes the batch of the file.
+    """
     changes = {
         "state": BatchState.COMMITTED.value,
         "endedAttempt": seal.attempt,
@@ -254,8 +263,30 @@ def record_commit(
         "markedAt": None,
         "updatedAt": now,
     }
+    batch_id = ObjectId(seal.manifest.batch_id)
+    if batches.update_one({"_id": batch_id}, {"$set": changes}, session=session).matched_count:
+        return
+    unknown_key = seal.batch_date is None and seal.manual_key is None
+    key = BatchKey(
+        profile=profile,
+        batch_date=seal.batch_date,
+        manual_key=f"deleted {batch_id}" if unknown_key else seal.manual_key,
+    )
     batches.update_one(
-        {"_id": ObjectId(seal.manifest.batch_id)}, {"$set": changes}, session=session
+        key.filter(),
+        {
+            "$set": changes,
+            "$max": {"generation": seal.manifest.generation, "attempt": seal.attempt},
+            "$setOnInsert": {
+                "_id": batch_id,
+                **key.fields(),
+                "attemptCount": seal.attempt,
+                "continuations": 0,
+                "createdAt": now,
+            },
+        },
+        upsert=True,
+        session=session,
     )
 
 
@@ -266,11 +297,17 @@ def record_marked(
     *,
     now: datetime,
 ) -> None:
-    batches.update_one(
+    found = batches.update_one(
         {"_id": batch_id},
         {"$set": {"markedAt": now, **NOTHING_FOLLOWS, "updatedAt": now}},
         session=session,
     )
+    if not found.matched_count:
+        raise _deleted(batch_id)
+
+
+def _deleted(batch_id: ObjectId) -> DaybookError:
+    return DaybookError(f"batch {batch_id} was deleted from {COLLECTION} while it was worked on")
 
 
 _ADOPTED_TEXTS = ("filename", "fileId", "webViewLink")
@@ -306,6 +343,7 @@ def adopt(
         "updatedAt": now,
         **{name: str(metadata[name]) for name in _ADOPTED_TEXTS if name in metadata},
     }
+    # Deleted by hand, the batch is made again by the day's next run, which adopts it then.
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
 
 

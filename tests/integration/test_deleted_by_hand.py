@@ -1,0 +1,179 @@
+"""Documents of Daybook's own that are deleted by hand between two steps of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from bson import Decimal128, ObjectId
+from pymongo.database import Database
+
+from daybook.audit.lineage import lineage
+from daybook.destinations.base import Destination, NewFile
+from daybook.export import jobs, manual
+from daybook.export.context import Job
+from daybook.export.outcome import Status
+from daybook.export.run import run
+from daybook.export.sweep import sweep
+from tests import books
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
+from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
+
+Db = Database[dict[str, Any]]
+
+COUNT = 5_003
+"""Two parts: the commit marks the first, the second is marked afterwards."""
+COMMITS = ("findAndModify", "exportslots", Phase.BEFORE)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class DiesAfterSending:
+    """A destination that has stored the file when its process is killed."""
+
+    def __init__(self, real: Destination) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def send_whole(self, file: NewFile, content: bytes) -> None:
+        self.real.send_whole(file, content)
+        raise Killed
+
+
+@pytest.fixture
+def office(database: Db, mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
+    with Office(database, mongo_uri, tmp_path) as office:
+        yield office
+
+
+def seed(database: Db) -> list[ObjectId]:
+    entries: list[dict[str, Any]] = [
+        {
+            "_id": ObjectId(),
+            "date": EVENING,
+            "reference": f"JV-{number}",
+            "currency": "THB",
+            "amount": Decimal128("12.50"),
+        }
+        for number in range(COUNT)
+    ]
+    database["journalentries"].insert_many(entries)
+    database["exportqueues"].insert_many([books.queue_item(entry["_id"]) for entry in entries])
+    return [entry["_id"] for entry in entries]
+
+
+def killed_after_sending(office: Office, job: Job) -> None:
+    exporter = office.app.exporter(office.app.profile())
+    with pytest.raises(Killed):
+        run(replace(exporter, destination=DiesAfterSending(exporter.destination)), job)  # type: ignore[arg-type]
+
+
+def sweep_first(office: Office) -> None:
+    assert sweep(office.app.exporter(office.app.profile())).slots[0].settled == 1
+
+
+def same_day(office: Office) -> None:
+    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+
+
+def next_day(office: Office) -> None:
+    assert office.app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+
+
+def check_delivered_once(office: Office, entries: list[ObjectId]) -> dict[str, Any]:
+    """Returns the day's batch."""
+    assert office.export(NEXT_DAY).status is Status.EMPTY
+    assert office.queue.count_documents({"status": "completed"}) == COUNT
+    assert office.logs.count_documents({"action": "csv_generated"}) == 1
+    assert [path.name for path in office.folder.glob("batch_*")] == [office.file().name]
+    batch = office.batch()
+    assert (batch["state"], batch["entryCount"]) == ("committed", COUNT)
+    assert batch["markedAt"] == EVENING
+    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    (file,) = lineage(office.database, office.app.profile(), str(entries[-1])).files
+    assert (file.filename, file.file_id) == (office.file().name, batch["fileId"])
+    return batch
+
+
+@pytest.mark.parametrize("finish", [same_day, next_day, sweep_first])
+def test_a_batch_deleted_while_its_file_is_not_recorded_is_restored(
+    office: Office, finish: Callable[[Office], None]
+) -> None:
+    entries = seed(office.database)
+    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    office.database["exportbatches"].delete_many({})
+    office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
+
+    finish(office)
+
+    check_delivered_once(office, entries)
+
+
+def test_a_batch_deleted_just_before_the_commit_is_restored_with_its_id(
+    database: Db, office: Office, mongo_uri: str
+) -> None:
+    entries = seed(database)
+    deleted: list[ObjectId] = []
+
+    def delete_batch(event: Event) -> None:
+        if (event.name, event.collection, event.phase) != COMMITS or "comment" in event.document:
+            return  # the rehearsal carries a comment
+        change = event.document["update"]
+        if isinstance(change, dict) and "fileId" in change.get("$set", {}) and "$inc" in change:
+            batches = database["exportbatches"]
+            deleted.extend(batch["_id"] for batch in batches.find())
+            batches.delete_many({})
+
+    address = urlsplit(mongo_uri)
+    with MongoProxy(address.hostname or "", address.port or 0, delete_batch) as proxy:
+        app = books.make_app(proxy.uri, database.name, office.folder.as_uri())
+        app = replace(app, clock=lambda: EVENING)
+        assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+        app.client.close()
+
+    assert [check_delivered_once(office, entries)["_id"]] == deleted
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+def test_a_manual_export_deleted_while_its_file_is_not_recorded_is_restored(
+    office: Office, asked_again: bool
+) -> None:
+    entry_id = office.add()
+    profile = office.app.profile()
+    request = manual.parse({"entryIds": [str(entry_id)]}, key="copy")
+    killed_after_sending(office, jobs.manual(office.database, profile, request))
+    office.database["exportbatches"].delete_many({})
+    office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
+
+    if asked_again:
+        assert office.app.run_manual(request).status is Status.ALREADY_EXPORTED
+    else:
+        sweep(office.app.exporter(profile))
+
+    (batch,) = office.database["exportbatches"].find()
+    assert (batch["manualKey"], batch["state"], batch["markedAt"]) == ("copy", "committed", EVENING)
+    assert office.logs.count_documents({"action": "manual_export"}) == 1
+    assert office.app.run_manual(request).status is Status.ALREADY_EXPORTED
+    assert len(list(office.folder.glob("manual_*"))) == 1
+
+
+def test_a_restored_batch_knows_which_entries_its_file_leaves_out(office: Office) -> None:
+    """One that is corrected and requeued is exported, not taken for delivered."""
+    office.add()
+    wrong = office.add(credit="1.00")
+    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    office.database["exportbatches"].delete_many({})
+    office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
+    same_day(office)
+    office.entries.update_one({"_id": wrong}, {"$set": {"lines": books.lines()}})
+    office.queue.update_one({"entryId": wrong}, {"$set": {"status": "queued"}})
+
+    assert office.export(NEXT_DAY).facts["entryCount"] == 1
