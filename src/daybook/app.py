@@ -36,7 +36,7 @@ from daybook.export.schedule import Schedule
 from daybook.export.sweep import Sweep, sweep
 from daybook.export.task import Task
 from daybook.export.upload import UploadLimits
-from daybook.mongo import client, indexes
+from daybook.mongo import client, indexes, objects
 from daybook.mongo.machine_clock import MachineClock
 from daybook.ops.alerts import Messages
 from daybook.ops.doctor import Patient
@@ -164,10 +164,13 @@ class App:
     ) -> Exporter:
         """Raises `ConfigurationError` when the database lacks an index of the guarantee.
 
+        Also when a collection is a view, or has a default collation.
+
         `clock` takes the place of the app's own. Raises `DatabaseError` when MongoDB
         cannot be asked.
         """
         try:
+            objects.check(self.database)
             indexes.check_guards(self.database)
         except PyMongoError as error:
             raise DatabaseError.of("looking at the indexes", error) from error

@@ -150,7 +150,8 @@ def migration(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/migrate`: build the indexes and apply what else is pending."""
     body_of(request, allowed=set())
     steps = migrate.migrate(app.database, now=app.now())
-    return json_answer(200, migrate.to_doc(app.settings.database, steps))
+    obstacles = migrate.obstacles(app.database)
+    return json_answer(200, migrate.to_doc(app.settings.database, steps, obstacles))
 
 
 def _day(day: date | None) -> date:

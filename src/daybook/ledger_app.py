@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
-from daybook.mongo import client
+from daybook.mongo import client, objects
 from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings import Settings
 from daybook.wallets.atomic import PATIENCE_SECONDS
@@ -80,6 +80,7 @@ class LedgerApp:
     def _check_guards(self) -> None:
         try:
             with pymongo.timeout(self.look_seconds):
+                objects.check(self.database, objects.LEDGER_WRITES)
                 check_ledger_guards(self.database)
         except PyMongoError as error:
             raise DatabaseError.of("looking at the indexes", error) from error

@@ -26,7 +26,7 @@ from daybook.errors import ConfigurationError
 from daybook.export import batch, breaker, manifest, orphans, records, slot
 from daybook.export.profile import Source
 from daybook.local.mongod import find_mongod
-from daybook.mongo import indexes
+from daybook.mongo import indexes, rights
 from daybook.mongo.migrate import migrate
 from daybook.settings import Settings
 from tests import books, pages
@@ -306,7 +306,8 @@ def test_every_collection_of_ours_is_in_the_role_and_no_other() -> None:
     source = Source()
     ours = own | {source.entries, source.queue}
     looked_at = {index.collection for index in indexes.INDEXES} - ours
-    assert set(privileges) == ours | looked_at
+    assert set(privileges) == ours | looked_at | {""}
+    assert privileges == rights.NEEDED
     only_looked_at = {name for name in privileges if privileges[name] == {"listIndexes"}}
     assert only_looked_at == looked_at - {"invites"}
     assert privileges["invites"] == {"find", "update", "listIndexes"}  # the sweep marks them

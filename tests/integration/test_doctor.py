@@ -55,7 +55,8 @@ def wrong(patient: Patient) -> dict[str, str]:
 def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
     found = findings(patient)
     assert list(found) == [
-        *("variables", "mongodb", "transactions", "indexes", "clock", "queue", "last batch"),
+        *("variables", "mongodb", "transactions", "indexes", "collections", "privileges"),
+        *("clock", "queue", "last batch"),
         "folder",
     ]
     assert wrong(patient) == {}

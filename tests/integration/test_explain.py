@@ -375,19 +375,19 @@ def test_every_query_runs_on_an_index(stored: Db) -> None:
     assert {name for name, each in found.items() if each.plan is None} == set()
     by_key = found["transactions.transaction_of_key"].plan
     assert by_key is not None
-    assert by_key.indexes == ("idx_transaction_key_unique",)
+    assert by_key.indexes == ("idx_transaction_key_text_unique",)
     assert by_key.documents <= 1
 
 
 @pytest.mark.parametrize(
     ("collection", "index", "query"),
     [
-        ("transactions", "idx_transaction_key_unique", "transaction_of_key"),
+        ("transactions", "idx_transaction_key_text_unique", "transaction_of_key"),
         ("transactions", "idx_transaction_wallet", "history"),
-        ("transactions", "idx_transaction_reverses_unique", "reversal"),
-        ("wallets", "idx_wallet_owner_unique", "wallet_of_owner_to_debit"),
+        ("transactions", "idx_transaction_reverses_id_unique", "reversal"),
+        ("wallets", "idx_wallet_owner_id_unique", "wallet_of_owner_to_debit"),
         ("users", "idx_user_role", "users_of_role"),
-        ("invites", "idx_invite_code_unique", "invite"),
+        ("invites", "idx_invite_code_text_unique", "invite"),
         ("invites", "idx_invite_parent", "invites_of_parent"),
         ("exportqueues", "idx_queue_entry", "items_of_entries"),
         ("exportmanifests", "idx_manifest_unmarked", "stray_parts"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,11 +10,15 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, NetworkTimeout
+from pymongo.uri_parser import parse_uri
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
-from daybook.mongo.migrate import migrate, standings
+from daybook.mongo.ledger_indexes import LEDGER_GUARDS, check_ledger_guards
+from daybook.mongo.migrate import migrate, obstacles, standings
+from daybook.mongo.objects import Kind
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
@@ -93,7 +98,11 @@ OLD_INDEXES: tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...] = (
     ("transactions", [("walletId", 1), ("createdAt", -1)], {}),
     ("wallets", [("ownerUserId", 1)], {"unique": True}),
     ("users", [("roles", 1)], {}),
-    ("invites", [("code", 1)], {"unique": True, "sparse": True, "name": "idx_invite_code_unique"}),
+    (
+        "invites",
+        [("code", 1)],
+        {"unique": True, "sparse": True, "name": "idx_invite_code_unique"},
+    ),
     ("invites", [("code", 1)], {}),
     ("invites", [("expiresAt", 1)], {"expireAfterSeconds": 0}),
     ("invites", [("status", 1), ("expiresAt", 1)], {"name": "idx_invite_due"}),
@@ -163,6 +172,9 @@ def test_duplicates_of_the_ledger_are_reported_with_their_ids_and_nothing_is_cha
     database: Db, collection: str, field: str
 ) -> None:
     twice = [{"_id": ObjectId(), field: "double"}, {"_id": ObjectId(), field: "double"}]
+    if field == "ownerUserId":
+        owner = ObjectId()
+        twice = [{**doc, field: owner} for doc in twice]
     database[collection].insert_many(twice)
     with pytest.raises(ConfigurationError, match="migration 2") as caught:
         migrate(database, now=NOW)
@@ -171,10 +183,151 @@ def test_duplicates_of_the_ledger_are_reported_with_their_ids_and_nothing_is_cha
 
 
 def test_deleted_wallets_are_no_duplicates(database: Db) -> None:
-    deleted = {"ownerUserId": 1, "deletedAt": NOW}
-    database["wallets"].insert_many([dict(deleted), dict(deleted), {"ownerUserId": 1}])
+    owner = ObjectId()
+    deleted = {"ownerUserId": owner, "deletedAt": NOW}
+    database["wallets"].insert_many([dict(deleted), dict(deleted), {"ownerUserId": owner}])
     migrate(database, now=NOW)
     assert indexes.missing(database) == []
+
+
+NULLS: tuple[tuple[str, str], ...] = (
+    ("transactions", "idempotencyKey"),
+    ("transactions", "reverses"),
+    ("wallets", "ownerUserId"),
+    ("invites", "code"),
+)
+
+
+@pytest.mark.parametrize(("collection", "field"), NULLS)
+def test_documents_without_a_value_are_no_duplicates(
+    database: Db, collection: str, field: str
+) -> None:
+    docs: list[dict[str, Any]] = [{field: None}, {field: None}, {}, {}]
+    database[collection].insert_many(docs)
+    migrate(database, now=NOW)
+    assert indexes.missing(database) == []
+    value = ObjectId() if field in {"reverses", "ownerUserId"} else "A"
+    database[collection].insert_many([{field: None}, {field: value}])
+    with pytest.raises(DuplicateKeyError):
+        database[collection].insert_one({field: value})
+
+
+def as_the_version_before(database: Db) -> None:
+    """The ledger's guards in their former form, and values that they forbid twice."""
+    for guard in LEDGER_GUARDS:
+        (former,) = guard.formerly
+        name = guard.name.replace("_text_", "_").replace("_id_", "_")
+        options = {"partialFilterExpression": dict(former)} if former else {}
+        database[guard.collection].create_index(
+            list(guard.keys.items()), name=name, unique=True, **options
+        )
+
+
+def test_the_guards_of_the_version_before_count_until_they_are_replaced(
+    database: Db, mongo_client: MongoClient[dict[str, Any]]
+) -> None:
+    as_the_version_before(database)
+    check_ledger_guards(database)
+    assert {index.name for index in indexes.missing(database)} > {
+        guard.name for guard in LEDGER_GUARDS
+    }
+    migrate(database, now=NOW)
+    fresh = mongo_client[f"test_{ObjectId()}"]
+    try:
+        migrate(fresh, now=NOW)
+        assert described(database) == described(fresh)
+    finally:
+        mongo_client.drop_database(fresh.name)
+
+
+def test_a_guard_is_replaced_without_a_moment_in_which_nothing_is_forbidden(
+    database: Db, mongo_uri: str
+) -> None:
+    as_the_version_before(database)
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    unguarded = []
+
+    def look(event: Event) -> None:
+        if event.phase is Phase.AFTER and event.name in {"createIndexes", "dropIndexes"}:
+            try:
+                check_ledger_guards(database)
+            except ConfigurationError as error:
+                unguarded.append(str(error))
+
+    with (
+        MongoProxy(host, port, look) as proxy,
+        MongoClient[dict[str, Any]](proxy.uri, w="majority", tz_aware=True) as client,
+    ):
+        migrate(client[database.name], now=NOW)
+    assert unguarded == []
+    assert indexes.missing(database) == []
+
+
+def test_looking_for_duplicates_takes_as_long_as_it_takes(database: Db, mongo_uri: str) -> None:
+    """Of seven million transactions it takes longer than the client waits for an answer."""
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    slow = {"aggregate", "createIndexes"}
+
+    def delay(event: Event) -> None:
+        if event.phase is Phase.AFTER and event.name in slow:
+            threading.Event().wait(0.4)
+
+    with (
+        MongoProxy(host, port, delay) as proxy,
+        MongoClient[dict[str, Any]](
+            proxy.uri, w="majority", tz_aware=True, socketTimeoutMS=200, retryReads=False
+        ) as client,
+    ):
+        with pytest.raises(NetworkTimeout):
+            client[database.name]["transactions"].aggregate([])
+        migrate(client[database.name], now=NOW)
+    assert indexes.missing(database) == []
+
+
+COLLATED = {"locale": "en", "strength": 2}
+ORDINARY = ("journalentries", "exportqueues", "exportlogs", "exportbatches", "wallets")
+
+
+@pytest.mark.parametrize("collection", ORDINARY)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"collation": COLLATED}, "has a default collation (locale en, strength 2)"),
+        ({"viewOn": "others", "pipeline": []}, "is a view"),
+        ({"timeseries": {"timeField": "at"}}, "is a time series"),
+    ],
+    ids=["collation", "view", "time series"],
+)
+def test_a_collection_that_is_no_ordinary_one_is_named_and_nothing_is_changed(
+    database: Db, collection: str, options: dict[str, Any], told: str
+) -> None:
+    database.create_collection(collection, **options)
+    before = set(database.list_collection_names())
+    with pytest.raises(ConfigurationError) as caught:
+        migrate(database, now=NOW)
+    assert f"{collection} {told}" in str(caught.value)
+    assert set(database.list_collection_names()) == before
+    database.drop_collection(collection)
+    migrate(database, now=NOW)
+    assert indexes.missing(database) == []
+
+
+def test_what_may_refuse_a_write_is_told_and_does_not_stop_a_migration(database: Db) -> None:
+    database.create_collection("exportlogs", validator={"tenant": {"$exists": True}})
+    database["users"].create_index("mobile", unique=True)
+    database["exportqueues"].create_index([("entryId", 1)], unique=True, name="harmless")
+    database["exportqueues"].create_index([("entryId", 1), ("status", 1)], unique=True, name="x")
+    database["exportlogs"].create_index("createdAt", expireAfterSeconds=60)
+    migrate(database, now=NOW)
+    assert {(one.collection, one.kind) for one in obstacles(database)} == {
+        ("exportlogs", Kind.VALIDATOR),
+        ("exportlogs", Kind.TTL_INDEX),
+        ("exportqueues", Kind.UNIQUE_INDEX),
+        ("users", Kind.UNIQUE_INDEX),
+    }
+    told = " ".join(one.detail for one in obstacles(database))
+    assert "mobile_1 of users on mobile" in told
+    assert "index x of exportqueues" in told
 
 
 def test_asking_what_would_be_done_changes_nothing(database: Db) -> None:

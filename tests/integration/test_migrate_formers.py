@@ -43,7 +43,7 @@ def fresh(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Db]:
         ("journalentries", {"reference": 1}, {"name": "idx_entry_date"}),
         ("users", {"roles": 1, "status": 1, "deletedAt": 1}, {"hidden": True}),
         ("invites", {"code": 1}, {"unique": True, "collation": CASELESS}),
-        ("invites", {"parentCode": 1}, {"name": "idx_invite_code_unique"}),
+        ("invites", {"parentCode": 1}, {"name": "idx_invite_code_text_unique"}),
         ("wallets", {"ownerUserId": 1}, {"unique": True, "hidden": True}),
     ],
     ids=str,

@@ -13,6 +13,7 @@ from daybook.cli.outcome import row
 if TYPE_CHECKING:
     from daybook.app import App
     from daybook.mongo.migrate import Holder, Standing
+    from daybook.mongo.objects import Fault
 
 
 @command("migrate")
@@ -36,48 +37,58 @@ def migrate(what: str | None, as_status: bool, dry_run: bool) -> Answer:
 
 def _apply(app: App) -> Answer:
     from daybook.mongo.migrate import migrate as apply
-    from daybook.mongo.migrate import to_doc
+    from daybook.mongo.migrate import obstacles, to_doc
 
     steps = apply(app.database, now=app.now())
+    found = obstacles(app.database)
     lines = [
         f"{step.version:04} {step.name}: {'applied' if step.changed else 'nothing to do'}"
         for step in steps
     ]
-    return Answer(doc=to_doc(app.settings.database, steps), lines=lines)
+    lines += [row("beware", each.detail) for each in found]
+    return Answer(doc=to_doc(app.settings.database, steps, found), lines=lines)
 
 
 def _status(app: App) -> Answer:
-    from daybook.mongo.migrate import holder, standings
+    from daybook.mongo.migrate import holder, obstacles, standings
 
     found, owner = standings(app.database), holder(app.database)
+    others = obstacles(app.database)
+    problems = [row("in the way", problem) for each in found for problem in each.problems]
+    beware = [row("beware", each.detail) for each in others]
     return Answer(
-        doc=_doc(app, found, owner),
-        lines=[*(_since(each) for each in found), *_at_it(owner)],
+        doc=_doc(app, found, owner, others),
+        lines=[*(_since(each) for each in found), *problems, *beware, *_at_it(owner)],
     )
 
 
 def _dry_run(app: App) -> Answer:
-    from daybook.mongo.migrate import holder, standings
+    from daybook.mongo.migrate import holder, obstacles, standings
 
     found, owner = standings(app.database), holder(app.database)
+    others = obstacles(app.database)
     lines = []
     for each in found:
         lines.append(f"{each.version:04} {each.name}: {_would(each)}")
         lines += [row("", step) for step in each.steps]
         lines += [row("in the way", problem) for problem in each.problems]
+    lines += [row("beware", each.detail) for each in others]
     blocked = any(each.problems for each in found)
     return Answer(
-        doc=_doc(app, found, owner),
+        doc=_doc(app, found, owner, others),
         lines=[*lines, *_at_it(owner)],
         code=Exit.CONFIGURATION if blocked else Exit.OK,
     )
 
 
-def _doc(app: App, found: list[Standing], owner: Holder | None) -> dict[str, object]:
+def _doc(
+    app: App, found: list[Standing], owner: Holder | None, others: list[Fault]
+) -> dict[str, object]:
     return {
         "database": app.settings.database,
         "migrations": [each.to_doc() for each in found],
         "lock": None if owner is None else owner.to_doc(),
+        "obstacles": [each.to_doc() for each in others],
     }
 
 

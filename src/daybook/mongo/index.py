@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymongo import IndexModel
+from pymongo.collation import Collation
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 NAMESPACE_NOT_FOUND = 26
+IS_A_VIEW = 166
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,15 @@ class Index:
     reason: str
     unique: bool = False
     partial: Mapping[str, Any] = field(default_factory=dict)
+    formerly: tuple[Mapping[str, Any], ...] = ()
+    """Partial filters of earlier versions, which forbid as much; `migrate` replaces them."""
     expire_after_seconds: int | None = None
     """After the date in its only key MongoDB removes the document; None: it never does."""
 
     def model(self) -> IndexModel:
         """As the driver wants it."""
-        options: dict[str, Any] = {"name": self.name}
+        # Without it an index inherits its collection's default collation.
+        options: dict[str, Any] = {"name": self.name, "collation": Collation("simple")}
         if self.unique:
             options["unique"] = True
         if self.partial:
@@ -49,6 +54,11 @@ class Index:
             and built.get("expireAfterSeconds") == self.expire_after_seconds
             and not any(built.get(name) for name in ("sparse", "collation", "hidden"))
         )
+
+    def guards(self, built: Mapping[str, Any]) -> bool:
+        """Whether an index forbids what this one does, also in the form of an earlier version."""
+        earlier = (replace(self, partial=partial) for partial in self.formerly)
+        return any(one.matches(built) for one in (self, *earlier))
 
     def is_misnamed(self, built: Mapping[str, Any]) -> bool:
         """Whether an index does this one's work under another name, and may be built anew.
@@ -71,10 +81,10 @@ class Index:
 
 
 def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
-    """By name, as MongoDB describes them; empty for a collection that is not there."""
+    """By name, as MongoDB describes them; empty for a view, or what is not there."""
     try:
         return {index["name"]: dict(index) for index in database[collection].list_indexes()}
     except OperationFailure as error:
-        if error.code == NAMESPACE_NOT_FOUND:
+        if error.code in {NAMESPACE_NOT_FOUND, IS_A_VIEW}:
             return {}
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.errors import ConfigurationError
@@ -12,39 +13,50 @@ from daybook.mongo.index import Index, built_indexes
 INVITE_KEPT_SECONDS = 30 * 24 * 3600
 """How long an expired invite is kept after its `expiresAt`."""
 
+# Comparisons are by type, so these leave out null and absent fields, of which another
+# application's documents may have any number. Unlike `$type`, MongoDB sees that a query for
+# one value asks for nothing else, and uses the index.
+_ANY_TEXT = {"$gte": ""}
+_ANY_ID = {"$gte": ObjectId("0" * 24)}
+
 LEDGER_GUARDS = (
     Index(
         collection="transactions",
-        name="idx_transaction_key_unique",
+        name="idx_transaction_key_text_unique",
         keys={"idempotencyKey": 1},
         unique=True,
         # The second leg of a transfer has no key of its own.
-        partial={"idempotencyKey": {"$exists": True}},
+        partial={"idempotencyKey": _ANY_TEXT},
+        formerly=({"idempotencyKey": {"$exists": True}},),
         reason="one movement per idempotency key",
     ),
     Index(
         collection="transactions",
-        name="idx_transaction_reverses_unique",
+        name="idx_transaction_reverses_id_unique",
         keys={"reverses": 1},
         unique=True,
-        partial={"reverses": {"$exists": True}},
+        partial={"reverses": _ANY_ID},
+        formerly=({"reverses": {"$exists": True}},),
         reason="at most one reversal per transaction",
     ),
     Index(
         collection="wallets",
-        name="idx_wallet_owner_unique",
+        name="idx_wallet_owner_id_unique",
         keys={"ownerUserId": 1},
         unique=True,
         # Not `$type: "null"`: a query for null could not use it, nor would it cover documents
         # without the field.
-        partial={"deletedAt": None},
+        partial={"deletedAt": None, "ownerUserId": _ANY_ID},
+        formerly=({"deletedAt": None},),
         reason="one wallet per user, deleted ones aside",
     ),
     Index(
         collection="invites",
-        name="idx_invite_code_unique",
+        name="idx_invite_code_text_unique",
         keys={"code": 1},
         unique=True,
+        partial={"code": _ANY_TEXT},
+        formerly=({},),
         reason="one invite per code",
     ),
 )
@@ -103,7 +115,7 @@ def check_ledger_guards(database: Database[dict[str, Any]]) -> None:
     """Raise `ConfigurationError` when an index that forbids doubles is missing."""
     for guard in LEDGER_GUARDS:
         built = built_indexes(database, guard.collection).values()
-        if not any(guard.matches(candidate) for candidate in built):
+        if not any(guard.guards(candidate) for candidate in built):
             raise ConfigurationError(
                 f"no valid unique index {guard.name} on {guard.collection} "
                 f"({guard.reason}): run `python -m daybook migrate`"

@@ -8,24 +8,39 @@ Only `apply` changes anything. Applied versions stand in `schemamigrations`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
+import pymongo
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import ConfigurationError
+from daybook.mongo import objects
 from daybook.mongo.migration_lock import LOCK, held
 from daybook.mongo.migrations import (
     m0001_indexes,
     m0002_ledger_indexes,
     m0003_campaign_assignments,
 )
+from daybook.mongo.objects import Fault
 from daybook.mongo.rights import permitted
 
 COLLECTION = "schemamigrations"
+
+LONGEST_SECONDS = 24 * 3600.0
+"""Instead of the client's socket timeout: a search for duplicates, or the build of an index,
+is one command, which takes as long as the collection is large.
+"""
+
+
+_COLLECTIONS: Mapping[int, Sequence[str]] = {
+    m0001_indexes.VERSION: objects.EXPORT_COLLECTIONS,
+    m0002_ledger_indexes.VERSION: objects.LEDGER_COLLECTIONS,
+}
+"""Version → the collections that have to be ordinary ones."""
 
 
 class Migration(Protocol):
@@ -112,7 +127,11 @@ def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applie
     ours = [standing for standing in before if standing.known]
     if not any(standing.pending for standing in ours):
         return [_applied(standing) for standing in ours]
-    with permitted("migrate"), held(database[COLLECTION]) as lock:
+    with (
+        permitted("migrate"),
+        pymongo.timeout(LONGEST_SECONDS),
+        held(database[COLLECTION]) as lock,
+    ):
         steps = []
         for migration in MIGRATIONS:
             lock.renew()
@@ -143,7 +162,7 @@ def standings(database: Database[dict[str, Any]]) -> list[Standing]:
 
     Then those that a newer version of Daybook applied.
     """
-    with permitted("migrate"):
+    with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         found = [_standing(database, migration) for migration in MIGRATIONS]
         newer = _newer(database, would=any(standing.pending for standing in found))
     return found + newer
@@ -174,18 +193,40 @@ def holder(database: Database[dict[str, Any]]) -> Holder | None:
     return None if doc is None else Holder(owner=doc["owner"], expires_at=doc["expiresAt"])
 
 
-def to_doc(database_name: str, steps: Sequence[Applied]) -> dict[str, Any]:
+def to_doc(
+    database_name: str, steps: Sequence[Applied], obstacles: Sequence[Fault]
+) -> dict[str, Any]:
     """What `migrate` answers."""
     return {
         "database": database_name,
         "migrations": [
             {"version": step.version, "name": step.name, "changed": step.changed} for step in steps
         ],
+        "obstacles": [obstacle.to_doc() for obstacle in obstacles],
     }
+
+
+def obstacles(database: Database[dict[str, Any]]) -> list[Fault]:
+    """Objects of others that may refuse what Daybook writes, although migrating can go on."""
+    with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
+        return [fault for fault in objects.faults(database) if not fault.blocks]
 
 
 def _standing(database: Database[dict[str, Any]], migration: Migration) -> Standing:
     doc = database[COLLECTION].find_one({"_id": migration.VERSION}) or {}
+    blocked = [
+        fault.detail
+        for fault in objects.faults(database, _COLLECTIONS.get(migration.VERSION, ()))
+        if fault.blocks
+    ]
+    if blocked:
+        return Standing(
+            version=migration.VERSION,
+            name=migration.NAME,
+            applied_at=doc.get("appliedAt"),
+            steps=(),
+            problems=tuple(blocked),
+        )
     steps = tuple(migration.plan(database))
     return Standing(
         version=migration.VERSION,

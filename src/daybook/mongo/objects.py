@@ -64,6 +64,7 @@ EXPORT_COLLECTIONS = (
 LEDGER_COLLECTIONS = (
     *("wallets", "transactions", "users", "invites", "campaigns", "campaignassignments"),
 )
+LEDGER_WRITES = ("wallets", "transactions", "users", "invites", "journalentries", "exportqueues")
 COLLECTIONS = (*EXPORT_COLLECTIONS, *LEDGER_COLLECTIONS)
 
 
@@ -135,18 +136,19 @@ def may_refuse_some(database: Database[Document], collection: str) -> bool:
     )
 
 
-def check_collations(database: Database[Document], collections: Sequence[str]) -> None:
-    """Raise `ConfigurationError` for a collection whose texts are compared by a language's rules.
+def check(database: Database[Document], collections: Sequence[str] = EXPORT_COLLECTIONS) -> None:
+    """Raise `ConfigurationError` for a view, and for a collection with a default collation.
 
-    Every query, `_id` included, would take other documents for those it asks for. What the
-    user may not look at passes.
+    By a language's rules every query, `_id` included, would take other documents for those it
+    asks for. What the user may not look at passes.
     """
     for name in collections:
         try:
             built = _indexes(database, name)
         except OperationFailure as error:
-            if write_errors.describe(error).cause is Cause.OTHER:
-                raise
+            if write_errors.describe(error).cause is Cause.VIEW:
+                raise ConfigurationError(next(_of_type(name, "view")).detail) from error
+            _unseen(error)  # anything but a missing privilege is raised
             continue
         for fault in _collation(name, built.get("_id_", {}).get("collation")):
             raise ConfigurationError(fault.detail)
@@ -188,7 +190,7 @@ def _of_options(name: str, described: Mapping[str, Any]) -> Iterator[Fault]:
             kind=Kind.CAPPED,
             detail=f"{name} is capped: MongoDB deletes its oldest documents and refuses writes in "
             "transactions; replace it by an ordinary collection with the same documents",
-            blocks=True,
+            blocks=name not in READ,
         )
     if described.get("type") == "collection":
         yield from _collation(name, options.get("collation"))

@@ -1,15 +1,68 @@
-"""What the user of the database may do, told in words that help."""
+"""What the user of the database needs to be allowed, and what it is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from daybook import write_errors
 from daybook.errors import ConfigurationError
 from daybook.write_errors import Cause
+
+_LOOKED_AT = frozenset({"listIndexes"})
+NEEDED: Mapping[str, frozenset[str]] = {
+    "": frozenset({"listCollections"}),
+    "journalentries": frozenset({"find", "listIndexes"}),
+    "exportqueues": frozenset({"find", "update", "listIndexes"}),
+    "exportlogs": frozenset({"find", "insert", "update", "listIndexes"}),
+    "exportslots": frozenset({"find", "insert", "update", "listIndexes"}),
+    "exportbatches": frozenset({"find", "insert", "update", "listIndexes"}),
+    "exportmanifests": frozenset({"find", "insert", "update", "remove", "listIndexes"}),
+    "exportorphans": frozenset({"find", "insert", "update", "listIndexes"}),
+    "circuitbreakers": frozenset({"find", "insert", "update", "listIndexes"}),
+    "wallets": _LOOKED_AT,
+    "transactions": _LOOKED_AT,
+    "users": _LOOKED_AT,
+    "invites": frozenset({"find", "update", "listIndexes"}),
+    "campaigns": _LOOKED_AT,
+    "campaignassignments": _LOOKED_AT,
+}
+"""Collection → actions that the export needs from day to day; "" is the database as a whole."""
+
+
+def missing(database: Database[dict[str, Any]]) -> dict[str, list[str]]:
+    """Collection → needed actions that the user lacks; empty where MongoDB asks for no user.
+
+    Raises `PyMongoError`.
+    """
+    status = database.client.admin.command("connectionStatus", showPrivileges=True)["authInfo"]
+    if not status["authenticatedUsers"]:
+        return {}
+    granted = status["authenticatedUserPrivileges"]
+    lacking = {
+        name: sorted(actions - _granted(granted, database.name, name))
+        for name, actions in NEEDED.items()
+    }
+    return {name: actions for name, actions in lacking.items() if actions}
+
+
+def _granted(privileges: list[dict[str, Any]], database: str, collection: str) -> set[str]:
+    """The actions that all privileges together give on the collection."""
+    found: set[str] = set()
+    for privilege in privileges:
+        resource = privilege["resource"]
+        everywhere = resource.get("anyResource") is True
+        here = resource.get("db") in {"", database} and resource.get("collection") in {
+            "",
+            collection,
+        }
+        if everywhere or here:
+            found.update(privilege["actions"])
+    return found
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from daybook.export import history, plan
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
-from daybook.mongo import indexes
+from daybook.mongo import indexes, objects, rights
 from daybook.ops import delivery
 from daybook.settings import VARIABLES, unknown_variables
 
@@ -132,6 +132,29 @@ def _indexes(patient: Patient) -> Finding:
     )
 
 
+def _objects(patient: Patient) -> Finding:
+    name = "collections"
+    found = objects.faults(patient.database)
+    if not found:
+        return _good(name, "none is capped, a view, validated or otherwise in the way")
+    return _bad(name, "; ".join(fault.detail for fault in found))
+
+
+def _privileges(patient: Patient) -> Finding:
+    lacking = rights.missing(patient.database)
+    if not lacking:
+        return _good("privileges", "the user of the database has all that a run needs")
+    named = ", ".join(
+        f"{' and '.join(actions)} on {collection or 'the database'}"
+        for collection, actions in lacking.items()
+    )
+    return _bad(
+        "privileges",
+        f"the user of DAYBOOK_MONGODB_URI may not {named}: give it the role that "
+        "docs/security.md names",
+    )
+
+
 def _clock(patient: Patient) -> Finding:
     before = patient.clock()
     theirs: datetime = patient.client.admin.command("hello", codec_options=_AWARE)["localTime"]
@@ -207,6 +230,8 @@ def _last_batch(patient: Patient) -> Finding:
 _DATABASE_CHECKS: tuple[tuple[str, Callable[[Patient], Finding]], ...] = (
     ("transactions", _replica_set),
     ("indexes", _indexes),
+    ("collections", _objects),
+    ("privileges", _privileges),
     ("clock", _clock),
     ("queue", _queue),
     ("last batch", _last_batch),
