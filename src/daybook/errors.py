@@ -10,6 +10,13 @@ from typing import Self
 from daybook import write_errors
 from daybook.write_errors import WriteError
 
+UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading a foreign answer raises when it is not of the expected shape.
+
+Google's libraries read token servers' and APIs' answers without checking them, so these come
+out of them as well.
+"""
+
 
 class DaybookError(Exception):
     """Base of all of Daybook's own errors."""

@@ -101,6 +101,8 @@ UNANSWERED = {
     "403 user rate": {"kind": "status", "status": 403, "reason": "userRateLimitExceeded"},
     "502 page": {"kind": "html_page"},
     "403 page": {"kind": "html_page", "status": 403},
+    "409 conflict": {"kind": "status", "status": 409, "reason": "conflict"},
+    "409 page": {"kind": "html_page", "status": 409},
 }
 
 

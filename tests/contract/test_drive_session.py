@@ -134,6 +134,42 @@ def test_token_server_that_is_down_is_a_passing_error(
     assert type(caught.value) is DestinationError
 
 
+JSON = "Content-Type: application/json"
+GARBAGE = {
+    "page": answer("200 OK", b"<html>Sign in</html>", "Content-Type: text/html"),
+    "no type": answer("200 OK", b"<html>"),
+    "page called JSON": answer("200 OK", b"<html>", JSON),
+    "empty": answer("200 OK", b"", JSON),
+    "empty object": answer("200 OK", b"{}", JSON),
+    "list": answer("200 OK", b"[]", JSON),
+    "text": answer("200 OK", b'"ok"', JSON),
+    "nested": answer("200 OK", b"[" * 200_000, JSON),
+    "not utf-8": answer("200 OK", b"\xff\xfe", JSON),
+    "other types": answer("200 OK", b'{"access_token": 7, "expires_in": "soon"}', JSON),
+    "truncated": answer("200 OK", TOKEN.encode()[:30], JSON),
+    "redirect to itself": answer("302 Found", b"", "Location: /"),
+    "500": answer("500 Internal Server Error", b"x" * 1_000_000),
+    "nonsense": b"nonsense\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_token_server_that_answers_garbage_is_a_passing_error(
+    drive: DriveEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    private_key: str,
+    garbage: str,
+) -> None:
+    with serving(GARBAGE[garbage]) as url:
+        log_in(monkeypatch, tmp_path, private_key, url)
+        with pytest.raises(DestinationError) as caught:
+            destination_at(drive).new_id()
+    assert type(caught.value) is DestinationError
+    assert drive.requests == []
+
+
 def test_user_to_act_for_needs_a_service_account(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -195,6 +231,31 @@ def test_function_asks_the_metadata_server_whom_it_runs_as() -> None:
             program, NO_GCE_CHECK="false", GCE_METADATA_HOST=host, GCE_METADATA_IP=host
         )
     assert said.strip() == ACCOUNT
+
+
+METADATA = """
+from daybook.destinations.drive import DriveDestination, drive_session
+from daybook.errors import DaybookError
+for subject in (None, "somchai@example.com"):
+    try:
+        session = drive_session(subject, None)
+        DriveDestination(folder_id="f", session=session, root_url="http://127.0.0.1:1/").new_id()
+    except DaybookError as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("garbage", [key for key in GARBAGE if key not in ("nothing", "nonsense")])
+def test_metadata_server_that_answers_garbage_is_an_error_of_ours(garbage: str) -> None:
+    raw = GARBAGE[garbage].replace(b"\r\n", b"\r\nMetadata-Flavor: Google\r\n", 1)
+    with serving(raw) as url:
+        host = url.removeprefix("http://").rstrip("/")
+        said = in_a_new_process(
+            METADATA, NO_GCE_CHECK="false", GCE_METADATA_HOST=host, GCE_METADATA_IP=host
+        )
+    # google-auth takes a server that fails or redirects for none: not on Google Cloud then.
+    absent = garbage in ("redirect to itself", "500")
+    assert said.split() == ["ConfigurationError" if absent else "DestinationError"] * 2
 
 
 def test_machine_without_credentials_is_told_how_to_log_in() -> None:

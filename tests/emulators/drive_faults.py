@@ -35,6 +35,8 @@ class FaultKind(StrEnum):
     """As STATUS, but the body is an HTML page (`status` is 502 by default)."""
     TRUNCATED_JSON = "truncated_json"
     """The act takes effect; the answer's JSON stops half-way, although HTTP is intact."""
+    EMPTY_JSON = "empty_json"
+    """The act takes effect; the answer keeps its status, but is `{}`."""
     LYING_MD5 = "lying_md5"
     """The act takes effect; a wrong `md5Checksum` is reported."""
     SESSION_EXPIRED = "session_expired"

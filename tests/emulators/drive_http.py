@@ -282,6 +282,8 @@ def _planned_answer(fault: Fault) -> Answer:
 def _spoilt(answer: Answer, struck: Struck) -> Answer:
     if struck.first(FaultKind.TRUNCATED_JSON):
         answer = replace(answer, body=answer.body[: len(answer.body) // 2])
+    if struck.first(FaultKind.EMPTY_JSON):
+        answer = replace(answer, body=b"{}")
     is_resource = answer.status == 200 and answer.content_type.startswith("application/json")
     if struck.first(FaultKind.LYING_MD5) and is_resource:
         found = json.loads(answer.body)

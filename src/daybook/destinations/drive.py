@@ -71,10 +71,7 @@ class DriveDestination:
             params={"count": "1", "space": "drive", "type": "files", "fields": "ids"},
             effect=Effect.NONE,
         )
-        ids = document(request, self._http.expect(request, 200)).get("ids")
-        if not (isinstance(ids, list) and ids and isinstance(ids[0], str)):
-            raise DestinationError("Drive files.generateIds answered without an id")
-        return ids[0]
+        return drive_answers.new_id(request, self._http.expect(request, 200))
 
     def check_name(self, name: str) -> None:
         """Drive takes any name, and the same name again."""
@@ -94,12 +91,7 @@ class DriveDestination:
             body=(head.encode(), content, f"\r\n--{boundary}--\r\n".encode()),
             effect=Effect.CREATES,
         )
-        made = document(request, self._http.expect(request, 200, 201))
-        if made.get("id") != file.id:
-            raise DestinationRefused(
-                f"Drive {request.operation} made a file under the id {made.get('id')!r:.100} "
-                f"instead of {file.id}: remove it; nothing more is sent"
-            )
+        drive_answers.check_made(request, self._http.expect(request, 200, 201), file.id)
 
     def open_session(self, file: NewFile) -> str:
         request = Request(
@@ -112,7 +104,7 @@ class DriveDestination:
             effect=Effect.CREATES,
         )
         location = self._http.expect(request, 200, 201).headers.get("Location", "")
-        session = urljoin(self._root_url, location)
+        session = self._absolute(location)
         if not location or not self._is_ours(session):
             raise DestinationError(f"Drive {request.operation} answered without a usable address")
         return session
@@ -155,7 +147,7 @@ class DriveDestination:
             return None
         if answer.status != 200:
             raise refused(request.operation, answer.status, answer.body, effect=request.effect)
-        return drive_answers.delivered(document(request, answer))
+        return drive_answers.delivered(document(request, answer), file_id)
 
     def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
         return f"https://drive.google.com/file/d/{file_id}/view?usp=drivesdk"
@@ -242,9 +234,18 @@ class DriveDestination:
             raise SessionGone("Drive: the stored upload session belongs to another server")
         return session
 
+    def _absolute(self, location: str) -> str:
+        try:
+            return urljoin(self._root_url, location)
+        except ValueError:  # no URL at all
+            return ""
+
     def _is_ours(self, session: str) -> bool:
         """Keep the access token from any other server than Google's."""
-        here, there = urlsplit(self._root_url), urlsplit(session)
+        try:
+            here, there = urlsplit(self._root_url), urlsplit(session)
+        except ValueError:
+            return False
         if (here.hostname or "").endswith(".googleapis.com"):
             return there.scheme == "https" and (there.hostname or "").endswith(".googleapis.com")
         return there.scheme in ("http", "https")

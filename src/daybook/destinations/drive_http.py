@@ -15,8 +15,9 @@ import requests
 from google.auth.exceptions import GoogleAuthError
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from daybook.destinations.drive_errors import CREDENTIALS_ADVICE, Effect, refused, unanswered
-from daybook.errors import DestinationError, DestinationRefused
+from daybook.destinations.drive_errors import Effect, refused, unanswered
+from daybook.destinations.drive_reasons import CREDENTIALS_ADVICE
+from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 _BLOCK_BYTES = 64 * 1024
@@ -179,6 +180,11 @@ def _translated(request: Request, error: BaseException) -> BaseException:
         return unanswered(
             request.operation, f"the connection failed ({kind})", effect=request.effect
         )
+    if isinstance(error, UNREADABLE):
+        # Of google-auth, which takes the token server's answer for what it should be.
+        return unanswered(
+            request.operation, f"an answer could not be read ({kind})", effect=request.effect
+        )
     return error
 
 
@@ -193,7 +199,7 @@ def _token_was_refused(error: GoogleAuthError) -> bool:
     try:
         said = (json.loads(body) if isinstance(body, str) else body)["error"]
         return isinstance(said, str) or 400 <= int(said["code"]) < 429
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return False
 
 

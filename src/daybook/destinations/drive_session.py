@@ -9,8 +9,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from daybook.destinations.drive_errors import CREDENTIALS_ADVICE
-from daybook.errors import ConfigurationError, DestinationError
+from daybook.destinations.drive_reasons import CREDENTIALS_ADVICE
+from daybook.errors import UNREADABLE, ConfigurationError, DestinationError
 
 SCOPE = "https://www.googleapis.com/auth/drive"
 _METADATA_TIMEOUT_SECONDS = 10.0
@@ -58,7 +58,8 @@ def _authorized(subject: str | None) -> requests.Session:
             "no Google credentials for drive://: run as a service account, or log in with "
             f"`gcloud auth application-default login --scopes={SCOPE}`"
         ) from error
-    except GoogleAuthError as error:
+    except (GoogleAuthError, OSError, *UNREADABLE) as error:
+        # The file that GOOGLE_APPLICATION_CREDENTIALS names, or the metadata server's answer.
         raise DestinationError(
             f"Drive: no access token ({type(error).__name__}). {CREDENTIALS_ADVICE}"
         ) from error
