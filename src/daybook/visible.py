@@ -22,6 +22,15 @@ def visible(text: str) -> str:
     return _SURROGATE.sub("\ufffd", _HIDDEN.sub(lambda found: named(found[0]), text))
 
 
+def escaped(json_text: str) -> str:
+    """JSON with the same characters, and lone surrogates, as escapes, so its values stay."""
+    return _SURROGATE.sub(_escape, _HIDDEN.sub(_escape, json_text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def named(character: str) -> str:
     """A character by its number: `[U+202E]`."""
     return f"[U+{ord(character):04X}]"

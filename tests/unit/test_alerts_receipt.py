@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daybook.export.figures import Reason
+from daybook.export.figures import Fault, Reason
 from daybook.export.notice import Receipt, SetAside
 from daybook.ops.messages import Language, Message
 from daybook.ops.receipt import LISTED, receipt_message
@@ -33,13 +33,30 @@ EMPTY = replace(
     RECEIPT, filename=None, link=None, sha256=None, entry_count=0, row_count=0, totals={}
 )
 
+
+def set_aside(reason: Reason, *, entry_id: str = "id", reference: str | None = "INV-7") -> SetAside:
+    """With a fault of the entry as a whole."""
+    fault = Fault(reason=reason, detail="")
+    return SetAside(entry_id=entry_id, reference=reference, faults=(fault,), fault_count=1)
+
+
 EXAMPLE = replace(
     RECEIPT,
     totals={"THB": {"debit": "1234567.50", "credit": "1234567.50", "amount": "980.00"}},
     rejected_count=2,
     rejected=(
-        SetAside(entry_id="id1", reference="INV-2026-0117", reason=Reason.UNBALANCED.value),
-        SetAside(entry_id="6b02f41f45263142d9ff1aeb", reference=None, reason=Reason.MISSING.value),
+        SetAside(
+            entry_id="id1",
+            reference="INV-2026-0117",
+            faults=(
+                Fault(
+                    reason=Reason.STORED_AS_TEXT, line=2, field="debit", value="'250.00'", detail=""
+                ),
+                Fault(reason=Reason.MISSING_VALUE, field="date", detail=""),
+            ),
+            fault_count=2,
+        ),
+        set_aside(Reason.MISSING, entry_id="6b02f41f45263142d9ff1aeb", reference=None),
     ),
 )
 """As docs/alerts.md shows it."""
@@ -47,10 +64,6 @@ EXAMPLE = replace(
 
 def told(receipt: Receipt, language: Language = "en") -> Message:
     return receipt_message(receipt, language=language, zone=ZoneInfo("Asia/Bangkok"))
-
-
-def set_aside(number: int, reference: str | None = None) -> SetAside:
-    return SetAside(entry_id=f"id{number}", reference=reference, reason=Reason.UNBALANCED.value)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -125,9 +138,9 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     language: Language,
 ) -> None:
     rejected = (
-        set_aside(1, "INV-7"),
-        SetAside(entry_id="id2", reference=None, reason=Reason.MISSING.value),
-        SetAside(entry_id="id3", reference="เลขที่ 5\n- forged", reason="unheard_of"),
+        set_aside(Reason.UNBALANCED),
+        set_aside(Reason.MISSING, entry_id="id2", reference=None),
+        set_aside(Reason.UNBALANCED, reference="เลขที่ 5\n- forged\u202e"),
     )
     text = told(replace(RECEIPT, rejected_count=3, rejected=rejected), language).text
     said = {
@@ -136,14 +149,38 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     }[language]
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         *said,
-        "- เลขที่ 5 - forged: unheard_of",
+        said[0].replace("INV-7", "เลขที่ 5 - forged[U+202E]"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        (
+            "en",
+            "- INV-2026-0117: line 2, debit: stored as text, not as a number or a date ('250.00'); "
+            "date: a required value is missing",
+        ),
+        (
+            "th",
+            "- INV-2026-0117: บรรทัดที่ 2 ช่อง debit: บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่ ('250.00'); "
+            "ช่อง date: ขาดข้อมูลที่จำเป็น",
+        ),
+    ],
+)
+def test_a_rejected_entry_has_its_lines_and_fields_in_the_readers_language(
+    language: Language, line: str
+) -> None:
+    assert line in told(EXAMPLE, language).text.splitlines()
+    some = replace(EXAMPLE.rejected[0], faults=EXAMPLE.rejected[0].faults * 2, fault_count=1234)
+    many = told(replace(EXAMPLE, rejected=(some,), rejected_count=1), language).text
+    assert {"en": "; and 1,231 more", "th": "; และอีก 1,231 จุด"}[language] in many
 
 
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_reason_has_its_words(reason: Reason, language: Language) -> None:
-    one = SetAside(entry_id="id", reference="INV-7", reason=reason.value)
+    one = set_aside(reason)
     text = told(replace(RECEIPT, rejected_count=1, rejected=(one,)), language).text
     (line,) = (line for line in text.splitlines() if line.startswith("- INV-7: "))
     assert reason.value not in line
@@ -154,7 +191,9 @@ def test_of_many_rejected_entries_the_first_are_named_and_the_others_counted() -
     many = replace(
         RECEIPT,
         rejected_count=1021,
-        rejected=tuple(set_aside(number, f"INV-{number}") for number in range(LISTED + 5)),
+        rejected=tuple(
+            set_aside(Reason.UNBALANCED, reference=f"INV-{number}") for number in range(LISTED + 5)
+        ),
     )
     lines = [line for line in told(many).text.splitlines() if line.startswith("- ")]
     assert len(lines) == LISTED + 1
@@ -170,7 +209,21 @@ def test_the_longest_receipt_still_fits_into_one_message_of_line(language: Langu
         RECEIPT,
         rejected_count=10**6,
         rejected=tuple(
-            SetAside(entry_id="i", reference="ก" * 500, reason=Reason.TOO_MANY_DECIMALS.value)
+            SetAside(
+                entry_id="i",
+                reference="ก" * 500,
+                faults=(
+                    Fault(
+                        reason=Reason.TOO_MANY_DECIMALS,
+                        line=10**6,
+                        field="x" * 80,
+                        value="ก" * 100,
+                        detail="",
+                    ),
+                )
+                * 10,
+                fault_count=10**6,
+            )
             for _ in range(LISTED)
         ),
         totals=dict.fromkeys(("THB", "USD", "EUR", "JPY", "SGD"), RECEIPT.totals["THB"]),
@@ -193,7 +246,7 @@ def test_an_empty_day_says_that_it_ran_and_that_there_is_no_file() -> None:
 
 
 def test_an_empty_day_names_what_was_set_aside() -> None:
-    text = told(replace(EMPTY, rejected_count=1, rejected=(set_aside(1, "INV-7"),))).text
+    text = told(replace(EMPTY, rejected_count=1, rejected=(set_aside(Reason.UNBALANCED),))).text
     assert "- INV-7: debit and credit differ" in text
 
 

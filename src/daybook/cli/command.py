@@ -22,6 +22,7 @@ import click
 from daybook import log
 from daybook.cli.exits import Exit
 from daybook.errors import BadRequest, ConfigurationError, DaybookError
+from daybook.visible import escaped, visible
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -72,7 +73,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
                     print_json(answer.doc)
             else:
                 for line in answer.lines:
-                    click.echo(line)
+                    click.echo(visible(line))
             sys.exit(answer.code)
 
         return call
@@ -93,7 +94,7 @@ def asks_for_json() -> bool:
 
 
 def print_json(doc: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(doc, ensure_ascii=False, indent=2, default=_plain))
+    click.echo(escaped(json.dumps(doc, ensure_ascii=False, indent=2, default=_plain)))
 
 
 class _OnFirstRecord(logging.Handler):
@@ -137,5 +138,5 @@ def _crash(error: Exception, *, as_json: bool) -> NoReturn:
 def _fail(kind: str, message: str, code: Exit, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"error": {"type": kind, "message": message}})
-    click.echo(f"Error: {message}", err=True)
+    click.echo(visible(f"Error: {message}"), err=True)
     sys.exit(code)

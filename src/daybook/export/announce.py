@@ -15,6 +15,7 @@ from daybook.export import batch as batches
 from daybook.export import orphans, rejections, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
+from daybook.export.figures import Rejected
 from daybook.export.keys import hashable
 from daybook.export.notice import AlertEvent, Receipt, SetAside
 from daybook.export.retry import BatchState
@@ -158,9 +159,10 @@ def _set_aside(ctx: Context, batch: Batch) -> tuple[SetAside, ...]:
         SetAside(
             entry_id=str(item["entryId"]),
             reference=_text(references.get(hashable(item["entryId"]))),
-            reason=item["reason"],
+            faults=rejected.faults,
+            fault_count=rejected.fault_count,
         )
-        for item in items
+        for item, rejected in zip(items, map(Rejected.from_doc, items), strict=True)
     )
 
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from daybook.export.figures import Fault
+
 
 class AlertEvent(StrEnum):
     """The constant names under which alerts are logged; the word on the wire never changes."""
@@ -48,8 +50,9 @@ class SetAside:
     entry_id: str
     reference: str | None
     """As the journal entry has it; None when the entry is missing or has none."""
-    reason: str
-    """One of `figures.Reason`."""
+    faults: tuple[Fault, ...]
+    """At least one; the first few of `fault_count`."""
+    fault_count: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class Renderer:
             if position in part.duplicates:
                 where = part.duplicates[position]
                 why = f"the entry is already in {where}"
-                unfit[position] = [Unfit(Reason.DUPLICATE, why, value=where).at()]
+                unfit[position] = [Unfit(Reason.DUPLICATE, why).at()]
             elif entry is None:
                 why = f"entry {shown(part.entry_ids[position])} does not exist"
                 unfit[position] = [Unfit(Reason.MISSING, why).at()]

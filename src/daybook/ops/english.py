@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from daybook.export.figures import Reason
+from daybook.export.figures import Fault, Reason
 from daybook.ops.facts import Facts
 
 REASONS: Mapping[str, str] = {
@@ -36,6 +36,11 @@ DESTINATIONS: Mapping[str, str] = {
 }
 
 STAYS_QUEUED = "The entries stay queued; none is lost and none is exported twice."
+
+
+def place(fault: Fault) -> str:
+    """`line 2, debit`; empty for the entry as a whole."""
+    return fault.place
 
 
 def number(count: int, one: str, many: str) -> str:

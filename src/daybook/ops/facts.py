@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from daybook.export.notice import Alert
+from daybook.visible import visible
 
 _LONGEST = 600
 """Characters of one fact in a message; LINE takes 5,000 in all."""
@@ -68,8 +69,8 @@ class Facts:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """`text` without line breaks, shortened."""
-    line = " ".join(text.split())
+    """`text` without line breaks, shortened, with every character that could hide made visible."""
+    line = visible(" ".join(text.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from daybook.export.figures import Fault
 from daybook.export.notice import Receipt, SetAside
 from daybook.export.profile import DAILY
 from daybook.ops import english, thai
@@ -15,9 +16,14 @@ from daybook.ops.facts import one_line
 from daybook.ops.messages import Language, Message
 
 LISTED = 20
-"""Entries set aside that are named; of the others only their number is told."""
+"""Rejected entries that are named at most; of the others only their number is told."""
 
+_REJECTED_LENGTH = 2800
+"""Characters of all their lines; LINE takes 5,000 in a message."""
+_FAULTS = 3
+"""Faults of one entry that are named; the day's records have more of them."""
 _LONGEST_REFERENCE = 60
+_LONGEST_PART = 50
 
 
 def receipt_message(receipt: Receipt, *, language: Language, zone: ZoneInfo) -> Message:
@@ -82,15 +88,19 @@ def _rejected_in_english(receipt: Receipt) -> str | None:
     if not receipt.rejected_count:
         return None
     count = number(receipt.rejected_count, "entry", "entries")
-    more = receipt.rejected_count - len(receipt.rejected[:LISTED])
+    listed = _listed(receipt, "entry", _faults_in_english)
+    more = receipt.rejected_count - len(listed)
     return _lines(
         f"Not in the file: {count}. Once corrected and queued again, a later file has them.",
-        *(
-            f"- {_name(one, 'entry')}: {english.REASONS.get(one.reason, one.reason)}"
-            for one in receipt.rejected[:LISTED]
-        ),
+        *listed,
         f"- and {more:,} more" if more > 0 else None,
     )
+
+
+def _faults_in_english(one: SetAside) -> str:
+    texts = [_fault(fault, english.place(fault), english.REASONS) for fault in one.faults[:_FAULTS]]
+    more = one.fault_count - len(texts)
+    return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
@@ -154,16 +164,40 @@ def _sums_in_thai(currency: str, sums: Mapping[str, str]) -> list[str]:
 def _rejected_in_thai(receipt: Receipt) -> str | None:
     if not receipt.rejected_count:
         return None
-    more = receipt.rejected_count - len(receipt.rejected[:LISTED])
+    listed = _listed(receipt, "รายการ", _faults_in_thai)
+    more = receipt.rejected_count - len(listed)
     return _lines(
         f"รายการที่ไม่ได้อยู่ในไฟล์: {receipt.rejected_count:,} รายการ "
         "กรุณาแก้ไขและนำเข้าคิวอีกครั้ง เพื่อให้อยู่ในไฟล์ถัดไป",
-        *(
-            f"- {_name(one, 'รายการ')}: {thai.REASONS.get(one.reason, one.reason)}"
-            for one in receipt.rejected[:LISTED]
-        ),
+        *listed,
         f"- และอีก {more:,} รายการ" if more > 0 else None,
     )
+
+
+def _faults_in_thai(one: SetAside) -> str:
+    texts = [_fault(fault, thai.place(fault), thai.REASONS) for fault in one.faults[:_FAULTS]]
+    more = one.fault_count - len(texts)
+    return "; ".join([*texts, *([f"และอีก {more:,} จุด"] if more > 0 else [])])
+
+
+def _listed(receipt: Receipt, word: str, faults: Callable[[SetAside], str]) -> list[str]:
+    """A line for each of the first rejected entries, as many as a message has room for."""
+    lines: list[str] = []
+    room = _REJECTED_LENGTH
+    for one in receipt.rejected[:LISTED]:
+        line = f"- {_name(one, word)}: {faults(one)}"
+        room -= len(line)
+        if lines and room < 0:
+            break
+        lines.append(line)
+    return lines
+
+
+def _fault(fault: Fault, place: str, reasons: Mapping[str, str]) -> str:
+    """`line 2, debit: stored as text ('100.00')`."""
+    where = f"{one_line(place, longest=_LONGEST_PART)}: " if place else ""
+    value = f" ({one_line(fault.value, longest=_LONGEST_PART)})" if fault.value else ""
+    return f"{where}{reasons[fault.reason]}{value}"
 
 
 def _who(receipt: Receipt) -> str:
@@ -188,7 +222,7 @@ def _sums(sums: Mapping[str, str]) -> tuple[Decimal, Decimal, Decimal]:
 def _name(one: SetAside, word: str) -> str:
     """What the accountant knows the entry by."""
     if one.reference is None or not one.reference.strip():
-        return f"{word} {one.entry_id}"
+        return f"{word} {one_line(one.entry_id, longest=_LONGEST_REFERENCE)}"
     return one_line(one.reference, longest=_LONGEST_REFERENCE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 
-from daybook.export.figures import Reason
+from daybook.export.figures import Fault, Reason
 from daybook.ops.facts import Facts
 
 _MONTHS = (
@@ -42,6 +42,13 @@ DESTINATIONS: Mapping[str, str] = {
 }
 
 STAYS_QUEUED = "รายการยังอยู่ในคิวครบถ้วน ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
+
+
+def place(fault: Fault) -> str:
+    """`บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
+    line = None if fault.line is None else f"บรรทัดที่ {fault.line}"
+    field = f"ช่อง {fault.field}" if fault.field else None
+    return " ".join(part for part in (line, field) if part)
 
 
 def long_date(day: date) -> str:

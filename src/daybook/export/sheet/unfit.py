@@ -9,16 +9,19 @@ from daybook.export.figures import Fault, Reason
 from daybook.visible import named, visible
 
 _SHOWN_LENGTH = 60
+_DOCUMENT = "a document"
+_ARRAY = "an array"
 
 
 class Unfit(Exception):
     """A value that cannot be printed; `why` completes a sentence that begins with its field."""
 
     def __init__(self, reason: Reason, why: str, *, value: str = "") -> None:
+        """`value` is in no language: what is wrong there, or empty."""
         super().__init__(why)
         self.reason = reason
         self.why = why
-        self.value = value
+        self.value = "" if value in (_DOCUMENT, _ARRAY) else value
 
     def at(self, field: str | None = None, *, line: int | None = None) -> Fault:
         """The same as a fault of an entry; `line` is counted from 1."""
@@ -30,9 +33,9 @@ class Unfit(Exception):
 def shown(value: object) -> str:
     """A value for a record or a message: short, quoted if it is text, every character visible."""
     if isinstance(value, Mapping):
-        return "a document"
+        return _DOCUMENT
     if isinstance(value, list):
-        return "an array"
+        return _ARRAY
     if not isinstance(value, str):
         return _short(visible(str(value)))
     start = value[:_SHOWN_LENGTH]
