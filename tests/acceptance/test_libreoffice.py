@@ -14,21 +14,25 @@ from xml.etree import ElementTree
 import pytest
 from bson import Decimal128
 
-from daybook.export.profile import FormulaGuard, Profile
+from daybook.export.profile import Column, FormulaGuard, Profile
 from tests.rendering import entry, render
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-# Comma, double quotes, UTF-8 (which the import dialog proposes because of the byte order
+# Separators, double quotes, UTF-8 (which the import dialog proposes because of the byte order
 # mark), from row 1, all columns as they are, special numbers recognised.
 # https://help.libreoffice.org/latest/en-US/text/shared/guide/csv_params.html
-_IMPORT = "Text - txt - csv (StarCalc):44,34,76,1,,0,false,true"
+_IMPORT = "Text - txt - csv (StarCalc):{separators},34,76,1,,0,false,true"
+SEPARATORS = {"comma": "44", "comma, semicolon and tab": "44/59/9"}
+"""What an accountant may have set: the file's own separator, or what LibreOffice ships with."""
 
 _INVISIBLE = [
     *("", " ", "\t", "\n", "\r\n", "\u00a0", "\u00ad", "\u034f", "\u115f", "\u180e", "\u2000"),
     *("\u200b", "\u200e", "\u2028", "\u202e", "\u2060", "\u2800", "\u3000", "\u3164", "\ufe0f"),
-    *("\ufeff", "\x01", "\x0b", "\x1f", "\x7f", "\x85", "\U000e0001", " \u200b\u00a0", "\0"),
+    *("\ufeff", "\U000e0001", " \u200b\u00a0"),
+    # What a separator splits off begins a cell of its own.
+    *("fee;", "fee\t", "fee,", "fee;\u200b", 'fee";', "fee;'", ";;", "fee\t,;", "fee;\n"),
 ]
 _FORMULAS = [
     *("=1+1", "+1+1", "-1+1", "@SUM(1;1)", "＝1+1", "＋1", "－1", "＠SUM(1)", "=", "\t=1", "\r=1"),
@@ -37,6 +41,8 @@ _FORMULAS = [
 ]
 HOSTILE = [blank + formula for blank in _INVISIBLE for formula in _FORMULAS]
 THAI = ["ค่าบริการ “พิเศษ” เดือน ๑", "น้ำตาลทราย, ข้าวสาร", "บรรทัดแรก\nบรรทัดสอง", "“€” กำกับ"]
+NUMBERS = [-5, -0.25, Decimal128("-1.50"), 7]
+TITLES = ["fee;=1+2", "=1+1", "a\t=1", "plain", '"=1",']
 AMOUNTS = ["-100.00", "0.00", "1234567.89", "-0.01", "99999999999.99"]
 
 
@@ -48,8 +54,10 @@ class _Cell:
     text: str
 
 
-@pytest.fixture(scope="module")
-def sheets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[_Cell]]]:
+@pytest.fixture(scope="module", params=SEPARATORS.values(), ids=SEPARATORS)
+def sheets(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[list[_Cell]]]:
     """Every file, opened by one LibreOffice with all its guessing turned on."""
     office = shutil.which("soffice") or shutil.which("libreoffice")
     if office is None:
@@ -63,6 +71,8 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[_Cel
         "unguarded": _file(HOSTILE, unguarded),
         "thai": _file(THAI, Profile(name="daily")),
         "amounts": render([_bare(amount) for amount in AMOUNTS])[0],
+        "numbers": render([entry(reference=number) for number in NUMBERS])[0],
+        "titles": render([], Profile(name="daily", columns=_titled()))[0],
     }
     for name, content in files.items():
         (folder / f"{name}.csv").write_bytes(content)
@@ -70,7 +80,12 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[_Cel
         [
             office,
             f"-env:UserInstallation={(folder / 'profile').as_uri()}",
-            *("--headless", f"--infilter={_IMPORT}", "--convert-to", "fods"),
+            *(
+                "--headless",
+                f"--infilter={_IMPORT.format(separators=request.param)}",
+                "--convert-to",
+                "fods",
+            ),
             *("--outdir", str(folder)),
             *(str(folder / f"{name}.csv") for name in files),
         ],
@@ -92,6 +107,22 @@ def test_without_the_guard_libreoffice_would_compute_them(sheets):
     # Or the test above could not fail.
     computed = [cell for row in sheets["unguarded"] for cell in row if cell.formula is not None]
     assert len(computed) > len(_FORMULAS)
+
+
+def test_numbers_in_text_columns_are_numbers_and_move_nothing(sheets):
+    rows = sheets["numbers"][1:]
+    assert [row[3].type for row in rows[::2]] == ["float"] * len(NUMBERS)
+    assert [float(row[3].value) for row in rows[::2]] == [float(str(x)) for x in NUMBERS]
+    assert {len(row) for row in rows} == {11}
+
+
+def test_titles_are_no_formulas_and_move_nothing(sheets):
+    (row,) = sheets["titles"]
+    assert [cell.formula for cell in row] == [None] * len(TITLES)
+    # LibreOffice writes a tab as an element of its own, which `_plain` leaves out.
+    assert [cell.text.removeprefix("'") for cell in row] == [
+        title.replace("\t", "") for title in TITLES
+    ]
 
 
 def test_hostile_text_moves_nothing_to_another_cell(sheets):
@@ -140,6 +171,10 @@ def _file(texts: list[str], profile: Profile) -> bytes:
     )
     assert figures.entry_count == len(texts)
     return content
+
+
+def _titled() -> tuple[Column, ...]:
+    return tuple(Column(title=title, path="reference") for title in TITLES)
 
 
 def _bare(amount: str) -> dict[str, object]:

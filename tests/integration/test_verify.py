@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -385,3 +388,99 @@ def test_a_destination_that_cannot_be_asked_is_an_error(office: Office) -> None:
     office.export()
     with pytest.raises(DestinationError, match="no answer"):
         verify(office.database, Silent(), office.app.profile(), DAY)  # type: ignore[arg-type]
+
+
+def as_the_earlier_version_made_it(office: Office, change: Callable[[str], str]) -> None:
+    """Put the file, and all that is recorded of it, in the form in which it used to be."""
+    office.rewrite(change)
+    content = office.file().read_bytes()
+    facts = {
+        "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "sizeBytes": len(content),
+    }
+    batches = office.database["exportbatches"]
+    batches.update_one({}, {"$set": facts, "$unset": {"rejectedReasons": ""}})
+    office.logs.update_one(
+        {"action": "csv_generated"},
+        {"$set": {f"metadata.{name}": value for name, value in facts.items()}},
+    )
+
+
+def test_a_file_that_an_earlier_version_quoted_and_spelt_its_way_is_verified(
+    office: Office,
+) -> None:
+    for number in range(150):  # more than are looked ahead for a row that is as expected
+        office.add(description=f"fee;{number}", reference=-number, currency="thb ")
+    office.add(description='plain, "quoted"\nand broken; here', currency="THB")
+    office.export()
+    as_the_earlier_version_made_it(
+        office,
+        lambda text: re.sub(
+            r"THB(?=\r\n)",
+            "thb ",
+            re.sub(r'"(fee;\d+)"', r"\1", re.sub(r",(-\d+),", r",'\1,", text)),
+        ),
+    )
+    totals = office.batch()["totals"]["THB"]
+    earlier = {"THB": dict.fromkeys(totals, "0.00"), "thb ": totals}
+    office.database["exportbatches"].update_one({}, {"$set": {"totals": earlier}})
+    office.logs.update_one({"action": "csv_generated"}, {"$set": {"metadata.totals": earlier}})
+    found = verified(office)
+    assert found.differences == ()
+    assert found.status == "verified"
+    assert found.notes == (
+        "151 entries are quoted or spelt as an earlier version did it; the cells say the same",
+    )
+    assert found.to_doc()["notes"] == list(found.notes)
+
+
+def test_an_edit_of_such_a_file_is_still_found(office: Office) -> None:
+    ids = [office.add(description=f"fee;{number}") for number in range(3)]
+    office.export()
+    as_the_earlier_version_made_it(
+        office, lambda text: text.replace('"fee;0"', "fee;0").replace('"fee;1"', "fee;7")
+    )
+    found = verified(office)
+    (changed, _) = of_kind(found, Kind.ROW_CHANGED)
+    assert changed.entry_id == ids[1]
+    assert "the file says 'fee;7', the entry gives 'fee;1'" in changed.detail
+    assert found.notes[0].startswith("1 entries are quoted")
+
+
+def test_an_entry_that_only_later_rules_reject_is_a_note_for_an_earlier_version(
+    office: Office,
+) -> None:
+    office.add()
+    odd = office.add(description="bell")
+    office.add(currency="USD")
+    office.export()
+    office.entries.update_one({"_id": odd}, {"$set": {"description": "be\x07ll"}})
+    as_the_earlier_version_made_it(office, lambda text: text.replace("bell", "be\x07ll"))
+    found = verified(office)
+    assert found.differences == ()
+    (note,) = found.notes
+    assert note.startswith("1 entries of an earlier version's file would be rejected today")
+    assert f"entry {odd}" in note
+    assert "U+0007" in note
+    # A file of today's version cannot contain it: the entry was changed since.
+    office.database["exportbatches"].update_one({}, {"$set": {"rejectedReasons": {}}})
+    assert only(verified(office), Kind.ENTRY_UNFIT).entry_id == odd
+
+
+def test_what_an_entry_must_have_decides_what_is_exported_and_not_what_is_verified(
+    office: Office,
+) -> None:
+    first, second = office.add("5"), office.add("6")
+    office.export()
+    lacking = {"$set": {"lines.0.accountCode": " ", "date": datetime(2569, 1, 17, tzinfo=UTC)}}
+    office.entries.update_many({}, lacking)
+    changed = of_kind(verified(office), Kind.ROW_CHANGED)
+    assert {difference.entry_id for difference in changed} == {first, second}
+    assert "Account Code: the file says '1110', the entry gives ' '" in changed[0].detail
+    date = office.file().read_bytes().decode("utf-8-sig").split("\r\n")[1].split(",")[2]
+    as_the_earlier_version_made_it(
+        office, lambda text: text.replace(",1110,", ", ,").replace(date, "2569-01-17")
+    )
+    figures = {difference.detail for difference in verified(office).differences}
+    assert all("otherMonthCount" in detail for detail in figures)

@@ -8,40 +8,51 @@ expected; the rows up to there belong to the entries in between.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from daybook.audit.delivered import DeliveredBytes
 from daybook.audit.difference import Difference, Kind
-from daybook.audit.explain import Piece, explain, rows_of, shown_short
+from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown_short
 from daybook.audit.rerender import Rerendering
+from daybook.export.figures import Reason
 from daybook.export.part import Part
 
 _LOOK_AHEAD = 100
+_SLACK_BYTES = 1000
+_LATER_RULES = {Reason.CONTROL_CHARACTER, Reason.TOO_LARGE, Reason.UNKNOWN_CURRENCY}
+"""For these an entry is rejected that an earlier version exported."""
 
 
-def compare(
-    file: DeliveredBytes, again: Rerendering, pieces_of: Rerendering
-) -> Iterator[Difference]:
-    """Each difference in the file's order.
+class Comparison:
+    """Compares a delivered file with its manifest rendered again; made for one pass.
 
-    `again` renders whole parts and adds up the figures; `pieces_of`, of the same batch,
-    renders single entries. Raises what the destination raises while it is read.
+    `again` renders whole parts and adds up the figures; `single`, of the same batch,
+    renders single entries. `earlier` is true for a file that an earlier version of the
+    renderer may have written.
     """
-    return _Comparison(file, again, pieces_of).differences()
 
-
-class _Comparison:
-    def __init__(self, file: DeliveredBytes, again: Rerendering, single: Rerendering) -> None:
+    def __init__(
+        self, file: DeliveredBytes, again: Rerendering, single: Rerendering, *, earlier: bool
+    ) -> None:
         self._file = file
         self._again = again
         self._single = single
+        self._earlier = earlier
         self._profile = again.profile
         self._parts = again.parts()
         self._ahead: deque[Piece] = deque()
         self._row = 1
+        self.respelt = 0
+        """Entries that say the same in the file, but are quoted or spelt in an earlier way."""
+        self.no_longer_printed: list[str] = []
+        """Entries of an earlier version's file that today's rules reject."""
 
     def differences(self) -> Iterator[Difference]:
-        if not self._file.skip(self._again.header()):
+        """Each difference in the file's order. Raises what the destination raises."""
+        header = self._again.header()
+        if not self._file.skip(header) and not self._skip_alike(
+            header, rows_of(header, self._profile)
+        ):
             yield Difference(
                 kind=Kind.HEADER,
                 detail="the file's header is not the profile's: the columns were changed "
@@ -51,6 +62,10 @@ class _Comparison:
         while (piece := self._next()) is not None:
             if piece.unfit is None and self._file.skip(piece.content):
                 self._row += len(piece.rows)
+                continue
+            if piece.unfit is None and self._skip_alike(piece.content, piece.rows):
+                self._row += len(piece.rows)
+                self.respelt += 1
                 continue
             found = self._in_step_again(piece)
             if found is None:
@@ -64,7 +79,11 @@ class _Comparison:
                 return
             pieces, content = found
             rows = rows_of(content, self._profile)
-            yield from explain(self._profile, pieces, rows, first_row=self._row)
+            for difference in explain(self._profile, pieces, rows, first_row=self._row):
+                if self._is_by_new_rules(difference, pieces):
+                    self.no_longer_printed.append(difference.detail)
+                else:
+                    yield difference
             self._row += len(rows)
         rest = self._file.window()
         if rest:
@@ -74,6 +93,28 @@ class _Comparison:
                 f"{shown_short(rest.decode(self._profile.encoding, 'replace'))}",
                 row=self._row,
             )
+
+    def _skip_alike(self, content: bytes, expected: list[Row]) -> bool:
+        """Pass over rows that say what is expected, if they come next; see `same_cell`."""
+        window = self._file.window(2 * len(content) + _SLACK_BYTES)
+        end = _end_of_rows(window, len(expected), self._profile.line_end.encode())
+        if end < 0:
+            return False
+        found = rows_of(window[:end], self._profile)
+        if not same_rows(self._profile, found, expected):
+            return False
+        self._file.take(end)
+        return True
+
+    def _is_by_new_rules(self, difference: Difference, pieces: Sequence[Piece]) -> bool:
+        return (
+            self._earlier
+            and difference.kind is Kind.ENTRY_UNFIT
+            and any(
+                piece.entry_id == difference.entry_id and piece.reasons <= _LATER_RULES
+                for piece in pieces
+            )
+        )
 
     def _next(self) -> Piece | None:
         """The next entry that does not belong to a part which stands in the file as it is."""
@@ -100,6 +141,7 @@ class _Comparison:
                 content=content,
                 rows=rows_of(content, self._profile),
                 unfit=unfit[0].detail if unfit else None,
+                reasons=frozenset(fault.reason for one in unfit for fault in one.faults),
             )
 
     def _in_step_again(self, first: Piece) -> tuple[list[Piece], bytes] | None:
@@ -121,6 +163,22 @@ class _Comparison:
                 return passed, self._file.take(at)
             passed.append(self._ahead.popleft())
         return None
+
+
+def _end_of_rows(window: bytes, count: int, line_end: bytes) -> int:
+    """Where the first rows of `window` end, or -1: at line ends outside quotes."""
+    at = 0
+    for _ in range(count):
+        quotes = 0
+        while True:
+            end = window.find(line_end, at)
+            if end < 0:
+                return -1
+            quotes += window.count(b'"', at, end)
+            at = end + len(line_end)
+            if quotes % 2 == 0:
+                break
+    return at
 
 
 def _find_row(window: bytes, content: bytes, line_end: bytes) -> int:

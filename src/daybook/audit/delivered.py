@@ -34,10 +34,10 @@ class DeliveredBytes:
         del self._buffer[: len(expected)]
         return True
 
-    def window(self) -> bytes:
+    def window(self, size_bytes: int = WINDOW_BYTES) -> bytes:
         """The next bytes, left in place."""
-        self._fill(WINDOW_BYTES)
-        return bytes(self._buffer[:WINDOW_BYTES])
+        self._fill(size_bytes)
+        return bytes(self._buffer[:size_bytes])
 
     def take(self, count: int) -> bytes:
         self._fill(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import Difference, Kind
-from daybook.export.profile import Profile
+from daybook.export.figures import Reason
+from daybook.export.profile import Column, Profile
+from daybook.export.sheet.currency import normalised
 
 Row = list[str]
+
+_NUMBER = re.compile(r"-\d+(\.\d+)?([Ee][+-]?\d+)?", re.ASCII)
 
 _FIELD_LIMIT = 2**31 - 1
 _SHOWN_LENGTH = 60
@@ -28,6 +33,8 @@ class Piece:
     rows: list[Row]
     unfit: str | None
     """Why it can no longer be printed, if so."""
+    reasons: frozenset[Reason] = frozenset()
+    """The same in words; empty for an entry that can be printed."""
 
 
 def rows_of(content: bytes, profile: Profile) -> list[Row]:
@@ -101,7 +108,7 @@ def _explain_entry(
                 entry_id=piece.entry_id,
                 row=stands[0],
             )
-        elif stands[1] != expected:
+        elif not same_rows(profile, [stands[1]], [expected]):
             yield Difference(
                 kind=Kind.ROW_CHANGED,
                 detail=f"row {stands[0]}, entry {piece.entry_id}: "
@@ -117,9 +124,35 @@ def _cells(profile: Profile, stands: Row, expected: Row) -> str:
         return f"it has {len(stands)} cells instead of {len(titles)}"
     return "; ".join(
         f"{title}: the file says {shown_short(found)}, the entry gives {shown_short(given)}"
-        for title, found, given in zip(titles, stands, expected, strict=True)
-        if found != given
+        for title, column, found, given in zip(
+            titles, profile.columns, stands, expected, strict=True
+        )
+        if not _same_cell(profile, column, found, given)
     )
+
+
+def same_rows(profile: Profile, found: Sequence[Row], expected: Sequence[Row]) -> bool:
+    """Whether rows say the same, be it in the spelling of an earlier version.
+
+    Quotes are gone once rows are read. What else was spelt differently are numbers in
+    text columns, which had an apostrophe, and currencies, which were printed as stored.
+    """
+    return len(found) == len(expected) and all(
+        len(one) == len(other) == len(profile.columns)
+        and all(
+            _same_cell(profile, column, cell, wanted)
+            for column, cell, wanted in zip(profile.columns, one, other, strict=True)
+        )
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _same_cell(profile: Profile, column: Column, found: str, expected: str) -> bool:
+    if found == expected:
+        return True
+    if column.path == profile.source.currency:
+        return normalised(found) == expected
+    return found == f"'{expected}" and _NUMBER.fullmatch(expected) is not None
 
 
 def shown_short(text: str) -> str:

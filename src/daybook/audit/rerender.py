@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -28,6 +29,9 @@ class Rerendering:
         """Raises `DaybookError` for a batch that has no manifest: it is not a delivered one."""
         if batch.manifest is None:
             raise DaybookError(f"batch {batch.id} has no manifest, so no file of its own")
+        # What a profile requires decides what goes into a file; what is in one is printed as it
+        # is now, so that a lack that came later shows as the cells that differ.
+        profile = replace(profile, require=frozenset(), years=(1, 9999))
         self.profile = profile
         self.day = (
             None if batch.key.batch_date is None else date.fromisoformat(batch.key.batch_date)

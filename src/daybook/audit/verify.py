@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.compare import compare
+from daybook.audit.compare import Comparison
 from daybook.audit.delivered import DeliveredBytes
 from daybook.audit.difference import Difference, Kind
 from daybook.audit.marks import check_marks
@@ -26,6 +27,7 @@ from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.retry import BatchState
 from daybook.export.seal import figures_to_doc
+from daybook.export.sheet.currency import normalised
 
 MAX_ROW_DIFFERENCES = 1000
 """After so many, rows are not compared any further."""
@@ -57,6 +59,8 @@ class Verification:
 
     batch: Batch
     differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+    """What differs only by the rules of the version that made the file; no fault of the file."""
 
     @property
     def status(self) -> str:
@@ -74,6 +78,7 @@ class Verification:
             **{name: self.batch.doc.get(name) for name in _RECORDED},
             "differenceCount": len(self.differences),
             "differences": [difference.to_doc() for difference in self.differences],
+            "notes": list(self.notes),
         }
 
 
@@ -98,13 +103,17 @@ def verify(
             f"{key.batch_date}: another application recorded file {batch.doc.get('fileId')} as "
             "delivered; Daybook has no manifest to compare it with"
         )
-    return Verification(
-        batch=batch, differences=tuple(_differences(database, destination, profile, batch))
-    )
+    notes: list[str] = []
+    differences = tuple(_differences(database, destination, profile, batch, notes))
+    return Verification(batch=batch, differences=differences, notes=tuple(notes))
 
 
 def _differences(
-    database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
+    database: Database[dict[str, Any]],
+    destination: Destination,
+    profile: Profile,
+    batch: Batch,
+    notes: list[str],
 ) -> Iterator[Difference]:
     again = Rerendering(database, profile, batch)
     damaged = _damage(again)
@@ -114,14 +123,16 @@ def _differences(
         rows: list[Difference] = []
         if damaged is None:
             single = Rerendering(database, profile, batch)
-            rows = list(islice(compare(file, again, single), MAX_ROW_DIFFERENCES))
+            comparison = Comparison(file, again, single, earlier=_is_of_earlier_version(batch))
+            rows = list(islice(comparison.differences(), MAX_ROW_DIFFERENCES))
+            notes += _notes(comparison)
         file.drain()
     except DestinationRefused as error:
         yield Difference(kind=Kind.FILE_UNREADABLE, detail=str(error))
     else:
         yield from _content(batch, file)
         yield from rows
-        if damaged is None and not _cut_short(rows):
+        if damaged is None and not _cut_short(rows) and not comparison.no_longer_printed:
             yield from _figures(batch, again)
     yield from _records(database, batch)
     if damaged is not None:
@@ -164,12 +175,50 @@ def _content(batch: Batch, file: DeliveredBytes) -> Iterator[Difference]:
 
 def _figures(batch: Batch, again: Rerendering) -> Iterator[Difference]:
     now = figures_to_doc(again.figures())
+    recorded = {**batch.doc, "totals": _normalised_totals(batch.doc["totals"], again.profile)}
     for name in ("entryCount", "rowCount", "normalisedCount", "otherMonthCount", "totals"):
-        if now[name] != batch.doc[name]:
+        if now[name] != recorded[name]:
             yield Difference(
                 kind=Kind.FIGURES,
                 detail=f"{name} recorded as {batch.doc[name]}, the entries now give {now[name]}",
             )
+
+
+def _is_of_earlier_version(batch: Batch) -> bool:
+    """Whether the file may have been made before text, amounts and currencies had today's rules.
+
+    Batches have counted their rejected items by reason ever since.
+    """
+    return "rejectedReasons" not in batch.doc
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    if comparison.respelt:
+        yield (
+            f"{comparison.respelt:,} entries are quoted or spelt as an "
+            "earlier version did it; the cells say the same"
+        )
+    if comparison.no_longer_printed:
+        yield (
+            f"{len(comparison.no_longer_printed):,} entries of an earlier "
+            "version's file would be rejected today, so their rows and the control totals cannot "
+            f"be compared; the first: {comparison.no_longer_printed[0]}"
+        )
+
+
+def _normalised_totals(
+    totals: Mapping[str, Mapping[str, str]], profile: Profile
+) -> dict[str, dict[str, str]]:
+    """The recorded totals, those of an earlier version's `thb` and `THB` added up."""
+    sums: dict[str, dict[str, Decimal]] = {}
+    for code, of_code in totals.items():
+        known = sums.setdefault(normalised(code) or profile.currency, {})
+        for name, text in of_code.items():
+            known[name] = known.get(name, Decimal()) + Decimal(text)
+    return {
+        code: {name: f"{value:f}" for name, value in of_code.items()}
+        for code, of_code in sorted(sums.items())
+    }
 
 
 def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:

@@ -47,9 +47,10 @@ def describe(found: Verification) -> list[str]:
         return [
             f"{name} is as it was delivered: bytes, rows, control totals, queue items and record.",
             *figures(found.batch.doc),
+            *(row("note", note) for note in found.notes),
         ]
     lines = [f"{name or day} differs in {len(found.differences)} ways:"]
     lines += [row(each.kind.value, each.detail) for each in found.differences[:_SHOWN]]
     if len(found.differences) > _SHOWN:
         lines.append(row("", f"and {len(found.differences) - _SHOWN} more (--json lists all)"))
-    return lines
+    return [*lines, *(row("note", note) for note in found.notes)]

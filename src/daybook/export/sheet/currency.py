@@ -67,6 +67,12 @@ def is_currency(code: str, overrides: Mapping[str, int]) -> bool:
     return code in overrides or code in _DECIMALS
 
 
+def normalised(text: str) -> str:
+    """`" thb"` and full-width letters become `THB`; what is not ASCII then is left as it is."""
+    text = unicodedata.normalize("NFKC", text).strip()
+    return text.upper() if text.isascii() else text
+
+
 class CurrencyReader:
     """Reads the currency that an entry counts under; `missing` where it names none."""
 
@@ -89,13 +95,11 @@ class CurrencyReader:
     def read(self, value: Any) -> Currency:
         """Raises `Unfit` for what is no currency code.
 
-        `" thb"` and full-width letters count as THB: white space, case and compatibility
-        forms (NFKC) are normalised, nothing else is guessed.
+        White space, case and compatibility forms are `normalised`, nothing else is guessed.
         """
         if is_blank(value):
             return self._missing
-        text = unicodedata.normalize("NFKC", plain_text(value)).strip()
-        code = text.upper() if text.isascii() else text
+        code = normalised(plain_text(value))
         if is_currency(code, self._own):
             return Currency(code, code)
         what = shown(value)
