@@ -22,10 +22,12 @@ def answer(app: App, request: flask.Request) -> flask.Response:
     methods = ROUTES.get(path)
     if methods is None:
         return problem(404, f"there is nothing at {request.path}")
-    handler = methods.get(request.method)
+    # The server leaves out the body: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+    handler = methods.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
         response = problem(405, f"{request.method} is not possible at {request.path}")
-        response.headers["Allow"] = ", ".join(sorted(methods))
+        allowed = {*methods, "HEAD"} if "GET" in methods else methods
+        response.headers["Allow"] = ", ".join(sorted(allowed))
         return response
     with log.traced(dict(request.headers)):
         refused = refusal(app.settings.callers, path, request)

@@ -28,6 +28,12 @@ def body_of(request: flask.Request, *, allowed: set[str] | None = None) -> dict[
         text = request.get_data(cache=True)
     except UnreadableBody as error:
         raise BadRequest(f"cannot be read: {error.description}", where="body") from error
+    except Exception as error:
+        raise BadRequest(f"cannot be read: {error}", where="body") from error
+    # gunicorn ends a body where the connection ends; nothing at all would be an empty object.
+    announced = request.content_length
+    if announced is not None and len(text) < announced:
+        raise BadRequest(f"ends after {len(text)} of {announced} bytes", where="body")
     if len(text) > MAX_BODY_BYTES:
         raise BadRequest(f"has more than {MAX_BODY_BYTES} bytes", where="body")
     if not text.strip():
