@@ -14,6 +14,7 @@ from bson import ObjectId
 
 from daybook import http_io
 from daybook.errors import BadRequest
+from daybook.export.sheet.currency import is_currency
 from daybook.http_io import json_answer
 from daybook.wallets.context import MAX_PAISE
 from daybook.wallets.once import Answer, OnceKey
@@ -29,7 +30,6 @@ _ID = re.compile(r"[0-9a-fA-F]{24}")
 _KEY = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_KEY_LENGTH - 2}}}[\x21-\x7e])?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 
 STATUS: Mapping[Refusal, int] = {
@@ -172,7 +172,12 @@ def code(value: Any, name: str) -> str:
 
 
 def currency(value: Any, name: str) -> str:
-    return _matching(_CURRENCY, value, name, "an ISO 4217 code such as INR")
+    """A code that the daily file accepts: entries in another would be rejected, day after day."""
+    if not isinstance(value, str) or not is_currency(value, {}):
+        raise BadRequest(
+            f"must be an active ISO 4217 code such as INR, not {value!r:.80}", where=name
+        )
+    return value
 
 
 def _matching(pattern: re.Pattern[str], value: Any, name: str, form: str) -> str:

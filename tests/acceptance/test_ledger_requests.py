@@ -108,6 +108,8 @@ OPERATOR = {"$ne": None}
         ("/wallets", {"ownerUserId": OPERATOR}, "ownerUserId"),
         ("/wallets", {}, "ownerUserId"),
         ("/wallets", {"ownerUserId": ID, "currency": "inr"}, "currency"),
+        ("/wallets", {"ownerUserId": ID, "currency": "XYZ"}, "currency"),
+        ("/wallets", {"ownerUserId": ID, "currency": "XAU"}, "currency"),
         ("/wallets", {"ownerUserId": ID, "currency": OPERATOR}, "currency"),
         ("/users", {**USER, "name": OPERATOR}, "name"),
         ("/users", {**USER, "name": " "}, "name"),

@@ -72,6 +72,7 @@ def sheets(
         "thai": _file(THAI, Profile(name="daily")),
         "amounts": render([_bare(amount) for amount in AMOUNTS])[0],
         "numbers": render([entry(reference=number) for number in NUMBERS])[0],
+        "semicolons": _file(HOSTILE, Profile(name="daily", delimiter=";")),
         "titles": render([], Profile(name="daily", columns=_titled()))[0],
     }
     for name, content in files.items():
@@ -101,6 +102,12 @@ def sheets(
 
 def test_no_hostile_text_becomes_a_formula(sheets):
     assert [cell for row in sheets["hostile"] for cell in row if cell.formula is not None] == []
+
+
+@pytest.mark.parametrize("sheets", [SEPARATORS["comma, semicolon and tab"]], indirect=True)
+def test_a_file_of_another_delimiter_is_as_safe_with_the_default_separators(sheets):
+    assert [cell for row in sheets["semicolons"] for cell in row if cell.formula is not None] == []
+    assert {len(row) for row in sheets["semicolons"]} == {11}
 
 
 def test_without_the_guard_libreoffice_would_compute_them(sheets):
