@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports.re
 
 from daybook.cloud import secrets
 from daybook.errors import ConfigurationError
+from tests.contract.raw_server import answer, serving
 
 NAME = "projects/acme/secrets/uri/versions/latest"
 CHECKED = 3808858755  # CRC-32C of "123456789", https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4
@@ -31,7 +33,7 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: list[tuple[int, dict[str, Any]]] = []
+        self.answers: list[tuple[int, dict[str, Any]] | bytes] = []
         self.paths: list[str] = []
 
 
@@ -41,7 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.paths.append(self.path.partition("?")[0])
         answers = self.server.answers
-        status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+        chosen = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(chosen, bytes):
+            self.wfile.write(chosen)
+            self.close_connection = True
+            return
+        status, body = chosen
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -107,8 +114,9 @@ def test_damaged_content_is_refused_and_not_quoted(
     stand_in: StandIn, client: SecretManagerServiceClient
 ) -> None:
     stand_in.answers = [version(b"123456780", CHECKED)]
+    clock = Clock()
     with pytest.raises(ConfigurationError, match=f"{NAME} arrived damaged") as caught:
-        secrets.fetch(NAME, client)
+        secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep)
     assert "12345678" not in str(caught.value)
 
 
@@ -137,6 +145,142 @@ def test_a_passing_failure_is_tried_again(
     stand_in.answers = [refusal(503, "UNAVAILABLE", "try later"), version(b"word")]
     assert secrets.fetch(NAME, client) == "word"
     assert len(stand_in.paths) == 2
+
+
+class Clock:
+    """Stands still but for the sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+PAGE = "Content-Type: text/html"
+JSON = "Content-Type: application/json"
+PASSING = {
+    **{
+        str(status): answer(f"{status} -", b'{"error": {"message": "later"}}', JSON)
+        for status in (408, 429, 500, 502, 503, 504)
+    },
+    "502 page": answer("502 -", b"<!DOCTYPE html>" + b"x" * 1_000_000, PAGE),
+    "500 as text": answer("500 -", b'{"error": "later"}', JSON),
+    "500 as list": answer("500 -", b"[1]", JSON),
+    "500 empty": answer("500 -"),
+    "200 page": answer("200 OK", b"<html>Sign in</html>", PAGE),
+    "200 empty": answer("200 OK", b"", JSON),
+    "200 list": answer("200 OK", b"[]", JSON),
+    "200 nested": answer("200 OK", b"[" * 200_000, JSON),
+    "200 truncated JSON": answer("200 OK", b'{"name": "p', JSON),
+    "200 truncated": answer("200 OK", b'{"name": "p"}', JSON)[:-4],
+    "200 not base64": answer("200 OK", b'{"payload": {"data": "\xc3\xa9?"}}', JSON),
+    "200 other type": answer("200 OK", b'{"payload": {"data": 7}}', JSON),
+    "200 not gzip": answer("200 OK", b"{}", JSON, "Content-Encoding: gzip"),
+    "redirect to itself": answer("302 Found", b"", "Location: /"),
+    "nonsense": b"nonsense\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("raw", PASSING.values(), ids=PASSING)
+def test_what_may_pass_is_tried_again_for_twenty_seconds(raw: bytes) -> None:
+    clock = Clock()
+    with serving(raw) as url:
+        client = client_of(url.removeprefix("http://").rstrip("/"))
+        with pytest.raises(ConfigurationError) as caught:
+            secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep)
+    assert 15 < clock.now < 20
+    assert max(clock.pauses) <= 2
+    assert len(set(clock.pauses)) == len(clock.pauses), "no jitter"
+    assert str(caught.value).startswith(f"the secret {NAME} cannot be read: ")
+    assert len(str(caught.value)) < 700
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("failure", [key for key in PASSING if key != "redirect to itself"])
+def test_what_passes_is_forgotten(
+    stand_in: StandIn, client: SecretManagerServiceClient, failure: str
+) -> None:
+    clock = Clock()
+    stand_in.answers = [PASSING[failure], version(b"word")]
+    assert secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep) == "word"
+    assert len(clock.pauses) == 1
+
+
+def test_server_that_does_not_answer_is_an_error_in_time(stand_in: StandIn) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = client_of(f"127.0.0.1:{unused.getsockname()[1]}")
+        clock = Clock()
+        with pytest.raises(ConfigurationError, match=r"the connection failed \(ConnectionError\)"):
+            secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep)
+    assert 15 < clock.now < 20
+
+
+def test_page_in_place_of_an_answer_is_told_apart(
+    stand_in: StandIn, client: SecretManagerServiceClient
+) -> None:
+    clock = Clock()
+    stand_in.answers = [PASSING["200 page"]]
+    with pytest.raises(ConfigurationError, match="a proxy's sign-in page"):
+        secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep)
+    stand_in.answers = [PASSING["502 page"]]
+    with pytest.raises(ConfigurationError, match="answered 502 a web page"):
+        secrets.fetch(NAME, client, clock=clock, sleep=clock.sleep)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t"])
+def test_empty_secret_is_refused_at_once(
+    stand_in: StandIn, client: SecretManagerServiceClient, content: bytes
+) -> None:
+    stand_in.answers = [version(content)]
+    with pytest.raises(ConfigurationError, match=f"{NAME} is empty. Add a version"):
+        secrets.fetch(NAME, client)
+    assert len(stand_in.paths) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "message", "advice"),
+    [
+        (403, "PERMISSION_DENIED", "denied", "roles/secretmanager.secretAccessor"),
+        (404, "NOT_FOUND", "not found or has no versions", "Create the secret"),
+        (400, "FAILED_PRECONDITION", "is in DISABLED state", "Enable this version"),
+        (400, "FAILED_PRECONDITION", "is in DESTROYED state", "add a new version"),
+        (400, "INVALID_ARGUMENT", "bad name", "projects/P/secrets/S/versions/V"),
+    ],
+)
+def test_refusal_says_what_to_do_and_is_not_repeated(
+    stand_in: StandIn,
+    client: SecretManagerServiceClient,
+    status: int,
+    word: str,
+    message: str,
+    advice: str,
+) -> None:
+    stand_in.answers = [refusal(status, word, message)]
+    with pytest.raises(ConfigurationError) as caught:
+        secrets.fetch(NAME, client)
+    assert advice in str(caught.value)
+    assert len(stand_in.paths) == 1
+
+
+def test_api_that_is_disabled_is_named(
+    stand_in: StandIn, client: SecretManagerServiceClient
+) -> None:
+    status, body = refusal(403, "PERMISSION_DENIED", "not used before")
+    info = "type.googleapis.com/google.rpc.ErrorInfo"
+    body["error"]["details"] = [
+        {"@type": info, "reason": "SERVICE_DISABLED", "domain": "googleapis.com"}
+    ]
+    stand_in.answers = [(status, body)]
+    with pytest.raises(ConfigurationError, match="services enable secretmanager"):
+        secrets.fetch(NAME, client)
 
 
 def test_binary_content_is_refused_and_not_quoted(

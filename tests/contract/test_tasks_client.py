@@ -209,6 +209,52 @@ def test_answer_that_is_too_late_is_asked_for_again(tasks: TasksEmulator) -> Non
     assert len(tasks.created) == 1
 
 
+NAMED = json.dumps({"name": f"{QUEUE}/tasks/t"}).encode()
+JSON = "Content-Type: application/json"
+NO_TASK = {
+    "page": answer("200 OK", b"<html>Sign in</html>", "Content-Type: text/html"),
+    "page called JSON": answer("200 OK", b"<html>", JSON),
+    "empty": answer("200 OK", b"", JSON),
+    "no content": b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+    "empty object": answer("200 OK", b"{}", JSON),
+    "list": answer("200 OK", b"[]", JSON),
+    "text": answer("200 OK", b'"t"', JSON),
+    "nested": answer("200 OK", b"[" * 200_000, JSON),
+    "not utf-8": answer("200 OK", b"\xff\xfe", JSON),
+    "truncated JSON": answer("200 OK", NAMED[:-5], JSON),
+    "truncated": answer("200 OK", NAMED, JSON)[:-5],
+    "another task": answer("200 OK", NAMED.replace(b"/t", b"/u"), JSON),
+    "another type": answer("200 OK", b'{"name": ["t"]}', JSON),
+    "redirect": answer("302 Found", b"", "Location: https://accounts.google.com/"),
+    "redirect to itself": answer("307 -", b"", "Location: /"),
+    "409 about something else": answer("409 -", b"<html>"),
+    "500 of 1 MB": answer("500 -", b"x" * 1_000_000),
+    "errors of other types": answer(
+        "503 -", b'{"error": {"status": 1, "message": 2, "details": 3}}'
+    ),
+    "gzip that is none": answer("200 OK", b"{}", JSON, "Content-Encoding: gzip"),
+    "nonsense": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", NO_TASK.values(), ids=NO_TASK)
+def test_answer_that_does_not_name_the_task_does_not_count_as_created(raw: bytes) -> None:
+    with serving(raw) as url:
+        message = refused(client_at(url, patience_seconds=0.3, request_timeout_seconds=2.0))
+    assert message.startswith(f"Cloud Tasks tasks.create in {QUEUE}: ")
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("kind", ["truncated_json", "empty_json", "html_page"])
+def test_answer_without_the_task_is_asked_for_again(tasks: TasksEmulator, kind: str) -> None:
+    page = {"status": 200, "after": True} if kind == "html_page" else {}
+    planned = tasks.fault(kind, on="create", **page)
+    create(client_at(tasks.url))
+    assert planned.hits == 1
+    assert [request.status for request in tasks.requests] == [200, 409]
+    assert [task.id for task in tasks.created] == ["t"]
+
+
 # Giving up
 
 

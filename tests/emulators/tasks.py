@@ -70,6 +70,8 @@ _FAULTS = frozenset(
         FaultKind.HOLD_AFTER,
         FaultKind.STATUS,
         FaultKind.HTML_PAGE,
+        FaultKind.TRUNCATED_JSON,
+        FaultKind.EMPTY_JSON,
     }
 )
 

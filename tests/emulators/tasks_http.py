@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,10 @@ class Handler(BaseHTTPRequestHandler):
             emulator.faults.hold(emulator.closing)
         if struck.first(FaultKind.ANSWER_LOST):
             raise ConnectionCut
+        if struck.first(FaultKind.TRUNCATED_JSON):
+            answer = replace(answer, body=answer.body[: len(answer.body) // 2])
+        if struck.first(FaultKind.EMPTY_JSON):
+            answer = replace(answer, body=b"{}")
         return _planned_answer(planned) if planned else answer
 
     def _act(self, route: Route) -> Answer:

@@ -1,30 +1,55 @@
-"""Secret Manager: the content of a secret version, fetched once per process."""
+"""Secret Manager: the content of a secret version, fetched once per process.
+
+https://cloud.google.com/secret-manager/docs/access-secret-version
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from daybook.errors import ConfigurationError
+from daybook.errors import UNREADABLE, ConfigurationError
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 TIMEOUT_SECONDS = 20.0
 """In all, with retries: an instance that cannot read its secrets should say so soon."""
+_REQUEST_TIMEOUT_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 2.0
+_LONGEST_MESSAGE = 300
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], None]
 
 
-def fetch(name: str, client: SecretManagerServiceClient | None = None) -> str:
-    """The text of `projects/P/secrets/S/versions/V`, asked for once per client.
+class _Failure(Exception):
+    """One try that failed; `passing` tells whether the next one may succeed."""
 
-    Raises `ConfigurationError` naming the secret and the reason, never the content.
+    def __init__(self, said: str, *, passing: bool) -> None:
+        super().__init__(said)
+        self.passing = passing
+
+
+def fetch(
+    name: str,
+    client: SecretManagerServiceClient | None = None,
+    *,
+    clock: Clock = time.monotonic,
+    sleep: Sleep = time.sleep,
+) -> str:
+    """The text of `projects/P/secrets/S/versions/V`, fetched once per client.
+
+    A failure that may pass is tried again for `TIMEOUT_SECONDS` on `clock`. Raises
+    `ConfigurationError` naming the secret and the reason, never the content.
     """
-    from google.auth.exceptions import GoogleAuthError
-
-    try:
-        return _access(name, client or _default_client())
-    except GoogleAuthError as error:
-        raise ConfigurationError(f"the secret {name} cannot be read: {error}") from error
+    return _fetched(name, client, clock, sleep)
 
 
 @cache
@@ -37,30 +62,113 @@ def _default_client() -> SecretManagerServiceClient:
 
 
 @cache
-def _access(name: str, client: SecretManagerServiceClient) -> str:
-    from google.api_core.exceptions import GoogleAPIError, ResourceExhausted, ServiceUnavailable
-    from google.api_core.retry import Retry, if_exception_type
-    from requests.exceptions import ConnectionError as CannotConnect
+def _fetched(
+    name: str, client: SecretManagerServiceClient | None, clock: Clock, sleep: Sleep
+) -> str:
+    until = clock() + TIMEOUT_SECONDS
+    pause_seconds = _FIRST_PAUSE_SECONDS
+    while True:
+        left_seconds = max(until - clock(), 1.0)
+        try:
+            return _accessed(name, client, min(left_seconds, _REQUEST_TIMEOUT_SECONDS))
+        except _Failure as failure:
+            pause = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, no secret)
+            if not failure.passing or clock() + pause >= until:
+                # Not chained: what a library says of an answer may quote it.
+                raise ConfigurationError(f"the secret {name} {failure}") from None
+        sleep(pause)
+        pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _accessed(name: str, client: SecretManagerServiceClient | None, timeout_seconds: float) -> str:
+    """One try; raises `_Failure`."""
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.protobuf.json_format import (  # type: ignore[import-untyped]  # no types published
+        ParseError,
+    )
     from requests.exceptions import RequestException
 
-    retry = Retry(
-        predicate=if_exception_type(ResourceExhausted, ServiceUnavailable, CannotConnect),
-        initial=0.2,
-        maximum=2.0,
-        timeout=TIMEOUT_SECONDS,
-    )
     try:
-        answer = client.access_secret_version(name=name, retry=retry, timeout=TIMEOUT_SECONDS / 2)
-    except (GoogleAPIError, RequestException) as error:
-        raise ConfigurationError(f"the secret {name} cannot be read: {error}") from error
+        answer = (client or _default_client()).access_secret_version(
+            name=name, retry=None, timeout=timeout_seconds
+        )
+    except GoogleAPICallError as error:
+        raise _refused(error) from error
+    except DefaultCredentialsError as error:
+        raise _Failure(f"cannot be read: {error}", passing=False) from error
+    except GoogleAuthError as error:
+        # A refusal by the token server comes with its answer; whatever else happens passes.
+        passing = error.retryable or len(error.args) < 2
+        kind = type(error).__name__
+        raise _Failure(
+            f"cannot be read: no access token ({kind}). {_CREDENTIALS_ADVICE}", passing=passing
+        ) from error
+    except (RequestException, OSError) as error:
+        kind = type(error).__name__
+        raise _Failure(f"cannot be read: the connection failed ({kind})", passing=True) from error
+    except (ParseError, *UNREADABLE) as error:
+        raise _Failure(
+            "cannot be read: what answered is not Secret Manager, but perhaps a proxy's sign-in "
+            f"page ({type(error).__name__}). Check the network and HTTPS_PROXY",
+            passing=True,
+        ) from error
+    return _text(answer)
+
+
+def _text(answer: Any) -> str:
+    """The content of a version; raises `_Failure`."""
+    if not answer.name:
+        raise _Failure("cannot be read: the answer does not name the version", passing=True)
     data: bytes = answer.payload.data
     if "data_crc32c" in answer.payload and answer.payload.data_crc32c != _crc32c(data):
-        raise ConfigurationError(f"the secret {name} arrived damaged (CRC-32C differs); try again")
+        raise _Failure("arrived damaged (CRC-32C differs)", passing=True)
+    if not data.strip():
+        raise _Failure("is empty. Add a version that has a content", passing=False)
     try:
         return data.decode()
     except UnicodeDecodeError:
         # Not chained: the error quotes the bytes.
-        raise ConfigurationError(f"the secret {name} is no UTF-8 text") from None
+        raise _Failure("is no UTF-8 text", passing=False) from None
+
+
+_CREDENTIALS_ADVICE = (
+    "Run as a service account, or log in with `gcloud auth application-default login`"
+)
+
+
+def _refused(error: Any) -> _Failure:
+    """What an answer with a status of 400 or more means."""
+    status = int(error.code or 0)
+    said = " ".join(str(error.message).split())
+    if "<html" in said.lower() or "<!doctype" in said.lower():
+        said = "a web page"
+    told = f"cannot be read: answered {status} {said:.{_LONGEST_MESSAGE}}".rstrip(" .")
+    advice = _advice(status, said, str(getattr(error, "reason", None) or ""))
+    return _Failure(f"{told}. {advice}", passing=status in _PASSING)
+
+
+def _advice(status: int, said: str, reason: str) -> str:
+    if reason == "SERVICE_DISABLED":
+        return "Enable the API: `gcloud services enable secretmanager.googleapis.com`"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _CREDENTIALS_ADVICE
+    if status == HTTPStatus.FORBIDDEN:
+        return (
+            "Give the account that Daybook runs as roles/secretmanager.secretAccessor on the "
+            "secret, or correct its name"
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return "Create the secret and a version of it, or correct its name"
+    if "DISABLED" in said:
+        return "Enable this version, or name another one; `latest` is the newest, enabled or not"
+    if "DESTROYED" in said:
+        return "Its content is gone: add a new version, and name that"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "A quota of Secret Manager is used up: look at the project's quotas"
+    if status == HTTPStatus.BAD_REQUEST:
+        return "Correct the name: projects/P/secrets/S/versions/V"
+    return "Try again; if it stays so, look at Google Cloud's status page"
 
 
 def _crc32c(data: bytes) -> int:

@@ -165,7 +165,8 @@ class CloudTasks:
 
 def _judged(queue: str, found: Mapping[str, Any]) -> Finding:
     state = found.get("state")
-    attempts = found.get("retryConfig", {}).get("maxAttempts")
+    config = found.get("retryConfig")
+    attempts = config.get("maxAttempts") if isinstance(config, Mapping) else None
     if state != "RUNNING":
         return _finding(
             f"{queue} is {state}: tasks are taken but not delivered. "

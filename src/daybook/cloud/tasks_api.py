@@ -23,6 +23,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
 from daybook.cloud.tasks_errors import CREDENTIALS_ADVICE, Failure, Refusal
+from daybook.errors import UNREADABLE
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -50,16 +51,20 @@ class TasksApi:
         self._queues = _service(endpoint).projects().locations().queues()
 
     def create_task(self, queue: str, task: Mapping[str, Any], *, timeout_seconds: float) -> None:
+        """Raises `Failure` also for an answer that does not name the task: it may not exist."""
         request = self._queues.tasks().create(parent=queue, body={"task": task})
-        self._send(request, timeout_seconds)
+        made = self._send(request, timeout_seconds)
+        if made.get("name") != task["name"]:
+            raise Failure("answered without naming the task", may_pass=True)
 
     def get_queue(self, queue: str, *, timeout_seconds: float) -> Mapping[str, Any]:
         found = self._send(self._queues.get(name=queue), timeout_seconds)
-        if not isinstance(found, Mapping):
-            raise Failure("answered with something that is no JSON object", may_pass=True)
+        if found.get("name") != queue:
+            raise Failure("answered without naming the queue", may_pass=True)
         return found
 
-    def _send(self, request: Any, timeout_seconds: float) -> Any:
+    def _send(self, request: Any, timeout_seconds: float) -> Mapping[str, Any]:
+        """The JSON object that came back; raises `Failure`."""
         http = httplib2.Http(
             timeout=timeout_seconds,
             proxy_info=None if self._local else httplib2.proxy_info_from_environment,
@@ -68,7 +73,8 @@ class TasksApi:
         if self._credentials is not None:
             http = google_auth_httplib2.AuthorizedHttp(self._credentials, http=http)
         try:
-            return request.execute(http=http, num_retries=0)
+            # A body that is no JSON comes back as text.
+            found = request.execute(http=http, num_retries=0)
         except HttpError as error:
             raise Refused(Refusal.read(error.resp.status, error.content)) from error
         except GoogleAuthError as error:
@@ -82,8 +88,15 @@ class TasksApi:
             raise Failure(
                 f"the connection failed ({type(error).__name__})", may_pass=True
             ) from error
+        except UNREADABLE as error:
+            raise Failure(
+                f"an answer could not be read ({type(error).__name__})", may_pass=True
+            ) from error
         finally:
             http.close()
+        if not isinstance(found, Mapping):
+            raise Failure("answered with something that is no JSON object", may_pass=True)
+        return found
 
 
 def _credentials() -> Any:
@@ -91,6 +104,10 @@ def _credentials() -> Any:
         credentials, _ = google.auth.default(scopes=[SCOPE])
     except DefaultCredentialsError as error:
         raise Failure(f"no Google credentials. {CREDENTIALS_ADVICE}", may_pass=False) from error
+    except (GoogleAuthError, OSError, *UNREADABLE) as error:
+        raise Failure(
+            f"no Google credentials ({type(error).__name__}). {CREDENTIALS_ADVICE}", may_pass=True
+        ) from error
     return credentials
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from daybook.errors import UNREADABLE
+
 CREDENTIALS_ADVICE = (
     "Run as a service account, or log in with `gcloud auth application-default login`"
 )
@@ -42,8 +44,10 @@ class Refusal:
             error: Any = json.loads(body)["error"]
             code, message = str(error["status"]), str(error["message"])
             details = error.get("details", [])
-        except (ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return cls(status=status)
+        if not isinstance(details, list):
+            details = []
         return cls(
             status=status,
             code=code,
