@@ -138,6 +138,9 @@ def _service(url: str) -> tuple[str, Any]:
             parts.setdefault("format", "text")
         # Otherwise a service refuses a message that is too long for it.
         parts.setdefault("overflow", "split")
+        # A POST that is redirected becomes a GET, mostly of a sign-in page, which answers 200
+        # although nobody got the message. So a redirect is a refusal, whatever the address says.
+        parts["redirect"] = False
         # Without a time limit of its own Apprise sends in our thread, not in one that is
         # waited for when the process ends.
         asset = AppriseAsset(
@@ -149,6 +152,7 @@ def _service(url: str) -> tuple[str, Any]:
             async_mode=False,
             storage_mode="memory",
             service_timeout=0,
+            http_redirects=False,
         )
         apprise = Apprise(asset=asset)
         return service, apprise if apprise.add(parts) else None
