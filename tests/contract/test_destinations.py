@@ -164,6 +164,44 @@ def test_asking_what_is_held_never_completes_the_file(destination: Destination) 
     assert destination.look(file.id) is None
 
 
+def test_a_session_that_holds_all_bytes_is_finished_without_sending_any(
+    place: Place, destination: Destination
+) -> None:
+    file = new_file(destination)
+    session = destination.open_session(file)
+    content = b"a" * destination.chunk_multiple_bytes
+    destination.send_chunk(session, content, offset=0, last=False)
+
+    assert place.destination().finish(session, len(content)) == Held(
+        size_bytes=len(content), complete=True
+    )
+
+    assert_stands(destination, file, content)
+
+
+def test_a_session_that_holds_fewer_bytes_is_not_finished(destination: Destination) -> None:
+    file = new_file(destination)
+    session = destination.open_session(file)
+    content = b"a" * destination.chunk_multiple_bytes
+    destination.send_chunk(session, content, offset=0, last=False)
+
+    held = destination.finish(session, len(content) + 1)
+
+    assert held == Held(size_bytes=len(content))
+    assert destination.look(file.id) is None
+
+
+def test_finishing_under_an_id_that_is_taken_is_refused(destination: Destination) -> None:
+    file = new_file(destination)
+    session = destination.open_session(file)
+    content = b"a" * destination.chunk_multiple_bytes
+    destination.send_chunk(session, content, offset=0, last=False)
+    destination.send_whole(file, OTHER)
+    with pytest.raises(IdTaken):
+        destination.finish(session, len(content))
+    assert_stands(destination, file, OTHER)
+
+
 def test_chunk_sent_twice_counts_once(destination: Destination) -> None:
     file = new_file(destination)
     chunks = chunks_of(destination)
@@ -200,6 +238,8 @@ def test_session_that_is_gone_is_named_so(place: Place, destination: Destination
     with pytest.raises(SessionGone):
         destination.held(session)
     with pytest.raises(SessionGone):
+        destination.finish(session, len(CONTENT))
+    with pytest.raises(SessionGone):
         destination.send_chunk(session, CONTENT, offset=0, last=True)
 
 
@@ -207,6 +247,8 @@ def test_session_that_is_gone_is_named_so(place: Place, destination: Destination
 def test_session_of_another_kind_is_gone(destination: Destination, session: str) -> None:
     with pytest.raises(SessionGone):
         destination.held(session)
+    with pytest.raises(SessionGone):
+        destination.finish(session, len(CONTENT))
     with pytest.raises(SessionGone):
         destination.send_chunk(session, CONTENT, offset=0, last=True)
 

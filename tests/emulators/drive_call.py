@@ -27,6 +27,8 @@ class Call:
     """False when the connection broke before the announced body had arrived."""
     at_most: int | None = None
     """Of a chunk, take no more than this."""
+    makes: bool = True
+    """False when a session with all bytes is not to make the file of them."""
     gone_status: int | None = None
     """Make the upload session disappear with this status."""
 

@@ -41,6 +41,8 @@ class FaultKind(StrEnum):
     """The act takes effect; a wrong `md5Checksum` is reported."""
     SESSION_EXPIRED = "session_expired"
     """The upload session is gone from now on; answers `status` (404 by default, or 410)."""
+    NOT_MADE = "not_made"
+    """The session takes all bytes but does not make the file: 308, with all of them held."""
     PARTIAL_CHUNK = "partial_chunk"
     """Of a chunk only `at_bytes` (default: half), rounded down to 256 KiB, are taken."""
 

@@ -187,6 +187,7 @@ class Handler(BaseHTTPRequestHandler):
             body=body,
             whole=whole,
             at_most=at_most,
+            makes=struck.first(FaultKind.NOT_MADE) is None,
             gone_status=(expired.status or 404) if expired else None,
         )
 

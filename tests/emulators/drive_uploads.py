@@ -113,6 +113,8 @@ class Uploads:
         complete = session.take(sent, call.body, at_most=call.at_most, whole=call.whole)
         if not complete:
             return _incomplete(session)
+        if not call.makes:
+            return _incomplete(session)
         return self._complete(session)
 
     def _complete(self, session: Session) -> Answer:

@@ -30,6 +30,7 @@ ANSWERS: Mapping[str, Fault] = {
     "lying_md5": {"kind": "lying_md5"},
     "session_expired": {"kind": "session_expired"},
     "session_gone": {"kind": "session_expired", "status": 410},
+    "not_made": {"kind": "not_made"},
     "partial_chunk": {"kind": "partial_chunk"},
     "nothing_taken": {"kind": "partial_chunk", "at_bytes": 0},
 }

@@ -112,6 +112,13 @@ class Destination(Protocol):
         Raises `SessionGone`, `IdTaken`, `IdInvalid`.
         """
 
+    def finish(self, session: str, size_bytes: int) -> Held:
+        """Complete a file whose `size_bytes` bytes the session holds already, sending none.
+
+        `Held.complete` stays False where the session holds another number.
+        Raises `SessionGone`, `IdTaken`, `IdInvalid`.
+        """
+
     def held(self, session: str) -> Held:
         """Ask how much has arrived, changing nothing. Raises `SessionGone`."""
 

@@ -123,6 +123,16 @@ class DriveDestination:
         )
         return self._progress(request)
 
+    def finish(self, session: str, size_bytes: int) -> Held:
+        request = Request(
+            operation="files.create (finish)",
+            method="PUT",
+            url=self._checked(session),
+            headers={"Content-Range": f"bytes */{size_bytes}"},
+            effect=Effect.CREATES,
+        )
+        return self._progress(request)
+
     def held(self, session: str) -> Held:
         request = Request(
             operation="files.create (query)",

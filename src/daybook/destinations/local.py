@@ -86,11 +86,19 @@ class LocalDestination:
                 if last:
                     self._complete(session)
             except FileNotFoundError:
-                self._root.stat()
-                if self._of(file_id).exists():
-                    raise self._id_taken(file_id) from None
-                raise self._session_gone(file_id) from None
+                raise self._no_session(file_id) from None
         return Held(size_bytes=offset + len(content), complete=last)
+
+    def finish(self, session: str, size_bytes: int) -> Held:
+        file_id, path = _id_of(session), self._root / session / _CONTENT
+        with translated("write", path, changes=True):
+            try:
+                held_bytes = path.stat().st_size
+                if held_bytes == size_bytes:
+                    self._complete(session)
+            except FileNotFoundError:
+                raise self._no_session(file_id) from None
+        return Held(size_bytes=held_bytes, complete=held_bytes == size_bytes)
 
     def held(self, session: str) -> Held:
         file_id, path = _id_of(session), self._root / session / _CONTENT
@@ -198,6 +206,13 @@ class LocalDestination:
             # The same file stands there already when a crash came before `content` was removed.
             if not (real.is_file() and filecmp.cmp(content, real, shallow=False)):
                 raise self._name_taken(real.name) from error
+
+    def _no_session(self, file_id: str) -> DestinationError:
+        """Why a session cannot be written to; raises `OSError` when the folder is gone itself."""
+        self._root.stat()
+        if self._of(file_id).exists():
+            return self._id_taken(file_id)
+        return self._session_gone(file_id)
 
     def _session_gone(self, file_id: str) -> SessionGone:
         return SessionGone(f"the upload session of id {file_id} in {self._root} is gone")

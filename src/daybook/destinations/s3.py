@@ -29,7 +29,7 @@ from daybook.destinations.base import (
 )
 from daybook.destinations.names import require_plain_id, require_plain_name
 from daybook.destinations.s3_errors import is_absent, translated
-from daybook.destinations.s3_multipart import PART_BYTES, Multipart, size_of
+from daybook.destinations.s3_multipart import PART_BYTES, Multipart, Part, size_of
 from daybook.destinations.s3_note import Note
 from daybook.errors import (
     DestinationDoubt,
@@ -101,12 +101,16 @@ class S3Destination:
             return Held(size_bytes=size_of(parts))
         made_of = [*before, upload.put(content, offset=offset)]
         if last:
-            try:
-                upload.complete(made_of)
-            except IdTaken:
-                upload.abort()
-                raise
+            _complete(upload, made_of)
         return Held(size_bytes=size_of(made_of), complete=last)
+
+    def finish(self, session: str, size_bytes: int) -> Held:
+        upload = self._upload(session)
+        parts = upload.parts()
+        held_bytes = size_of(parts)
+        if held_bytes == size_bytes:
+            _complete(upload, parts)
+        return Held(size_bytes=held_bytes, complete=held_bytes == size_bytes)
 
     def held(self, session: str) -> Held:
         return Held(size_bytes=size_of(self._upload(session).parts()))
@@ -249,3 +253,11 @@ class S3Destination:
         return DestinationRefused(
             f"{self._link(name)} exists already and is another file: move it away, then retry"
         )
+
+
+def _complete(upload: Multipart, parts: list[Part]) -> None:
+    try:
+        upload.complete(parts)
+    except IdTaken:
+        upload.abort()
+        raise

@@ -42,6 +42,8 @@ class Batch:
     """The call that has to follow; recorded with the outcome, before it is asked for."""
     continuations: int
     """How often the present attempt was interrupted and handed back."""
+    upload_sessions: int
+    """How many upload sessions the present attempt has opened; 0 in earlier versions' batches."""
     schedule_time: datetime | None
     manifest: ManifestRef | None
     """Of the committed file."""
@@ -67,6 +69,7 @@ class Batch:
             if pending is None
             else Task.from_doc(pending, key=key, generation=doc["generation"]),
             continuations=doc.get("continuations", 0),
+            upload_sessions=doc.get("uploadSessions", 0),
             schedule_time=doc.get("scheduleTime"),
             manifest=None if manifest is None else ManifestRef.from_doc(manifest),
             marked_at=doc.get("markedAt"),

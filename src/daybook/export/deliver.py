@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
@@ -12,7 +13,7 @@ from daybook.errors import (
     TooManyRejected,
 )
 from daybook.export import manifest as manifests
-from daybook.export import plan, rejections, rules
+from daybook.export import plan, rejections, rules, transitions
 from daybook.export.chunks import StartOver
 from daybook.export.commit import rehearse
 from daybook.export.context import Context
@@ -28,6 +29,14 @@ MAX_REJECTED = 10_000
 """Entries that a day may reject before something must be wrong upstream."""
 QUIET_DAY = 100
 """Up to so many entries, a day may reject all of them."""
+
+
+SESSIONS_PER_ATTEMPT = 3
+"""Upload sessions that an attempt opens, over all of its invocations."""
+
+
+class SessionsUsedUp(DestinationError):
+    """None of the attempt's upload sessions came to an end; the next attempt opens new ones."""
 
 
 class QueueChanged(Exception):
@@ -57,9 +66,12 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
         carried.manifest_digest != manifest.digest or carried.filename != ctx.job.filename
     ):
         carried = None
+    ended: BaseException | None = None
     while True:
         try:
             return _send(ctx, manifest, carried)
+        except SessionsUsedUp as error:
+            raise (error if ended is None else SessionsUsedUp(f"{error}: {ended}")) from ended
         except TooManyRejected:
             _check_still_queued(ctx, manifest)  # what was withdrawn since is no fault
             raise
@@ -68,7 +80,8 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
             if file is not None:
                 ctx.conflict_absorbed()
             return file
-        except StartOver:
+        except StartOver as error:
+            ended = error.__cause__
             if carried is None:
                 ctx.patience.wait(
                     DestinationError(
@@ -128,6 +141,7 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             patience=ctx.patience,
             halt=ctx.halt,
             on_conflict=ctx.conflict_absorbed,
+            before_session=partial(_count_session, ctx),
         ) as upload,
         log.bound(step="upload"),
     ):
@@ -174,6 +188,19 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             rehearse(ctx, seal)
         ctx.slot.store_seal(seal)
         return upload.complete()
+
+
+def _count_session(ctx: Context) -> None:
+    """Count an upload session before it is opened, so that one lost in a crash counts too."""
+    batch = ctx.batch()
+    if batch.upload_sessions >= SESSIONS_PER_ATTEMPT:
+        raise SessionsUsedUp(
+            f"upload of {ctx.job.filename}: attempt {batch.attempt} has opened "
+            f"{batch.upload_sessions} upload sessions, and none came to an end"
+        )
+    ctx.slot.transaction(
+        lambda session: transitions.count_session(ctx.batches, session, batch, now=ctx.now())
+    )
 
 
 def _new_file(ctx: Context, manifest: ManifestRef) -> NewFile:

@@ -53,6 +53,7 @@ def start_attempt(
         "endedAttempt": attempt - 1,
         "fence": fence,
         "continuations": 0,
+        "uploadSessions": 0,
         **NOTHING_FOLLOWS,
         "startedAt": now,
         "updatedAt": now,
@@ -75,6 +76,13 @@ def resume_attempt(
     """Go on with an attempt that was handed back; from here a crash counts again."""
     changes = {"fence": fence, **NOTHING_FOLLOWS, "updatedAt": now}
     _change(batches, session, batch, changes, counts={"continuations": 1})
+
+
+def count_session(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Count an upload session of the attempt that runs."""
+    _change(batches, session, batch, {"updatedAt": now}, counts={"uploadSessions": 1})
 
 
 def record_follow_up(

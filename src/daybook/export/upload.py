@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from daybook.destinations.base import DeliveredFile, Destination, NewFile
+from daybook.destinations.base import DeliveredFile, Destination, Held, NewFile
 from daybook.errors import (
     DaybookError,
     DestinationDoubt,
@@ -54,6 +54,7 @@ class Upload:
         patience: Patience,
         halt: Halt,
         on_conflict: Callable[[], None],
+        before_session: Callable[[], None],
     ) -> None:
         self._slot = slot
         self._destination = destination
@@ -63,6 +64,7 @@ class Upload:
         self._patience = patience
         self._halt = halt
         self._on_conflict = on_conflict
+        self._before_session = before_session
         self._chunks = Chunks(slot, destination, patience, filename=file.name)
         self._session: str | None = None
         self._skip: Prefix | None = None
@@ -146,7 +148,7 @@ class Upload:
         while True:
             try:
                 self._answered = False
-                arrived = self._complete_once(content, at, whole=whole)
+                held = self._complete_once(content, at, whole=whole)
                 self._answered = True
             except IdInvalid:
                 raise
@@ -167,32 +169,34 @@ class Upload:
                     return file
                 at = self._held_of_last(at)
             else:
-                if arrived == len(content):
+                if held.complete:
                     return self._look_for_sent()
+                arrived = self._within(held.size_bytes, len(content))
                 if arrived == at:
                     self._patience.wait(
                         DestinationError(
-                            f"upload of {self._file.name}: no byte of the last chunk was taken"
+                            f"upload of {self._file.name}: the destination holds "
+                            f"{held.size_bytes} bytes, takes no more and does not make the file"
                         )
                     )
                 at = arrived
 
-    def _complete_once(self, content: bytes, at: int, *, whole: bool) -> int:
-        """One visible-making request; returns how much of `content` has arrived."""
+    def _complete_once(self, content: bytes, at: int, *, whole: bool) -> Held:
+        """One request that makes the file visible, `at` being how much of `content` is held."""
+        size_bytes = self._offset + len(content)
         if whole:
             self._destination.send_whole(self._file, content)
-            return len(content)
+            return Held(size_bytes=size_bytes, complete=True)
         assert self._session is not None  # noqa: S101  (complete opened it)
         self._slot.touch_upload()
-        held = self._destination.send_chunk(
+        if at == len(content):
+            return self._destination.finish(self._session, size_bytes)
+        return self._destination.send_chunk(
             self._session, content[at:], offset=self._offset + at, last=True
         )
-        if held.complete:
-            return len(content)
-        return self._within(held.size_bytes, len(content))
 
     def _held_of_last(self, at: int) -> int:
-        """After a doubtful last chunk: how much of it the session holds."""
+        """After a doubtful last chunk: how much of it the session holds, perhaps all."""
         if self._session is None:
             return 0
         try:
@@ -207,7 +211,7 @@ class Upload:
 
     def _within(self, held_bytes: int, length: int) -> int:
         at = held_bytes - self._offset
-        if not 0 <= at < length:
+        if not 0 <= at <= length:
             raise StartOver
         return at
 
@@ -224,6 +228,7 @@ class Upload:
             )
 
     def _open_session(self) -> None:
+        self._before_session()
         while True:
             try:
                 session = self._destination.open_session(self._file)
