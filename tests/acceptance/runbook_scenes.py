@@ -107,6 +107,20 @@ def items_changed_after_seal(stage: Stage, _folder: Path) -> Iterator[str]:
     yield from ()
 
 
+def file_unrecorded(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+
+    def forbid(moment: Moment) -> None:
+        if (moment.operation, moment.stage) == ("create_multipart", "before"):
+            stage.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
+
+    stage.drive.on_request(forbid)
+    stage.fails()
+    assert len(stage.drive.files()) == 1
+    yield "run"
+    stage.database.command("collMod", "exportlogs", validator={})
+
+
 def publish_failed(stage: Stage, folder: Path) -> Iterator[str]:
     taken = folder / f"batch_{DAY}.csv"
     stage.env["DAYBOOK_DESTINATION"] = folder.as_uri()
@@ -191,6 +205,7 @@ ALERTS: dict[str, Scene] = {
         orphan_left_behind,
         unsealed_file,
         items_changed_after_seal,
+        file_unrecorded,
         publish_failed,
         day_missing,
         day_late,

@@ -76,6 +76,13 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
         "gone_count": 2,
         "completed_elsewhere_count": 1,
     },
+    AlertEvent.FILE_UNRECORDED: {
+        **FILE,
+        "file_id": "1aBcD",
+        "error_type": "mongodb",
+        "error": "commit of batch_2026-01-18.csv: the user may not run `update` on "
+        "daybook.exportqueues",
+    },
     AlertEvent.PUBLISH_FAILED: {
         "filename": FILE["filename"],
         "file_id": "batch_2026-01-18.csv",
@@ -271,6 +278,8 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
             "stands at id 1aBcD, which had been given up: refused_",
         ),
         (AlertEvent.ITEMS_CHANGED_AFTER_SEAL, {}, "2 items deleted or changed, 1 item completed"),
+        (AlertEvent.FILE_UNRECORDED, {}, "the user may not run `update` on daybook.exportqueues"),
+        (AlertEvent.FILE_UNRECORDED, {}, "(or POST /run) records this file"),
         (AlertEvent.PUBLISH_FAILED, {}, "another file has the name"),
         (AlertEvent.DAY_MISSING, {}, "due at 2026-01-18 18:00 (Asia/Bangkok) is not done."),
         (AlertEvent.DAY_MISSING, {"state": None}, "No run has begun."),

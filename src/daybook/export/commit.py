@@ -322,7 +322,9 @@ def _read_back(
         records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
     )
     if not found or not isinstance(error, DuplicateKeyError):
-        raise DatabaseError.of(f"commit of {seal.filename}", error) from error
+        raise DatabaseError.of(
+            f"commit of {seal.filename}, which exists without a record as {file.id}", error
+        ) from error
 
     def give_up(session: ClientSession) -> None:
         orphans.insert(

@@ -24,6 +24,7 @@ class AlertEvent(StrEnum):
     ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: a file stands, or may yet, unrecorded
     UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
     ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile
+    FILE_UNRECORDED = "file_unrecorded"  # CRITICAL: visible, but MongoDB refuses its record
     PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
     DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and nothing is at it
     DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live

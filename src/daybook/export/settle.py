@@ -14,13 +14,20 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile
-from daybook.errors import CircuitOpen, DatabaseError, DestinationError, DestinationRefused
+from daybook.errors import (
+    CircuitOpen,
+    DatabaseError,
+    DaybookError,
+    DestinationError,
+    DestinationRefused,
+    FencedOut,
+)
 from daybook.export import orphans, rules, transitions
 from daybook.export.batch import Batch, unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
 from daybook.export.look import look
-from daybook.export.notice import AlertEvent
+from daybook.export.notice import Alert, AlertEvent
 from daybook.export.rules import Action
 from daybook.export.seal import Seal
 from daybook.export.slot_state import GIVEN_UP
@@ -63,7 +70,8 @@ def settle(ctx: Context) -> None:
 def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
     """Commit the file at the slot's id for the day of its seal; None when nobody sealed it.
 
-    Raises `DestinationRefused` when nothing tells for which of several days it was made.
+    Raises `DestinationRefused` when nothing tells for which of several days it was made, and
+    `DatabaseError` when MongoDB refuses the commit, with an alert if only an operator can help.
     """
     settlement = rules.settle(ctx.slot.state.seals, file)
     if settlement.action is Action.UNCLEAR:
@@ -83,19 +91,51 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
         batch_id=seal.manifest.batch_id,
         attempt=seal.attempt,
     ):
-        committed = commit(
-            ctx.database,
-            ctx.slot,
-            ctx.exporter.profile,
-            seal,
-            file,
-            hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
-            now=ctx.now(),
-        )
+        try:
+            committed = commit(
+                ctx.database,
+                ctx.slot,
+                ctx.exporter.profile,
+                seal,
+                file,
+                hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+                now=ctx.now(),
+            )
+        except FencedOut:
+            raise
+        except PyMongoError as error:
+            told = DatabaseError.of(f"commit of {seal.filename}", error)
+            _alert_unrecorded(ctx, seal, file, told)
+            raise told from error
+        except DaybookError as error:
+            _alert_unrecorded(ctx, seal, file, error)
+            raise
         ctx.breaker.close(ctx.now())
         if committed is Committed.OURS:
             _log_commit(ctx, seal, file)
     return committed
+
+
+def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: DaybookError) -> None:
+    """Tell that the file is there without a record, unless a later run may well record it."""
+    if not error.permanent:
+        return
+    ctx.exporter.messenger.alert(
+        Alert(
+            event=AlertEvent.FILE_UNRECORDED,
+            severity=logging.CRITICAL,
+            profile=ctx.job.key.profile,
+            batch_date=seal.batch_date,
+            batch_id=seal.manifest.batch_id,
+            facts={
+                "filename": seal.filename,
+                "file_id": file.id,
+                "link": file.link,
+                "error_type": error.type,
+                "error": str(error),
+            },
+        )
+    )
 
 
 def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:

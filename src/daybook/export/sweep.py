@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook import log
-from daybook.errors import CircuitOpen, DestinationError, IdInvalid
+from daybook.errors import CircuitOpen, DatabaseError, DestinationError, IdInvalid
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans
@@ -97,9 +97,9 @@ def sweep(exporter: Exporter) -> Sweep:
     """Sweep the profile's slots, that of its days and that of its manual exports.
 
     Tells of what was not told yet, and has the calls made that have to follow. Safe to
-    repeat and at any time. Raises `DestinationError` when the destination cannot be
-    asked, `FencedOut` when another run took a slot over, `TaskError` when the queue
-    cannot be reached.
+    repeat and at any time. Raises `DestinationError` when the destination cannot be asked,
+    `DatabaseError` when MongoDB refuses a commit or a mark, `FencedOut` when another run
+    took a slot over, `TaskError` when the queue cannot be reached.
     """
     name = exporter.profile.name
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
@@ -108,11 +108,11 @@ def sweep(exporter: Exporter) -> Sweep:
             assert batch.pending is not None  # noqa: S101  (asked for)
             create(exporter.tasks, batch.pending)
     slots: list[SweptSlot] = []
-    failures: list[DestinationError] = []
+    failures: list[DestinationError | DatabaseError] = []
     for key in keys:
         try:
             slots.append(_sweep_slot(exporter, key))
-        except DestinationError as error:
+        except (DestinationError, DatabaseError) as error:
             failures.append(error)  # the other slot is swept all the same
     if failures:
         raise failures[0]
@@ -148,7 +148,7 @@ def _hold(ctx: Context) -> SweptSlot:
     except CircuitOpen as error:
         log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
         resting = True
-    except DestinationError as error:
+    except (DestinationError, DatabaseError) as error:
         failure = error
     announce(ctx)
     if failure is not None:

@@ -118,10 +118,30 @@ def _publish_failed(facts: Facts) -> Told:
     )
 
 
+def _file_unrecorded(facts: Facts) -> Told:
+    file, id_ = facts.text("filename") or "The file", facts.text("file_id")
+    return Told(
+        title=f"{file} exists, but MongoDB refuses its record",
+        happened=sentences(
+            f"{file}{f' (id {id_})' if id_ else ''} is complete at the destination, but it could "
+            "not be recorded, and its entries could not be marked.",
+            last_error(facts),
+        ),
+        meaning="The file is right, but the day does not count as exported yet. Until it does, no "
+        "later file is made. Nothing is exported twice.",
+        action=sentences(
+            "Do what the error says: an object in MongoDB that belongs to somebody else is in the "
+            f"way. Then {run_it(facts)} records this file; do not delete it.",
+            at_link(facts, "The file"),
+        ),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
+    AlertEvent.FILE_UNRECORDED: _file_unrecorded,
     AlertEvent.PUBLISH_FAILED: _publish_failed,
 }

@@ -125,10 +125,29 @@ def _publish_failed(facts: Facts) -> Told:
     )
 
 
+def _file_unrecorded(facts: Facts) -> Told:
+    file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
+    return Told(
+        title=f"มี {file} แล้ว แต่ MongoDB ไม่ยอมรับบันทึก",
+        happened=sentences(
+            f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนที่ปลายทางแล้ว "
+            "แต่บันทึกไม่ได้และทำเครื่องหมายรายการไม่ได้",
+            last_error(facts),
+        ),
+        meaning="ไฟล์ถูกต้อง แต่วันนี้ยังไม่นับว่าส่งออกแล้ว และจะยังไม่สร้างไฟล์ถัดไป ไม่มีรายการใดส่งออกซ้ำ",
+        action=sentences(
+            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
+            f"แล้ว{run_it(facts)} เพื่อบันทึกไฟล์นี้ ห้ามลบไฟล์",
+            at_link(facts),
+        ),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
+    AlertEvent.FILE_UNRECORDED: _file_unrecorded,
     AlertEvent.PUBLISH_FAILED: _publish_failed,
 }

@@ -27,6 +27,11 @@ locals {
       title    = "entries were set aside"
       advice   = "The file can be used. `python -m daybook status DATE` lists what it leaves out; correct each, then requeue it."
     }
+    file_unrecorded = {
+      severity = "CRITICAL"
+      title    = "a file exists, and MongoDB refuses its record"
+      advice   = "The file is right: do not delete it. Remove what is in the way in MongoDB, as the error says, then run the day again."
+    }
     items_changed_after_seal = {
       severity = "CRITICAL"
       title    = "queue items changed while a file was delivered"
