@@ -37,6 +37,9 @@ class MemoryRows:
             for entry_id in entry_ids
         ]
 
+    def why_missing(self, entry_id: Any) -> str:
+        return "does not exist"
+
 
 def render(
     entries: Sequence[Mapping[str, Any]],

@@ -11,7 +11,7 @@ from typing import Any
 import flask
 from werkzeug.exceptions import BadRequest as UnreadableBody
 
-from daybook import log
+from daybook import display, log
 from daybook.app import App
 from daybook.errors import BadRequest, DatabaseError, DaybookError
 from daybook.export import manual
@@ -132,14 +132,10 @@ def _failed(profile: str, day: date | None, kind: str, message: str) -> Outcome:
 
 def json_answer(status: int, doc: Mapping[str, Any]) -> flask.Response:
     return flask.Response(
-        json.dumps(doc, ensure_ascii=False, default=_plain),
+        json.dumps(display.document(doc), ensure_ascii=False, allow_nan=False),
         status=status,
         mimetype="application/json",
     )
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def problem(status: int, detail: str, *, where: str | None = None) -> flask.Response:
@@ -152,7 +148,9 @@ def problem(status: int, detail: str, *, where: str | None = None) -> flask.Resp
     }
     if where is not None:
         doc["where"] = where
-    return flask.Response(json.dumps(doc), status=status, mimetype="application/problem+json")
+    return flask.Response(
+        json.dumps(display.document(doc)), status=status, mimetype="application/problem+json"
+    )
 
 
 _TITLES = {

@@ -12,7 +12,7 @@ from typing import Any
 import flask
 from bson import ObjectId
 
-from daybook import http_io
+from daybook import display, http_io
 from daybook.errors import BadRequest
 from daybook.export.sheet.currency import is_currency
 from daybook.http_io import json_answer
@@ -73,7 +73,9 @@ def problem(status: int, code: str, detail: str, *, where: str | None = None) ->
     }
     if where is not None:
         doc["where"] = where
-    return flask.Response(json.dumps(doc), status=status, mimetype="application/problem+json")
+    return flask.Response(
+        json.dumps(display.document(doc)), status=status, mimetype="application/problem+json"
+    )
 
 
 def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:

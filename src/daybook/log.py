@@ -17,9 +17,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, TextIO
+
+from daybook import display
+from daybook.visible import visible
 
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
@@ -63,7 +65,7 @@ def event(
     """
     _LOGGER.log(
         severity,
-        message,
+        visible(message),
         exc_info=exc_info,
         extra={"event": name, "fields": _camel_case(fields)},
         stacklevel=2,
@@ -117,8 +119,10 @@ def _add_context(record: logging.LogRecord) -> bool:
         printed["stack_trace"] = logging.Formatter().formatException(record.exc_info)
     if record.name != _LOGGER.name:
         _hide_queries(record, printed)
-    record.json_fields = printed
-    record.labels = {name: str(fields[name]) for name in _LABELS if fields.get(name) is not None}
+    record.json_fields = {name: display.document(value) for name, value in printed.items()}
+    record.labels = {
+        name: display.text(str(fields[name])) for name in _LABELS if fields.get(name) is not None
+    }
     trace = _trace.get()
     if trace:
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")
@@ -150,14 +154,14 @@ def _json_handler(stream: TextIO) -> logging.Handler:
 
 class _Encoder(json.JSONEncoder):
     def default(self, value: Any) -> str:  # the base class calls it `o`
-        return value.isoformat() if isinstance(value, date | datetime) else str(value)
+        return display.plain(value)
 
 
 class _MessageOnly(logging.Formatter):
     """The stack trace has a field of its own, so that `message` stays a sentence."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
+        return visible(record.getMessage())
 
 
 def _readable_handler(stream: TextIO) -> logging.Handler:
@@ -171,4 +175,4 @@ class _Readable(logging.Formatter):
         fields = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
         parts = [super().formatMessage(record), getattr(record, "event", "")]
         parts += [f"{name}={value}" for name, value in fields.items()]
-        return "  ".join(part for part in parts if part)
+        return visible("  ".join(part for part in parts if part))

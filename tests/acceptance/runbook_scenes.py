@@ -62,10 +62,10 @@ def entries_rejected(stage: Stage, _folder: Path) -> Iterator[str]:
     stage.ids["6b0326e4796afecb35d29315"] = str(unfit["_id"])
     stage.queue(books.entry("INV-1"), books.entry("INV-2"), unfit)
     stage.delivers()
-    yield "requeue"
     stage.database["journalentries"].update_one(
         {"_id": unfit["_id"]}, {"$set": {"lines": books.lines()}}
     )
+    yield "requeue"
     yield "lineage"
     stage.delivers(NEXT_DAY)
 

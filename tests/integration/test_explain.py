@@ -136,6 +136,7 @@ def a_day_with_everything(app: App) -> None:
     verify(database, app.destination, profile, TODAY)
     for entry in (bad, twice):
         lineage(database, profile, str(entry["_id"]))
+    database["journalentries"].update_one({"_id": bad["_id"]}, {"$set": {"lines": books.lines()}})
     requeue(database, profile, str(bad["_id"]), now=app.clock())
     verify(database, app.destination, profile, TODAY)
     due_calls(database, DAILY, app.clock())

@@ -37,7 +37,7 @@ def back(office: Office, entry_id: Any) -> Requeued:
 
 
 def test_a_corrected_entry_goes_out_with_the_next_batch(office: Office, rejected: Any) -> None:
-    office.entries.update_one({"_id": rejected}, {"$set": {"lines.1.credit": Decimal128("10.00")}})
+    correct(office, rejected)
     requeued = back(office, rejected)
     assert (requeued.entry_id, requeued.reason) == (rejected, "unbalanced")
     (item,) = office.items(rejected)
@@ -53,15 +53,37 @@ def test_a_corrected_entry_goes_out_with_the_next_batch(office: Office, rejected
     assert str(rejected) in office.file(NEXT_DAY).read_text("utf-8-sig")
 
 
-def test_an_entry_that_is_still_wrong_is_rejected_again(office: Office, rejected: Any) -> None:
-    back(office, rejected)
-    office.add()
-    office.export(NEXT_DAY)
+def correct(office: Office, entry_id: Any) -> None:
+    office.entries.update_one({"_id": entry_id}, {"$set": {"lines.1.credit": Decimal128("10.00")}})
+
+
+def test_an_entry_that_is_still_wrong_is_refused_with_its_fault(
+    office: Office, rejected: Any
+) -> None:
+    with pytest.raises(NotRequeued, match=r"rejected again.*10\.00.*9\.00"):
+        back(office, rejected)
     (item,) = office.items(rejected)
-    assert (item["status"], item["error"]["batchDate"]) == ("failed", NEXT_DAY.isoformat())
+    assert (item["status"], item["error"]["batchDate"]) == ("failed", DAY.isoformat())
+    assert office.logs.count_documents({"action": "entry_requeued"}) == 0
+
+
+def test_an_entry_that_is_gone_is_refused(office: Office, rejected: Any) -> None:
+    office.entries.delete_one({"_id": rejected})
+    with pytest.raises(NotRequeued, match="does not exist"):
+        back(office, rejected)
+
+
+def test_a_duplicate_of_a_delivered_entry_is_refused_with_its_file(office: Office) -> None:
+    entry_id = office.add()
+    office.export()
+    office.queue.update_many({}, {"$set": {"status": "queued"}})
+    office.export(NEXT_DAY)
+    with pytest.raises(NotRequeued, match=r"already with batch_2026-01-18\.csv.*final"):
+        back(office, entry_id)
 
 
 def test_a_second_time_is_refused_and_records_nothing(office: Office, rejected: Any) -> None:
+    correct(office, rejected)
     back(office, rejected)
     with pytest.raises(NotRequeued, match="queued already"):
         back(office, rejected)
@@ -94,6 +116,7 @@ def test_of_two_rejected_items_one_comes_back(office: Office) -> None:
         office.add()
     office.export()
     assert [item["status"] for item in office.items(entry_id)] == ["failed", "failed"]
+    correct(office, entry_id)
     back(office, entry_id)
     assert [item["status"] for item in office.items(entry_id)] == ["queued", "failed"]
 
@@ -123,10 +146,12 @@ def test_an_id_that_is_text_is_found(office: Office) -> None:
     office.add("10.00", credit="9.00", _id="SO-7")
     office.add()
     office.export()
+    correct(office, "SO-7")
     assert back(office, "SO-7").entry_id == "SO-7"
 
 
 def test_of_several_operators_at_once_one_succeeds(office: Office, rejected: Any) -> None:
+    correct(office, rejected)
     outcomes: list[str] = []
     start = threading.Barrier(4)
 
@@ -148,6 +173,7 @@ def test_of_several_operators_at_once_one_succeeds(office: Office, rejected: Any
 
 
 def test_the_day_of_the_rejection_is_left_as_it_was(office: Office, rejected: Any) -> None:
+    correct(office, rejected)
     before = office.batch(DAY)
     back(office, rejected)
     assert office.batch(DAY) == before

@@ -18,7 +18,7 @@ from typing import Any
 
 import pymongo
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -286,6 +286,8 @@ def test_a_run_delivers_in_its_first_attempt(
         seen = watch(app.database, "daily", app.schedule, EVENING, app.messenger)
         assert seen.status is WatchStatus.DONE
         spoil(office.app.database, proxy)
+        corrected = {"$set": {"lines.1.credit": Decimal128("10.00")}}
+        office.entries.update_one({"_id": wrong}, corrected)
         requeue(app.database, app.profile(), str(wrong), now=EVENING)
         assert [item["status"] for item in office.items(wrong)] == ["queued"]
 

@@ -16,10 +16,11 @@ from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.batch import Batch
+from daybook.export.entry_id import candidates, displayed, items_of
+from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
-from daybook.export.requeue import candidates
 
 
 class EntryUnknown(DaybookError):
@@ -65,7 +66,8 @@ class Event:
     """A record about the entry: set aside, or queued again."""
 
     action: LogAction
-    at: datetime
+    at: datetime | None
+    """None when another application wrote the record without a date."""
     batch_date: str | None
     detail: str
 
@@ -89,7 +91,7 @@ class Item:
 
     def to_doc(self) -> dict[str, Any]:
         return {
-            "queueId": self.queue_id,
+            "queueId": displayed(self.queue_id),
             "exportPath": self.export_path,
             "status": self.status,
             "reason": self.reason,
@@ -109,7 +111,7 @@ class Lineage:
 
     def to_doc(self) -> dict[str, Any]:
         return {
-            "entryId": self.entry_id,
+            "entryId": displayed(self.entry_id),
             "exists": self.exists,
             "reference": self.reference,
             "items": [item.to_doc() for item in self.items],
@@ -119,17 +121,21 @@ class Lineage:
 
 
 def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str) -> Lineage:
-    """Follow an entry, given as its text or hex id. Raises `EntryUnknown`."""
-    ids = candidates(entry_id)
-    entry = database[profile.source.entries].find_one({"_id": {"$in": ids}}, {"reference": 1})
-    items = database[profile.source.queue].find({"entryId": {"$in": ids}}).sort("_id", 1).to_list()
+    """Follow an entry, given as the file shows its id. Raises `EntryUnknown`.
+
+    Of entries whose ids differ in type only, all items, files and events are told.
+    """
+    ids, source = candidates(entry_id), profile.source
+    entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
+    found = database[source.queue].find({"entryId": {"$in": ids}}).sort("_id", 1)
+    items = items_of(found, ids)
     files = _files(database, profile, ids)
     if entry is None and not items and not files:
         raise EntryUnknown(f"no journal entry, queue item or file has the entry id {entry_id}")
     return Lineage(
         entry_id=entry["_id"] if entry is not None else entry_id,
         exists=entry is not None,
-        reference=None if entry is None else entry.get("reference"),
+        reference=None if entry is None else _text(entry.get(source.reference)),
         items=tuple(map(_item, items)),
         files=tuple(files),
         events=tuple(_events(database, ids)),
@@ -181,16 +187,17 @@ def _standing(
 
 
 def _position(part: Part, ids: list[Any]) -> int | None:
-    return next((part.entry_ids.index(one) for one in ids if one in part.entry_ids), None)
+    keys = set(map(hashable, ids))
+    return next((at for at, one in enumerate(part.entry_ids) if hashable(one) in keys), None)
 
 
 def _item(doc: Mapping[str, Any]) -> Item:
     error = doc.get("error")
     return Item(
         queue_id=doc["_id"],
-        export_path=doc.get("exportPath"),
-        status=doc.get("status"),
-        reason=error.get("reason") if isinstance(error, Mapping) else None,
+        export_path=_text(doc.get("exportPath")),
+        status=_text(doc.get("status")),
+        reason=_text(error.get("reason")) if isinstance(error, Mapping) else None,
     )
 
 
@@ -199,12 +206,21 @@ def _events(database: Database[dict[str, Any]], ids: list[Any]) -> list[Event]:
     found = database[records.COLLECTION].find(
         {"metadata.entryId": {"$in": ids}, "action": {"$in": told}}
     )
-    return [
-        Event(
-            action=LogAction(doc["action"]),
-            at=doc["createdAt"],
-            batch_date=doc["metadata"].get("batchDate"),
-            detail=doc["metadata"].get("detail", doc["message"]),
-        )
-        for doc in found.sort("createdAt", 1)
-    ]
+    return [_event(doc) for doc in found.sort("createdAt", 1)]
+
+
+def _event(doc: Mapping[str, Any]) -> Event:
+    metadata, at = doc["metadata"], doc.get("createdAt")
+    if not isinstance(metadata, Mapping):  # an array of documents, one of which has the entry
+        metadata = {}
+    return Event(
+        action=LogAction(doc["action"]),
+        at=at if isinstance(at, datetime) else None,
+        batch_date=_text(metadata.get("batchDate")),
+        detail=_text(metadata.get("detail", doc.get("message"))) or "",
+    )
+
+
+def _text(value: Any) -> str | None:
+    """What others wrote where text is expected."""
+    return None if value is None else displayed(value)

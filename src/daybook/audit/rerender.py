@@ -96,6 +96,9 @@ class _One:
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:  # noqa: ARG002  # the page's form
         return [self._entry]
 
+    def why_missing(self, entry_id: Any) -> str:  # noqa: ARG002  # the page's form
+        return "does not exist"
+
 
 def slice_of(part: Part, first: int, end: int) -> Part:
     """The items from position `first` up to, not including, `end`."""

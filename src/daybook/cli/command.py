@@ -14,12 +14,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from daybook import log
+from daybook import display, log
 from daybook.cli.exits import Exit
 from daybook.errors import BadRequest, ConfigurationError, DaybookError
 from daybook.visible import escaped, visible
@@ -94,7 +93,8 @@ def asks_for_json() -> bool:
 
 
 def print_json(doc: Mapping[str, Any]) -> None:
-    click.echo(escaped(json.dumps(doc, ensure_ascii=False, indent=2, default=_plain)))
+    answer = json.dumps(display.document(doc), ensure_ascii=False, indent=2, allow_nan=False)
+    click.echo(escaped(answer))
 
 
 class _OnFirstRecord(logging.Handler):
@@ -112,10 +112,6 @@ class _OnFirstRecord(logging.Handler):
         logging.getLogger().removeHandler(self)
         log.setup(sys.stderr, level=self._level)
         logging.getLogger(record.name).handle(record)
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
 def _code_of(error: DaybookError) -> Exit:

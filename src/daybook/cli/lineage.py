@@ -28,17 +28,19 @@ def lineage(entry_id: str) -> Answer:
 
 
 def _lines(found: Lineage) -> list[str]:
+    from daybook.export.entry_id import displayed
+
     reference = f" ({found.reference})" if found.reference else ""
     gone = "" if found.exists else ", which no longer exists"
-    lines = [f"Entry {found.entry_id}{reference}{gone}:"]
+    lines = [f"Entry {displayed(found.entry_id)}{reference}{gone}:"]
     lines += [line for file in found.files for line in _file(file)]
     for item in found.items:
         reason = f" as {item.reason}" if item.reason else ""
         path = item.export_path or "unknown"
-        lines.append(row("queue", f"{item.status}{reason}, {path} item {item.queue_id}"))
+        lines.append(row("queue", f"{item.status}{reason}, {path} item {displayed(item.queue_id)}"))
     for event in found.events:
         day = f" on {event.batch_date}" if event.batch_date else ""
-        at = event.at.isoformat(timespec="seconds")
+        at = "no date" if event.at is None else event.at.isoformat(timespec="seconds")
         lines.append(row("record", f"{event.action.value}{day}, {at}: {event.detail}"))
     if not found.files:
         lines.append(row("file", "in none yet"))

@@ -12,14 +12,14 @@ from daybook.cli.command import Answer, app_from_env, command
 def requeue(entry_id: str) -> Answer:
     """Queue a rejected entry again, after it was corrected.
 
-    Refused for an entry that is unknown, queued already, or exported.
+    Refused for an entry that is unknown, queued already, exported, or still wrong.
     """
     from daybook.export.requeue import requeue as put_back
 
     app = app_from_env()
     requeued = put_back(app.database, app.profile(), entry_id, now=app.now())
-    reason = "" if requeued.reason is None else f"; it had been set aside as {requeued.reason}"
+    reason = "" if requeued.reason is None else f"; it had been rejected as {requeued.reason}"
     return Answer(
         doc=requeued.to_doc(),
-        lines=[f"Entry {requeued.entry_id} is queued for the next run{reason}."],
+        lines=[f"Entry {requeued.to_doc()['entryId']} is queued for the next run{reason}."],
     )

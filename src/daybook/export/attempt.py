@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from daybook import log
+from daybook import display, log
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import manifest as manifests
 from daybook.export import pause, records, rejections, transitions
@@ -66,7 +66,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     counts = isinstance(error, DestinationError) and not error.permanent
 
     def work(session: ClientSession) -> None:
-        told = {"type": kind, "message": str(error), "at": now}
+        told = {"type": kind, "message": display.text(str(error)), "at": now}
         transitions.record_failure(ctx.batches, session, batch, error=told, retry=retry, now=now)
 
     ctx.slot.transaction(work)

@@ -14,7 +14,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.errors import BadRequest
-from daybook.export.keys import addressable
+from daybook.export.entry_id import candidates
+from daybook.export.keys import addressable, hashable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import Profile
 
@@ -72,14 +73,29 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     return ManualRequest(key=chosen, first=first, last=last)
 
 
+def same_request(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> bool:
+    """Whether a batch was made for this request.
+
+    The previous version stored ObjectIds in lower case, each once.
+    """
+    if stored is None or "entryIds" not in stored or "entryIds" not in asked:
+        return stored == asked
+    return _folded(stored["entryIds"]) == _folded(asked["entryIds"])
+
+
+def _folded(entry_ids: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(x.lower() if ObjectId.is_valid(x) else x for x in entry_ids))
+
+
 def check_entries(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> None:
     """Raise `BadRequest` when none of the ids that were asked for is an entry."""
     if request.entry_ids:
-        chosen = list(_chosen(database, profile, request))
         entries = database[profile.source.entries]
-        if entries.find_one({"_id": {"$in": chosen}}, {"_id": 1}) is None:
+        asked = (c for text in request.entry_ids for c in candidates(text))
+        pages = (entries.find_one({"_id": {"$in": page}}, {"_id": 1}) for page in _pages(asked))
+        if all(found is None for found in pages):
             raise BadRequest(
                 f"no journal entry has the id {request.entry_ids[0]!r:.80}, nor any other that "
                 "was given",
@@ -106,19 +122,25 @@ def _chosen(
     entries = database[profile.source.entries]
     if request.first is None or request.last is None:
         for page in _pages(iter(request.entry_ids)):
-            candidates = [*page, *(ObjectId(x) for x in page if ObjectId.is_valid(x))]
-            there = {
-                str(doc["_id"]): doc["_id"]
-                for doc in entries.find({"_id": {"$in": candidates}}, {"_id": 1})
-            }
-            yield from (there.get(entry_id, entry_id) for entry_id in page)
+            asked = [(text, candidate) for text in page for candidate in candidates(text)]
+            wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
+            there = {hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})}
+            missing = set(page) - {text for text, one in asked if hashable(one) in there}
+            for text, candidate in asked:
+                entry_id = there.pop(hashable(candidate), None)
+                if entry_id is not None:
+                    yield entry_id
+                elif text in missing:
+                    missing.remove(text)
+                    yield text
         return
     start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
     end = datetime.combine(request.last, time.max, tzinfo=profile.time_zone)
     date_path = profile.source.date
-    found = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
-    for doc in found.sort([(date_path, 1), ("_id", 1)]):
-        yield doc["_id"]
+    found_by_date = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
+    for doc in found_by_date.sort([(date_path, 1), ("_id", 1)]):
+        # An _id that no query can name is left out of the file, with a reason.
+        yield doc["_id"] if addressable(doc["_id"]) else None
 
 
 def _pages(ids: Iterator[Any]) -> Iterator[list[Any]]:
@@ -141,7 +163,7 @@ def _entry_ids(value: Any) -> tuple[str, ...]:
         text = isinstance(entry_id, str) and entry_id and "\0" not in entry_id
         if not text or not addressable(entry_id):
             raise BadRequest(f"must be a string, not {entry_id!r:.80}", where=f"entryIds[{at}]")
-    return tuple(dict.fromkeys(x.lower() if ObjectId.is_valid(x) else x for x in value))
+    return tuple(dict.fromkeys(value))
 
 
 def parse_date(body: Mapping[str, Any], name: str) -> date:

@@ -63,7 +63,8 @@ class Renderer:
                 why = f"the entry is already in {where}"
                 unfit[position] = [Unfit(Reason.DUPLICATE, why).at()]
             elif entry is None:
-                why = f"entry {shown(part.entry_ids[position])} does not exist"
+                entry_id = part.entry_ids[position]
+                why = f"entry {shown(entry_id)} {rows.why_missing(entry_id)}"
                 unfit[position] = [Unfit(Reason.MISSING, why).at()]
             else:
                 fit[position] = entry

@@ -1,24 +1,27 @@
-"""Requeueing: an operator puts a corrected entry, which a run had set aside, back in the queue."""
+"""Requeueing: an operator puts a corrected entry, which a run had rejected, back in the queue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
-from daybook.export import records
+from daybook.export import plan, records
+from daybook.export.entry_id import candidates, displayed, items_of
+from daybook.export.keys import addressable
+from daybook.export.part import Part
 from daybook.export.profile import Profile
-from daybook.mongo.sessions import transaction
+from daybook.export.render import Renderer
+from daybook.export.source import EntrySource
 
 
 class NotRequeued(DaybookError):
-    """The entry is not one that a run has set aside, or no longer."""
+    """The entry is not one that a run has rejected, no longer, or still wrong."""
 
     type = "not_requeued"
     permanent = True
@@ -31,20 +34,15 @@ class Requeued:
     queue_id: Any
     entry_id: Any
     reason: str | None
-    """Why it had been set aside, if that was recorded."""
+    """Why it had been rejected, if that was recorded."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
             "status": "requeued",
-            "queueId": self.queue_id,
-            "entryId": self.entry_id,
+            "queueId": displayed(self.queue_id),
+            "entryId": displayed(self.entry_id),
             "reason": self.reason,
         }
-
-
-def candidates(entry_id: str) -> list[Any]:
-    """What a typed entry id may be in the database: the text itself, or an ObjectId."""
-    return [entry_id, ObjectId(entry_id)] if ObjectId.is_valid(entry_id) else [entry_id]
 
 
 def requeue(
@@ -52,18 +50,19 @@ def requeue(
 ) -> Requeued:
     """Queue a rejected entry again and record it, in one transaction.
 
-    Raises `NotRequeued`, with nothing changed, when there is no scheduled queue item for
-    the entry, or one is queued already, or was exported.
+    `entry_id` is the id as the file shows it, of whatever type. Raises `NotRequeued`, with
+    nothing changed, when there is no scheduled queue item for the entry, when one is queued
+    already or was exported, and when a run would reject the entry again.
     """
+    queue = database[profile.source.queue]
+    ids = candidates(entry_id)
+    found = queue.find({"entryId": {"$in": ids}, "exportPath": "scheduled"}).sort("_id", 1)
+    item = _rejected(entry_id, items_of(found, ids))
+    _check_exportable(database, profile, item)
 
-    def work(session: ClientSession) -> Requeued:
-        queue = database[profile.source.queue]
-        items = queue.find(
-            {"entryId": {"$in": candidates(entry_id)}, "exportPath": "scheduled"}, session=session
-        )
-        item = _rejected(entry_id, items.sort("_id", 1).to_list())
+    def work(session: ClientSession) -> None:
         changed = queue.update_one(
-            {"_id": item["_id"], "status": "failed"},
+            {"_id": item["_id"], "entryId": item["entryId"], "status": "failed"},
             {"$set": {"status": "queued", "updatedAt": now}, "$unset": {"error": ""}},
             session=session,
         )
@@ -72,32 +71,59 @@ def requeue(
         database[records.COLLECTION].insert_one(
             records.requeued(item["_id"], item["entryId"], now=now), session=session
         )
-        error = item.get("error")
-        return Requeued(
-            queue_id=item["_id"],
-            entry_id=item["entryId"],
-            reason=error.get("reason") if isinstance(error, dict) else None,
+
+    with database.client.start_session() as session:
+        session.with_transaction(work)
+    error = item.get("error")
+    reason = error.get("reason") if isinstance(error, Mapping) else None
+    return Requeued(
+        queue_id=item["_id"],
+        entry_id=item["entryId"],
+        reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _check_exportable(
+    database: Database[dict[str, Any]], profile: Profile, item: Mapping[str, Any]
+) -> None:
+    """Raise `NotRequeued` with what a run would reject the entry for."""
+    entry_id = item["entryId"]
+    name = f"entry {displayed(entry_id)}"
+    if not addressable(item["_id"]):
+        raise NotRequeued(
+            f"{name}: the _id of its queue item, {displayed(item['_id'])}, is not valid text or "
+            "no possible date, so no run can export it; give the item another _id"
         )
+    file = plan.delivered_in(database, profile, entry_id)
+    if file is not None:
+        raise NotRequeued(
+            f"{name} was exported already with {file}. A delivered entry is final: correct it by "
+            "a reversing entry and a new one, or make a copy in a file of its own by `export`"
+        )
+    renderer = Renderer(profile, None)
+    part = Part(number=0, queue_ids=[item["_id"]], entry_ids=[entry_id], duplicates={})
+    renderer.part(part, EntrySource(database, profile).read(part.entry_ids))
+    for fault in renderer.figures().rejected:
+        raise NotRequeued(f"{name} would be rejected again; correct it first. {fault.detail}")
 
-    return transaction(database.client, work)
 
-
-def _rejected(entry_id: str, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _rejected(entry_id: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The item to queue again: the only one that can be, or the first of several."""
     if not items:
         raise NotRequeued(f"entry {entry_id} has no scheduled queue item")
     for item in items:
+        name = displayed(item["_id"])
         if item.get("status") == "queued":
-            raise NotRequeued(f"entry {entry_id} is queued already (queue item {item['_id']})")
+            raise NotRequeued(f"entry {entry_id} is queued already (queue item {name})")
         if item.get("status") == "completed":
-            metadata = item.get("metadata") or {}
-            file = metadata.get("fileId", "unknown")
+            metadata = item.get("metadata")
+            file = metadata.get("fileId") if isinstance(metadata, Mapping) else None
             raise NotRequeued(
-                f"entry {entry_id} was exported already with file {file} "
-                f"(queue item {item['_id']}); exporting it again would make a duplicate"
+                f"entry {entry_id} was exported already with file {file or 'unknown'} "
+                f"(queue item {name}); exporting it again would make a duplicate"
             )
     failed = next((item for item in items if item.get("status") == "failed"), None)
     if failed is None:
         statuses = ", ".join(repr(item.get("status")) for item in items)
-        raise NotRequeued(f"entry {entry_id} was not set aside by a run: its status is {statuses}")
+        raise NotRequeued(f"entry {entry_id} was not rejected by a run: its status is {statuses}")
     return failed

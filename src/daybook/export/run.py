@@ -38,6 +38,7 @@ from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import NothingLeft, QueueChanged, deliver
 from daybook.export.follow import follow_up
 from daybook.export.lease import end_abandoned
+from daybook.export.manual import same_request
 from daybook.export.outcome import Outcome, Status
 from daybook.export.part import Part
 from daybook.export.retry import BatchState, Next
@@ -71,7 +72,8 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     batch = batches.ensure(
         exporter.database[batches.COLLECTION], job.key, now=exporter.clock(), request=job.request
     )
-    if job.request is not None and batch.doc.get("request", job.request) != job.request:
+    stored_request = batch.doc.get("request", job.request)
+    if job.request is not None and not same_request(stored_request, job.request):
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
         # Whoever asks again means it, also when somebody else has the slot right now.

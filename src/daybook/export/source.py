@@ -8,7 +8,7 @@ value's type: no document, however broken, can abort the page it stands on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -19,6 +19,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
+from daybook.export.entry_id import candidates, displayed, type_name
 from daybook.export.keys import LENIENT, addressable, hashable
 from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
@@ -27,6 +28,8 @@ from daybook.export.sheet.page import Entry
 
 _LINE = "line"
 
+OfOtherTypes = Callable[[Sequence[Any]], dict[Hashable, Any]]
+
 PAGE_SIZE = 1000
 """Entries that are read, rendered and held in memory at a time; the next ones are on their way."""
 
@@ -34,8 +37,10 @@ PAGE_SIZE = 1000
 class EntryPage:
     """One page of entries as it came; decoded when first asked, in the asking thread."""
 
-    def __init__(self, batches: list[bytes]) -> None:
+    def __init__(self, batches: list[bytes], of_other_types: OfOtherTypes) -> None:
         self._batches = batches
+        self._of_other_types = of_other_types
+        self._similar: dict[Hashable, Any] = {}
 
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
         """The entries in `layout`'s form, in the order of the ids; None where there is none."""
@@ -44,10 +49,28 @@ class EntryPage:
             for entry in bson.decode_all(batch, LENIENT):
                 key = entry[ID]
                 entries[key if type(key) is str else hashable(key["v"])] = entry
-        return [
+        found = [
             entries.get(str(entry_id) if type(entry_id) is ObjectId else hashable(entry_id))
             for entry_id in entry_ids
         ]
+        missing = [
+            entry_id
+            for entry_id, entry in zip(entry_ids, found, strict=True)
+            if entry is None and entry_id is not None
+        ]
+        if missing:
+            self._similar = self._of_other_types(missing)
+        return found
+
+    def why_missing(self, entry_id: Any) -> str:
+        """Names the entry whose id differs from the missing one in its type only."""
+        similar = self._similar.get(hashable(entry_id))
+        if similar is None:
+            return "does not exist"
+        return (
+            f"does not exist, but an entry whose _id is {type_name(similar)} does: "
+            f"entryId is {type_name(entry_id)}"
+        )
 
 
 class EntrySource:
@@ -68,14 +91,26 @@ class EntrySource:
             entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
         ]
         if not wanted:
-            return EntryPage([])
+            return EntryPage([], self._of_other_types)
         batches = self._entries.find_raw_batches(
             {"_id": {"$in": wanted}},
             self._projection,
             # One more than there can be: the server closes the cursor at once.
             batch_size=len(wanted) + 1,
         )
-        return EntryPage(list(batches))
+        return EntryPage(list(batches), self._of_other_types)
+
+    def _of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
+        """Of ids that no entry has, the stored ids that are displayed the same."""
+        asked = [
+            (candidate, hashable(entry_id))
+            for entry_id in missing
+            for candidate in candidates(displayed(entry_id))
+        ]
+        of = {hashable(candidate): key for candidate, key in asked}
+        lenient = self._entries.with_options(codec_options=LENIENT)
+        there = lenient.find({"_id": {"$in": [candidate for candidate, _ in asked]}}, {"_id": 1})
+        return {of[hashable(doc["_id"])]: doc["_id"] for doc in there}
 
     def read_ahead(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Future[EntryPage]]]:
         """The parts in pages, each with its entries; the next one's are fetched meanwhile."""

@@ -11,6 +11,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from daybook import display
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export import rejections
 from daybook.export.batch import COLLECTION, Batch
@@ -333,7 +334,8 @@ def adopt(
 
     Raises `RecordsDisagree` when the record names this very batch.
     """
-    metadata = record["metadata"]
+    found, created = record.get("metadata"), record.get("createdAt")
+    metadata = found if isinstance(found, Mapping) else {}
     if metadata.get("batchId") == str(batch_id):
         raise RecordsDisagree(
             f"exportlogs says that this batch, {batch_id}, was delivered, and {COLLECTION} does "
@@ -346,10 +348,10 @@ def adopt(
         **NOTHING_FOLLOWS,
         "alertedAt": now,
         "error": None,
-        "committedAt": record.get("createdAt", now),
+        "committedAt": created if isinstance(created, datetime) else now,
         "markedAt": now,
         "updatedAt": now,
-        **{name: str(metadata[name]) for name in _ADOPTED_TEXTS if name in metadata},
+        **{name: display.text(str(metadata[name])) for name in _ADOPTED_TEXTS if name in metadata},
     }
     # Deleted by hand, the batch is made again by the day's next run, which adopts it then.
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)

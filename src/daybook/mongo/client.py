@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC
 from typing import Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError as MongoConfigurationError
@@ -22,6 +24,18 @@ from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
 from daybook.settings import Settings
 
 Document = dict[str, Any]
+
+LENIENT = CodecOptions[Document](
+    tz_aware=True,
+    tzinfo=UTC,
+    unicode_decode_error_handler="surrogateescape",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+"""Reads whatever other applications have written.
+
+Invalid UTF-8 becomes halves of surrogate pairs, which `display` replaces and which cannot
+be written back; a date beyond Python's years becomes a `DatetimeMS`.
+"""
 
 
 def connect(
@@ -63,8 +77,8 @@ def connect(
 
 
 def database(client: MongoClient[Document], settings: Settings) -> Database[Document]:
-    """The database that all collections live in."""
-    return client[settings.database]
+    """The database that all collections are in, with lenient reads: see `LENIENT`."""
+    return client.get_database(settings.database, codec_options=LENIENT)
 
 
 class _ConnectionLog(TopologyListener):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, Self
 
+import bson
+from bson import Regex
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.database import Database
 
@@ -21,7 +24,10 @@ ASKED = 3
 LIMIT = 1000
 """Documents that a query may return here; enough to see how it goes."""
 
-_AS_STORED = CodecOptions[Document](datetime_conversion=DatetimeConversion.DATETIME_MS)
+_AS_STORED = CodecOptions[Document](
+    datetime_conversion=DatetimeConversion.DATETIME_MS,
+    unicode_decode_error_handler="surrogateescape",
+)
 _ENTIRE = ["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"]
 
 
@@ -190,12 +196,24 @@ def _arguments(database: Database[Document], query: Declared) -> list[dict[str, 
         chosen = [{"$match": dict(among)}, {"$limit": SAMPLED}]
     for doc in stored.aggregate(chosen):
         try:
-            found.append(query.arguments(doc))
+            given = query.arguments(doc)
         except (LookupError, TypeError):
             continue
+        if _can_be_asked(given):
+            found.append(given)
         if len(found) == ASKED:
             break
     return found
+
+
+def _can_be_asked(given: Mapping[str, Any]) -> bool:
+    """False for a pattern, which is a condition of its own, and for text that is no UTF-8."""
+    try:
+        bson.encode(given)
+    except UnicodeEncodeError:
+        return False
+    listed = chain.from_iterable(v if isinstance(v, list) else [v] for v in given.values())
+    return not any(isinstance(value, Regex) for value in listed)
 
 
 def _plan(database: Database[Document], query: Declared, given: Mapping[str, Any]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from daybook.export.notice import Alert, Receipt
 from daybook.ops import delivery
 from daybook.ops.messages import Language, Message, alert_message, log_sentence
 from daybook.ops.receipt import receipt_message
+from daybook.visible import visible
 
 
 class Messages:
@@ -91,9 +93,9 @@ class Messages:
         if not urls:
             return 0
         try:
-            missed = delivery.deliver(
-                urls, compose(), severity, within_seconds=self._within_seconds
-            )
+            composed = compose()
+            message = replace(composed, title=visible(composed.title), text=visible(composed.text))
+            missed = delivery.deliver(urls, message, severity, within_seconds=self._within_seconds)
         except Exception as error:  # noqa: BLE001  (a message must not fail the batch)
             log.event(
                 logging.WARNING,

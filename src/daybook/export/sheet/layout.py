@@ -35,6 +35,9 @@ class Rows(Protocol):
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
         """The entries with these ids, in this order; None where there is none."""
 
+    def why_missing(self, entry_id: Any) -> str:
+        """What a reason says of an id for which `find` returned None."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Field:

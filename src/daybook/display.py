@@ -1,0 +1,56 @@
+"""Values written by others, as logs and JSON answers can hold them.
+
+What cannot be encoded becomes U+FFFD. The result is for readers only: it is never
+stored in place of the value and never used in a query.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+# Halves of surrogate pairs, which is how invalid UTF-8 is decoded: see `mongo/client.py`.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UUID_SUBTYPES = (3, 4)
+_UUID_BYTES = 16
+
+
+def text(value: str) -> str:
+    """`value` in a form that can be encoded; `visible` also shows what hides on a screen."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def plain(value: Any) -> str:
+    """A value that JSON has no type for, BSON's included, as text."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return _binary(value)
+    if type(value).__name__ == "DatetimeMS":  # by its name: logging does without BSON
+        return f"{int(value)} ms since 1970"
+    return text(str(value))
+
+
+def document(value: Any) -> Any:
+    """`value` as `json.dumps` can write it, all the way down; numbers that JSON lacks as text."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return {text(str(name)): document(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [document(part) for part in value]
+    return plain(value)
+
+
+def _binary(value: bytes) -> str:
+    digits = value.hex()
+    if getattr(value, "subtype", 0) in _UUID_SUBTYPES and len(value) == _UUID_BYTES:
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return digits

@@ -1,0 +1,173 @@
+"""Entries whose `_id` is of any type: each can be addressed by what its file shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from bson import Decimal128, Int64, ObjectId
+from bson.binary import Binary, UuidRepresentation
+from click.testing import CliRunner
+from pymongo.database import Database
+
+from daybook.audit.lineage import lineage
+from daybook.cli.main import main
+from daybook.export import manual
+from daybook.export.entry_id import candidates, displayed
+from daybook.export.keys import hashable
+from daybook.export.outcome import Status
+from daybook.export.requeue import requeue
+from tests import books
+from tests.integration.office import EVENING, NEXT_DAY, Office
+
+_UUID = UUID("12345678-9abc-def0-1234-56789abcdef0")
+
+PRINTED = [
+    "SO-7",
+    "",
+    "1001",
+    ObjectId("6b0326e4796afecb35d29315"),
+    "6B0326E4796AFECB35D29315",
+    1001,
+    Int64(2**40),
+    -5,
+    1000.0,
+    1.5,
+    0.1,
+    1e300,
+    Decimal128("7"),
+    Decimal128("0.10"),
+    True,
+    float("inf"),
+    Binary.from_uuid(_UUID),
+]
+"""Ids that a file can show."""
+
+UNPRINTED = [
+    *(
+        Binary.from_uuid(_UUID, order)
+        for order in (
+            UuidRepresentation.PYTHON_LEGACY,
+            UuidRepresentation.JAVA_LEGACY,
+            UuidRepresentation.CSHARP_LEGACY,
+        )
+    ),
+    b"\x00\x01\xff",
+    datetime(2026, 1, 18, 11, 30, tzinfo=UTC),
+]
+"""Ids of entries that are rejected, since no file can show them."""
+
+
+@pytest.fixture
+def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
+    with Office(database, mongo_uri, tmp_path) as office:
+        yield office
+
+
+@pytest.mark.parametrize("entry_id", [one for one in PRINTED if one != ""], ids=repr)
+def test_an_entry_is_addressed_by_what_its_file_shows(office: Office, entry_id: Any) -> None:
+    pair = books.lines()
+    pair[1]["credit"] = Decimal128("1.00")
+    books.put(office.database, books.entry("A", _id=entry_id, lines=pair), books.entry("B"))
+    office.export()
+    office.entries.update_one({"_id": entry_id}, {"$set": {"lines": books.lines()}})
+
+    profile = office.app.profile()
+    text = displayed(entry_id)
+    assert requeue(office.app.database, profile, text, now=EVENING).to_doc()["entryId"] == text
+    office.export(NEXT_DAY)
+
+    rows = books.rows(office.file(NEXT_DAY).read_bytes())
+    assert text in {row["Entry ID"].removeprefix("'") for row in rows}
+    found = lineage(office.app.database, profile, text)
+    assert found.exists
+    assert found.to_doc()["entryId"] == text
+    assert [file.batch_date for file in found.files] == [NEXT_DAY.isoformat()]
+    copied = office.app.run_manual(manual.parse({"entryIds": [text]}, key=None))
+    assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)
+
+
+@pytest.mark.parametrize("entry_id", UNPRINTED, ids=repr)
+def test_an_entry_that_no_file_can_show_is_found_all_the_same(
+    office: Office, entry_id: Any
+) -> None:
+    books.put(office.database, books.entry("A", _id=entry_id), books.entry("B"))
+    office.export()
+    found = lineage(office.app.database, office.app.profile(), displayed(entry_id))
+    assert found.exists
+    assert [(item.status, item.reason) for item in found.items] == [("failed", "invalid_text")]
+
+
+def test_what_the_commands_print_is_what_they_take(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.put(office.database, books.entry("A", _id=Binary.from_uuid(_UUID)), books.entry("B"))
+    office.export()
+    for name, value in office.env.items():
+        monkeypatch.setenv(name, value)
+    told = CliRunner().invoke(main, ["lineage", str(_UUID), "--json"])
+    assert json.loads(told.stdout)["entryId"] == str(_UUID)
+    told = CliRunner().invoke(main, ["lineage", str(_UUID)])
+    assert told.stdout.startswith(f"Entry {_UUID} (A):\n")
+
+
+def test_both_entries_of_one_text_are_copied_each_once(office: Office) -> None:
+    oid = ObjectId()
+    entries = [books.entry(f"E-{n}", _id=one) for n, one in enumerate([7, "7", oid, str(oid)])]
+    office.entries.insert_many(entries)
+    asked = manual.parse({"entryIds": ["7", str(oid), str(oid).upper()]}, key=None)
+    copied = office.app.run_manual(asked)
+    assert (copied.facts["entryCount"], copied.facts["rejectedCount"]) == (4, 0)
+    assert office.app.run_manual(asked).status is Status.ALREADY_EXPORTED
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "stored", "reason"),
+    [
+        (
+            "6b0326e4796afecb35d29315",
+            ObjectId("6b0326e4796afecb35d29315"),
+            "an ObjectId",
+        ),
+        (ObjectId("6b0326e4796afecb35d29315"), "6b0326e4796afecb35d29315", "text"),
+        ("1001", 1001, "a number"),
+        (1001, "1001", "text"),
+        (str(_UUID), Binary.from_uuid(_UUID), "binary"),
+    ],
+    ids=repr,
+)
+def test_a_missing_entry_that_exists_under_another_type_is_named(
+    office: Office, entry_id: Any, stored: Any, reason: str
+) -> None:
+    office.entries.insert_one(books.entry("A", _id=stored))
+    office.enqueue(entry_id)
+    office.enqueue("nowhere")
+    office.add()
+    office.export()
+    details = [item["detail"] for item in office.batch()["rejected"]]
+    assert f"but an entry whose _id is {reason} does: entryId is " in details[0]
+    assert details[1] == "entry 'nowhere': does not exist"
+
+
+def test_an_item_whose_entry_id_is_an_array_is_of_none_of_its_elements(office: Office) -> None:
+    entry_id = office.add()
+    office.enqueue([entry_id, 7])
+    office.export()
+    assert len(lineage(office.app.database, office.app.profile(), str(entry_id)).items) == 1
+
+
+@pytest.mark.parametrize("value", [one for one in (*PRINTED, *UNPRINTED) if one != ""], ids=repr)
+def test_an_id_is_among_what_its_text_may_be(value: Any) -> None:
+    assert hashable(value) in set(map(hashable, candidates(displayed(value))))
+
+
+@pytest.mark.parametrize(
+    "text", ["\udcff", "1e400", "1_000", " 7 ", "٧", "9" * 5000, "2026-13-01", "a\0b", "-", "{}"]
+)
+def test_any_text_has_candidates_that_a_query_can_name(office: Office, text: str) -> None:
+    assert office.entries.find_one({"_id": {"$in": candidates(text)}}) is None
