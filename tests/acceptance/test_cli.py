@@ -163,10 +163,18 @@ def test_a_held_slot_is_not_done_yet(office: Office) -> None:
 
 
 def test_a_failed_run_exits_with_one(office: Office) -> None:
-    office.add("10.00", credit="9.00")
+    for _ in range(101):
+        office.add("10.00", credit="9.00")
     failed = daybook(office.env, "run", "--date", DATE)
     assert failed.returncode == 1
-    assert "error     too_many_rejected: 1 of 1 entries would be rejected" in failed.stdout
+    assert "error     too_many_rejected: 101 of 101 entries would be rejected" in failed.stdout
+
+
+def test_a_day_whose_only_entry_is_rejected_says_so(office: Office) -> None:
+    office.add("10.00", credit="9.00")
+    told = daybook(office.env, "run", "--date", DATE)
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"Every queued entry is rejected; no file for {DATE}.\n")
 
 
 def test_a_manual_export_by_id_and_by_date(office: Office) -> None:

@@ -151,7 +151,7 @@ def test_a_missing_entry_that_exists_under_another_type_is_named(
     office.export()
     details = [item["detail"] for item in office.batch()["rejected"]]
     assert f"but an entry whose _id is {reason} does: entryId is " in details[0]
-    assert details[1] == "entry 'nowhere': does not exist"
+    assert details[1] == "entry 'nowhere' does not exist"
 
 
 def test_an_item_whose_entry_id_is_an_array_is_of_none_of_its_elements(office: Office) -> None:

@@ -54,7 +54,8 @@ def test_a_day_on_which_the_only_entry_is_bad_ends_as_empty(
     stored = office.queue.find_one({"_id": item})
     assert stored is not None
     assert stored["status"] == "failed"
-    assert stored["error"] == {"reason": "unbalanced", "batchDate": DAY.isoformat()}
+    assert stored["error"]["reason"] == "unbalanced"
+    assert stored["error"]["batchDate"] == DAY.isoformat()
     (rejected,) = records(office, "entry_rejected")
     assert (rejected["queueId"], rejected["metadata"]["reason"]) == (item, "unbalanced")
     (empty,) = records(office, "batch_empty")
