@@ -18,6 +18,7 @@ from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
 from daybook.export.source import EntrySource
+from daybook.mongo.sessions import transaction
 
 
 class NotRequeued(DaybookError):
@@ -72,8 +73,7 @@ def requeue(
             records.requeued(item["_id"], item["entryId"], now=now), session=session
         )
 
-    with database.client.start_session() as session:
-        session.with_transaction(work)
+    transaction(database.client, work)
     error = item.get("error")
     reason = error.get("reason") if isinstance(error, Mapping) else None
     return Requeued(
