@@ -21,14 +21,16 @@ from daybook.destinations.base import Destination
 from daybook.destinations.configured import destination_of
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError
 from daybook.export import batch as batches
-from daybook.export import jobs, manual
+from daybook.export import jobs, manual, refused
+from daybook.export.announce import NoReceipt, receipt_of
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.context import Exporter, Limits
 from daybook.export.dryrun import dry_run
-from daybook.export.notice import Messenger
+from daybook.export.notice import Alert, AlertEvent, Messenger, Receipt
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY, Profile
+from daybook.export.refused import Refused
 from daybook.export.reopen import release, reopen
 from daybook.export.retry import TaskCall
 from daybook.export.run import run
@@ -40,6 +42,8 @@ from daybook.mongo import client, indexes, objects
 from daybook.mongo.machine_clock import MachineClock
 from daybook.ops.alerts import Messages
 from daybook.ops.doctor import Patient
+from daybook.ops.messages import Message
+from daybook.ops.receipt import receipt_message
 from daybook.settings import Settings
 from daybook.shutdown import Shutdown
 from daybook.wallets import invites
@@ -62,6 +66,10 @@ class App:
     progress: Callable[[int, int], None] | None = None
     """Gets the number of items that a run has rendered, and of all."""
     shutdown: Shutdown = field(default_factory=Shutdown)
+    by_hand: bool = False
+    """True for an operator's command: its machine need not have the addresses that the
+    function has, and must then leave announcing to it.
+    """
     project: str | None = None
     """Google Cloud project, for links in alerts."""
 
@@ -70,6 +78,10 @@ class App:
         """Read and check the settings; raises `ConfigurationError` naming each fault."""
         return cls(Settings.from_env(env), project=env.get("GOOGLE_CLOUD_PROJECT") or None)
 
+    _told: set[tuple[str, date, str]] = field(
+        default_factory=set, init=False, repr=False, compare=False
+    )
+    """Refused runs that people were told of by this process: profile, day, type of error."""
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
@@ -195,6 +207,8 @@ class App:
             ),
             clock=clock or self.right_clock(),
             messenger=self.messenger,
+            tells_operator=not self.by_hand or bool(settings.alert_urls),
+            tells_accountant=not self.by_hand or bool(settings.receipt_urls),
             tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),
             stopping=self.shutdown.requested,
             sleep=self.sleep,
@@ -286,6 +300,49 @@ class App:
         job = jobs.of_batch(self.database, profile, batch)
         return run(exporter, replace(job, task=call, task_name=task_name))
 
+    def run_refused(self, profile_name: str, day: date, *, kind: str, message: str) -> None:
+        """Tell people that a call for the day's run got an error, and store it for `status`.
+
+        Once for each type of error and day, however often the call is delivered again: by
+        what is stored, or else by what this process remembers.
+        """
+        stored: Refused | None = None
+        try:
+            stored = refused.record(
+                self.database, profile_name, day, kind=kind, message=message, now=self.now()
+            )
+        except (PyMongoError, ConfigurationError) as error:
+            log.event(
+                logging.WARNING,
+                "refusal_not_stored",
+                "That the run was refused is told, but not stored.",
+                error=str(error),
+            )
+        seen = (profile_name, day, kind)
+        if seen in self._told or (stored is not None and stored.alerted_at is not None):
+            return
+        self.messenger.alert(
+            Alert(
+                event=AlertEvent.RUN_REFUSED,
+                severity=logging.CRITICAL,
+                profile=profile_name,
+                batch_date=day.isoformat(),
+                facts={"at": self.now(), "error_type": kind, "error": message},
+            )
+        )
+        self._told.add(seen)
+        if stored is None:
+            return
+        try:
+            refused.record_alerted(self.database, profile_name, stored, now=self.now())
+        except PyMongoError as error:
+            log.event(
+                logging.WARNING,
+                "refusal_not_stored",
+                "That people were told of it is not stored; they may be told again.",
+                error=str(error),
+            )
+
     def reopen_day(self, day: date, *, profile_name: str = DAILY) -> Batch | None:
         """Open the day again if it has failed; None when nothing was ever run for it.
 
@@ -297,6 +354,32 @@ class App:
             return reopen(self.exporter(profile), key)
         except PyMongoError as error:
             raise DatabaseError.of(f"retry of {day}", error) from error
+
+    def receipt(self, day: date, *, profile_name: str = DAILY) -> tuple[Receipt, Message]:
+        """The day's receipt, and how it reads. Raises `NoReceipt`."""
+        profile = self.profile(profile_name)
+        key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+        try:
+            batch = batches.find(self.database[batches.COLLECTION], key)
+            if batch is None:
+                raise NoReceipt(f"{day} has no receipt: no run yet")
+            found = receipt_of(self.database, profile, batch)
+        except PyMongoError as error:
+            raise DatabaseError.of(f"receipt of {day}", error) from error
+        language, zone = self.settings.language, self.settings.time_zone
+        return found, receipt_message(found, language=language, zone=zone)
+
+    def send_receipt(self, day: date, *, profile_name: str = DAILY) -> int:
+        """Send the day's receipt, again or not; how many addresses got it.
+
+        Raises `NoReceipt`, and `ConfigurationError` without an address.
+        """
+        found, _ = self.receipt(day, profile_name=profile_name)
+        if not self.settings.receipt_urls:
+            raise ConfigurationError(
+                "DAYBOOK_RECEIPT_URLS: is not set, so there is nobody to send the receipt to"
+            )
+        return self.messenger.receipt(found)
 
     def release_day(self, day: date, *, profile_name: str = DAILY) -> Batch:
         """Close an open or failed day for good. Raises `NotPossible`, `SlotBusy`."""

@@ -98,12 +98,22 @@ def batch_date(body: Mapping[str, Any]) -> date | None:
     return manual.parse_date(body, "batchDate")
 
 
+Refusal = Callable[[str, str], None]
+"""Gets the type and the message of an error."""
+
+
 def run_answer(
-    profile: str, day: date | None, call: Callable[[], Outcome], *, final_is_ok: bool = False
+    profile: str,
+    day: date | None,
+    call: Callable[[], Outcome],
+    *,
+    final_is_ok: bool = False,
+    refused: Refusal | None = None,
 ) -> flask.Response:
     """A run's answer, always the run's JSON, also for what went wrong in it.
 
     `final_is_ok`: a final failure is answered 200, since another delivery would not help.
+    `refused` is told of an error instead of a run, for which no batch can answer.
     """
     try:
         outcome = call()
@@ -114,10 +124,14 @@ def run_answer(
     except DaybookError as error:
         log.event(logging.ERROR, "run_failed", str(error), error_type=error.type, exc_info=error)
         status = 503 if isinstance(error, DatabaseError) and not error.permanent else 500
+        if refused is not None:
+            refused(error.type, str(error))
         return json_answer(status, _failed(profile, day, error.type, str(error)).to_doc())
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "run_crashed", str(error), exc_info=error)
         message = f"{type(error).__name__}: {error}"
+        if refused is not None:
+            refused("unknown", message)
         return json_answer(500, _failed(profile, day, "unknown", message).to_doc())
 
 

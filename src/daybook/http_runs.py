@@ -14,7 +14,16 @@ from daybook.export import manual
 from daybook.export.batch_key import BatchKey
 from daybook.export.retry import TaskCall
 from daybook.export.schedule import is_current, parse_schedule_time
-from daybook.http_io import batch_date, body_of, count, flag, profile_name, run_answer, text
+from daybook.http_io import (
+    Refusal,
+    batch_date,
+    body_of,
+    count,
+    flag,
+    profile_name,
+    run_answer,
+    text,
+)
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 TASK_NAME = "X-CloudTasks-TaskName"
@@ -35,7 +44,10 @@ def run(app: App, request: flask.Request) -> flask.Response:
     call = app.plan_batch if dry_run else app.run_batch
     day = app.batch_day(batch_date(body), schedule_time)
     return run_answer(
-        name, day, lambda: call(profile_name=name, batch_date=day, schedule_time=schedule_time)
+        name,
+        day,
+        lambda: call(profile_name=name, batch_date=day, schedule_time=schedule_time),
+        refused=None if dry_run else _refusal(app, name, day),
     )
 
 
@@ -59,6 +71,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
             scheduled_at=_eta(request.headers.get(TASK_ETA)),
         ),
         final_is_ok=True,
+        refused=None if day is None else _refusal(app, key.profile, day),
     )
 
 
@@ -83,6 +96,10 @@ def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
     if day is None:
         raise BadRequest("is missing", where="batchDate")
     return BatchKey(profile=name, batch_date=day.isoformat())
+
+
+def _refusal(app: App, profile: str, day: date) -> Refusal:
+    return lambda kind, message: app.run_refused(profile, day, kind=kind, message=message)
 
 
 def _eta(header: str | None) -> datetime | None:

@@ -271,7 +271,7 @@ class Evening:
 
 
 ALARMS = {
-    *("attempt_failed", "batch_failed", "batch_recovered", "breaker_opened"),
+    *("attempt_failed", "batch_failed", "batch_recovered", "breaker_opened", "run_refused"),
     *("entries_rejected", "orphan_left_behind", "unsealed_file", "day_missing", "day_late"),
 }
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
     *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
-    *("retry", "release", "doctor", "migrate", "explain", "reconcile", "seed", "serve"),
+    *("retry", "release", "receipt", "doctor", "migrate", "explain", "reconcile", "seed", "serve"),
 }
 
 

@@ -134,6 +134,7 @@ def days_with_everything(
     assert app.run_batch(batch_date=date(2026, 1, 19)).status is Status.EMPTY
     wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
     assert app.run_manual(wanted).status is Status.EXPORTED
+    app.run_refused("daily", date(2026, 1, 20), kind="configuration", message="no index")
     books.put_many(database, 1)
     drive.down = True
     assert app.run_batch(batch_date=date(2026, 1, 20)).status is Status.RETRY_SCHEDULED

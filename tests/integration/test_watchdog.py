@@ -94,6 +94,7 @@ def test_a_done_day_alarms_nobody(
         "state": state,
         "nextAttemptAt": None,
         "leaseExpiresAt": None,
+        "refused": None,
     }
     assert inbox.alerts == []
     (record,) = quiet_events(caplog)
@@ -284,6 +285,7 @@ def test_what_was_due_more_than_a_day_ago_was_watched_then(
         "state": None,
         "nextAttemptAt": None,
         "leaseExpiresAt": None,
+        "refused": None,
     }
     assert inbox.alerts == []
     assert len(quiet_events(caplog)) == 1

@@ -47,6 +47,11 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
         "next_attempt_at": datetime(2026, 1, 18, 11, 20, tzinfo=UTC),
     },
     AlertEvent.BATCH_FAILED: {**FAILED, "attempt": 4, "max_attempts": 4, "permanent": False},
+    AlertEvent.RUN_REFUSED: {
+        "at": DUE,
+        "error_type": "configuration",
+        "error": "exportlogs has no valid unique index idx_batch_daily_unique: run migrate",
+    },
     AlertEvent.BATCH_RECOVERED: {**FILE, "attempt": 3, "state": "committed", "entry_count": 1234},
     AlertEvent.BREAKER_OPENED: {
         "destination": "google_drive",
@@ -284,6 +289,11 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (AlertEvent.DAY_MISSING, {}, "due at 2026-01-18 18:00 (Asia/Bangkok) is not done."),
         (AlertEvent.DAY_MISSING, {"state": None}, "No run has begun."),
         (AlertEvent.DAY_MISSING, {"state": "failed"}, "python -m daybook retry 2026-01-18"),
+        (
+            AlertEvent.DAY_MISSING,
+            {"state": None, "refused_at": DUE, "refused_count": 3},
+            "called at 2026-01-18 18:00 (Asia/Bangkok), and the run was refused, 3 times in all.",
+        ),
         (AlertEvent.DAY_MISSING, {"state": "unknown"}, "nobody can see it"),
         (AlertEvent.DAY_LATE, {}, "goes on at 2026-01-18 20:05 (Asia/Bangkok)"),
         (AlertEvent.DAY_LATE, {"state": "committed"}, "The file can be used"),

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -84,7 +84,7 @@ def app_from_env() -> App:
     """Raises `ConfigurationError` naming each faulty variable."""
     from daybook.app import App  # its libraries take most of a command's start
 
-    return App.from_env(os.environ)
+    return replace(App.from_env(os.environ), by_hand=True)
 
 
 def asks_for_json() -> bool:

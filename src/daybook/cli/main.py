@@ -10,6 +10,7 @@ from daybook.cli.explain import explain
 from daybook.cli.export import export
 from daybook.cli.lineage import lineage
 from daybook.cli.migrate import migrate
+from daybook.cli.receipt import receipt
 from daybook.cli.reconcile import reconcile
 from daybook.cli.release import release
 from daybook.cli.requeue import requeue
@@ -44,6 +45,7 @@ for _command in (
     lineage,
     migrate,
     plan,
+    receipt,
     reconcile,
     release,
     requeue,

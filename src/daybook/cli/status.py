@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.batch import Batch
     from daybook.export.history import SlotStatus, Status
+    from daybook.export.refused import Refused
 
 _REJECTED_SHOWN = 20
 
@@ -48,6 +49,7 @@ def status(day: date | None) -> Answer:
         doc=doc,
         lines=[
             *_batch(found.batch_date, doc["batch"]),
+            *_refused(found.refused),
             *_rejected(doc["rejected"]),
             *_next(app, found),
             _slot(found.slot),
@@ -88,6 +90,14 @@ def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
     if _is_released(batch):
         lines.append(released_row(batch["releasedAt"]))
     return lines
+
+
+def _refused(refused: Refused | None) -> list[str]:
+    if refused is None:
+        return []
+    at = refused.last_at.isoformat(timespec="seconds")
+    calls = "1 call" if refused.count == 1 else f"{refused.count} calls, the last one"
+    return [row("refused", f"{calls} at {at}: {refused.type}: {refused.message}")]
 
 
 def _next(app: App, found: Status) -> list[str]:

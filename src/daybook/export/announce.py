@@ -9,24 +9,46 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from pymongo.database import Database
 
 from daybook import log
+from daybook.errors import DaybookError
 from daybook.export import batch as batches
-from daybook.export import orphans, rejections, transitions
+from daybook.export import orphans, refused, rejections, transitions
 from daybook.export.batch import Batch
 from daybook.export.context import Context
 from daybook.export.figures import Rejected
 from daybook.export.keys import hashable
 from daybook.export.notice import AlertEvent, Receipt, SetAside
+from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 
+WITHIN = timedelta(days=8)
+"""An installation may have gone by commands for a year before its function is deployed."""
 NAMED = 20
 """Entries set aside that a receipt names; the day's records have them all."""
 
 
+class NoReceipt(DaybookError):
+    """The day did not end in a way of which the accountant gets a receipt."""
+
+    type = "no_receipt"
+    permanent = True
+
+
 def announce(ctx: Context) -> None:
-    """Tell of every batch of the slot that has ended, and of every new orphan, once."""
+    """Tell of every batch of the slot that has ended, and of every new orphan, once.
+
+    A process whose messages would not reach people leaves them to one whose do: it only
+    logs how its own batch ended. What ended longer ago than `WITHIN` is no news any more.
+    """
     for batch in batches.unannounced(ctx.batches, ctx.job.key):
+        reaches = _reaches(ctx, batch)
+        if not reaches and batch.key != ctx.job.key:
+            continue
         with (
             log.bound(
                 step="announce",
@@ -36,12 +58,24 @@ def announce(ctx: Context) -> None:
             ),
             _by_itself(f"how the batch of {batch.key.batch_date} ended"),
         ):
-            _tell(ctx, batch)
-            transitions.record_announced(ctx.batches, batch, now=ctx.now())
+            if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= WITHIN:
+                _tell(ctx, batch)
+            if reaches:
+                transitions.record_announced(ctx.batches, batch, now=ctx.now())
     for orphan in orphans.unannounced(ctx.database, ctx.job.key.profile):
         with log.bound(step="announce"), _by_itself(f"the orphan {orphan.file_id}"):
             _tell_orphan(ctx, orphan)
+            if not ctx.exporter.tells_operator:
+                continue
             orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
+
+
+def _reaches(ctx: Context, batch: Batch) -> bool:
+    """Whether what has to be told of the batch gets to people from this process."""
+    if batch.key.batch_date is None:
+        return True  # only ever logged
+    failed = batch.state is BatchState.FAILED
+    return ctx.exporter.tells_operator if failed else ctx.exporter.tells_accountant
 
 
 @contextmanager
@@ -74,7 +108,8 @@ def _tell(ctx: Context, batch: Batch) -> None:
     if batch.state is BatchState.FAILED:
         _tell_failed(ctx, batch)
         return
-    if batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts"):
+    recovered = batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts")
+    if recovered or refused.of_day(ctx.database, batch.key.profile, batch.key.batch_date):
         ctx.alert(
             AlertEvent.BATCH_RECOVERED,
             logging.INFO,
@@ -98,7 +133,7 @@ def _tell(ctx: Context, batch: Batch) -> None:
             entry_count=batch.doc["entryCount"],
             reasons=rejections.reasons_of(batch.doc),
         )
-    ctx.exporter.messenger.receipt(_receipt(ctx, batch, batch.key.batch_date))
+    ctx.exporter.messenger.receipt(receipt_of(ctx.database, ctx.exporter.profile, batch))
 
 
 def _tell_failed(ctx: Context, batch: Batch) -> None:
@@ -127,8 +162,15 @@ def _tell_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
     )
 
 
-def _receipt(ctx: Context, batch: Batch, batch_date: str) -> Receipt:
-    doc = batch.doc
+def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Receipt:
+    """What the accountant is told of a day. Raises `NoReceipt` for one that has none."""
+    doc, batch_date = batch.doc, batch.key.batch_date
+    if batch_date is None or batch.state not in (BatchState.COMMITTED, BatchState.EMPTY):
+        raise NoReceipt(f"{batch_date or 'a manual export'} has no receipt: it is {batch.state}")
+    if "entryCount" not in doc:
+        raise NoReceipt(
+            f"{batch_date} was recorded by another application, which knows its figures"
+        )
     delivered = batch.state is BatchState.COMMITTED
     return Receipt(
         profile=batch.key.profile,
@@ -141,15 +183,17 @@ def _receipt(ctx: Context, batch: Batch, batch_date: str) -> Receipt:
         row_count=doc["rowCount"],
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
-        rejected=_set_aside(ctx, batch),
+        rejected=_set_aside(database, profile, batch),
         done_at=doc["committedAt"],
     )
 
 
-def _set_aside(ctx: Context, batch: Batch) -> tuple[SetAside, ...]:
+def _set_aside(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch
+) -> tuple[SetAside, ...]:
     items = batch.doc.get("rejected", [])[:NAMED]
-    source = ctx.exporter.profile.source
-    found = ctx.database[source.entries].find(
+    source = profile.source
+    found = database[source.entries].find(
         # An entry whose _id is null is not the entry of an item without an entryId.
         {"_id": {"$in": [item["entryId"] for item in items if item["entryId"] is not None]}},
         {source.reference: 1},

@@ -65,6 +65,10 @@ class Exporter:
     clock: Callable[[], datetime]
     """The current time, aware."""
     messenger: Messenger
+    tells_operator: bool = True
+    """False: alerts reach the log alone, so another process has to tell of what has ended."""
+    tells_accountant: bool = True
+    """The same for receipts."""
     tasks: TaskQueue | None = None
     """None: what has to follow is only recorded."""
     stopping: Callable[[], bool] = _never

@@ -10,11 +10,13 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.export import batch as batches
-from daybook.export import plan, slot
+from daybook.export import plan, refused, slot
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.outcome import FACTS
 from daybook.export.profile import Profile
+from daybook.export.refused import Refused
+from daybook.export.retry import BatchState
 
 _FACTS = (
     "generation",
@@ -67,6 +69,8 @@ class Status:
     batch: Batch | None
     slot: SlotStatus | None
     """None before the first run."""
+    refused: Refused | None
+    """Calls for the day's run that got an error, if no attempt has begun since."""
     queued: int
     """Items that the next run would take."""
 
@@ -77,6 +81,7 @@ class Status:
             "batchDate": self.batch_date,
             "batch": None if self.batch is None else summary(self.batch),
             "rejected": list(rejected),
+            "refused": None if self.refused is None else self.refused.to_doc(),
             "slot": None if self.slot is None else self.slot.to_doc(),
             "queued": self.queued,
         }
@@ -85,13 +90,24 @@ class Status:
 def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Status:
     """How the day stands."""
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+    batch = batches.find(database[batches.COLLECTION], key)
     return Status(
         profile=profile.name,
         batch_date=day.isoformat(),
-        batch=batches.find(database[batches.COLLECTION], key),
+        batch=batch,
+        refused=_refused(database, profile, day, batch),
         slot=slot_status(database, key.slot_id),
         queued=database[profile.source.queue].count_documents(plan.queued(profile)),
     )
+
+
+def _refused(
+    database: Database[dict[str, Any]], profile: Profile, day: date, batch: Batch | None
+) -> Refused | None:
+    found = refused.of_day(database, profile.name, day.isoformat())
+    done = batch is not None and batch.state in (BatchState.COMMITTED, BatchState.EMPTY)
+    started_at = None if batch is None else batch.doc.get("startedAt")
+    return found if found and found.still_stands(started_at=started_at, done=done) else None
 
 
 def history(database: Database[dict[str, Any]], profile: Profile, *, limit: int) -> list[Batch]:

@@ -16,6 +16,7 @@ class AlertEvent(StrEnum):
 
     ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file, the next one has its time
     BATCH_FAILED = "batch_failed"  # CRITICAL: given up; the entries stay queued
+    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run got an error instead of a run
     BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
     BREAKER_OPENED = "breaker_opened"  # WARNING: the destination rests for a while
     ENTRIES_REJECTED = (
@@ -76,6 +77,25 @@ class Receipt:
     """The first of them; `rejected_count` says how many there are."""
     done_at: datetime
 
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "profile": self.profile,
+            "batchDate": self.batch_date,
+            "batchId": self.batch_id,
+            "filename": self.filename,
+            "webViewLink": self.link,
+            "sha256": self.sha256,
+            "entryCount": self.entry_count,
+            "rowCount": self.row_count,
+            "totals": self.totals,
+            "rejectedCount": self.rejected_count,
+            "rejected": [
+                {"entryId": one.entry_id, "reference": one.reference, "reason": one.reason}
+                for one in self.rejected
+            ],
+            "doneAt": self.done_at,
+        }
+
 
 class Messenger(Protocol):
     """Tells people. Neither method raises: a message that cannot be delivered fails no batch."""
@@ -83,5 +103,5 @@ class Messenger(Protocol):
     def alert(self, alert: Alert) -> None:
         """Log it under its event, and send it where alerts go."""
 
-    def receipt(self, receipt: Receipt) -> None:
-        """Send it where receipts go."""
+    def receipt(self, receipt: Receipt) -> int:
+        """Send it where receipts go; how many addresses got it."""

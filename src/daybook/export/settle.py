@@ -235,5 +235,6 @@ def _publish(ctx: Context, batch: Batch) -> None:
                 file_id=batch.doc["fileId"],
                 error=str(error),
             )
-            transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
+            if ctx.exporter.tells_operator:
+                transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
         raise

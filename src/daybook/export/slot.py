@@ -72,7 +72,7 @@ class Slot:
         An upload session survives only if the run before handed it back; it can be
         handed over once.
         """
-        _insert_if_absent(collection, slot_id)
+        insert_if_absent(collection, slot_id)
         end_abandoned(collection, slot_id)
         session = collection.database.client.start_session()
         free_or_expired = {
@@ -284,7 +284,8 @@ def _lease(owner: str, lease_seconds: float, session: ClientSession) -> dict[str
     }
 
 
-def _insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> None:
+def insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> None:
+    """Make the slot's document, free and empty, when it was never taken."""
     if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
         return
     try:

@@ -205,5 +205,7 @@ def _watch(exporter: Exporter, *, resting: bool) -> Watch:
                 },
             )
         )
+        if not exporter.tells_operator:
+            continue
         collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
     return Watch(watched=watched, unreachable=unreachable, seen=tuple(seen))

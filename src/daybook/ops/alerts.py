@@ -63,8 +63,8 @@ class Messages:
             **about,
         )
 
-    def receipt(self, receipt: Receipt) -> None:
-        """Send it, and log that somebody got it."""
+    def receipt(self, receipt: Receipt) -> int:
+        """Send it, and log that somebody got it; how many addresses did."""
         about = _about(receipt)
         delivered = self._send(
             self._receipt_urls,
@@ -81,6 +81,7 @@ class Messages:
                 delivered_count=delivered,
                 **about,
             )
+        return delivered
 
     def _send(
         self,

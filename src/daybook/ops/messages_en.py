@@ -60,6 +60,21 @@ def _reopen(facts: Facts) -> str:
     )
 
 
+def _run_refused(facts: Facts) -> Told:
+    at = facts.at("at")
+    return Told(
+        title="the run was REFUSED",
+        happened=sentences(
+            f"A call for the day's run{f' at {moment(at)}' if at else ''} was answered with an "
+            "error, before it became a run.",
+            last_error(facts),
+        ),
+        meaning=f"There is no file for this day yet. {STAYS_QUEUED}",
+        action="Remove the cause: `python -m daybook doctor` says what is wrong. Then "
+        f"{run_it(facts)} delivers the file. A call that comes again by itself does so, too.",
+    )
+
+
 def _batch_recovered(facts: Facts) -> Told:
     attempt, entries = facts.count("attempt"), facts.count("entry_count")
     when = f" on attempt {attempt}" if attempt else ""
@@ -110,12 +125,19 @@ def _day_missing(facts: Facts) -> Told:
             + "` shows how the day stands.",
         )
     how = _HOW_IT_STANDS.get(state or "", "No run has begun.")
+    refused_at, count = facts.at("refused_at"), facts.count("refused_count")
+    if refused_at:
+        times = f", {number(count, 'time', 'times')} in all" if count and count > 1 else ""
+        how = f"It was called at {moment(refused_at)}, and the run was refused{times}."
     return Told(
         title="the batch is MISSING",
         happened=sentences(f"{batch} is not done. {how}", last_error(facts)),
         meaning=f"There is no file for this day. {STAYS_QUEUED}",
         action=_reopen(facts)
         if state == "failed"
+        else f"Remove the cause, then start it: {run_it(facts)}. `python -m daybook doctor` says "
+        "what is wrong."
+        if refused_at
         else f"Start it: {run_it(facts)}. If that does not help, `python -m daybook doctor` says "
         "what is wrong. If no run began, check the Cloud Scheduler job.",
     )
@@ -145,6 +167,7 @@ def _day_late(facts: Facts) -> Told:
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ATTEMPT_FAILED: _attempt_failed,
     AlertEvent.BATCH_FAILED: _batch_failed,
+    AlertEvent.RUN_REFUSED: _run_refused,
     AlertEvent.BATCH_RECOVERED: _batch_recovered,
     AlertEvent.BREAKER_OPENED: _breaker_opened,
     AlertEvent.DAY_MISSING: _day_missing,

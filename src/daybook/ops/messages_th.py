@@ -59,6 +59,20 @@ def _reopen(facts: Facts) -> str:
     )
 
 
+def _run_refused(facts: Facts) -> Told:
+    at = facts.at("at")
+    return Told(
+        title="ระบบปฏิเสธการเริ่มส่งออกประจำวัน",
+        happened=sentences(
+            f"คำขอส่งออกประจำวัน{f'เมื่อวันที่ {moment(at)} ' if at else ''}ได้รับข้อผิดพลาดก่อนเริ่มทำงาน",
+            last_error(facts),
+        ),
+        meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+        action="กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        f"แล้ว{run_it(facts)} เพื่อส่งออกไฟล์ หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
+    )
+
+
 def _batch_recovered(facts: Facts) -> Told:
     attempt, entries = facts.count("attempt"), facts.count("entry_count")
     when = f"ในการส่งออกครั้งที่ {attempt}" if attempt else ""
@@ -108,12 +122,19 @@ def _day_missing(facts: Facts) -> Told:
             f"แล้วดูสถานะของวันนี้ด้วยคำสั่ง `{status}`",
         )
     how = _HOW_IT_STANDS.get(state or "", "ระบบยังไม่ได้เริ่มทำงาน")
+    refused_at, count = facts.at("refused_at"), facts.count("refused_count")
+    if refused_at:
+        times = f" รวมทั้งหมด {count} ครั้ง" if count and count > 1 else ""
+        how = f"มีคำขอเข้ามาเมื่อวันที่ {moment(refused_at)} แต่ระบบปฏิเสธ{times}"
     return Told(
         title="ยังไม่มีการส่งออกประจำวัน",
         happened=sentences(f"{batch}ยังไม่เสร็จ {how}", last_error(facts)),
         meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
         action=_reopen(facts)
         if state == "failed"
+        else "กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        f"แล้ว{run_it(facts)} เพื่อเริ่มการทำงาน"
+        if refused_at
         else f"กรุณา{run_it(facts)} เพื่อเริ่มการทำงาน หากยังไม่สำเร็จ ให้ใช้คำสั่ง "
         "`python -m daybook doctor` เพื่อหาสาเหตุ และหากระบบไม่ได้เริ่มทำงาน "
         "กรุณาตรวจสอบงานใน Cloud Scheduler",
@@ -142,6 +163,7 @@ def _day_late(facts: Facts) -> Told:
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ATTEMPT_FAILED: _attempt_failed,
     AlertEvent.BATCH_FAILED: _batch_failed,
+    AlertEvent.RUN_REFUSED: _run_refused,
     AlertEvent.BATCH_RECOVERED: _batch_recovered,
     AlertEvent.BREAKER_OPENED: _breaker_opened,
     AlertEvent.DAY_MISSING: _day_missing,

@@ -20,6 +20,7 @@ from daybook.errors import DatabaseError
 from daybook.export import slot as slots
 from daybook.export.batch_key import BatchKey
 from daybook.export.notice import Alert, AlertEvent, Messenger
+from daybook.export.refused import Refused, of_day
 from daybook.export.schedule import Schedule
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
@@ -51,6 +52,8 @@ class Watch:
     """None without a batch, or when it was not looked for."""
     lease_expires_at: datetime | None = None
     """Of a run that is at work now, in the schedule's zone."""
+    refused: Refused | None = None
+    """Calls for the day that got an error instead of a run, if no attempt has begun since."""
 
     @property
     def http_status(self) -> int:
@@ -75,6 +78,7 @@ class Watch:
             "state": _state(self),
             "nextAttemptAt": _iso(self.next_attempt_at),
             "leaseExpiresAt": _iso(self.lease_expires_at),
+            "refused": None if self.refused is None else self.refused.to_doc(),
         }
 
 
@@ -95,7 +99,7 @@ def watch(
         _quiet(seen, f"Nothing was due in the past {WATCHED // timedelta(hours=1)} hours.")
         return seen
     try:
-        day, lease_expires_at = _look(database, profile_name, seen.batch_date)
+        day, lease_expires_at, refused = _look(database, profile_name, seen.batch_date)
     except PyMongoError as error:
         told = DatabaseError.of(f"watch over {seen.batch_date}", error)
         failure = {"type": told.type, "message": str(told)}
@@ -106,6 +110,7 @@ def watch(
         status=verdict(day, at_work=lease_expires_at is not None, now=now),
         day=day,
         lease_expires_at=_in_zone_of(seen.due, lease_expires_at),
+        refused=_standing(refused, day),
     )
     if seen.status is WatchStatus.DONE:
         _quiet(seen, f"{seen.batch_date} is done.")
@@ -113,6 +118,8 @@ def watch(
         messenger.alert(_late(seen))
     else:
         last_error = {} if day is None else day.error
+        if seen.refused is not None:
+            last_error = {"type": seen.refused.type, "message": seen.refused.message}
         messenger.alert(_missing(seen, state=_state(seen), error=last_error))
     return seen
 
@@ -136,19 +143,29 @@ def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
 
 def _look(
     database: Database[dict[str, Any]], profile_name: str, day: date
-) -> tuple[Day | None, datetime | None]:
-    """The day, and the end of a live lease, as of one moment.
+) -> tuple[Day | None, datetime | None, Refused | None]:
+    """The day, the end of a live lease, and what was refused, as of one moment.
 
     Read one after the other they could miss a run that ends or begins in between.
     """
     slot_id = BatchKey(profile=profile_name, batch_date=day.isoformat()).slot_id
 
-    def read(session: ClientSession) -> tuple[Day | None, datetime | None]:
-        found = find_day(database, profile_name, day, session)
-        return found, _lease_expires_at(database, slot_id, session)
+    def read(session: ClientSession) -> tuple[Day | None, datetime | None, Refused | None]:
+        return (
+            find_day(database, profile_name, day, session),
+            _lease_expires_at(database, slot_id, session),
+            of_day(database, profile_name, day.isoformat(), session=session),
+        )
 
     with pymongo.timeout(ASKING_SECONDS):
         return transaction(database.client, read, read_concern=ReadConcern("snapshot"))
+
+
+def _standing(refused: Refused | None, day: Day | None) -> Refused | None:
+    if refused is None:
+        return None
+    started_at, done = (None, False) if day is None else (day.started_at, day.done)
+    return refused if refused.still_stands(started_at=started_at, done=done) else None
 
 
 def _lease_expires_at(
@@ -178,6 +195,8 @@ def _missing(seen: Watch, *, state: str | None, error: Mapping[str, str]) -> Ale
         "state": state,
         "error_type": error.get("type"),
         "error": error.get("message"),
+        "refused_at": None if seen.refused is None else seen.refused.last_at,
+        "refused_count": None if seen.refused is None else seen.refused.count,
     }
     return _alert(seen, AlertEvent.DAY_MISSING, logging.CRITICAL, facts)
 

@@ -47,6 +47,11 @@ locals {
       title    = "a delivered file has not got its name"
       advice   = "Most often another file has the name: move it away, then run the day again."
     }
+    run_refused = {
+      severity = "CRITICAL"
+      title    = "the run was REFUSED"
+      advice   = "The scheduler called and got an error before a run began. The record's error names the cause: remove it, then run the scheduler job that ends in -batch (Force run)."
+    }
     unsealed_file = {
       severity = "CRITICAL"
       title    = "a file was changed by somebody else"
