@@ -90,7 +90,12 @@ class Receipt:
             "totals": self.totals,
             "rejectedCount": self.rejected_count,
             "rejected": [
-                {"entryId": one.entry_id, "reference": one.reference, "reason": one.reason}
+                {
+                    "entryId": one.entry_id,
+                    "reference": one.reference,
+                    "faults": [fault.to_doc() for fault in one.faults],
+                    "faultCount": one.fault_count,
+                }
                 for one in self.rejected
             ],
             "doneAt": self.done_at,
