@@ -19,7 +19,7 @@ from daybook.export.mark import Delivery
 from daybook.export.notice import AlertEvent
 from daybook.export.outcome import Outcome, Status
 from daybook.export.records import LogAction
-from daybook.export.retry import Next, Step, next_attempt_at
+from daybook.export.retry import BatchState, Next, Step, next_attempt_at
 from daybook.export.seal import ManifestRef
 from daybook.export.standing import report
 from daybook.export.task import TaskKind
@@ -53,6 +53,8 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     batch, now = ctx.batch(), ctx.now()
     if batch.unmarked:  # delivered or signed off, but not yet published or marked
         return pause.finish_later(ctx, batch, error)
+    if batch.finished or batch.state is BatchState.EMPTY:
+        return report(batch)  # done: only the answer to its last transaction was lost
     due = next_attempt_at(
         attempt=batch.attempt,
         permanent=error.permanent,

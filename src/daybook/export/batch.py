@@ -52,7 +52,8 @@ class Batch:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        manifest, pending = doc.get("manifest"), doc.get("pendingTask")
+        manifest = doc.get("manifest")
+        pending = None if nothing_follows(doc) else doc.get("pendingTask")
         key = BatchKey(
             profile=doc["profile"],
             batch_date=doc.get("batchDate"),
@@ -75,6 +76,11 @@ class Batch:
             marked_at=doc.get("markedAt"),
             doc=doc,
         )
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When the call that has to follow is due."""
+        return None if nothing_follows(self.doc) else self.doc.get("nextAttemptAt")
 
     @property
     def finished(self) -> bool:
@@ -106,6 +112,16 @@ class Batch:
     def continued(self) -> bool:
         """Whether its attempt stopped at a boundary and waits to be gone on with."""
         return self.pending is not None and self.pending.kind is TaskKind.CONTINUATION
+
+
+def nothing_follows(doc: Mapping[str, Any]) -> bool:
+    """Whether a stored batch has ended, so that no call is due, whatever it says.
+
+    The previous version recorded a call with a batch that was finished already, when the
+    answer to its last transaction was lost. An empty day may still be asked for again.
+    """
+    finished = doc["state"] == BatchState.COMMITTED.value and doc.get("markedAt") is not None
+    return finished or bool(doc["state"] == BatchState.FAILED.value)
 
 
 def find(
@@ -182,7 +198,7 @@ def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batc
 def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
     """Batches of the profile that a task has to follow, days and manual exports."""
     found = batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}})
-    return [Batch.from_doc(doc) for doc in found]
+    return [batch for batch in map(Batch.from_doc, found) if batch.pending is not None]
 
 
 def continued_later(
@@ -198,7 +214,7 @@ def continued_later(
         "pendingTask.kind": TaskKind.CONTINUATION.value,
         **later,
     }
-    return batches.find_one(filters, {"_id": 1}) is not None
+    return any(Batch.from_doc(doc).pending is not None for doc in batches.find(filters))
 
 
 def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:

@@ -21,7 +21,6 @@ from daybook.export.retry import BatchState
 _FACTS = (
     "generation",
     "attempt",
-    "nextAttemptAt",
     *FACTS,
     "error",
     "createdAt",
@@ -137,6 +136,7 @@ def summary(batch: Batch) -> dict[str, Any]:
         "batchDate": batch.key.batch_date,
         "batchId": str(batch.id),
         "state": batch.state.value,
+        "nextAttemptAt": batch.next_attempt_at,
         **{name: batch.doc.get(name) for name in _FACTS},
     }
 

@@ -89,7 +89,7 @@ class Outcome:
             attempt=batch.attempt,
             facts={name: batch.doc[name] for name in FACTS if name in batch.doc},
             error=told,
-            next_attempt_at=batch.doc.get("nextAttemptAt"),
+            next_attempt_at=batch.next_attempt_at,
             batch=batch,
             duration_seconds=duration_seconds,
         )

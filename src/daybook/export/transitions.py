@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from daybook import display
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export import rejections
-from daybook.export.batch import COLLECTION, Batch
+from daybook.export.batch import COLLECTION, Batch, nothing_follows
 from daybook.export.batch_key import BatchKey
 from daybook.export.figures import NOTHING, Rejected
 from daybook.export.retry import BatchState
@@ -94,11 +94,18 @@ def record_follow_up(
     task: Task,
     now: datetime,
 ) -> None:
-    """Record that a call has to follow, without an end of the attempt."""
-    changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
-    found = batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
-    if not found.matched_count:
+    """Record that a call has to follow, without an end of the attempt.
+
+    Of a batch that has ended in the meantime nothing follows; the caller sees that in
+    what is stored.
+    """
+    stored = batches.find_one({"_id": batch.id}, {"state": 1, "markedAt": 1}, session=session)
+    if stored is None:
         raise _deleted(batch.id)
+    if nothing_follows(stored):
+        return
+    changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
+    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
 
 
 def record_failure(

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from daybook.export.batch import COLLECTION
+from daybook.export.batch import COLLECTION, nothing_follows
 from daybook.export.retry import BatchState
 
 _FIELDS = (
@@ -51,7 +51,9 @@ class Day:
             done_at=doc.get("committedAt"),
             marked_at=doc.get("markedAt"),
             released_at=doc.get("releasedAt"),
-            follow_up_due=(doc.get("pendingTask") or {}).get("due"),
+            follow_up_due=None
+            if nothing_follows(doc)
+            else (doc.get("pendingTask") or {}).get("due"),
             error=doc.get("error") or {},
         )
 
