@@ -46,6 +46,11 @@ def s3_client() -> Any:
     """A client with the limits of this package; region, endpoint, identity as AWS finds them.
 
     It never repeats a request: that is the run's decision, which knows what it may do.
+    Checksums are sent and expected only where S3 requires them, since stores other than AWS
+    refuse the trailer that carries them: https://github.com/boto/boto3/issues/4392
+
+    Raises `DestinationRefused` for settings of AWS that cannot be used, `DestinationError`
+    when the server that hands out credentials does not answer as it should.
     """
     import boto3  # 0.4 s that other destinations need not pay
     from botocore.config import Config
@@ -54,8 +59,11 @@ def s3_client() -> Any:
         connect_timeout=10,
         read_timeout=REQUEST_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 1},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
-    return boto3.client("s3", config=limits)
+    with translated("client"):
+        return boto3.client("s3", config=limits)
 
 
 class S3Destination:
@@ -207,9 +215,11 @@ class S3Destination:
 
     def _put(self, key: str, note: Note, content: bytes, **condition: str) -> None:
         with translated("PutObject", changes=True):
-            self._client.put_object(
+            answer = self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=content, **note.to_parameters(), **condition
             )
+            if not answer.get("ETag"):
+                raise ValueError("no ETag: what answered was no object store")
 
     def _note(self, key: str) -> Note | None:
         with translated("HeadObject"):

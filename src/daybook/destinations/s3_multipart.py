@@ -43,7 +43,7 @@ class Multipart:
         """Open an upload whose object will have the content type and metadata in `about`."""
         with translated("CreateMultipartUpload", changes=True):
             answer = client.create_multipart_upload(Bucket=bucket, Key=key, **about)
-        return cls(client, bucket=bucket, key=key, upload_id=answer["UploadId"])
+            return cls(client, bucket=bucket, key=key, upload_id=answer["UploadId"])
 
     @property
     def upload_id(self) -> str:
@@ -54,7 +54,7 @@ class Multipart:
         number = offset // PART_BYTES + 1
         with translated("UploadPart", changes=True):
             answer = self._client.upload_part(**self._upload, PartNumber=number, Body=content)
-        return Part(number=number, etag=answer["ETag"], size_bytes=len(content))
+            return Part(number=number, etag=answer["ETag"], size_bytes=len(content))
 
     def copy(self, source_key: str, *, size_bytes: int, etag: str) -> None:
         """Take all parts from an object of the same bucket that still has the `etag`."""
@@ -88,9 +88,11 @@ class Multipart:
         """Make the object, unless one exists under the key. Raises `IdTaken`."""
         made_of = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translated("CompleteMultipartUpload", changes=True):
-            self._client.complete_multipart_upload(
+            answer = self._client.complete_multipart_upload(
                 **self._upload, MultipartUpload={"Parts": made_of}, IfNoneMatch="*"
             )
+            if not answer.get("ETag"):
+                raise ValueError("no ETag: the body is not that of a completed upload")
 
     def abort(self) -> None:
         """Drop the parts, which are paid for until then. Once dropped they stay so."""
@@ -103,6 +105,8 @@ class Multipart:
     def _all_parts(self) -> Iterator[Part]:
         with translated("ListParts"):
             for page in self._client.get_paginator("list_parts").paginate(**self._upload):
+                if page["UploadId"] != self.upload_id:
+                    raise ValueError("parts of another upload")
                 for part in page.get("Parts", ()):
                     yield Part(
                         number=part["PartNumber"], etag=part["ETag"], size_bytes=part["Size"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.names import require_plain_name
+from daybook.errors import UNREADABLE
 
 _KEY = "daybook"
 
@@ -36,15 +37,18 @@ class Note:
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Note:
         """Read it from a HEAD or GET; an object that is not ours has an empty id."""
-        note = json.loads(answer["Metadata"].get(_KEY, "{}"))
-        return cls(
-            id=note.get("id", ""),
-            name=note.get("name", ""),
-            properties=note.get("properties", {}),
-            published=note.get("published", False),
-            etag=answer["ETag"],
-            size_bytes=answer["ContentLength"],
-        )
+        found = cls(etag=answer["ETag"], size_bytes=answer["ContentLength"])
+        try:
+            note = json.loads(answer["Metadata"].get(_KEY, "{}"))
+            return replace(
+                found,
+                id=str(note.get("id", "")),
+                name=str(note.get("name", "")),
+                properties=dict(note.get("properties", {})),
+                published=note.get("published") is True,
+            )
+        except UNREADABLE:
+            return found  # another program's metadata under our key
 
     def to_parameters(self) -> dict[str, Any]:
         """Parameters of a request that makes an object."""
