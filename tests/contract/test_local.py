@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,36 @@ def test_link_opens_the_published_file(folder: LocalDestination, tmp_path: Path)
     found = folder.look(FILE.id)
     assert found is not None
     assert found.link == folder.publish(FILE.id, NAME) == (tmp_path / NAME).as_uri()
+
+
+@pytest.mark.parametrize("mount_point_is_left", [True, False])
+def test_publishing_waits_for_a_folder_whose_disk_is_not_mounted(
+    folder: LocalDestination, tmp_path: Path, mount_point_is_left: bool
+) -> None:
+    folder.send_whole(FILE, CONTENT)
+    unmounted = tmp_path.with_name("unmounted")
+    tmp_path.rename(unmounted)
+    if mount_point_is_left:
+        tmp_path.mkdir()
+
+    with pytest.raises(DestinationError, match=f"{tmp_path} .*mount") as waits:
+        folder.publish(FILE.id, NAME)
+
+    assert not waits.value.permanent
+    if mount_point_is_left:
+        tmp_path.rmdir()
+    unmounted.rename(tmp_path)
+    folder.publish(FILE.id, NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_hidden_folder_that_was_deleted_is_named(
+    folder: LocalDestination, tmp_path: Path
+) -> None:
+    folder.send_whole(replace(FILE, id="b" * 32), CONTENT)
+
+    with pytest.raises(DestinationRefused, match=f"{FILE.id} was deleted from {tmp_path}"):
+        folder.publish(FILE.id, NAME)
 
 
 def test_publishing_goes_on_after_a_crash_between_link_and_unlink(
@@ -132,7 +163,6 @@ def test_missing_folder_is_refused_by_path(tmp_path: Path) -> None:
         lambda: folder.send_whole(FILE, CONTENT),
         lambda: folder.open_session(FILE),
         lambda: folder.look(FILE.id),
-        lambda: folder.publish(FILE.id, NAME),
         lambda: next(folder.read(FILE.id, NAME)),
     ):
         with pytest.raises(DestinationRefused, match="missing"):

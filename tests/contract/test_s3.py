@@ -48,6 +48,20 @@ def test_publishing_goes_on_after_a_crash_between_copy_and_tombstone(s3_place: S
     assert s3_place.visible() == {NAME: CONTENT}
 
 
+def test_publishing_waits_for_a_bucket_that_is_not_there(s3_place: S3Place) -> None:
+    destination = S3Destination(client=s3_place.client, bucket="gone", prefix="batches")
+
+    with pytest.raises(DestinationError, match="the bucket gone is not there") as waits:
+        destination.publish(FILE.id, NAME)
+
+    assert not waits.value.permanent
+
+
+def test_a_hidden_object_that_was_deleted_is_named(s3_place: S3Place) -> None:
+    with pytest.raises(DestinationRefused, match=f"{HIDDEN} was deleted from {s3_place.bucket}"):
+        s3_place.destination().publish(FILE.id, NAME)
+
+
 def test_published_file_keeps_its_type(s3_place: S3Place) -> None:
     destination = s3_place.destination()
     destination.send_whole(FILE, CONTENT)

@@ -117,6 +117,39 @@ def test_a_file_that_cannot_get_its_name_is_told_of_once_and_tried_again(
     assert books.statuses(database, ids) == ["completed"] * 3
 
 
+def test_a_folder_that_is_unmounted_before_publishing_is_waited_for(
+    mongo_uri: str, database: Db, folder: Path
+) -> None:
+    ids = books.put_many(database, 3)
+    unmounted = folder.with_name("unmounted")
+
+    def unmount(event: Event) -> None:
+        committed = (event.name, event.collection, event.phase) == (
+            "update",
+            "exportmanifests",
+            Phase.AFTER,
+        )
+        recorded = database["exportslots"].find_one({"seals": {"$ne": []}}) is not None
+        if committed and recorded and folder.exists():
+            folder.rename(unmounted)
+
+    address = urlsplit(mongo_uri)
+    with MongoProxy(address.hostname or "", address.port or 0, unmount) as proxy:
+        run = books.make_app(proxy.uri, database.name, folder.as_uri())
+        outcome = run.run_batch(batch_date=DAY)
+        run.client.close()
+
+    assert outcome.status is Status.RETRY_SCHEDULED
+    assert outcome.error is not None
+    assert str(folder) in outcome.error["message"]
+    assert "mount" in outcome.error["message"]
+    unmounted.rename(folder)
+    app = books.make_app(mongo_uri, database.name, folder.as_uri())
+    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert visible(folder) == ["batch_2026-01-18.csv"]
+    assert books.statuses(database, ids) == ["completed"] * 3
+
+
 def test_a_folder_that_is_not_there_is_named(mongo_uri: str, database: Db, tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     app = books.make_app(mongo_uri, database.name, missing.as_uri())

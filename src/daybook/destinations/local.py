@@ -30,6 +30,7 @@ from daybook.destinations.local_errors import translated
 from daybook.destinations.names import require_plain_id, require_plain_name
 from daybook.errors import DestinationError, DestinationRefused, IdTaken, SessionGone
 
+_PREFIX = ".daybook-"
 _CONTENT = "content"
 _ABOUT = "file.json"
 _BLOCK_BYTES = 1024 * 1024
@@ -63,7 +64,7 @@ class LocalDestination:
     def open_session(self, file: NewFile) -> str:
         require_plain_id(file.id)
         require_plain_name(file.name)
-        session = f".daybook-{file.id}.{secrets.token_hex(16)}"
+        session = f"{_PREFIX}{file.id}.{secrets.token_hex(16)}"
         about = {"id": file.id, "name": file.name, "properties": dict(file.properties)}
         with translated("create", self._root / session, changes=True):
             if self._of(file.id).exists():
@@ -145,7 +146,7 @@ class LocalDestination:
         hidden, real = self._of(file_id), self._root / name
         with translated("publish", real, changes=True):
             if not hidden.exists():
-                raise DestinationRefused(f"nothing to publish as {real}: no {hidden.name} there")
+                raise self._nothing_to_publish(hidden, real)
             content = hidden / _CONTENT
             if content.exists():
                 try:
@@ -185,7 +186,7 @@ class LocalDestination:
         return [Finding(name="folder", ok=True, detail=f"{self._root} takes files")]
 
     def _of(self, file_id: str) -> Path:
-        return self._root / f".daybook-{file_id}"
+        return self._root / f"{_PREFIX}{file_id}"
 
     def _complete(self, session: str) -> None:
         file_id = _id_of(session)
@@ -219,6 +220,24 @@ class LocalDestination:
 
     def _id_taken(self, file_id: str) -> IdTaken:
         return IdTaken(f"a file exists already under id {file_id} in {self._root}")
+
+    def _nothing_to_publish(self, hidden: Path, real: Path) -> DestinationError:
+        """Why a committed file is not there: the whole folder is missing, or only its own part.
+
+        A mount point without its disk is often an empty folder. The folder that files were
+        delivered to keeps a hidden folder for each of them.
+        """
+        said = f"cannot publish {real}"
+        if not self._root.exists():
+            return DestinationError(f"{said}: the folder {self._root} is not there; mount its disk")
+        if not any(self._root.glob(f"{_PREFIX}*")):
+            return DestinationError(
+                f"{said}: the folder {self._root} has no hidden folder of Daybook's at all; "
+                "mount its disk"
+            )
+        return DestinationRefused(
+            f"{said}: {hidden.name} was deleted from {self._root}; restore it from a backup"
+        )
 
     def _name_taken(self, name: str) -> DestinationRefused:
         return DestinationRefused(

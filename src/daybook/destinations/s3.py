@@ -154,7 +154,11 @@ class S3Destination:
         require_plain_name(name)
         hidden = self._note(self._hidden(file_id))
         if hidden is None:
-            raise DestinationRefused(f"nothing to publish as {self._link(name)}: no file {file_id}")
+            self._require_bucket(name)
+            raise DestinationRefused(
+                f"cannot publish {self._link(name)}: {self._hidden(file_id)} was deleted from "
+                f"{self._bucket}; restore it"
+            )
         if not hidden.published:
             if not self._is_published(hidden, file_id, name):
                 self._copy(hidden, file_id, name)
@@ -229,6 +233,19 @@ class S3Destination:
                 if is_absent(error):
                     return None
                 raise
+
+    def _require_bucket(self, name: str) -> None:
+        """Tell a missing bucket from a missing key, for which HEAD has the same answer."""
+        with translated("HeadBucket"):
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if not is_absent(error):
+                    raise
+                raise DestinationError(
+                    f"cannot publish {self._link(name)}: the bucket {self._bucket} is not there; "
+                    "create it again with its contents, or correct DAYBOOK_DESTINATION"
+                ) from error
 
     def _is_published(self, hidden: Note, file_id: str, name: str) -> bool:
         """True when a run that crashed has copied the file already."""
