@@ -23,6 +23,7 @@ from daybook.errors import (
 
 NAME = "batch_2026-01-18.csv"
 CONTENT = b"Entry ID,Line\r\n"
+PASSING = [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EMFILE, errno.ENODEV]
 FILE = NewFile(id="a" * 32, name=NAME, properties={"profile": "daily"})
 
 
@@ -213,11 +214,14 @@ def test_read_only_folder_is_refused_by_path(folder: LocalDestination, tmp_path:
         (errno.ENOSPC, True, DestinationRefused),
         (errno.EDQUOT, True, DestinationRefused),
         (errno.EROFS, True, DestinationRefused),
-        (errno.EIO, True, DestinationDoubt),
-        (errno.EIO, False, DestinationError),
+        (errno.EMLINK, True, DestinationRefused),
+        (errno.EFBIG, True, DestinationRefused),
+        *((number, True, DestinationDoubt) for number in PASSING),
+        *((number, False, DestinationError) for number in PASSING),
+        (errno.ENOMSG, True, DestinationDoubt),
     ],
 )
-def test_error_of_the_system_names_the_path(
+def test_error_of_the_system_names_the_path_and_says_what_to_do(
     number: int, changes: bool, kind: type[DestinationError]
 ) -> None:
     with (
@@ -226,6 +230,33 @@ def test_error_of_the_system_names_the_path(
     ):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind
+    assert os.strerror(number) in str(caught.value)
+    assert ("(" in str(caught.value)) == (number != errno.ENOMSG)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"name": 7, "properties": {}}',
+        b'{"name": "../x.csv", "properties": {}}',
+        b'{"name": "x.csv", "properties": 7}',
+    ],
+    ids=lambda about: repr(about[:40]),
+)
+def test_damaged_description_of_a_hidden_file_is_an_error_that_names_it(
+    folder: LocalDestination, tmp_path: Path, about: bytes
+) -> None:
+    folder.send_whole(FILE, CONTENT)
+    described = content_of(tmp_path).with_name("file.json")
+    described.write_bytes(about)
+    with pytest.raises(DestinationRefused, match=str(described)):
+        folder.look(FILE.id)
 
 
 def test_check_leaves_nothing_behind(folder: LocalDestination, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from daybook.destinations.base import DeliveredFile, Finding, Held, NewFile
 from daybook.destinations.local_errors import translated
 from daybook.destinations.names import require_plain_id, require_plain_name
-from daybook.errors import DestinationError, DestinationRefused, IdTaken, SessionGone
+from daybook.errors import UNREADABLE, DestinationError, DestinationRefused, IdTaken, SessionGone
 
 _PREFIX = ".daybook-"
 _CONTENT = "content"
@@ -118,7 +118,7 @@ class LocalDestination:
         with translated("read", content):
             self._root.stat()
             try:
-                about = json.loads((self._of(file_id) / _ABOUT).read_bytes())
+                name, properties = _about(self._of(file_id) / _ABOUT)
                 stream = content.open("rb")
             except FileNotFoundError:
                 return None
@@ -129,12 +129,12 @@ class LocalDestination:
                     size_bytes += len(block)
         return DeliveredFile(
             id=file_id,
-            name=about["name"],
+            name=name,
             size_bytes=size_bytes,
             md5=md5.hexdigest(),
             sha256=sha256.hexdigest(),
-            link=self.link(file_id, about["name"]),
-            properties=about["properties"],
+            link=self.link(file_id, name),
+            properties=properties,
         )
 
     def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
@@ -250,6 +250,20 @@ def _id_of(session: str) -> str:
     if parts is None:
         raise SessionGone("the stored upload session is not one of a local folder")
     return parts["id"]
+
+
+def _about(path: Path) -> tuple[str, dict[str, str]]:
+    """Name and properties of a hidden file; raises `DestinationRefused` when damaged."""
+    about = path.read_bytes()
+    try:
+        found = json.loads(about)
+        name, properties = found["name"], found["properties"]
+        require_plain_name(name)
+        return name, dict(properties)
+    except (DestinationRefused, *UNREADABLE) as error:
+        raise DestinationRefused(
+            f"{path} is damaged ({type(error).__name__}): restore it from a backup, then retry"
+        ) from error
 
 
 def _write(path: Path, content: bytes, *, offset: int) -> None:

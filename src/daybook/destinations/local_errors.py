@@ -16,12 +16,32 @@ _ADVICE = {
     errno.EACCES: "no permission: let this account write to the folder",
     errno.EPERM: "not permitted: the folder must be writable and its file system have hard links",
     errno.EOPNOTSUPP: "the folder's file system has no hard links: choose another folder",
+    errno.ENOSYS: "the folder's file system has no hard links: choose another folder",
+    errno.EMLINK: "the folder's file system has no hard links: choose another folder",
+    errno.EXDEV: "another file system is mounted inside the folder: choose another folder",
+    errno.EFBIG: "the file is larger than the file system or the account's limit allows",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ELOOP: "a symbolic link leads in a circle",
 }
+_OUT_OF_REACH = "the network drive is out of reach: look at its server and the network"
+_PASSING_ADVICE = {
+    errno.EIO: "the disk or network drive reports a fault: look at it",
+    errno.ENODEV: "the disk has gone: attach it again",
+    errno.ENXIO: "the disk has gone: attach it again",
+    errno.ESTALE: "the network drive was replaced under its mount: mount it again",
+    errno.ENOTCONN: _OUT_OF_REACH,
+    errno.EHOSTDOWN: _OUT_OF_REACH,
+    errno.EHOSTUNREACH: _OUT_OF_REACH,
+    errno.ENETUNREACH: _OUT_OF_REACH,
+    errno.ETIMEDOUT: _OUT_OF_REACH,
+    errno.EBUSY: "another program holds the folder or file",
+    errno.EMFILE: "this process has too many files open",
+    errno.ENFILE: "this machine has too many files open",
+}
+"""Advice for what may be over by the next attempt."""
 
 
 @contextmanager
@@ -34,6 +54,8 @@ def translated(operation: str, path: Path, *, changes: bool = False) -> Iterator
         advice = _ADVICE.get(error.errno or 0)
         if advice is not None:
             raise DestinationRefused(f"{said} ({advice})") from error
+        if error.errno in _PASSING_ADVICE:
+            said += f" ({_PASSING_ADVICE[error.errno]})"
         if changes:
             raise DestinationDoubt(f"{said}; it may have taken effect") from error
         raise DestinationError(said) from error
