@@ -246,7 +246,8 @@ class App:
         log.event(
             logging.INFO,
             "planned",
-            f"{job.filename}: a run would deliver this now; nothing was written.",
+            f"{job.filename}: {_PLANNED[outcome.status]}; nothing was written.",
+            status=outcome.status.value,
             profile=profile.name,
             batch_date=job.key.batch_date,
             entry_count=outcome.facts.get("entryCount"),
@@ -419,6 +420,16 @@ class App:
             schedule=self.schedule,
             clock=self.clock,
         )
+
+
+_PLANNED = {
+    Status.PLANNED: "a run would deliver this now",
+    Status.EMPTY: "a run would find nothing to deliver now",
+    Status.ALREADY_EXPORTED: "it was delivered before, and a run would do nothing",
+    Status.IN_PROGRESS: "a run would first finish marking an earlier file's items",
+    Status.FAILED: "the day has failed or was closed, and a run would do nothing",
+}
+"""What a dry run tells in the log, by its status."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,20 @@ _WORDS = {
 }
 
 
-def described(kind: str, *, attempt: int, due: str) -> str:
-    """A call that has to follow, in words; `due` as it is to be read."""
+def described(kind: str, *, attempt: int, due: str, delivered: bool) -> str:
+    """A call that has to follow, in words; `due` as it is to be read.
+
+    Once the file is delivered no attempt follows: the call finishes what is left.
+    """
+    if delivered:
+        return f"what is left is finished by the next call, from {due}"
     return _WORDS[kind].format(attempt=attempt, due=due)
 
 
-def task_row(task: Task) -> str:
+def task_row(task: Task, *, delivered: bool) -> str:
     due = task.due.isoformat(timespec="seconds")
-    return row("next", described(task.kind.value, attempt=task.attempt, due=due))
+    words = described(task.kind.value, attempt=task.attempt, due=due, delivered=delivered)
+    return row("next", words)
 
 
 def maker(app: App, *, again: str) -> list[str]:
@@ -46,7 +52,8 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
         case "continued" | "retry_scheduled" | "circuit_open":
             if outcome.pending is None:
                 return [row("next", f"once the cause is removed: {again}")]
-            return [task_row(outcome.pending), *maker(app, again=again)]
+            follows = task_row(outcome.pending, delivered=outcome.delivered)
+            return [follows, *maker(app, again=again)]
         case "in_progress":
             return [row("next", f"when it has ended: {again}")]
         case "failed":

@@ -17,12 +17,21 @@ _SENTENCES = {
     "already_exported": "{name} was delivered before; nothing was done.",
     "empty": "Nothing is queued; no file for {day}.",
     "planned": "{name} would be delivered; nothing was written.",
-    "in_progress": "Another run is at work.",
+    "in_progress": "Another run is at work, or a later day goes on first.",
     "continued": "{name} is not complete yet; what is done of it is kept.",
     "retry_scheduled": "{name} is not delivered; its entries stay queued.",
     "circuit_open": "The destination failed too often and rests; nothing was done.",
     "failed": "{name} could not be delivered, and no further attempt follows.",
 }
+_UNMARKED = {
+    "in_progress": "{name} is delivered; another run is at work, which marks its entries.",
+    "continued": "{name} is delivered; not all of its entries are marked yet.",
+    "retry_scheduled": "{name} is delivered; not all of its entries are marked yet.",
+    "circuit_open": "{name} is delivered; not all of its entries are marked yet, as the "
+    "destination rests.",
+}
+"""Of a file that is delivered and recorded: what is left is marking, or giving it its name."""
+_UNSETTLED = "An earlier file's entries are not all marked yet; a run does that first."
 _ACCEPTED = 202
 _FAILED = 500
 
@@ -63,7 +72,7 @@ def row(name: str, text: object) -> str:
 
 
 def _lines(outcome: Outcome) -> list[str]:
-    sentence = _SENTENCES[outcome.status.value].format(
+    sentence = _sentence(outcome).format(
         name=outcome.facts.get("filename") or f"The file of {outcome.batch_date or 'the request'}",
         day=outcome.batch_date or "the request",
     )
@@ -73,6 +82,15 @@ def _lines(outcome: Outcome) -> list[str]:
     if outcome.error is not None:
         lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))
     return lines
+
+
+def _sentence(outcome: Outcome) -> str:
+    status = outcome.status.value
+    if outcome.delivered:
+        return _UNMARKED.get(status, _SENTENCES[status])
+    if outcome.error is not None and outcome.error["type"] == "not_settled":
+        return _UNSETTLED
+    return _SENTENCES[status]
 
 
 def _totals(sums: dict[str, str]) -> str:

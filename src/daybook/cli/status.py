@@ -106,7 +106,8 @@ def _next(app: App, found: Status) -> list[str]:
     if task is None:
         return []
     again = f"python -m daybook run --date {found.batch_date}"
-    return [task_row(task), *maker(app, again=again)]
+    delivered = found.batch is not None and found.batch.state.value == "committed"
+    return [task_row(task, delivered=delivered), *maker(app, again=again)]
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
@@ -160,7 +161,9 @@ def _day(batch: Mapping[str, Any]) -> str:
     if _is_released(batch):
         text += "  (released)"
     if batch["pendingTask"]:
-        task = batch["pendingTask"]
+        task, delivered = batch["pendingTask"], batch["state"] == "committed"
         due = task["due"].isoformat(timespec="seconds")
-        text += f"  ({described(task['kind'], attempt=task['attempt'], due=due)})"
+        text += (
+            f"  ({described(task['kind'], attempt=task['attempt'], due=due, delivered=delivered)})"
+        )
     return text.rstrip()

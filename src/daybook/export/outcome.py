@@ -10,6 +10,7 @@ from typing import Any
 
 from daybook.errors import DaybookError
 from daybook.export.batch import Batch
+from daybook.export.retry import BatchState
 from daybook.export.task import Task
 
 
@@ -98,6 +99,11 @@ class Outcome:
     def pending(self) -> Task | None:
         """The call that has to follow, as it is recorded with the batch."""
         return None if self.batch is None else self.batch.pending
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the file is delivered and recorded, also if not all of it is marked yet."""
+        return self.batch is not None and self.batch.state is BatchState.COMMITTED
 
     @property
     def http_status(self) -> int:
