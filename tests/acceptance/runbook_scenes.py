@@ -7,11 +7,12 @@ removed the cause. What comes after the last one is done when all commands are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests import books
-from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
+from tests.acceptance.runbook_stage import AT_EIGHT, DAY, NEXT_DAY, Stage
 from tests.emulators.drive_log import Moment
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
@@ -151,8 +152,27 @@ def day_missing(stage: Stage, _folder: Path) -> Iterator[str]:
 
 def day_late(stage: Stage, folder: Path) -> Iterator[str]:
     for command in attempt_failed(stage, folder):
+        # The attempt had this machine's clock, the watchdog has the page's.
+        soon = {"$set": {"pendingTask.due": AT_EIGHT + timedelta(minutes=5)}}
+        stage.database["exportbatches"].update_one({}, soon)
         assert stage.ask("/watchdog")["status"] == "late"
         yield command
+
+
+def run_refused(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    index = stage.database["exportlogs"].index_information()["idx_batch_daily_unique"]
+    stage.database["exportlogs"].drop_index("idx_batch_daily_unique")
+    assert stage.ask("/run", {"batchDate": DAY})["status"] == "failed"
+    assert stage.ask("/watchdog")["refused"]["type"] == "configuration"
+    stage.database["exportlogs"].create_index(
+        index["key"],
+        name="idx_batch_daily_unique",
+        unique=True,
+        partialFilterExpression=index["partialFilterExpression"],
+    )
+    stage.delivers()
+    yield from ()
 
 
 def batch_slow(stage: Stage, _folder: Path) -> Iterator[str]:
@@ -208,6 +228,7 @@ ALERTS: dict[str, Scene] = {
         file_unrecorded,
         publish_failed,
         day_missing,
+        run_refused,
         day_late,
         batch_slow,
         batch_large,
