@@ -292,7 +292,7 @@ def test_a_run_with_nothing_to_send_leaves_the_trial_to_the_next(
 
 def test_refusals_and_bad_entries_do_not_count(make_evening: MakeEvening) -> None:
     evening = make_evening()
-    odd = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(3)]
+    odd = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(101)]
     books.put(evening.database, *odd)
     assert evening.trigger().json()["error"]["type"] == "too_many_rejected"
     evening.database["exportqueues"].delete_many({})

@@ -451,13 +451,13 @@ def test_a_refusal_by_drive_ends_the_day_at_once(
 
 
 def test_too_many_rejected_entries_end_the_day_at_once(evening: Evening) -> None:
-    odd = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(3)]
+    odd = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(101)]
     books.put(evening.database, books.entry(), *odd)
 
     answer = evening.trigger()
 
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "too_many_rejected")
-    assert "3 of 4" in given_up(evening, "too_many_rejected")
+    assert "101 of 102" in given_up(evening, "too_many_rejected")
 
 
 def test_a_permanent_error_on_a_retry_is_final_and_answers_its_task_with_200(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,9 @@ def look(evening: Evening) -> TaskView:
     """The one task that is pending: a look at the dead run, once its lease is over."""
     (task,) = evening.tasks.tasks
     assert task.body["kind"] == "look_again"
-    waits = task.schedule_time - evening.tasks.now()
-    assert timedelta(seconds=5) < waits < timedelta(seconds=60 + 5 + 20)
+    # By the function's clock, which a task that the stand-in brings forward corrects by a minute.
+    waits = task.schedule_time - datetime.now(UTC)
+    assert timedelta(seconds=5) < waits < timedelta(seconds=60 + 60 + 5 + 20)
     return task
 
 
