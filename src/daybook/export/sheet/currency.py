@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daybook.errors import ConfigurationError
 from daybook.export.figures import Reason
 from daybook.export.sheet.memo import Memo
-from daybook.export.sheet.text import is_blank, plain_text
+from daybook.export.sheet.text import plain_text
 from daybook.export.sheet.unfit import Unfit, shown
 
 _DEFAULT_DECIMALS = 2
@@ -97,9 +97,9 @@ class CurrencyReader:
 
         White space, case and compatibility forms are `normalised`, nothing else is guessed.
         """
-        if is_blank(value):
-            return self._missing
         code = normalised(plain_text(value))
+        if not code:
+            return self._missing
         if is_currency(code, self._own):
             return Currency(code, code)
         what = shown(value)
