@@ -176,7 +176,7 @@ class App:
     ) -> Exporter:
         """Raises `ConfigurationError` when the database lacks an index of the guarantee.
 
-        Also when a collection is a view, or has a default collation.
+        Also when a collection is no ordinary one: see `objects.check`.
 
         `clock` takes the place of the app's own. Raises `DatabaseError` when MongoDB
         cannot be asked.

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -22,15 +22,18 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from daybook.errors import ConfigurationError
+from daybook.errors import ConfigurationError, DaybookError
 from daybook.export import batch, breaker, manifest, orphans, records, slot
+from daybook.export.outcome import Status
 from daybook.export.profile import Source
 from daybook.local.mongod import find_mongod
-from daybook.mongo import indexes, rights
+from daybook.mongo import indexes, objects, rights
 from daybook.mongo.migrate import migrate
+from daybook.ops.doctor import examine
 from daybook.settings import Settings
 from tests import books, pages
 from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
+from tests.integration.office import Office
 
 Db = Database[dict[str, Any]]
 
@@ -295,6 +298,63 @@ def test_migrating_needs_more_and_what_the_page_grants_for_it_is_enough(
     )
     migrate(limited, now=datetime.now(UTC))
     assert indexes.missing(books_database) == []
+
+
+PRIVILEGES = [
+    (collection, action)
+    for collection in objects.EXPORT_COLLECTIONS
+    for action in sorted(rights.NEEDED[collection] - {"listIndexes"})
+]
+
+
+@contextmanager
+def without(
+    admin: MongoClient[dict[str, Any]], database: str, collection: str, action: str
+) -> Iterator[None]:
+    """The role, less one action on one collection."""
+    resource = {"db": database, "collection": collection}
+    change = {"privileges": [{"resource": resource, "actions": [action]}]}
+    admin.admin.command("revokePrivilegesFromRole", role()["createRole"], **change)
+    yield
+    admin.admin.command("grantPrivilegesToRole", role()["createRole"], **change)
+
+
+def visible(office: Office) -> list[Path]:
+    return [*office.folder.glob("batch_*"), *office.folder.glob(".daybook-*/content")]
+
+
+def delivered(database: Db) -> int:
+    return database["exportlogs"].count_documents({"action": "csv_generated"})
+
+
+@pytest.mark.parametrize(("collection", "action"), PRIVILEGES)
+def test_a_missing_privilege_is_named_and_costs_no_file(
+    admin: MongoClient[dict[str, Any]],
+    books_database: Db,
+    uri: str,
+    tmp_path: Path,
+    collection: str,
+    action: str,
+) -> None:
+    with Office(books_database, uri, tmp_path) as office:
+        first, second = office.add(), office.add()
+        office.add("1", credit="2")
+        with without(admin, books_database.name, collection, action):
+            try:
+                outcome = office.app.run_batch(batch_date=date.fromisoformat(DAY))
+                told, exported = str(outcome.error), outcome.status is Status.EXPORTED
+            except DaybookError as error:
+                told, exported = str(error), False
+            assert len(visible(office)) == delivered(books_database)
+            if not exported:
+                assert re.search(rf"may not run `\w+` on {books_database.name}\.{collection}", told)
+            found = {finding.name: finding for finding in examine(office.app.patient(office.env))}
+            assert f"{action} on {collection}" in found["privileges"].detail
+        office.app.run_batch(batch_date=date.fromisoformat(NEXT_DAY))
+        office.app.run_batch(batch_date=date.fromisoformat(NEXT_DAY))
+        completed = books_database["exportqueues"].distinct("entryId", {"status": "completed"})
+        assert set(completed) == {first, second}
+        assert len(visible(office)) == delivered(books_database) == 1
 
 
 def test_every_collection_of_ours_is_in_the_role_and_no_other() -> None:

@@ -109,17 +109,9 @@ def faults(database: Database[Document], collections: Sequence[str] = COLLECTION
         found.append(_unseen(error))
     for name in collections:
         found += _of_options(name, options.get(name, {}))
-        try:
-            built = _indexes(database, name)
-        except OperationFailure as error:
-            if write_errors.describe(error).cause in {Cause.VIEW, Cause.TIME_SERIES}:
-                found += _of_type(name, "view") if name not in options else []
-                continue
-            _unseen(error)  # anything but a missing privilege is raised
-            continue
         if not options:
-            found += _collation(name, built.get("_id_", {}).get("collation"))
-        found += _of_indexes(name, built)
+            found += _of_id_index(database, name)
+        found += _of_indexes(name, _seen_indexes(database, name))
     return found
 
 
@@ -137,26 +129,53 @@ def may_refuse_some(database: Database[Document], collection: str) -> bool:
 
 
 def check(database: Database[Document], collections: Sequence[str] = EXPORT_COLLECTIONS) -> None:
-    """Raise `ConfigurationError` for a view, and for a collection with a default collation.
+    """Raise `ConfigurationError` naming each collection with which nothing works.
 
-    By a language's rules every query, `_id` included, would take other documents for those it
-    asks for. What the user may not look at passes.
+    That is a view, a time series, a capped collection that is written, and one with a default
+    collation: by a language's rules every query, `_id` included, would take other documents
+    for those it asks for. A user who may not list collections learns of views and collations.
     """
-    for name in collections:
-        try:
-            built = _indexes(database, name)
-        except OperationFailure as error:
-            if write_errors.describe(error).cause is Cause.VIEW:
-                raise ConfigurationError(next(_of_type(name, "view")).detail) from error
-            _unseen(error)  # anything but a missing privilege is raised
-            continue
-        for fault in _collation(name, built.get("_id_", {}).get("collation")):
-            raise ConfigurationError(fault.detail)
+    try:
+        described = _described(database, collections)
+    except OperationFailure as error:
+        _unseen(error)
+        found = [fault for name in collections for fault in _of_id_index(database, name)]
+    else:
+        found = [
+            fault
+            for name in collections
+            for fault in _of_options(name, described.get(name, {}))
+            if fault.blocks
+        ]
+    if found:
+        raise ConfigurationError("; ".join(fault.detail for fault in found))
+
+
+def _of_id_index(database: Database[Document], name: str) -> list[Fault]:
+    """What `listIndexes` alone shows: an index on `_id` inherits the collection's collation."""
+    try:
+        built = _indexes(database, name)
+    except OperationFailure as error:
+        if write_errors.describe(error).cause is Cause.VIEW:
+            return list(_of_type(name, "view"))
+        _unseen(error)
+        return []
+    return list(_collation(name, built.get("_id_", {}).get("collation")))
 
 
 def _described(database: Database[Document], collections: Sequence[str]) -> dict[str, Document]:
     listed = database.list_collections(filter={"name": {"$in": list(collections)}})
     return {doc["name"]: dict(doc) for doc in listed}
+
+
+def _seen_indexes(database: Database[Document], collection: str) -> dict[str, Document]:
+    """Those that the user may look at; a view has none."""
+    try:
+        return _indexes(database, collection)
+    except OperationFailure as error:
+        if write_errors.describe(error).cause is not Cause.VIEW:
+            _unseen(error)
+        return {}
 
 
 def _indexes(database: Database[Document], collection: str) -> dict[str, Document]:
@@ -169,7 +188,7 @@ def _indexes(database: Database[Document], collection: str) -> dict[str, Documen
 
 
 def _unseen(error: OperationFailure) -> Fault:
-    """Raises the error when it is about anything but a privilege."""
+    """That the user may not look; raises the error when it is about anything else."""
     refused = write_errors.describe(error)
     if refused.cause is not Cause.PRIVILEGE:
         raise error
