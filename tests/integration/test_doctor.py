@@ -174,12 +174,12 @@ def test_the_last_batch_is_ok_once_it_is_committed(office: Office, patient: Pati
 
 
 def test_a_failed_batch_is_said_with_its_error(office: Office, patient: Patient) -> None:
-    office.add("1", credit="2")
+    office.add()
+    office.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
     office.app.run_batch(batch_date=DAY)
-    assert (
-        "2026-01-18 failed: 1 of 1 entries would be rejected"
-        in wrong(at_evening(patient))["last batch"]
-    )
+    found = wrong(at_evening(patient))
+    assert "2026-01-18 failed: rehearsal of the commit" in found["last batch"]
+    assert "exportlogs has a validator" in found["collections"]
 
 
 def test_a_batch_that_did_not_come_is_missed_after_two_hours(
