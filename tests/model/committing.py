@@ -38,6 +38,8 @@ def commit(scenario: Scenario, world: World, number: int) -> list[Step]:
         return stop(world, number, "commit: fenced out")
     assert run.seal is not None
     assert run.file_id is not None
+    if world.refusing:
+        return stop(world, number, "commit: MongoDB refuses")
     seal = run.seal
     batch = world.batches[seal.day]
     if batch.record is not None:  # the unique index

@@ -139,10 +139,14 @@ class _Search:
     # coming to rest
 
     def _rest(self, world: World) -> Violation | None:
-        """Every process dies here; clean runs follow, requests landing late or early or never."""
+        """Every process dies here; clean runs follow, requests landing late or early or never.
+
+        Nothing refuses a commit any more: an operator has seen to that.
+        """
         stored = world._replace(
             runs=(),
             budget=Budget(),
+            refusing=False,
             requests=tuple(r._replace(sender=None) for r in world.requests),
         )
         if stored in self._rested:

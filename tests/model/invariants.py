@@ -13,6 +13,7 @@ class Invariant(Enum):
 
     SEALED = "rule 1: every file visible at the slot's id matches a stored seal"
     NO_ORPHAN = "every visible file is recorded once, or can still be committed through the slot"
+    REHEARSED = "no file becomes visible that MongoDB refuses to record"
     CONTENT = "a committed file is the one that its seal describes, made for that day"
     ONE_COMMIT = "a day is committed at most once"
     ENTRY_ONCE = "no entry stands in two committed files"
@@ -26,6 +27,7 @@ class Invariant(Enum):
 def violated(world: World) -> Invariant | None:
     """The first invariant that the state breaks, in the order in which they depend."""
     for invariant, holds in (
+        (Invariant.REHEARSED, not world.refusing or not any(world.files)),
         (Invariant.MANIFEST, _manifests_stand(world)),
         (Invariant.ONE_COMMIT, all(batch.commit_count <= 1 for batch in world.batches)),
         (Invariant.ENTRY_ONCE, _entries_stand_once(world)),

@@ -33,6 +33,7 @@ _STEPS: dict[str, Callable[[Scenario, World, int], list[Step]]] = {
     "ask": sending.ask,
     "store prefix": sending.store_prefix,
     "render": sending.render,
+    "rehearse": sending.rehearse,
     "seal": sending.seal,
     "last request": sending.last_request,
     "verify": committing.verify,

@@ -28,6 +28,7 @@ class Mutation(Enum):
     MATCH_BY_BYTES = "a file is matched by size and digests alone"
     MANIFEST_OUTLIVES_COMMIT = "a manifest that was stored before a commit is gone on with after it"
     QUEUE_UNCHECKED = "the seal is stored without looking whether the items are still queued"
+    REHEARSAL_SKIPPED = "the seal is stored without rehearsing the commit"
     TWO_PLANS_ONE_FENCE = "a run that plans again writes its parts under the same fence"
     MARKED_TWICE = "marking forgets which parts it has marked"
     SWEEP_UNFENCED = "a run sweeps parts that were written under a later fence than its own"
@@ -54,6 +55,8 @@ class Scenario:
     """Whether Drive answers 409 when a session is opened, or only at its end."""
     private: bool = False
     """Whether the files' properties are hidden, as Drive hides them from other applications."""
+    refusing: bool = False
+    """Whether MongoDB refuses commits at the start, until an operator repairs that."""
     mutations: frozenset[Mutation] = frozenset()
 
     def breaks(self, mutation: Mutation) -> bool:
@@ -77,4 +80,5 @@ class Scenario:
             requests=(),
             runs=tuple(Run(day) for day in self.run_days),
             budget=self.budget,
+            refusing=self.refusing,
         )

@@ -172,11 +172,23 @@ def _render(scenario: Scenario, world: World, number: int, run: Run) -> list[Ste
     while run.rendered < len(manifest.items):
         run = _one_more(scenario, world, run)
     late = scenario.breaks(Mutation.SEAL_AFTER_REQUEST)
+    # A rehearsal changes nothing, so it is a step of its own only where it may be refused.
+    rehearsed = scenario.refusing and not scenario.breaks(Mutation.REHEARSAL_SKIPPED)
     run = run._replace(
-        at="last request" if late else "seal",
+        at="last request" if late else "rehearse" if rehearsed else "seal",
         seal=SealKey(run.day, manifest, run.content, run.rejected, run.opened_fence),
     )
     return go(world, number, run, f"render {rows_text(run.content)}")
+
+
+def rehearse(scenario: Scenario, world: World, number: int) -> list[Step]:
+    """Try the commit's writes and undo them."""
+    run = world.runs[number]
+    if not holds(scenario, world, run):
+        return stop(world, number, "rehearse: fenced out")
+    if world.refusing:
+        return stop(world, number, "rehearse: MongoDB refuses, the day fails")
+    return go(world, number, run._replace(at="seal"), "rehearse the commit")
 
 
 def seal(scenario: Scenario, world: World, number: int) -> list[Step]:

@@ -60,6 +60,9 @@ def others(world: World) -> Iterator[Step]:
         if status == "absent" and budget.arrivals:
             left = budget._replace(arrivals=budget.arrivals - 1)
             yield _change(world._replace(budget=left), number, "queued")
+    if world.refusing and budget.repairs:
+        left = budget._replace(repairs=budget.repairs - 1)
+        yield "what refused commits is taken away", world._replace(refusing=False, budget=left)
     if budget.requeues:
         yield from _requeues(world)
 

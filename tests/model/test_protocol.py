@@ -45,6 +45,9 @@ SCENARIOS = {
     "a sweep while the breaker is open": Scenario(
         run_days=(0, 1), marked_in_transaction=1, budget=Budget(outages=1)
     ),
+    "commits are refused until an operator helps": Scenario(
+        run_days=(0, 1), queue=(0,), refusing=True, budget=Budget(repairs=1, lost=1)
+    ),
     "three runs": Scenario(run_days=(0, 0, 1), queue=(0,)),
 }
 
@@ -95,6 +98,10 @@ BROKEN = {
     Mutation.MATCH_BY_BYTES: (SMALL, Invariant.CONTENT),
     Mutation.MANIFEST_OUTLIVES_COMMIT: ("an entry queued a second time", Invariant.ENTRY_ONCE),
     Mutation.QUEUE_UNCHECKED: ("items completed elsewhere", Invariant.ELSEWHERE),
+    Mutation.REHEARSAL_SKIPPED: (
+        "commits are refused until an operator helps",
+        Invariant.REHEARSED,
+    ),
     Mutation.TWO_PLANS_ONE_FENCE: ("items completed elsewhere", Invariant.MANIFEST),
     Mutation.SWEEP_UNFENCED: (SMALL, Invariant.MANIFEST),
     Mutation.SWEEP_FORGETS_SEALS: ("three runs", Invariant.MANIFEST),

@@ -154,6 +154,8 @@ class Budget(NamedTuple):
     """Failed queue items put back by an operator."""
     lost: int = 0
     """Answers that never reach the run that waits for them."""
+    repairs: int = 0
+    """Objects that refuse a commit, taken away by an operator."""
     handbacks: int = 0
     """Runs that hand their session back at a chunk boundary."""
     outages: int = 0
@@ -177,6 +179,8 @@ class World(NamedTuple):
     requests: tuple[Request, ...]
     runs: tuple[Run, ...]
     budget: Budget
+    refusing: bool = False
+    """Whether an object of another application makes MongoDB refuse every commit."""
     requeued: frozenset[tuple[int, int]] = frozenset()
     """(queue item, day that had rejected it), put back by an operator since."""
 
