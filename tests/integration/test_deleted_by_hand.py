@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,10 @@ from pymongo.database import Database
 
 from daybook.audit.lineage import lineage
 from daybook.destinations.base import Destination, NewFile
+from daybook.errors import ConfigurationError
+from daybook.export import batch as batches
 from daybook.export import jobs, manual
+from daybook.export.batch_key import BatchKey
 from daybook.export.context import Job
 from daybook.export.outcome import Status
 from daybook.export.run import run
@@ -177,3 +182,65 @@ def test_a_restored_batch_knows_which_entries_its_file_leaves_out(office: Office
     office.queue.update_one({"entryId": wrong}, {"$set": {"status": "queued"}})
 
     assert office.export(NEXT_DAY).facts["entryCount"] == 1
+
+
+def test_a_slot_deleted_while_a_file_may_be_visible_stops_every_run_until_it_is_made_again(
+    office: Office,
+) -> None:
+    entry_id = office.add()
+    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    slots = office.database["exportslots"]
+    slots.delete_many({})
+
+    for act in (
+        lambda: office.app.run_batch(batch_date=DAY),
+        lambda: office.app.run_batch(batch_date=NEXT_DAY),
+        lambda: office.app.release_day(DAY),
+        office.app.sweep,
+    ):
+        with pytest.raises(ConfigurationError, match=r"was deleted.*of 2026-01-18") as refused:
+            act()
+    office.app.run_refused("daily", DAY, kind="configuration", message="an index is missing")
+
+    assert slots.count_documents({"_id": "daily"}) == 0
+    assert [item["status"] for item in office.items(entry_id)] == ["queued"]
+    told = re.search(r'insert \{_id: "(\w+)", fence: (\d+)\}', str(refused.value))
+    assert told is not None
+    slots.insert_one({"_id": told[1], "fence": int(told[2])})
+    office.export()
+    slot = slots.find_one({"_id": "daily"})
+    assert slot is not None
+    assert slot["fence"] > 1000
+    assert [item["status"] for item in office.items(entry_id)] == ["completed"]
+
+
+@pytest.mark.parametrize("again", [DAY, NEXT_DAY])
+def test_a_slot_deleted_when_all_days_are_done_is_made_again_above_its_former_fences(
+    office: Office, again: date
+) -> None:
+    office.add()
+    office.app.run_batch(batch_date=DAY)
+    office.database["exportslots"].delete_many({})
+    office.add()
+
+    outcome = office.app.run_batch(batch_date=again)
+
+    assert outcome.status is (Status.ALREADY_EXPORTED if again == DAY else Status.EXPORTED)
+    sweep(office.app.exporter(office.app.profile()))
+    slot = office.database["exportslots"].find_one({"_id": "daily"})
+    assert slot is not None
+    assert slot["fence"] > 1000
+
+
+def test_a_slot_that_was_never_taken_starts_at_nothing(office: Office) -> None:
+    """A batch without an attempt, whose process died before it took the slot, is no run."""
+    batches.ensure(
+        office.database["exportbatches"],
+        BatchKey(profile="daily", batch_date=DAY.isoformat()),
+        now=EVENING,
+    )
+    office.add()
+    office.export()
+    slot = office.database["exportslots"].find_one({"_id": "daily"})
+    assert slot is not None
+    assert slot["fence"] == 1

@@ -341,7 +341,8 @@ class Before:
 
 def begun(before: Before) -> None:
     """The batch is made, and nothing else."""
-    before.batches = [batch(attempt=0, attemptCount=0)]
+    made = batch(attempt=0, attemptCount=0)
+    before.batches = [{k: v for k, v in made.items() if k not in ("fence", "startedAt")}]
 
 
 def planned(before: Before) -> None:
@@ -695,6 +696,7 @@ def manual_sent_and_deleted(before: Before) -> None:
 
 def manual_failed(before: Before) -> None:
     before.batches = [manual_batch(state="failed", endedAttempt=1, error=ERROR)]
+    before.slots = [slot(before.folder, _id="daily/manual", **EMPTIED)]
 
 
 @pytest.mark.parametrize(

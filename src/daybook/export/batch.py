@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,8 @@ class Batch:
     """How often the present attempt was interrupted and handed back."""
     upload_sessions: int
     """How many upload sessions the present attempt has opened; 0 in earlier versions' batches."""
+    fence: int
+    """Of the slot when the last attempt began or was resumed; 0 before the first."""
     schedule_time: datetime | None
     manifest: ManifestRef | None
     """Of the committed file."""
@@ -71,6 +73,7 @@ class Batch:
             else Task.from_doc(pending, key=key, generation=doc["generation"]),
             continuations=doc.get("continuations", 0),
             upload_sessions=doc.get("uploadSessions", 0),
+            fence=doc.get("fence", 0),
             schedule_time=doc.get("scheduleTime"),
             manifest=None if manifest is None else ManifestRef.from_doc(manifest),
             marked_at=doc.get("markedAt"),
@@ -199,6 +202,23 @@ def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
     """Batches of the profile that a task has to follow, days and manual exports."""
     found = batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}})
     return [batch for batch in map(Batch.from_doc, found) if batch.pending is not None]
+
+
+def begun_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
+    """All batches of a slot of which an attempt has begun."""
+    profile, slash, _ = slot_id.partition("/")
+    kind = "manualKey" if slash else "batchDate"
+    found = batches.find({"profile": profile, kind: {"$type": "string"}}, {"rejected": 0})
+    return [batch for batch in map(Batch.from_doc, found) if batch.fence]
+
+
+def perhaps_sealed(begun: Iterable[Batch]) -> list[Batch]:
+    """Of all batches of a slot, those whose seal it may hold: a commit has emptied it before."""
+    begun = list(begun)
+    ours = [batch for batch in begun if batch.finished and "recordedElsewhere" not in batch.doc]
+    emptied = max((batch.fence for batch in ours), default=0)
+    open_ones = (BatchState.OPEN, BatchState.FAILED)
+    return [batch for batch in begun if batch.state in open_ones and batch.fence > emptied]
 
 
 def continued_later(

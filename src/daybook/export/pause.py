@@ -36,7 +36,7 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
             f"{ctx.job.filename}: {batch.continuations} continuations did not bring it to an "
             "end: raise DAYBOOK_RUN_DEADLINE_SECONDS"
         ) from interrupted
-    crashed = begun and not batch.continued and batch.doc["fence"] < ctx.first_fence
+    crashed = begun and not batch.continued and batch.fence < ctx.first_fence
     kind = TaskKind.RETRY if crashed else TaskKind.CONTINUATION
     _follow_up(ctx, batch, kind, due=ctx.now())
     with log.bound(step="pause", attempt=batch.attempt):

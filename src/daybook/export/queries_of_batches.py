@@ -81,6 +81,7 @@ def of_batches(profile: str) -> list[Query]:
             lambda doc: {"batch_id": doc["_id"], "since": doc["createdAt"]},
         ),
         named("days", lambda: days),
+        named("manual_exports", lambda: {"profile": profile, "manualKey": _STRING}),
         named("history", lambda: days, sort=newest_first),
         named(
             "days_until",
@@ -89,10 +90,9 @@ def of_batches(profile: str) -> list[Query]:
             sort=newest_first,
         ),
         named(
-            "batches_of_files",
-            lambda batch_ids: {"_id": {"$in": batch_ids}, "profile": profile},
-            lambda doc: {"batch_ids": [doc["_id"]]},
-            sort=(("committedAt", 1),),
-            excused="sorts the few files that one entry stands in",
+            "batch_of_manifest",
+            lambda batch_id: {"profile": profile, "manifest.batchId": batch_id},
+            lambda doc: {"batch_id": str(doc["_id"])},
+            among={"profile": profile},
         ),
     ]

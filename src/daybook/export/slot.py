@@ -16,7 +16,8 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
-from daybook.errors import FencedOut
+from daybook.errors import ConfigurationError, FencedOut
+from daybook.export import batch as batches
 from daybook.export.lease import end_abandoned
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
@@ -25,6 +26,8 @@ from daybook.mongo.sessions import transaction_in
 
 COLLECTION = "exportslots"
 TAKE_TIMEOUT_MS = 5000
+FENCES_SKIPPED = 1000
+"""A slot that is made again begins far above any fence that a run of the former may hold."""
 REHEARSAL = "rehearsal"
 
 
@@ -285,10 +288,27 @@ def _lease(owner: str, lease_seconds: float, session: ClientSession) -> dict[str
 
 
 def insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> None:
-    """Make the slot's document, free and empty, when it was never taken."""
+    """Make the slot's document, free and empty, when it was never taken.
+
+    Raises `ConfigurationError` when it was deleted by hand while a file may be visible that
+    only its seals could tell: another file would be made of the same entries.
+    """
     if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
         return
+    begun = batches.begun_in(collection.database[batches.COLLECTION], slot_id)
+    if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
+        return  # made since: the batches that were found are those of its runs
+    fence = max((batch.fence for batch in begun), default=-FENCES_SKIPPED) + FENCES_SKIPPED
+    unsettled = batches.perhaps_sealed(begun)
+    if unsettled:
+        names = ", ".join(batch.key.batch_date or "a manual export" for batch in unsettled)
+        raise ConfigurationError(
+            f"{COLLECTION} has no document {slot_id}, although runs have begun: it was deleted, "
+            f"and a file without a record may be visible, of {names}. Nothing is exported "
+            f"before that is known: look for the file, move it away, then insert "
+            f'{{_id: "{slot_id}", fence: {fence}}} into {COLLECTION}'
+        )
     try:
-        collection.insert_one({"_id": slot_id, "fence": 0, "lease": None, **EMPTIED})
+        collection.insert_one({"_id": slot_id, "fence": fence, "lease": None, **EMPTIED})
     except DuplicateKeyError:
         return  # another run inserted it at the same moment
