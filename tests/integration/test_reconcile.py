@@ -247,7 +247,7 @@ def test_an_altered_manifest_is_one_difference_and_its_other_entries_are_found(
     app.database["exportmanifests"].delete_many({})
     found = reconciled(app)
     assert found.counts[Kind.FILE] == 1
-    assert "missing" in found.differences[0].detail
+    assert "in exportmanifests is incomplete or was altered" in found.differences[0].detail
 
 
 def test_of_many_differences_each_is_counted_and_some_are_named(

@@ -348,10 +348,12 @@ def test_an_empty_day_is_verified_by_its_record(office: Office) -> None:
 def test_a_day_without_a_file_of_ours_cannot_be_verified(office: Office) -> None:
     with pytest.raises(NotDelivered, match="no run"):
         verified(office)
-    office.add("1", credit="2")
+    office.add()
+    office.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
     assert office.app.run_batch(batch_date=DAY).status is Status.FAILED
     with pytest.raises(NotDelivered, match="the batch is failed"):
         verified(office)
+    office.database.command("collMod", "exportlogs", validator={})
     office.logs.insert_one(
         {
             "action": "csv_generated",
