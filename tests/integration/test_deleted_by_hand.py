@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +53,16 @@ class DiesAfterSending:
         raise Killed
 
 
+class DiesBeforePublishing(DiesAfterSending):
+    """A destination whose process is killed between the commit and publishing."""
+
+    def send_whole(self, file: NewFile, content: bytes) -> None:
+        self.real.send_whole(file, content)
+
+    def publish(self, file_id: str, name: str) -> str:
+        raise Killed
+
+
 @pytest.fixture
 def office(database: Db, mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
     with Office(database, mongo_uri, tmp_path) as office:
@@ -83,6 +93,10 @@ def killed_after_sending(office: Office, job: Job) -> None:
 
 def sweep_first(office: Office) -> None:
     assert sweep(office.app.exporter(office.app.profile())).slots[0].settled == 1
+
+
+def sweep_only(office: Office) -> None:
+    sweep(office.app.exporter(office.app.profile()))
 
 
 def same_day(office: Office) -> None:
@@ -145,6 +159,68 @@ def test_a_batch_deleted_just_before_the_commit_is_restored_with_its_id(
         app.client.close()
 
     assert [check_delivered_once(office, entries)["_id"]] == deleted
+
+
+@pytest.mark.parametrize("finish", [same_day, next_day, sweep_only])
+@pytest.mark.parametrize("breaker_open", [False, True])
+def test_a_batch_deleted_before_its_items_are_marked_is_restored_from_its_record(
+    office: Office, finish: Callable[[Office], None], breaker_open: bool
+) -> None:
+    """The commit has marked the first part; a rejected item is in the second."""
+    entries = seed(office.database)
+    office.entries.update_one({"_id": entries[-1]}, {"$set": {"currency": "no currency"}})
+    job = jobs.daily(office.database, office.app.profile(), DAY)
+    exporter = office.app.exporter(office.app.profile())
+    with pytest.raises(Killed):
+        run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
+    assert office.queue.count_documents({"status": "queued"}) == COUNT - 5_000
+    office.database["exportbatches"].delete_many({})
+    office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
+    if breaker_open:
+        until = EVENING + timedelta(minutes=15)
+        office.database["circuitbreakers"].insert_one(
+            {"_id": "local_folder", "failures": 3, "openUntil": until, "trial": None}
+        )
+        assert sweep(exporter).slots[0].parts_deleted == 0
+        office.database["circuitbreakers"].delete_many({})
+
+    finish(office)
+
+    assert office.export(NEXT_DAY).status is Status.EMPTY
+    statuses = [item["status"] for item in office.queue.find().sort("_id", 1)]
+    assert statuses == ["completed"] * (COUNT - 1) + ["failed"]
+    batch = office.batch()
+    assert (batch["state"], batch["entryCount"], batch["rejectedCount"]) == (
+        "committed",
+        COUNT - 1,
+        1,
+    )
+    assert batch["markedAt"] == EVENING
+    assert office.logs.count_documents({"action": "csv_generated"}) == 1
+    assert office.logs.count_documents({"action": "entry_rejected"}) == 1
+    assert [path.name for path in office.folder.glob("batch_*")] == [office.file().name]
+
+
+def test_a_batch_and_its_manifest_deleted_before_its_items_are_marked_stop_every_run(
+    office: Office,
+) -> None:
+    seed(office.database)
+    job = jobs.daily(office.database, office.app.profile(), DAY)
+    exporter = office.app.exporter(office.app.profile())
+    with pytest.raises(Killed):
+        run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
+    office.database["exportbatches"].delete_many({})
+    office.database["exportmanifests"].delete_one({"number": 0})
+    office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
+
+    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+
+    assert outcome.status is Status.FAILED
+    assert outcome.error is not None
+    assert outcome.error["type"] == "records_disagree"
+    assert "restore them from a backup" in outcome.error["message"]
+    assert office.queue.count_documents({"status": "queued"}) == COUNT - 5_000
+    assert list(office.folder.glob("batch_*")) == []
 
 
 @pytest.mark.parametrize("asked_again", [True, False])

@@ -28,6 +28,7 @@ from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
 from daybook.export.look import look
 from daybook.export.notice import Alert, AlertEvent
+from daybook.export.restore import restore_deleted
 from daybook.export.rules import Action
 from daybook.export.seal import Seal
 from daybook.export.slot_state import GIVEN_UP
@@ -41,6 +42,13 @@ def bring_home(ctx: Context) -> None:
 
     While the destination rests only what needs none is done, then `CircuitOpen` is raised.
     """
+    restore_deleted(
+        ctx.database,
+        ctx.slot,
+        ctx.job.key,
+        hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+        now=ctx.now(),
+    )
     try:
         ctx.breaker.admit(ctx.slot, ctx.now())
     except CircuitOpen:

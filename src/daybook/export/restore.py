@@ -1,0 +1,129 @@
+"""Restoring: a batch that was deleted by hand after its commit, from its record and manifest.
+
+Its file is delivered and recorded, but only the batch says what is still to be published and
+marked: without it the next day would export those items again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.errors import RecordsDisagree
+from daybook.export import batch as batches
+from daybook.export import manifest as manifests
+from daybook.export import records, rejections, transitions
+from daybook.export.batch_key import BatchKey
+from daybook.export.keys import LENIENT
+from daybook.export.part import Part
+from daybook.export.records import LogAction
+from daybook.export.seal import Content, ManifestRef, Seal, figures_from_doc
+from daybook.export.slot import Slot
+
+Record = Mapping[str, Any]
+
+
+def restore_deleted(
+    database: Database[dict[str, Any]],
+    slot: Slot,
+    key: BatchKey,
+    *,
+    hidden_at: str | None,
+    now: datetime,
+) -> None:
+    """Restore the slot's batches that a record names and `exportbatches` lacks.
+
+    `hidden_at` is the identity of a destination that publishes; publishing again changes
+    nothing. Raises `RecordsDisagree` when the manifest was deleted or altered as well.
+    """
+    for record in _without_batch(database, key):
+        seal = _seal(database, record)
+        rejected = rejections.read(database[manifests.COLLECTION], seal.rejected_id)
+
+        def work(
+            session: ClientSession,
+            seal: Seal = seal,
+            record: Record = record,
+            rejected: Any = rejected,
+        ) -> None:
+            transitions.record_commit(
+                database[batches.COLLECTION],
+                session,
+                seal,
+                rejected=rejected,
+                file_id=record["metadata"]["fileId"],
+                link=record["metadata"]["webViewLink"],
+                profile=key.profile,
+                hidden_at=hidden_at,
+                record_id=record["_id"],
+                now=now,
+            )
+
+        slot.transaction(work)
+
+
+def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterator[Record]:
+    unmarked = database[manifests.COLLECTION].find(
+        {"profile": key.slot_id, "markedAt": {"$exists": False}}, {"_id": 1}
+    )
+    delivered = [LogAction.CSV_GENERATED.value, LogAction.MANUAL_EXPORT.value]
+    for batch_id in {doc["_id"].partition(":")[0] for doc in unmarked}:
+        if batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id) is None:
+            record = database[records.COLLECTION].find_one(
+                {"metadata.batchId": batch_id, "action": {"$in": delivered}}
+            )
+            if record is not None:
+                yield record
+
+
+def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
+    told = record["metadata"]
+    prefix = f"{told['batchId']}:{told['generation']}:"
+    stored = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+    fences: dict[int, list[Part]] = {}
+    lists: dict[int, str] = {}
+    for doc in stored.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}).sort("_id", 1):
+        _, _, fence, name = doc["_id"].split(":")
+        if "rejected" not in doc:
+            fences.setdefault(int(fence), []).append(Part.from_doc(doc))
+        elif "markedAt" in doc or int(fence) not in lists:  # the commit marks the file's own
+            lists[int(fence)] = f"{prefix}{fence}:{'-'.join(name.split('-')[:2])}"
+    for fence, parts in fences.items():
+        if _digest(parts) == told["manifestDigest"]:
+            return Seal(
+                batch_date=told.get("batchDate"),
+                filename=told["filename"],
+                manifest=ManifestRef(
+                    batch_id=told["batchId"],
+                    generation=told["generation"],
+                    fence=fence,
+                    part_count=len(parts),
+                    item_count=sum(len(part.queue_ids) for part in parts),
+                    digest=told["manifestDigest"],
+                ),
+                content=Content(
+                    size_bytes=told["sizeBytes"], md5=told["md5"], sha256=told["sha256"]
+                ),
+                figures=figures_from_doc(told),
+                opened_fence=fence,
+                sealed_at=record["createdAt"],
+                attempt=told["attempt"],
+                rejected_id=lists.get(fence) if told["rejectedCount"] else None,
+            )
+    raise RecordsDisagree(
+        f"{told['filename']} is delivered, says {records.COLLECTION}, but its batch "
+        f"{told['batchId']} and its manifest were deleted or altered before its items were "
+        "marked: restore them from a backup; nothing is exported before"
+    )
+
+
+def _digest(parts: list[Part]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.digest())
+    return digest.hexdigest()
