@@ -12,14 +12,14 @@ import functions_framework
 from daybook import http, http_ledger, log
 from daybook.app import App
 from daybook.errors import ConfigurationError
-from daybook.ledger_app import LedgerApp
+from daybook.ledger_app import LedgerApp, server_threads
 
 log.setup()
 try:
     _app = App.from_env(os.environ)
 except ConfigurationError as error:
     sys.exit(f"Daybook cannot start: {error}")
-_ledger = LedgerApp(_app.settings)
+_ledger = LedgerApp(_app.settings, threads=server_threads(os.environ))
 
 
 @functions_framework.http

@@ -76,7 +76,14 @@ class App:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> App:
         """Read and check the settings; raises `ConfigurationError` naming each fault."""
-        return cls(Settings.from_env(env), project=env.get("GOOGLE_CLOUD_PROJECT") or None)
+        app = cls(Settings.from_env(env), project=env.get("GOOGLE_CLOUD_PROJECT") or None)
+        try:
+            app.profile(app.settings.ledger_profile)
+        except BadRequest as error:
+            raise ConfigurationError(
+                f"Settings cannot be used. DAYBOOK_LEDGER_PROFILE: {error}"
+            ) from error
+        return app
 
     _told: set[tuple[str, date, str]] = field(
         default_factory=set, init=False, repr=False, compare=False

@@ -21,6 +21,8 @@ from daybook.ops import metrics
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.wallets.refusal import Refused
 from daybook.wallets.stored import DocumentInvalid
+from daybook.wallets.turns import TooContended
+from daybook.write_errors import Cause
 
 RETRY_AFTER_SECONDS = 1
 
@@ -80,10 +82,24 @@ def _handled(
 
 
 def _away(error: DatabaseError) -> flask.Response:
-    log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
+    if error.permanent:
+        return _refused_by_database(error)
+    if isinstance(error, TooContended):
+        log.event(logging.WARNING, "request_contended", str(error))
+    else:
+        log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
     response = problem(503, "DATABASE_UNAVAILABLE", str(error))
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _refused_by_database(error: DatabaseError) -> flask.Response:
+    """What no repetition helps: the database holds an object that refuses the write."""
+    log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
+    foreign = error.refused is not None and error.refused.cause is Cause.FOREIGN_INDEX
+    if foreign:
+        return problem(409, "FOREIGN_INDEX", str(error))
+    return problem(500, "CONFIGURATION", str(error))
 
 
 def health(app: LedgerApp, _request: flask.Request, _path: Path) -> flask.Response:

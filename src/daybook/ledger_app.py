@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,11 +21,21 @@ from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings import Settings
 from daybook.wallets.atomic import PATIENCE_SECONDS
 from daybook.wallets.context import Ledger
-from daybook.wallets.stored import READABLE
+from daybook.wallets.turns import Turns
 
 APP_NAME = "daybook-ledger"
 MIN_POOL_SIZE = 10
 """Unlike the daily batch, requests come all day and should find a connection that is open."""
+
+
+def server_threads(env: Mapping[str, str]) -> int:
+    """How many requests at once functions-framework has gunicorn work on in this process.
+
+    As it reads it itself:
+    https://github.com/GoogleCloudPlatform/functions-framework-python#configure-the-functions-framework
+    """
+    given = env.get("THREADS")
+    return int(given) if given else 4 * (os.cpu_count() or 1)
 
 
 def _now() -> datetime:
@@ -39,6 +50,8 @@ class LedgerApp:
     clock: Callable[[], datetime] = _now
     patience_seconds: float = PATIENCE_SECONDS
     """How long a movement may try."""
+    threads: int | None = None
+    """How many requests the process works on at once; None: no limit is known."""
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
@@ -88,10 +101,11 @@ class LedgerApp:
     @cached_property
     def _ledger(self) -> Ledger:
         return Ledger(
-            database=self.database.with_options(codec_options=READABLE),
+            database=self.database,
             clock=self.clock,
             profile=self.settings.ledger_profile,
             chart=self.settings.ledger_chart,
             patience_seconds=self.patience_seconds,
             look_seconds=self.look_seconds,
+            turns=Turns(self.threads),
         )

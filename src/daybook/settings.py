@@ -112,8 +112,11 @@ def _resolve(
 
 def _contradictions(found: Mapping[str, Any]) -> list[str]:
     faults = []
-    if found.get("mongo_min_pool_size", 0) > found["mongo_max_pool_size"]:
-        faults.append("DAYBOOK_MONGO_MIN_POOL_SIZE: exceeds DAYBOOK_MONGO_MAX_POOL_SIZE")
+    least, most = found.get("mongo_min_pool_size", 0), found["mongo_max_pool_size"]
+    if least > most:
+        faults.append(
+            f"DAYBOOK_MONGO_MIN_POOL_SIZE: {least} exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, {most}"
+        )
     if "tasks_queue" in found and "service_url" not in found:
         faults.append("DAYBOOK_SERVICE_URL: is needed once DAYBOOK_TASKS_QUEUE is set")
     credentials = "tasks_service_account" in found or "tasks_endpoint" in found

@@ -34,9 +34,9 @@ Db = Database[dict[str, Any]]
 
 
 class Function:
-    """One process of the function `ledger`."""
+    """One process of the function `ledger`; `more` are variables of its environment."""
 
-    def __init__(self, uri: str, database: Db) -> None:
+    def __init__(self, uri: str, database: Db, **more: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -55,6 +55,7 @@ class Function:
                 "DAYBOOK_MONGODB_URI": uri,
                 "DAYBOOK_DATABASE": database.name,
                 "DAYBOOK_DESTINATION": "file:///tmp",
+                **more,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

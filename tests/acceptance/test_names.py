@@ -22,8 +22,8 @@ from tests.acceptance.test_docs_logging import events_in_source
 EXPORT = pages.ROOT / "terraform" / "modules" / "export-function"
 OBSERVABILITY = pages.ROOT / "terraform" / "modules" / "observability"
 
-OF_THE_PLATFORM = {"GOOGLE_CLOUD_PROJECT"}
-"""Read by the log and the alerts' links, not a setting."""
+OF_THE_PLATFORM = {"GOOGLE_CLOUD_PROJECT", "THREADS"}
+"""For the links of the log and the alerts, and for functions-framework: not settings."""
 EVERY_RECORD = {"batchDate"}
 """Bound to the records of a run, and among the facts of every alert of a day."""
 

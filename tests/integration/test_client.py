@@ -107,6 +107,55 @@ def test_the_smallest_pool_is_the_functions_own_unless_it_is_set() -> None:
         assert client.options.pool_options.min_pool_size == 10
 
 
+@pytest.mark.parametrize("most", ["", "1", "5", "9", "10", "50", "10000"])
+@pytest.mark.parametrize("least", ["", "0", "1", "5", "60"])
+@pytest.mark.parametrize("usual", [0, 10])
+def test_every_combination_of_pool_sizes_works_or_names_both_variables(
+    most: str, least: str, usual: int
+) -> None:
+    given = {"DAYBOOK_MONGO_MAX_POOL_SIZE": most, "DAYBOOK_MONGO_MIN_POOL_SIZE": least}
+    largest = int(most or 50)
+    if least and int(least) > largest:
+        with pytest.raises(ConfigurationError) as caught:
+            settings_for("mongodb://127.0.0.1:1/", **given)
+        assert all(name in str(caught.value) for name in given)
+        assert "MONGODB_URI" not in str(caught.value)
+        return
+    settings = settings_for("mongodb://127.0.0.1:1/", **given)
+    with connect(settings, default_min_pool_size=usual) as client:
+        pool = client.options.pool_options
+        smallest = int(least) if least else min(usual, largest)
+        assert (pool.min_pool_size, pool.max_pool_size) == (smallest, largest)
+
+
+@pytest.mark.parametrize("milliseconds", ["1", "5000", "600000"])
+@pytest.mark.parametrize("socket", ["1", "45000", "600000"])
+def test_every_combination_of_time_limits_works(milliseconds: str, socket: str) -> None:
+    settings = settings_for(
+        "mongodb://127.0.0.1:1/",
+        DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS=milliseconds,
+        DAYBOOK_MONGO_SOCKET_TIMEOUT_MS=socket,
+    )
+    with connect(settings) as client:
+        assert client.options.pool_options.socket_timeout == int(socket) / 1000
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("mongodb://book:pass@a.example.com,b.example.com/?directConnection=true", "directConn"),
+        ("mongodb://book:pass@a.example.com/?maxStalenessSeconds=90", "maxStalenessSeconds"),
+    ],
+)
+def test_an_option_that_the_driver_refuses_is_not_blamed_on_the_password(
+    uri: str, words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="DAYBOOK_MONGODB_URI") as caught:
+        connect(settings_for(uri))
+    assert words in str(caught.value)
+    assert "percent-encoded" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "uri",
     [

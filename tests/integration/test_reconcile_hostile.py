@@ -155,6 +155,23 @@ def record_of_another_file(database: Db) -> str:
     return "fileId is another"
 
 
+def item_of_a_profile_that_does_not_exist(database: Db) -> str:
+    wallet = one(database, "wallets", currency="JPY")
+    booked = one(database, "transactions", walletId=wallet["_id"])
+    item = one(database, "exportqueues", entryId=booked["journalEntryId"])
+    later, entry = {**item, "_id": ObjectId(), "profile": "wallets"}, ObjectId()
+    del later["metadata"]
+    doc = one(database, "journalentries", _id=booked["journalEntryId"])
+    database["journalentries"].insert_one({**doc, "_id": entry, "reference": "INV-1"})
+    database["exportqueues"].insert_one({**later, "entryId": entry, "status": "queued"})
+    del booked["idempotencyKey"]
+    database["transactions"].insert_one(
+        {**booked, "_id": ObjectId(), "journalEntryId": entry, "version": Int64(2)}
+    )
+    adjust(database, wallet["_id"], 7000, 1)
+    return f"no run of profile daily exports queue item {later['_id']}"
+
+
 def below_zero(database: Db) -> str:
     wallet = one(database, "wallets", currency="JPY")
     booked = one(database, "transactions", walletId=wallet["_id"])
@@ -172,8 +189,14 @@ def below_zero(database: Db) -> str:
         (sides_exchanged, {Kind.ENTRY_WALLETS: 1}),
         (two_transactions_without_entry, {Kind.ENTRY_MISSING: 2, Kind.ENTRY_UNBOOKED: 2}),
         (transaction_of_another_entry, {Kind.ENTRY_AMOUNT: 1, Kind.ENTRY_UNBOOKED: 1}),
-        (amount_as_text, {Kind.BALANCE: 1, Kind.TRANSACTION: 1, Kind.ENTRY_AMOUNT: 1}),
-        (amount_as_text_of_a_debit, {Kind.BALANCE: 1, Kind.TRANSACTION: 1, Kind.ENTRY_AMOUNT: 1}),
+        (
+            amount_as_text,
+            {Kind.DOCUMENT: 1, Kind.BALANCE: 1, Kind.TRANSACTION: 1, Kind.ENTRY_AMOUNT: 1},
+        ),
+        (
+            amount_as_text_of_a_debit,
+            {Kind.DOCUMENT: 1, Kind.BALANCE: 1, Kind.TRANSACTION: 1, Kind.ENTRY_AMOUNT: 1},
+        ),
         (no_number, {Kind.ENTRY_UNBALANCED: 1, Kind.TOTALS: 2}),
         (too_large_a_number, {Kind.ENTRY_AMOUNT: 1, Kind.TOTALS: 2}),
         (currency_as_number, {Kind.ENTRY_AMOUNT: 1, Kind.TOTALS: 4}),
@@ -183,6 +206,7 @@ def below_zero(database: Db) -> str:
         (file_id_that_is_a_document, {Kind.NOT_DELIVERED: 1}),
         (record_gone, {Kind.RECORD: 1}),
         (record_of_another_file, {Kind.RECORD: 1}),
+        (item_of_a_profile_that_does_not_exist, {Kind.QUEUE_ITEM: 1}),
         (below_zero, {Kind.BALANCE: 1, Kind.ENTRY_WALLETS: 1}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

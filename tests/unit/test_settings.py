@@ -287,7 +287,7 @@ def test_a_queue_at_another_endpoint_needs_no_account() -> None:
 
 def test_the_smallest_pool_cannot_exceed_the_largest() -> None:
     message = fault(DAYBOOK_MONGO_MAX_POOL_SIZE="5", DAYBOOK_MONGO_MIN_POOL_SIZE="6")
-    assert "DAYBOOK_MONGO_MIN_POOL_SIZE: exceeds DAYBOOK_MONGO_MAX_POOL_SIZE" in message
+    assert "DAYBOOK_MONGO_MIN_POOL_SIZE: 6 exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, 5" in message
 
 
 def test_a_secret_is_fetched_by_its_resource_name_and_loses_its_line_end() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC
 from typing import Any
+from urllib.parse import unquote
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
@@ -47,7 +49,9 @@ def connect(
     protocol builds on reading what it wrote. Raises `ConfigurationError` for an
     address that MongoDB's driver does not accept.
     """
-    smallest = settings.mongo_min_pool_size
+    smallest, largest = settings.mongo_min_pool_size, settings.mongo_max_pool_size
+    if smallest is None:
+        smallest = min(default_min_pool_size, largest)
     try:
         return MongoClient(
             settings.mongodb_uri,
@@ -60,20 +64,30 @@ def connect(
             readPreference="primary",
             retryWrites=True,
             retryReads=True,
-            maxPoolSize=settings.mongo_max_pool_size,
-            minPoolSize=default_min_pool_size if smallest is None else smallest,
+            maxPoolSize=largest,
+            minPoolSize=smallest,
             serverSelectionTimeoutMS=settings.mongo_server_selection_timeout_ms,
             socketTimeoutMS=settings.mongo_socket_timeout_ms,
             connectTimeoutMS=settings.mongo_server_selection_timeout_ms,
             event_listeners=[_ConnectionLog(), CommandMonitor(), PoolMonitor()],
         )
-    except (InvalidURI, MongoConfigurationError, ValueError):
+    except (InvalidURI, MongoConfigurationError, ValueError) as error:
         # Not chained: the driver's message may quote a part of the address, and with it
         # of the password.
-        raise ConfigurationError(
-            "DAYBOOK_MONGODB_URI: MongoDB's driver does not accept the address; in user name "
-            "and password, characters such as : / ? # @ must be percent-encoded"
-        ) from None
+        fault = _fault(settings.mongodb_uri, error)
+        raise ConfigurationError(f"DAYBOOK_MONGODB_URI: {fault}") from None
+
+
+def _fault(uri: str, error: Exception) -> str:
+    """What the driver does not accept, without any part of user name or password."""
+    secrets = {part for part in re.split(r"\W+", unquote(uri.rpartition("@")[0])) if part}
+    told = str(error)
+    if isinstance(error, InvalidURI) or secrets & set(re.split(r"\W+", told)):
+        return (
+            "MongoDB's driver does not accept the address; in user name and password, characters "
+            "such as : / ? # @ must be percent-encoded"
+        )
+    return f"MongoDB's driver does not accept an option of the address: {told}"
 
 
 def database(client: MongoClient[Document], settings: Settings) -> Database[Document]:

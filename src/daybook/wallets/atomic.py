@@ -9,26 +9,25 @@ from typing import Any, TypeVar
 import pymongo
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from daybook.errors import DatabaseError
 from daybook.mongo.sessions import transaction
+from daybook.wallets.turns import TooContended, Turn
 
 PATIENCE_SECONDS = 15.0
 """For all tries, their pauses and the commit, whatever the client's own limits are."""
 MAX_TRIES = 200
+_WRITE_CONFLICT = 112
 
 T = TypeVar("T")
-
-
-class TooContended(DatabaseError):
-    """Others kept changing the same documents; nothing was changed by this request."""
 
 
 def atomically(
     client: MongoClient[dict[str, Any]],
     work: Callable[[ClientSession], T],
     *,
+    turn: Turn,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> T:
     """Run `work` in one transaction; all of it counts, or nothing does.
@@ -36,15 +35,21 @@ def atomically(
     It is repeated, after growing random pauses, while MongoDB calls what went wrong
     transient: a conflict with another transaction, a primary that stepped down. So it
     must do nothing but its reads and writes in the session. Raises what `work` raises,
-    `TooContended`, or `PyMongoError` when time ran out; then the commit may have
-    happened, and only what is stored can tell.
+    `TooContended`, or `PyMongoError` when time ran out; then the commit may have happened,
+    and only what is stored can tell.
     """
     tries = count(1)
 
     def bounded(session: ClientSession) -> T:
         if next(tries) > MAX_TRIES:
             raise TooContended(f"gave up after {MAX_TRIES} tries: others kept changing the same")
-        return work(session)
+        turn.take()
+        try:
+            return work(session)
+        except OperationFailure as error:
+            if error.code == _WRITE_CONFLICT:
+                turn.conflicted()
+            raise
 
     with pymongo.timeout(patience_seconds):
         return transaction(client, bounded, read_concern=ReadConcern("snapshot"))

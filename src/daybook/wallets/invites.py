@@ -12,12 +12,13 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from daybook import write_errors
 from daybook.wallets import queries
-from daybook.wallets.atomic import TooContended
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.once import Answer, OnceKey, check_same_request, insert_once, new_id
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
+from daybook.wallets.turns import TooContended
 
 _RANDOM_BYTES = 10
 _TRIES = 10
@@ -57,6 +58,8 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: OnceKey | None) -> An
     try:
         return insert_once(ledger, queries.INVITE_MADE, doc, to_answer(doc), wanted)
     except DuplicateKeyError as error:
+        if write_errors.describe(error).permanent:
+            raise
         raise Refused(
             Refusal.INVITE_EXISTS, f"there is an invite {doc['code']}", where="code"
         ) from error

@@ -21,11 +21,12 @@ from pymongo.read_concern import ReadConcern
 
 from daybook.errors import DatabaseError
 from daybook.wallets import queries
-from daybook.wallets.atomic import TooContended, atomically
+from daybook.wallets.atomic import atomically
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import DocumentInvalid, Stored
+from daybook.wallets.turns import TooContended
 
 LINEARIZABLE = ReadConcern("linearizable")
 
@@ -65,19 +66,25 @@ def once(
     same key finds out.
     """
     patience_seconds = ledger.patience_seconds
+
+    def versions() -> list[Any]:
+        docs = [queries.WALLET_OF_OWNER.one(ledger.database, owner=owner) for owner in owners]
+        return [None if doc is None else doc.get("version") for doc in docs]
+
     try:
         # Around the turn as well: whoever waited long for it has the less time left to try.
         with (
             pymongo.timeout(patience_seconds),
-            ledger.turns.of(owners, patience_seconds=patience_seconds),
+            ledger.turns.of(owners, versions, patience_seconds=patience_seconds) as turn,
         ):
-            return _stored(ledger, wanted) or Answer(body=_booked(ledger, work), replayed=False)
+            return _stored(ledger, wanted) or Answer(
+                body=atomically(
+                    ledger.database.client, work, turn=turn, patience_seconds=patience_seconds
+                ),
+                replayed=False,
+            )
     except (Refused, DocumentInvalid, TooContended, PyMongoError) as error:
         return _read_back(ledger, wanted, error)
-
-
-def _booked(ledger: Ledger, work: Callable[[ClientSession], Document]) -> Document:
-    return atomically(ledger.database.client, work, patience_seconds=ledger.patience_seconds)
 
 
 def _read_back(

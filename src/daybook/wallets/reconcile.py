@@ -24,9 +24,11 @@ from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import snapshot
 from daybook.wallets import queries
 from daybook.wallets.reconcile_balances import balances
+from daybook.wallets.reconcile_documents import documents
 from daybook.wallets.reconcile_files import Expected, files
 from daybook.wallets.reconcile_journal import entries, ledger_currencies, unbooked
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
+from daybook.wallets.stored import SHOWABLE
 
 NAMED = 100
 """Differences of one kind that are named; the others are counted."""
@@ -86,7 +88,7 @@ def reconcile(
     def compared(session: ClientSession) -> Reconciliation:
         return _reconcile(
             _Comparison(
-                database=database,
+                database=database.with_options(codec_options=SHOWABLE),
                 session=session,
                 profile=profile,
                 chart=chart or Chart(),
@@ -144,6 +146,8 @@ def _reconcile(comparison: _Comparison) -> Reconciliation:
 
 def _differences(of: _Comparison) -> Iterator[Difference]:
     database, session = of.database, of.session
+    of.progress("what wallets, transactions, invites and users hold")
+    yield from documents(database, session)
     of.progress("wallets and their transactions")
     yield from balances(database, session)
     of.progress("transactions, journal entries and queue items")

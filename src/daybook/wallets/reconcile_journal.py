@@ -13,7 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.chart import Chart
-from daybook.export.profile import Profile
+from daybook.export.profile import DAILY, Profile
 from daybook.export.sheet.currency import decimals_of
 from daybook.wallets import journal, queries
 from daybook.wallets.reconcile_balances import SIGNED
@@ -31,6 +31,8 @@ class Booked:
     """What MongoDB found of one movement's entry."""
 
     doc: Mapping[str, Any]
+    profile: str
+    """Whose runs take the ledger's items."""
 
     @property
     def id(self) -> Any:
@@ -107,6 +109,12 @@ class Booked:
                     kind=DifferenceKind.QUEUE_ITEM,
                     detail=f"{of}: nobody exports queue item {item['_id']}, whose status is "
                     f"{item.get('status')!r:.40}",
+                )
+            elif item["status"] == "queued" and item["profile"] != self.profile:
+                yield Difference(
+                    kind=DifferenceKind.QUEUE_ITEM,
+                    detail=f"{of}: no run of profile {self.profile} exports queue item "
+                    f"{item['_id']}, whose profile is {item['profile']!r:.40}",
                 )
 
 
@@ -186,7 +194,7 @@ def entries(
         session=session,
     )
     for doc in found:
-        yield Booked(doc=doc)
+        yield Booked(doc=doc, profile=profile.name)
 
 
 def unbooked(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
@@ -226,6 +234,7 @@ _SCHEDULED = {
         "in": {
             "_id": "$$this._id",
             "status": "$$this.status",
+            "profile": {"$ifNull": ["$$this.profile", DAILY]},
             "metadata": {"fileId": "$$this.metadata.fileId"},
         },
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 
 class DifferenceKind(StrEnum):
+    DOCUMENT = "document"  # one that no request can use as it is
     BALANCE = "balance"  # a wallet and its transactions
     TRANSACTION = "transaction"  # one that cannot be added up
     ENTRY_MISSING = "entry_missing"  # a transaction without its journal entry

@@ -15,19 +15,14 @@ from typing import Any
 
 import bson
 from bson import Decimal128, ObjectId
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
 from daybook.errors import DaybookError
+from daybook.mongo.client import LENIENT
 from daybook.wallets.context import MAX_PAISE, Document
 
-READABLE = CodecOptions[Document](
-    tz_aware=True,
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-    unicode_decode_error_handler="surrogateescape",
-)
-"""Decodes whatever MongoDB stores. A byte that is no UTF-8 becomes a surrogate, which
-`Stored` recognises; a date that Python lacks becomes a `DatetimeMS`."""
+SHOWABLE = LENIENT.with_options(unicode_decode_error_handler="replace")
+"""Reads the same for messages, where a byte that is no UTF-8 becomes U+FFFD."""
 
 _LONGEST_SHOWN = 60
 _MISSING = object()
@@ -141,7 +136,7 @@ def is_utf8(text: str) -> bool:
 def is_storable(value: Mapping[str, Any]) -> bool:
     """Whether the document, read leniently, can be stored again as it was."""
     try:
-        bson.decode(bson.encode(value, codec_options=READABLE))
+        bson.decode(bson.encode(value, codec_options=LENIENT))
     except (BSONError, UnicodeEncodeError, OverflowError):
         return False
     return True

@@ -4,37 +4,148 @@ MongoDB lets only one of two transactions on a document win; the other starts ov
 a pause. Requests that wait here instead waste no tries and none of them starves. It is a
 damper, not a lock: other processes know nothing of it, and the conditional update is
 what keeps a balance right.
+
+A turn is short, unless another process holds a wallet for long, such as one that died in
+its transaction: then each try ends in a conflict while the wallet does not change. A process
+has few threads, and one such wallet must not occupy all of them. So once that is seen, the
+requests that meet it are counted, and those beyond a limit are refused at once.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from bson import ObjectId
 
-from daybook.wallets.atomic import TooContended
+from daybook.errors import DatabaseError
 
 _STRIPES = 1024
+HELD_AFTER_SECONDS = 1.0
+"""Conflicts for so long, while the wallet does not change: another process holds it."""
+
+Versions = Callable[[], Sequence[Any]]
+"""The present version of each wallet that a request moves."""
+
+
+class TooContended(DatabaseError):
+    """Others kept changing the same documents; nothing was changed by this request."""
 
 
 class Turns:
-    """One per process. Owners that share a stripe share its turns, which harms nobody."""
+    """One per process, which works on `threads` requests at once; None: no limit.
 
-    def __init__(self) -> None:
+    At most half of the threads wait for what other processes hold of one stripe, and at
+    most three quarters for anything that others hold. Owners that share a stripe share its
+    turns.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
         self._locks = [threading.Lock() for _ in range(_STRIPES)]
+        self._stalled: Counter[int] = Counter()
+        self._all_stalled = 0
+        self._counts = threading.Lock()
+        self._most_at_one = None if threads is None else max(1, threads // 2)
+        self._most_in_all = None if threads is None else max(1, threads - max(1, threads // 4))
 
     @contextmanager
-    def of(self, owners: Iterable[ObjectId], *, patience_seconds: float) -> Iterator[None]:
+    def of(
+        self, owners: Iterable[ObjectId], versions: Versions, *, patience_seconds: float
+    ) -> Iterator[Turn]:
         """Wait for the turn of all these owners' wallets, so long in all. Raises `TooContended`."""
-        deadline = time.monotonic() + patience_seconds
         stripes = sorted({int.from_bytes(owner.binary[-4:], "big") % _STRIPES for owner in owners})
-        with ExitStack() as stack:
-            for stripe in stripes:
-                lock = self._locks[stripe]
-                if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                    raise TooContended(f"waited {patience_seconds:g} s for others on the wallet")
-                stack.callback(lock.release)
-            yield
+        turn = Turn(self, stripes, versions, deadline=time.monotonic() + patience_seconds)
+        try:
+            turn.take()
+            yield turn
+        finally:
+            turn.end()
+
+    def lock(self, stripe: int) -> threading.Lock:
+        return self._locks[stripe]
+
+    def is_held(self, stripes: Collection[int]) -> bool:
+        """Whether a request waits there for what another process holds."""
+        with self._counts:
+            return any(self._stalled[stripe] for stripe in stripes)
+
+    def stall(self, stripes: Collection[int]) -> None:
+        """Count a request that waits for what others hold. Raises `TooContended`."""
+        with self._counts:
+            if self._all_stalled == self._most_in_all or any(
+                self._stalled[stripe] == self._most_at_one for stripe in stripes
+            ):
+                raise TooContended("others hold the wallet, and enough requests wait for them")
+            self._stalled.update(stripes)
+            self._all_stalled += 1
+
+    def unstall(self, stripes: Collection[int]) -> None:
+        with self._counts:
+            self._stalled.subtract(stripes)
+            self._stalled = +self._stalled
+            self._all_stalled -= 1
+
+
+class Turn:
+    """One request's turn at its stripes; for one thread."""
+
+    def __init__(
+        self, turns: Turns, stripes: Collection[int], versions: Versions, *, deadline: float
+    ) -> None:
+        self._turns = turns
+        self._stripes = stripes
+        self._versions = versions
+        self._deadline = deadline
+        self._held: ExitStack | None = None
+        self._is_stalled = False
+        self._seen: Sequence[Any] | None = None
+        self._seen_at = 0.0
+
+    def take(self) -> None:
+        """Wait for it, unless it is held. Raises `TooContended`."""
+        if self._held is not None:
+            return
+        with ExitStack() as held:
+            for lock in map(self._turns.lock, self._stripes):
+                if not lock.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+                    raise TooContended("waited for others on the wallet until the time was over")
+                held.callback(lock.release)
+            self._held = held.pop_all()
+
+    def conflicted(self) -> None:
+        """After a try that met a conflict: keep the turn, unless the wallet is held elsewhere.
+
+        Then others have it, so that the second wallet of a transfer is free while another
+        process holds the first, and this request counts as one that waits. Raises
+        `TooContended` where enough wait already.
+        """
+        if not (self._is_stalled or self._turns.is_held(self._stripes) or self._sees_no_change()):
+            return
+        self._release()
+        if not self._is_stalled:
+            self._turns.stall(self._stripes)
+            self._is_stalled = True
+
+    def _sees_no_change(self) -> bool:
+        now = time.monotonic()
+        if self._seen is not None and now - self._seen_at < HELD_AFTER_SECONDS:
+            return False
+        before, self._seen, self._seen_at = self._seen, self._versions(), now
+        return before is not None and any(
+            was == is_ for was, is_ in zip(before, self._seen, strict=True)
+        )
+
+    def end(self) -> None:
+        self._release()
+        if self._is_stalled:
+            self._turns.unstall(self._stripes)
+            self._is_stalled = False
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None

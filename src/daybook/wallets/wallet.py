@@ -12,6 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from daybook import write_errors
 from daybook.chart import Direction
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
@@ -89,11 +90,12 @@ def open_wallet(
         "createdAt": now,
         "updatedAt": now,
     }
+    answer = Wallet.from_doc(doc).to_answer()
     try:
-        return insert_once(
-            ledger, queries.WALLET_MADE, doc, Wallet.from_doc(doc).to_answer(), wanted
-        )
+        return insert_once(ledger, queries.WALLET_MADE, doc, answer, wanted)
     except DuplicateKeyError as error:
+        if write_errors.describe(error).permanent:
+            raise
         raise Refused(
             Refusal.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
         ) from error
