@@ -288,9 +288,12 @@ def test_publishing_again_changes_nothing(place: Place, destination: Destination
 
 
 def test_publishing_what_is_not_there_is_refused(place: Place, destination: Destination) -> None:
+    """Where there are other files of Daybook's, so that the place is the right one."""
+    destination.send_whole(new_file(destination), OTHER)
+    before = place.visible()
     with pytest.raises(DestinationRefused, match=NAME):
         destination.publish(destination.new_id(), NAME)
-    assert place.visible() == {}
+    assert place.visible() == before
 
 
 def test_late_sender_is_refused_after_publishing(place: Place) -> None:
