@@ -56,7 +56,7 @@ def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
     found = findings(patient)
     assert list(found) == [
         *("variables", "mongodb", "transactions", "indexes", "collections", "privileges"),
-        *("clock", "queue", "last batch"),
+        *("clock", "queue", "unclaimed items", "last batch"),
         "folder",
     ]
     assert wrong(patient) == {}

@@ -435,7 +435,7 @@ def test_every_question_is_answered_by_an_index(database: Db, reads: list[dict[s
     batches = used.pop("exportbatches")
     assert batches <= {"idx_batch_day_unique", "idx_batch_unmarked"}
     assert used == {
-        "exportqueues": {"idx_queue_plan"},
+        "exportqueues": {"idx_queue_plan", "idx_queue_profile", "idx_queue_status_unknown"},
         "circuitbreakers": {"_id_"},
         "exportorphans": {"idx_orphan_watched"},
     }
@@ -445,7 +445,7 @@ def test_the_batches_are_read_once_and_every_question_is_bounded_in_time(
     reads: list[dict[str, Any]],
 ) -> None:
     assert [command.get("aggregate") for command in reads].count("exportbatches") == 1
-    assert len(reads) == 5
+    assert len(reads) == 9
     for command in reads:
         assert 0 < command["maxTimeMS"] <= TIMEOUT_SECONDS * 1000
 

@@ -83,7 +83,7 @@ def test_a_label_whose_values_are_listed_has_these_and_no_other(page: str) -> No
         for label, values in labels.items()
         if values
     ]
-    assert len(listed) == 7
+    assert len(listed) == 8
     for values, there in listed:
         assert values == there
 

@@ -95,6 +95,7 @@ def test_a_done_day_alarms_nobody(
         "nextAttemptAt": None,
         "leaseExpiresAt": None,
         "refused": None,
+        "unclaimed": {},
     }
     assert inbox.alerts == []
     (record,) = quiet_events(caplog)
@@ -286,6 +287,7 @@ def test_what_was_due_more_than_a_day_ago_was_watched_then(
         "nextAttemptAt": None,
         "leaseExpiresAt": None,
         "refused": None,
+        "unclaimed": {},
     }
     assert inbox.alerts == []
     assert len(quiet_events(caplog)) == 1

@@ -21,6 +21,7 @@ from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
+from daybook.export.waiting import Unclaimed, reason_of
 
 
 class EntryUnknown(DaybookError):
@@ -88,6 +89,8 @@ class Item:
     export_path: str | None
     status: str | None
     reason: str | None
+    unclaimed: Unclaimed | None
+    """Why no run ever takes it."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -95,6 +98,7 @@ class Item:
             "exportPath": self.export_path,
             "status": self.status,
             "reason": self.reason,
+            "unclaimed": None if self.unclaimed is None else self.unclaimed.value,
         }
 
 
@@ -136,7 +140,7 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str)
         entry_id=entry["_id"] if entry is not None else entry_id,
         exists=entry is not None,
         reference=None if entry is None else _text(entry.get(source.reference)),
-        items=tuple(map(_item, items)),
+        items=tuple(_item(item, profile) for item in items),
         files=tuple(files),
         events=tuple(_events(database, ids)),
     )
@@ -191,13 +195,14 @@ def _position(part: Part, ids: list[Any]) -> int | None:
     return next((at for at, one in enumerate(part.entry_ids) if hashable(one) in keys), None)
 
 
-def _item(doc: Mapping[str, Any]) -> Item:
+def _item(doc: Mapping[str, Any], profile: Profile) -> Item:
     error = doc.get("error")
     return Item(
         queue_id=doc["_id"],
         export_path=_text(doc.get("exportPath")),
         status=_text(doc.get("status")),
         reason=_text(error.get("reason")) if isinstance(error, Mapping) else None,
+        unclaimed=reason_of(doc, profile),
     )
 
 

@@ -38,6 +38,8 @@ def _lines(found: Lineage) -> list[str]:
         reason = f" as {item.reason}" if item.reason else ""
         path = item.export_path or "unknown"
         lines.append(row("queue", f"{item.status}{reason}, {path} item {displayed(item.queue_id)}"))
+        if item.unclaimed is not None:
+            lines.append(row("", f"no run takes it: {item.unclaimed.explanation}"))
     for event in found.events:
         day = f" on {event.batch_date}" if event.batch_date else ""
         at = "no date" if event.at is None else event.at.isoformat(timespec="seconds")

@@ -54,6 +54,7 @@ def status(day: date | None) -> Answer:
             *_next(app, found),
             _slot(found.slot),
             *map(breakers.sentence, doc["breakers"]),
+            *_unclaimed(found),
             f"Queue: {found.queued} waiting. Next batch due: {next_slot.isoformat()}.",
         ],
     )
@@ -124,6 +125,14 @@ def _summary(batch: Batch) -> dict[str, Any]:
 def _is_released(batch: Mapping[str, Any]) -> bool:
     """False once a file of the day turned up after all."""
     return batch["state"] == "failed" and batch["releasedAt"] is not None
+
+
+def _unclaimed(found: Status) -> list[str]:
+    from daybook.export.waiting import told
+
+    if not found.unclaimed:
+        return []
+    return [f"Items in the queue that no run takes: {told(found.unclaimed)}."]
 
 
 def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:

@@ -17,9 +17,10 @@ from pymongo.database import Database
 from daybook import log
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
-from daybook.export import orphans, refused, rejections, transitions
+from daybook.export import orphans, refused, rejections, transitions, waiting
 from daybook.export.batch import Batch
 from daybook.export.context import Context
+from daybook.export.entry_id import displayed
 from daybook.export.figures import Rejected
 from daybook.export.keys import hashable
 from daybook.export.notice import AlertEvent, Receipt, SetAside
@@ -185,6 +186,9 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
         rejected_count=doc["rejectedCount"],
         rejected=_set_aside(database, profile, batch),
         done_at=doc["committedAt"],
+        unclaimed={
+            reason.value: count for reason, count in waiting.unclaimed(database, profile).items()
+        },
     )
 
 
@@ -201,7 +205,7 @@ def _set_aside(
     references = {hashable(doc["_id"]): doc.get(source.reference) for doc in found}
     return tuple(
         SetAside(
-            entry_id=str(item["entryId"]),
+            entry_id=displayed(item["entryId"]),
             reference=_text(references.get(hashable(item["entryId"]))),
             faults=rejected.faults,
             fault_count=rejected.fault_count,

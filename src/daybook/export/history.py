@@ -10,13 +10,14 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.export import batch as batches
-from daybook.export import plan, refused, slot
+from daybook.export import refused, slot, waiting
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.outcome import FACTS
 from daybook.export.profile import Profile
 from daybook.export.refused import Refused
 from daybook.export.retry import BatchState
+from daybook.export.waiting import Unclaimed
 
 _FACTS = (
     "generation",
@@ -72,6 +73,8 @@ class Status:
     """Calls for the day's run that got an error, if no attempt has begun since."""
     queued: int
     """Items that the next run would take."""
+    unclaimed: Mapping[Unclaimed, int]
+    """Items that no run ever takes, by reason."""
 
     def to_doc(self) -> dict[str, Any]:
         rejected = [] if self.batch is None else self.batch.doc.get("rejected", [])
@@ -83,6 +86,7 @@ class Status:
             "refused": None if self.refused is None else self.refused.to_doc(),
             "slot": None if self.slot is None else self.slot.to_doc(),
             "queued": self.queued,
+            "unclaimed": {reason.value: count for reason, count in self.unclaimed.items()},
         }
 
 
@@ -96,7 +100,8 @@ def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> S
         batch=batch,
         refused=_refused(database, profile, day, batch),
         slot=slot_status(database, key.slot_id),
-        queued=database[profile.source.queue].count_documents(plan.queued(profile)),
+        queued=waiting.count(database, profile),
+        unclaimed=waiting.unclaimed(database, profile),
     )
 
 

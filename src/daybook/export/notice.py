@@ -76,6 +76,8 @@ class Receipt:
     rejected: tuple[SetAside, ...]
     """The first of them; `rejected_count` says how many there are."""
     done_at: datetime
+    unclaimed: Mapping[str, int] = field(default_factory=dict)
+    """Queue items that no run ever takes, by `waiting.Unclaimed`."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -89,6 +91,7 @@ class Receipt:
             "rowCount": self.row_count,
             "totals": self.totals,
             "rejectedCount": self.rejected_count,
+            "unclaimed": dict(self.unclaimed),
             "rejected": [
                 {
                     "entryId": one.entry_id,

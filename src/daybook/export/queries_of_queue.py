@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daybook.export import plan
+from daybook.export import plan, waiting
 from daybook.export.profile import Profile
 from daybook.export.query import Document, Query
 
@@ -35,6 +35,17 @@ def of_the_queue(profile: Profile) -> list[Query]:
             arguments=lambda doc: {"wanted": [doc["_id"]]},
             sort=(("_id", 1),),
             hint=_BY_ID,
+        ),
+        *(
+            named(
+                f"items_of_{reason.value}",
+                lambda found=found: found,
+                arguments=lambda _: {},
+                small="the index holds nothing but such items"
+                if reason is waiting.Unclaimed.UNKNOWN_STATUS
+                else "",
+            )
+            for reason, found in waiting.filters(profile).items()
         ),
         named("items_of_entries", lambda entry_ids: {"entryId": {"$in": entry_ids}}),
         named(

@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from daybook.export.entry_id import displayed
 from daybook.export.figures import Rejected
 from daybook.export.profile import DAILY
 from daybook.export.seal import Seal, figures_to_doc
@@ -81,7 +82,7 @@ def rejected(
     }
     return _record(
         LogAction.ENTRY_REJECTED,
-        f"entry {item.entry_id} rejected: {item.detail}",
+        f"entry {displayed(item.entry_id)} rejected: {item.detail}",
         metadata,
         now,
         queue_id=item.queue_id,

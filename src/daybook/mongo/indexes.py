@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo.database import Database
@@ -39,6 +39,25 @@ ONE_BATCH_A_KEY = Index(
 
 GUARDS = (ONE_FILE_A_DAY, ONE_BATCH_A_DAY, ONE_BATCH_A_KEY)
 """Without these nothing is exported."""
+
+UNKNOWN_STATUS: Mapping[str, Any] = {
+    "$or": [
+        {"status": {"$lt": "completed"}},
+        {"status": {"$gt": "completed", "$lt": "failed"}},
+        {"status": {"$gt": "failed", "$lt": "queued"}},
+        {"status": {"$gt": "queued"}},
+        {"status": None},
+        {
+            "status": {
+                "$type": [
+                    *("array", "binData", "bool", "date", "decimal", "double", "int", "long"),
+                    *("object", "objectId", "regex", "timestamp", "minKey", "maxKey"),
+                ]
+            }
+        },
+    ]
+}
+"""Neither queued, completed nor failed: as ranges, since no index can be partial on `$nin`."""
 
 EXPORT_INDEXES = (
     *GUARDS,
@@ -87,6 +106,20 @@ EXPORT_INDEXES = (
         keys={"exportPath": 1, "_id": 1},
         partial={"status": "queued"},
         reason="the plan's scan, in order",
+    ),
+    Index(
+        collection="exportqueues",
+        name="idx_queue_profile",
+        keys={"profile": 1},
+        partial={"status": "queued", "profile": {"$exists": True}},
+        reason="queued items of a profile that does not exist",
+    ),
+    Index(
+        collection="exportqueues",
+        name="idx_queue_status_unknown",
+        keys={"status": 1},
+        partial=UNKNOWN_STATUS,
+        reason="items whose status no run knows; it holds nothing else",
     ),
     Index(
         collection="exportqueues",

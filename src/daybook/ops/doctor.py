@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError
-from daybook.export import history, plan
+from daybook.export import history, plan, waiting
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
@@ -193,12 +193,24 @@ def _queue(patient: Patient) -> Finding:
     )
     lost = next(found, None)
     if lost is None:
-        return _good("queue", f"{queue.count_documents(queued)} items wait")
+        return _good("queue", f"{waiting.count(patient.database, patient.profile)} items wait")
     named = ", ".join(str(item) for item in lost["items"])
     return _bad(
         "queue",
         f"{lost['count']} queued items point to no journal entry and will be set aside "
         f"(queue item {named}): restore the entries or remove the items",
+    )
+
+
+def _unclaimed(patient: Patient) -> Finding:
+    name = "unclaimed items"
+    found = waiting.unclaimed(patient.database, patient.profile)
+    if not found:
+        return _good(name, "none: some run takes each item of the queue")
+    return _bad(
+        name,
+        f"no run ever takes {sum(found.values()):,} items of {patient.profile.source.queue} "
+        f"({waiting.told(found)}): correct them, and the application that queues them",
     )
 
 
@@ -234,6 +246,7 @@ _DATABASE_CHECKS: tuple[tuple[str, Callable[[Patient], Finding]], ...] = (
     ("privileges", _privileges),
     ("clock", _clock),
     ("queue", _queue),
+    ("unclaimed items", _unclaimed),
     ("last batch", _last_batch),
 )
 

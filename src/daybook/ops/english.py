@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from daybook.export.figures import Fault, Reason
+from daybook.export.waiting import Unclaimed
 from daybook.ops.facts import Facts
 
 REASONS: Mapping[str, str] = {
@@ -28,6 +29,9 @@ REASONS: Mapping[str, str] = {
     Reason.DUPLICATE: "exported already, or twice in the queue",
 }
 """Why an entry is rejected."""
+
+UNCLAIMED: Mapping[str, str] = {reason: reason.explanation for reason in Unclaimed}
+"""Why no run ever takes a queue item."""
 
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",

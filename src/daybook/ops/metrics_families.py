@@ -99,6 +99,14 @@ def of_queue(figures: QueueFigures) -> Iterator[Metric]:
         "Age of the first queued entry; 0 when none is queued.",
         figures.oldest_age_seconds,
     )
+    unclaimed = GaugeMetricFamily(
+        f"{_BATCH}_queue_unclaimed_entries",
+        "Queue items that no run ever takes, by reason.",
+        labels=["reason"],
+    )
+    for reason, count in figures.unclaimed.items():
+        unclaimed.add_metric([reason.value], count)
+    yield unclaimed
 
 
 def of_breaker(position: Position, destination: str) -> Metric:

@@ -16,11 +16,12 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from daybook.export import batch as batches
-from daybook.export import breaker, orphans, plan
+from daybook.export import breaker, orphans, plan, waiting
 from daybook.export.breaker import BreakerState, Position
 from daybook.export.keys import LENIENT
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
+from daybook.export.waiting import Unclaimed
 
 DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -67,6 +68,8 @@ class QueueFigures:
     entries: int
     oldest_age_seconds: float
     """Of the first item by `_id`; 0 without one, or when nothing tells its age."""
+    unclaimed: Mapping[Unclaimed, int]
+    """Items that no run ever takes, by each reason that is counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
         entries=committed.get("entries", 0),
         rows=committed.get("rows", 0),
         size_bytes=committed.get("bytes", 0),
-        rejected=committed.get("rejected", 0),
+        rejected=sum(states[state]["rejected"] for state in _ENDED if state in states),
         attempts=sum(doc["attempts"] for doc in states.values()),
         conflicts=sum(doc["conflicts"] for doc in states.values()),
         errors={doc["_id"]: doc["attempts"] for doc in found["errors"]},
@@ -105,8 +108,9 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
     wanted = plan.queued(profile)
     first = queue.find_one(wanted, {"createdAt": 1}, sort=[("_id", 1)])
     return QueueFigures(
-        entries=queue.count_documents(wanted),
+        entries=waiting.count(database, profile),
         oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
+        unclaimed=dict.fromkeys(waiting.filters(profile), 0) | waiting.unclaimed(database, profile),
     )
 
 

@@ -35,6 +35,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
     day, who = receipt.batch_date, _who(receipt)
     done = f"Done: {english.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_english(receipt)
+    unclaimed = _unclaimed_in_english(receipt)
     if receipt.filename is None and receipt.rejected_count:
         count = number(receipt.rejected_count, "entry", "entries")
         return Message(
@@ -42,6 +43,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
             text=_paragraphs(
                 f"Daybook ran for {day}. Every queued entry has a fault, so there is no file.",
                 rejected,
+                unclaimed,
                 done,
             ),
         )
@@ -49,9 +51,12 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
         return Message(
             title=f"{who} receipt {day}: nothing to export, no file",
             text=_paragraphs(
-                f"Daybook ran for {day} and found nothing to export, so there is no file. This is "
-                "as it should be: if it had not run, you would not have got this receipt.",
+                f"Daybook ran for {day} and found nothing to export, so there is no file."
+                if unclaimed
+                else f"Daybook ran for {day} and found nothing to export, so there is no file. "
+                "This is as it should be: if it had not run, you would not have got this receipt.",
                 rejected,
+                unclaimed,
                 done,
             ),
         )
@@ -63,6 +68,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
             f"The entries of {day} are exported.",
             _lines(f"Entries: {receipt.entry_count:,} (rows: {receipt.row_count:,})", *sums),
             rejected,
+            unclaimed,
             _lines(
                 f"File: {receipt.filename}",
                 f"Link: {receipt.link}" if receipt.link else None,
@@ -103,11 +109,25 @@ def _faults_in_english(one: SetAside) -> str:
     return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
 
 
+def _unclaimed_in_english(receipt: Receipt) -> str | None:
+    if not receipt.unclaimed:
+        return None
+    items = number(sum(receipt.unclaimed.values()), "queued item", "queued items")
+    return _lines(
+        f"No run takes {items}, so no file will have them. Tell the operator.",
+        *(
+            f"- {count:,}: {english.UNCLAIMED.get(reason, reason)}"
+            for reason, count in receipt.unclaimed.items()
+        ),
+    )
+
+
 def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
     day, who = receipt.batch_date, _who(receipt)
     full = f"{thai.long_date(date.fromisoformat(day))} ({day})"
     done = f"ดำเนินการเสร็จเมื่อ: {thai.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_thai(receipt)
+    unclaimed = _unclaimed_in_thai(receipt)
     if receipt.filename is None and receipt.rejected_count:
         return Message(
             title=f"ใบยืนยันการส่งออก {who} {day}: "
@@ -116,6 +136,7 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
                 f"ระบบ Daybook ทำงานประจำวันที่ {full} เรียบร้อยแล้ว "
                 "แต่ทุกรายการในคิวมีข้อผิดพลาด จึงไม่มีไฟล์ของวันนี้",
                 rejected,
+                unclaimed,
                 done,
             ),
         )
@@ -124,9 +145,14 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
             title=f"ใบยืนยันการส่งออก {who} {day}: ไม่มีรายการต้องส่งออก ไม่มีไฟล์",
             text=_paragraphs(
                 f"ระบบ Daybook ทำงานประจำวันที่ {full} เรียบร้อยแล้ว ไม่พบรายการบัญชีที่ต้องส่งออก "
-                "จึงไม่มีไฟล์ของวันนี้ ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ "
-                "หากระบบไม่ได้ทำงาน ท่านจะไม่ได้รับใบยืนยันนี้",
+                "จึงไม่มีไฟล์ของวันนี้"
+                + (
+                    ""
+                    if unclaimed
+                    else " ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ หากระบบไม่ได้ทำงาน ท่านจะไม่ได้รับใบยืนยันนี้"
+                ),
                 rejected,
+                unclaimed,
                 done,
             ),
         )
@@ -140,6 +166,7 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
                 *sums,
             ),
             rejected,
+            unclaimed,
             _lines(
                 f"ไฟล์: {receipt.filename}",
                 f"ลิงก์: {receipt.link}" if receipt.link else None,
@@ -198,6 +225,18 @@ def _fault(fault: Fault, place: str, reasons: Mapping[str, str]) -> str:
     where = f"{one_line(place, longest=_LONGEST_PART)}: " if place else ""
     value = f" ({one_line(fault.value, longest=_LONGEST_PART)})" if fault.value else ""
     return f"{where}{reasons[fault.reason]}{value}"
+
+
+def _unclaimed_in_thai(receipt: Receipt) -> str | None:
+    if not receipt.unclaimed:
+        return None
+    return _lines(
+        f"มีข้อมูลในคิว {sum(receipt.unclaimed.values()):,} รายการที่จะไม่ถูกส่งออกในไฟล์ใด กรุณาแจ้งผู้ดูแลระบบ",
+        *(
+            f"- {thai.UNCLAIMED.get(reason, reason)}: {count:,} รายการ"
+            for reason, count in receipt.unclaimed.items()
+        ),
+    )
 
 
 def _who(receipt: Receipt) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 
 from daybook.export.figures import Fault, Reason
+from daybook.export.waiting import Unclaimed
 from daybook.ops.facts import Facts
 
 _MONTHS = (
@@ -34,6 +35,14 @@ REASONS: Mapping[str, str] = {
     Reason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
 }
 """Why an entry is rejected."""
+
+UNCLAIMED: Mapping[str, str] = {
+    Unclaimed.UNKNOWN_STATUS: "สถานะ (status) ไม่ถูกต้อง",
+    Unclaimed.UNKNOWN_PATH: "ไม่ระบุช่องทางการส่งออก (exportPath) หรือระบุไม่ถูกต้อง",
+    Unclaimed.UNKNOWN_PROFILE: "ไม่มีโปรไฟล์ (profile) ที่ระบุ",
+    Unclaimed.UNREADABLE_ID: "ไม่สามารถอ่านรหัสรายการ (_id) ได้",
+}
+"""Why no run ever takes a queue item."""
 
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,10 +18,13 @@ from pymongo.read_concern import ReadConcern
 from daybook import log
 from daybook.errors import DatabaseError
 from daybook.export import slot as slots
+from daybook.export import waiting
 from daybook.export.batch_key import BatchKey
 from daybook.export.notice import Alert, AlertEvent, Messenger
+from daybook.export.profile import Profile
 from daybook.export.refused import Refused, of_day
 from daybook.export.schedule import Schedule
+from daybook.export.waiting import Unclaimed
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
 
@@ -48,6 +51,8 @@ class Watch:
     profile: str
     due: datetime
     """The last slot, in the schedule's zone."""
+    unclaimed: Mapping[Unclaimed, int] = field(default_factory=dict)
+    """Queue items that no run ever takes, by reason."""
     day: Day | None = None
     """None without a batch, or when it was not looked for."""
     lease_expires_at: datetime | None = None
@@ -78,6 +83,7 @@ class Watch:
             "state": _state(self),
             "nextAttemptAt": _iso(self.next_attempt_at),
             "leaseExpiresAt": _iso(self.lease_expires_at),
+            "unclaimed": {reason.value: count for reason, count in self.unclaimed.items()},
             "refused": None if self.refused is None else self.refused.to_doc(),
         }
 
@@ -100,6 +106,7 @@ def watch(
         return seen
     try:
         day, lease_expires_at, refused = _look(database, profile_name, seen.batch_date)
+        unclaimed = waiting.unclaimed(database, Profile(name=profile_name))
     except PyMongoError as error:
         told = DatabaseError.of(f"watch over {seen.batch_date}", error)
         failure = {"type": told.type, "message": str(told)}
@@ -111,7 +118,10 @@ def watch(
         day=day,
         lease_expires_at=_in_zone_of(seen.due, lease_expires_at),
         refused=_standing(refused, day),
+        unclaimed=unclaimed,
     )
+    if unclaimed:
+        _tell_unclaimed(seen)
     if seen.status is WatchStatus.DONE:
         _quiet(seen, f"{seen.batch_date} is done.")
     elif seen.status is WatchStatus.LATE:
@@ -122,6 +132,19 @@ def watch(
             last_error = {"type": seen.refused.type, "message": seen.refused.message}
         messenger.alert(_missing(seen, state=_state(seen), error=last_error))
     return seen
+
+
+def _tell_unclaimed(seen: Watch) -> None:
+    """Log at ERROR, of which the operator is told: what is queued so is in no file, ever."""
+    log.event(
+        logging.ERROR,
+        "items_unclaimed",
+        f"No run ever takes {sum(seen.unclaimed.values()):,} items of the queue "
+        f"({waiting.told(seen.unclaimed)}).",
+        profile=seen.profile,
+        batch_date=seen.batch_date.isoformat(),
+        reasons={reason.value: count for reason, count in seen.unclaimed.items()},
+    )
 
 
 def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
