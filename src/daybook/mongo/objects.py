@@ -107,12 +107,22 @@ def faults(database: Database[Document], collections: Sequence[str] = COLLECTION
         options = _described(database, collections)
     except OperationFailure as error:
         found.append(_unseen(error))
+    ledger = "wallets" in collections and _has_wallets(database)
     for name in collections:
-        found += _of_options(name, options.get(name, {}))
+        found += _of_options(name, options.get(name, {}), ledger=ledger)
         if not options:
             found += _of_id_index(database, name)
-        found += _of_indexes(name, _seen_indexes(database, name))
+        found += _of_indexes(name, _seen_indexes(database, name), ledger=ledger)
     return found
+
+
+def _has_wallets(database: Database[Document]) -> bool:
+    """Whether the ledger is used here: it inserts into what the export only reads or updates."""
+    try:
+        return database["wallets"].find_one(projection={"_id": 1}) is not None
+    except OperationFailure as error:
+        _unseen(error)
+        return False  # not by this user
 
 
 def may_refuse_some(database: Database[Document], collection: str) -> bool:
@@ -200,7 +210,9 @@ def _unseen(error: OperationFailure) -> Fault:
     )
 
 
-def _of_options(name: str, described: Mapping[str, Any]) -> Iterator[Fault]:
+def _of_options(
+    name: str, described: Mapping[str, Any], *, ledger: bool = False
+) -> Iterator[Fault]:
     yield from _of_type(name, described.get("type", "collection"))
     options = described.get("options", {})
     if options.get("capped"):
@@ -217,7 +229,8 @@ def _of_options(name: str, described: Mapping[str, Any]) -> Iterator[Fault]:
         options.get("validationAction", "error") != "warn"
         and options.get("validationLevel", "strict") != "off"
     )
-    if options.get("validator") and refuses and name not in READ:
+    only_read = name in READ and not (ledger and name in LEDGER_WRITES)
+    if options.get("validator") and refuses and not only_read:
         yield Fault(
             collection=name,
             kind=Kind.VALIDATOR,
@@ -251,7 +264,9 @@ def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[Fault
         )
 
 
-def _of_indexes(name: str, built: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+def _of_indexes(
+    name: str, built: Mapping[str, Mapping[str, Any]], *, ledger: bool = False
+) -> Iterator[Fault]:
     declared = [index for index in indexes.INDEXES if index.collection == name]
     for index_name, index in built.items():
         if any(one.matches(index) for one in declared):
@@ -264,7 +279,7 @@ def _of_indexes(name: str, built: Mapping[str, Mapping[str, Any]]) -> Iterator[F
                 "Daybook needs: drop it",
                 blocks=False,
             )
-        if index.get("unique") and _touches(name, index, declared):
+        if index.get("unique") and _touches(name, index, declared, ledger):
             keys = ", ".join(index["key"])
             yield Fault(
                 collection=name,
@@ -276,14 +291,18 @@ def _of_indexes(name: str, built: Mapping[str, Mapping[str, Any]]) -> Iterator[F
             )
 
 
-def _touches(name: str, index: Mapping[str, Any], declared: Sequence[indexes.Index]) -> bool:
+def _touches(
+    name: str, index: Mapping[str, Any], declared: Sequence[indexes.Index], ledger: bool
+) -> bool:
     """Whether two documents as Daybook writes them could be equal to the index."""
     keys = list(index["key"])
     if "_id" in keys or any(one.unique and list(one.keys) == keys for one in declared):
         return False  # never equal, or `migrate` replaces it
     tops = {key.partition(".")[0] for key in keys}
     inserted = INSERTED.get(name, ALSO_INSERTED_BY_LEDGER.get(name))
-    if inserted is None:
-        return bool(tops & UPDATED.get(name, frozenset()))
     narrow = bool(index.get("sparse") or index.get("partialFilterExpression"))
+    if inserted is None:
+        # The ledger's queue items have no field of another application's, so all are equal.
+        added = ledger and name in LEDGER_WRITES and "entryId" not in tops and not narrow
+        return added or bool(tops & UPDATED.get(name, frozenset()))
     return not narrow or bool(tops & inserted)

@@ -138,15 +138,32 @@ def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
 def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | None:
     """The first answer, when the key made something before. `query` is by `_id`.
 
-    Raises `Refused` for a key that belongs to another request.
+    Raises `Refused` for a key that belongs to another request, `DocumentInvalid`.
     """
     if wanted is None:
         return None
-    doc = query.one(ledger.database, made_id=_id_of(wanted))
-    if doc is None or doc.get("idempotencyKey") != wanted.key:
+    doc = query.one(ledger.database, made_id=_id_of(wanted.key))
+    if doc is None:
         return None
+    stored = Stored(collection=query.collection, doc=doc)
+    if doc.get("idempotencyKey") != wanted.key:
+        raise stored.invalid("idempotencyKey", "the key that its _id follows from")
     check_same_request(wanted, doc.get("requestHash"))
-    return Answer(body=Stored(collection=query.collection, doc=doc).answer(), replayed=True)
+    return Answer(body=stored.answer(), replayed=True)
+
+
+def check_remembered(collection: str, doc: Document) -> None:
+    """Raise `DocumentInvalid` for what a repeated request could not be answered with.
+
+    Without `requestHash` nothing was made under a key.
+    """
+    if doc.get("requestHash") is None:
+        return
+    stored = Stored(collection=collection, doc=doc)
+    key = stored.text("idempotencyKey")
+    if collection != queries.TRANSACTIONS and _id_of(key) != doc["_id"]:
+        raise stored.invalid("idempotencyKey", "the key that its _id follows from")
+    stored.answer()
 
 
 def insert_once(
@@ -175,8 +192,8 @@ def insert_once(
 
 def new_id(wanted: OnceKey | None) -> ObjectId:
     """For what is to be made."""
-    return ObjectId() if wanted is None else _id_of(wanted)
+    return ObjectId() if wanted is None else _id_of(wanted.key)
 
 
-def _id_of(wanted: OnceKey) -> ObjectId:
-    return ObjectId(hashlib.sha256(wanted.key.encode()).digest()[:12])
+def _id_of(key: str) -> ObjectId:
+    return ObjectId(hashlib.sha256(key.encode()).digest()[:12])

@@ -14,6 +14,7 @@ from daybook.wallets import invites, queries, users
 from daybook.wallets.booking import single_answer
 from daybook.wallets.context import Document
 from daybook.wallets.move import Booked
+from daybook.wallets.once import check_remembered
 from daybook.wallets.queries_of_users import USERS
 from daybook.wallets.reconcile_kind import Difference, DifferenceKind
 from daybook.wallets.stored import DocumentInvalid, Stored
@@ -27,8 +28,9 @@ def documents(database: Database[Document], session: ClientSession) -> Iterator[
     """
     for collection, read in _READ_BY.items():
         stored = database.get_collection(collection, codec_options=LENIENT)
-        for doc in stored.find({}, {"answer": 0}, session=session):
+        for doc in stored.find(session=session):
             try:
+                check_remembered(collection, doc)
                 if not _is_deleted(collection, doc):
                     read(doc)
             except DocumentInvalid as error:
