@@ -30,22 +30,18 @@ def _wallet(wallet_id: ObjectId) -> Document:
 
 
 _MAX = Int64(MAX_PAISE)
+
+
+def _whole(path: str) -> Document:
+    is_whole = {"$eq": [path, {"$trunc": path}]}
+    return {"$cond": [{"$isNumber": path}, is_whole, False]}
+
+
 _COUNTING = {
     "$expr": {
         "$and": [
-            {
-                "$cond": [
-                    {"$isNumber": "$availablePaise"},
-                    {"$eq": ["$availablePaise", {"$trunc": "$availablePaise"}]},
-                    False,
-                ]
-            },
-            {
-                "$or": [
-                    {"$eq": [{"$type": "$version"}, "missing"]},
-                    {"$isNumber": "$version"},
-                ]
-            },
+            _whole("$availablePaise"),
+            {"$or": [{"$eq": [{"$type": "$version"}, "missing"]}, _whole("$version")]},
         ]
     }
 }
