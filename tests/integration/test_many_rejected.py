@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from pymongo.database import Database
 
 from daybook.export import rejections
 from daybook.export.outcome import Status
+from daybook.export.part import PART_SIZE
+from daybook.shutdown import Shutdown
 from tests import books
-from tests.integration.office import DAY, NEXT_DAY, Office
+from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 Db = Database[dict[str, Any]]
 
@@ -178,3 +181,37 @@ def test_ten_thousand_delivered_items_queued_again_are_rejected_and_all_recorded
     again = office.export(date(2026, 1, 20))
     assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, count)
     assert len(rejections.of_batch(manifests, office.batch(NEXT_DAY))) == count
+
+
+def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = sorted(books.put_many(office.database, PART_SIZE + 2))
+    office.export()
+    office.queue.update_many({}, {"$set": {"status": "queued"}})
+    last = {"status": "failed", "_id": ids[-1]}
+    office.database.command("collMod", "exportqueues", validator={"$nor": [last]})
+
+    refused = office.app.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+
+    assert refused.status is Status.RETRY_SCHEDULED
+    assert refused.error is not None
+    assert refused.error["message"].startswith("marking the items of 2026-01-19, which has no file")
+    assert "the validator of exportqueues refused" in refused.error["message"]
+    assert office.queue.count_documents({"status": "queued"}) == 2
+    assert "entries_rejected" not in events(caplog)
+
+    office.database.command("collMod", "exportqueues", validator={})
+    stopping = Shutdown()
+    stopping.request()
+    stopped = replace(office.app, shutdown=stopping)
+    continued = stopped.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+    assert continued.status is Status.CONTINUED
+    assert office.batch(NEXT_DAY)["pendingTask"]["kind"] == "continuation"
+    assert office.queue.count_documents({"status": "queued"}) == 2
+
+    finished = office.app.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+    assert finished.status is Status.EMPTY
+    assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 2
+    assert office.logs.count_documents({"action": "entry_rejected"}) == PART_SIZE + 2
+    assert events(caplog).count("entries_rejected") == 1

@@ -182,7 +182,7 @@ def ensure(
 
 
 def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
-    """Batches of the key's slot that have ended without anybody having been told."""
+    """Batches of the key's slot that have ended, with all items marked, and were not announced."""
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
         {
@@ -195,7 +195,7 @@ def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batc
             ],
         }
     )
-    return [Batch.from_doc(doc) for doc in found]
+    return [batch for batch in map(Batch.from_doc, found) if not batch.unmarked]
 
 
 def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:

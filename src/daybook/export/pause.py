@@ -28,7 +28,7 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
     batch = ctx.batch()
     step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     begun = batch.attempt > batch.ended_attempt  # whatever the task that began it was about
-    unwanted = batch.state is not BatchState.COMMITTED and step.next is Next.REPORT
+    unwanted = step.next is Next.REPORT and not batch.unmarked
     if batch.finished or (unwanted and not begun):
         return report(batch)
     if batch.continuations >= MAX_CONTINUATIONS:
@@ -52,11 +52,10 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
 def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
     """Record when to ask again; the destination was not touched and no attempt is used up."""
     batch = ctx.batch()
-    unfinished = batch.state is BatchState.COMMITTED and not batch.finished
     step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     open_again = batch.state in (BatchState.OPEN, BatchState.EMPTY)
     wanted = open_again and step.next is not Next.REPORT
-    if not (unfinished or wanted):
+    if not (batch.unmarked or wanted):
         return report(batch)
     kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
     known = batch.pending
@@ -75,7 +74,7 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
 
 
 def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
-    """The file is delivered and recorded: what is left is tried again, until it is done.
+    """The day's end is recorded: what is left to publish and mark is tried again until done.
 
     After the first delay; after the last one when somebody has to change something first.
     """

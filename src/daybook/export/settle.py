@@ -29,6 +29,7 @@ from daybook.export.context import Context
 from daybook.export.look import look
 from daybook.export.notice import Alert, AlertEvent
 from daybook.export.restore import restore_deleted
+from daybook.export.retry import BatchState
 from daybook.export.rules import Action
 from daybook.export.seal import Seal
 from daybook.export.slot_state import GIVEN_UP
@@ -217,9 +218,13 @@ def finish_marking(ctx: Context) -> None:
             try:
                 finish(ctx, batch)
             except PyMongoError as error:
-                raise DatabaseError.of(
-                    f"marking the items of {batch.doc['filename']}, which is delivered", error
-                ) from error
+                raise DatabaseError.of(f"marking the items of {_name(batch)}", error) from error
+
+
+def _name(batch: Batch) -> str:
+    if batch.state is BatchState.EMPTY:
+        return f"{batch.key.batch_date}, which has no file since all of them are rejected"
+    return f"{batch.doc['filename']}, which is delivered"
 
 
 def _publish(ctx: Context, batch: Batch) -> None:
