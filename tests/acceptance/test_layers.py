@@ -175,3 +175,10 @@ def test_transactions_take_place_in_one_module_only() -> None:
         if isinstance(node, ast.Attribute) and node.attr in begin
     }
     assert found == {"daybook.mongo.sessions"}
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    # pytest imports them by name alone: the second one would not be collected.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
