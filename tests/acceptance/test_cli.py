@@ -100,7 +100,7 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
         f"batch_{DATE}.csv is delivered.",
         "  entries   2 in 4 rows",
         "  THB       debit 1,334.50 = credit 1,334.50",
-        "  rejected  1 set aside",
+        "  rejected  1",
         f"  file      {office.file().as_uri()}",
         f"  SHA-256   {planned['sha256']}",
     ]
@@ -115,7 +115,7 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
     )
     assert [item["entryId"] for item in status["rejected"]] == [str(wrong)]
     words = daybook(office.env, "status", DATE).stdout
-    assert f"set aside entry {wrong}: lines: debit 10.00 is not credit 9.00" in words
+    assert f"rejected  entry {wrong}: lines: debit 10.00 is not credit 9.00" in words
     (day,) = answer(office.env, "history")["batches"]
     assert (day["batchDate"], day["entryCount"]) == (DATE, 2)
 

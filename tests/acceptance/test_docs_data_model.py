@@ -120,7 +120,7 @@ def paths(doc: Mapping[str, Any]) -> Iterator[str]:
 def days_with_everything(
     settings: Settings, database: Database[dict[str, Any]], drive: DriveEmulator
 ) -> None:
-    """A failed attempt, an exported day with an entry set aside, an empty day, a manual copy.
+    """A failed attempt, an exported day with a rejected entry, an empty day, a manual copy.
 
     And a day that is released. Each failure opens the breaker.
     """

@@ -230,7 +230,7 @@ def test_the_demonstration_tells_a_day_in_words_and_can_be_repeated(tmp_path: Pa
             "queue 13 queued, 0 completed, 0 failed",
             "answer exported, batch_",
             "entries 12 in 24 rows",
-            "rejected 1 set aside",
+            "rejected 1",
             "queue 0 queued, 12 completed, 1 failed",
             "answer already_exported, the same file",
             "is as it was delivered",

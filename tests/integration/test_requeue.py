@@ -24,7 +24,7 @@ def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -
 
 @pytest.fixture
 def rejected(office: Office) -> Any:
-    """An entry that the batch of the day has set aside."""
+    """An entry that the batch of the day has rejected."""
     office.add()
     entry_id = office.add("10.00", credit="9.00")
     office.add()

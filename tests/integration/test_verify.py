@@ -281,7 +281,7 @@ def test_items_that_do_not_say_what_the_file_says_are_named(office: Office) -> N
         queued: " stands in the file, but its status is queued",
         elsewhere: " names file other instead",
         gone: " was deleted",
-        wrong: " was set aside, but its status is completed",
+        wrong: " was rejected, but its status is completed",
     }
     assert {each.kind for each in found.differences} == {Kind.ITEM}
 

@@ -64,7 +64,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A record about the entry: set aside, or queued again."""
+    """A record about the entry: rejected, or queued again."""
 
     action: LogAction
     at: datetime | None
@@ -166,7 +166,7 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
 def _standing(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch, ids: list[Any]
 ) -> Standing | None:
-    """None when the entry was set aside in that batch."""
+    """None when the entry was rejected in that batch."""
     again = Rerendering(database, profile, batch)
     for part in again.parts():
         at = _position(part, ids)

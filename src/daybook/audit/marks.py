@@ -38,7 +38,7 @@ def check_marks(
             if requeued is None:
                 requeued = _requeued(database, part)
             if key not in requeued:
-                wrong = f"was set aside, but its status is {item.get('status')}"
+                wrong = f"was rejected, but its status is {item.get('status')}"
         if wrong is not None:
             yield Difference(
                 kind=Kind.ITEM,

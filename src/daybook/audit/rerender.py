@@ -1,4 +1,4 @@
-"""A delivered file again: its manifest without what was set aside, rendered as entries are now."""
+"""A delivered file again: its manifest without what was rejected, rendered as entries are now."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Rerendering:
         return map(self.delivered, manifests.read(self._parts, self.manifest))
 
     def delivered(self, part: Part) -> Part:
-        """The part without the items that were set aside when the file was made."""
+        """The part without the items that were rejected when the file was made."""
         pairs = [
             pair
             for pair in zip(part.queue_ids, part.entry_ids, strict=True)

@@ -54,7 +54,7 @@ def figures(facts: Any) -> list[str]:
     for currency, sums in (facts.get("totals") or {}).items():
         lines.append(row(currency, _totals(sums)))
     if facts.get("rejectedCount"):
-        lines.append(row("rejected", f"{facts['rejectedCount']} set aside"))
+        lines.append(row("rejected", str(facts["rejectedCount"])))
     if facts.get("otherMonthCount"):
         lines.append(row("other", f"{facts['otherMonthCount']} dated in another month"))
     if facts.get("normalisedCount"):

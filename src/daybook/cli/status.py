@@ -137,7 +137,7 @@ def _unclaimed(found: Status) -> list[str]:
 
 def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:
     lines = [
-        row("set aside", f"entry {item['entryId']}: {item['detail']}")
+        row("rejected", f"entry {item['entryId']}: {item['detail']}")
         for item in rejected[:_REJECTED_SHOWN]
     ]
     more = len(rejected) - len(lines)
@@ -164,7 +164,7 @@ def _day(batch: Mapping[str, Any]) -> str:
     if batch["entryCount"] is not None:
         text += f"{batch['entryCount']:>8} entries"
     if batch["rejectedCount"]:
-        text += f", {batch['rejectedCount']} set aside"
+        text += f", {batch['rejectedCount']} rejected"
     if batch["error"]:
         text += f"  {batch['error']['type']}: {batch['error']['message']}"
     if _is_released(batch):

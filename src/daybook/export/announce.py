@@ -27,10 +27,10 @@ from daybook.export.notice import AlertEvent, Receipt, SetAside
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 
-WITHIN = timedelta(days=8)
-"""An installation may have gone by commands for a year before its function is deployed."""
+NEWS_FOR = timedelta(days=8)
+"""How long the end of a batch is news: a function may be deployed after a year of commands."""
 NAMED = 20
-"""Entries set aside that a receipt names; the day's records have them all."""
+"""Rejected entries that a receipt names; the day's records have them all."""
 
 
 class NoReceipt(DaybookError):
@@ -44,7 +44,8 @@ def announce(ctx: Context) -> None:
     """Tell of every batch of the slot that has ended, and of every new orphan, once.
 
     A process whose messages would not reach people leaves them to one whose do: it only
-    logs how its own batch ended. What ended longer ago than `WITHIN` is no news any more.
+    logs how its own batch ended. What ended longer ago than `NEWS_FOR` is stored as
+    announced without a message.
     """
     for batch in batches.unannounced(ctx.batches, ctx.job.key):
         reaches = _reaches(ctx, batch)
@@ -59,7 +60,7 @@ def announce(ctx: Context) -> None:
             ),
             _by_itself(f"how the batch of {batch.key.batch_date} ended"),
         ):
-            if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= WITHIN:
+            if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= NEWS_FOR:
                 _tell(ctx, batch)
             if reaches:
                 transitions.record_announced(ctx.batches, batch, now=ctx.now())

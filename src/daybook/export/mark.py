@@ -193,7 +193,7 @@ def _close_part(
 
 
 def _rejected_item(item: Rejected) -> dict[str, Any]:
-    """The filter for an item whose entry was set aside, unless somebody completed it since."""
+    """The filter for an item whose entry was rejected, unless it was completed since."""
     filters = {"_id": item.queue_id, "status": {"$ne": "completed"}}
     return filters if item.entry_id is None else {**filters, "entryId": item.entry_id}
 
@@ -253,7 +253,7 @@ def _insert_rejected(
 
 
 def _exported(part: Part, rejected: Sequence[Rejected]) -> dict[str, Any]:
-    """The filter for the part's items whose entries stand in the file."""
+    """The filter for the part's items whose entries are in the file."""
     left_out = {hashable(item.queue_id) for item in rejected}
     pairs = [
         (queue_id, entry_id)

@@ -197,7 +197,7 @@ def _queue(patient: Patient) -> Finding:
     named = ", ".join(str(item) for item in lost["items"])
     return _bad(
         "queue",
-        f"{lost['count']} queued items point to no journal entry and will be set aside "
+        f"{lost['count']} queued items point to no journal entry and will be rejected "
         f"(queue item {named}): restore the entries or remove the items",
     )
 

@@ -66,7 +66,7 @@ def of_batches(figures: BatchFigures, destination: str) -> Iterator[Metric]:
         ("entries", "Entries in delivered files.", figures.entries),
         ("rows", "Rows in delivered files, without headers.", figures.rows),
         ("bytes", "Size of delivered files in bytes.", figures.size_bytes),
-        ("rejected_entries", "Entries set aside with a reason.", figures.rejected),
+        ("rejected_entries", "Entries rejected with a reason.", figures.rejected),
         ("attempts", "Attempts begun.", figures.attempts),
         ("conflicts", "Refusals of an id at which our own file was found.", figures.conflicts),
     )

@@ -24,7 +24,7 @@ locals {
     }
     entries_rejected = {
       severity = "WARNING"
-      title    = "entries were set aside"
+      title    = "entries were rejected"
       advice   = "The file can be used. `python -m daybook status DATE` lists what it leaves out; correct each, then requeue it."
     }
     file_unrecorded = {

@@ -16,7 +16,7 @@ locals {
       threshold = var.limits.entries
       series = [
         { name = "entries", filter = "${local.user_metric}/entries\" AND resource.type=\"cloud_run_revision\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_MEAN", by = [] },
-        { name = "set aside", filter = "${local.user_metric}/entries_rejected\" AND resource.type=\"cloud_run_revision\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_MEAN", by = [] },
+        { name = "rejected", filter = "${local.user_metric}/entries_rejected\" AND resource.type=\"cloud_run_revision\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_MEAN", by = [] },
       ]
     },
     {
