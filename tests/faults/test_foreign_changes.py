@@ -121,7 +121,14 @@ def test_two_items_of_one_entry_put_it_into_the_file_once(world: World) -> None:
     assert world.check() == {DAY: entries}
     stored = world.database["exportqueues"].find_one({"_id": twin["_id"]})
     assert stored is not None
-    assert stored["error"] == {"reason": "duplicate", "batchDate": DAY}
+    detail = "the entry is already in this batch, through an earlier queue item"
+    assert stored["error"] == {
+        "reason": "duplicate",
+        "detail": detail,
+        "faults": [{"reason": "duplicate", "detail": detail}],
+        "faultCount": 1,
+        "batchDate": DAY,
+    }
 
 
 def test_an_item_queued_again_after_its_export_is_rejected_as_a_duplicate(world: World) -> None:
@@ -170,7 +177,14 @@ def test_an_entry_repaired_after_the_file_was_made_stays_rejected(world: World) 
     world.run_until_done()
 
     assert world.check(edited=[DAY]) == {DAY: entries[:2] + entries[3:]}
-    assert _items(world)[2]["error"] == {"reason": "unbalanced", "batchDate": DAY}
+    detail = "debit 999.00 is not credit 300.25"
+    assert _items(world)[2]["error"] == {
+        "reason": "unbalanced",
+        "detail": f"lines: {detail}",
+        "faults": [{"reason": "unbalanced", "field": "lines", "detail": detail}],
+        "faultCount": 1,
+        "batchDate": DAY,
+    }
 
 
 def test_an_entry_spoilt_between_two_attempts_is_left_out(world: World) -> None:

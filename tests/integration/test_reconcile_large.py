@@ -35,12 +35,14 @@ def fill(database: Database[dict[str, Any]]) -> None:
         docs, entries, items = [], [], []
         for number in range(start, start + 10_000):
             transaction_id, entry_id = ObjectId(), ObjectId()
+            wallet = wallets[number % WALLET_COUNT]
             docs.append(
                 {
                     "_id": transaction_id,
                     "type": "topup",
                     "direction": Direction.CREDIT.value,
-                    "walletId": wallets[number % WALLET_COUNT]["_id"],
+                    "walletId": wallet["_id"],
+                    "ownerUserId": wallet["ownerUserId"],
                     "amountPaise": Int64(100),
                     "currency": "INR",
                     "journalEntryId": entry_id,
