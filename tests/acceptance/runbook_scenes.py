@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daybook.export.part import PART_SIZE
 from tests import books
 from tests.acceptance.runbook_stage import AT_EIGHT, DAY, NEXT_DAY, Stage
 from tests.emulators.drive_log import Moment
@@ -122,6 +123,21 @@ def file_unrecorded(stage: Stage, _folder: Path) -> Iterator[str]:
     stage.database.command("collMod", "exportlogs", validator={})
 
 
+def marking_refused(stage: Stage, _folder: Path) -> Iterator[str]:
+    bad = books.entry("BAD", lines=books.lines()[:1])
+    stage.queue(bad)
+    books.put_many(stage.database, PART_SIZE)
+    stage.queue(books.entry("BAD-2", lines=books.lines()[:1]))
+    queue = stage.database["exportqueues"]
+    queue.insert_one(books.queue_item(bad["_id"]))
+    queue.create_index(
+        "entryId", name="theirs", unique=True, partialFilterExpression={"status": "failed"}
+    )
+    stage.fails()
+    yield "run"
+    queue.drop_index("theirs")
+
+
 def publish_failed(stage: Stage, folder: Path) -> Iterator[str]:
     taken = folder / f"batch_{DAY}.csv"
     stage.env["DAYBOOK_DESTINATION"] = folder.as_uri()
@@ -226,6 +242,7 @@ ALERTS: dict[str, Scene] = {
         unsealed_file,
         items_changed_after_seal,
         file_unrecorded,
+        marking_refused,
         publish_failed,
         day_missing,
         run_refused,

@@ -88,6 +88,13 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
         "error": "commit of batch_2026-01-18.csv: the user may not run `update` on "
         "daybook.exportqueues",
     },
+    AlertEvent.MARKING_REFUSED: {
+        **FILE,
+        "file_id": "1aBcD",
+        "error_type": "mongodb",
+        "error": "marking the items of batch_2026-01-18.csv, which is delivered: E11000 duplicate "
+        "key error; drop the index theirs of exportqueues",
+    },
     AlertEvent.PUBLISH_FAILED: {
         "filename": FILE["filename"],
         "file_id": "batch_2026-01-18.csv",
@@ -285,6 +292,9 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (AlertEvent.ITEMS_CHANGED_AFTER_SEAL, {}, "2 items deleted or changed, 1 item completed"),
         (AlertEvent.FILE_UNRECORDED, {}, "the user may not run `update` on daybook.exportqueues"),
         (AlertEvent.FILE_UNRECORDED, {}, "(or POST /run) records this file"),
+        (AlertEvent.MARKING_REFUSED, {}, "drop the index theirs of exportqueues"),
+        (AlertEvent.MARKING_REFUSED, {}, "(or POST /run) marks the other items"),
+        (AlertEvent.MARKING_REFUSED, {"filename": None}, "The day is signed off as empty"),
         (AlertEvent.PUBLISH_FAILED, {}, "another file has the name"),
         (AlertEvent.DAY_MISSING, {}, "due at 2026-01-18 18:00 (Asia/Bangkok) is not done."),
         (AlertEvent.DAY_MISSING, {"state": None}, "No run has begun."),

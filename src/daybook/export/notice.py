@@ -26,6 +26,7 @@ class AlertEvent(StrEnum):
     UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
     ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile
     FILE_UNRECORDED = "file_unrecorded"  # CRITICAL: visible, but MongoDB refuses its record
+    MARKING_REFUSED = "marking_refused"  # CRITICAL: recorded, but MongoDB refuses the items' marks
     PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
     DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and nothing is at it
     DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live

@@ -218,13 +218,33 @@ def finish_marking(ctx: Context) -> None:
             try:
                 finish(ctx, batch)
             except PyMongoError as error:
-                raise DatabaseError.of(f"marking the items of {_name(batch)}", error) from error
+                told = DatabaseError.of(f"marking the items of {_name(batch)}", error)
+                _alert_unmarked(ctx, batch, told)
+                raise told from error
 
 
 def _name(batch: Batch) -> str:
     if batch.state is BatchState.EMPTY:
         return f"{batch.key.batch_date}, which has no file since all of them are rejected"
     return f"{batch.doc['filename']}, which is delivered"
+
+
+def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
+    """Tell once that only an operator can have the items marked."""
+    if not error.permanent or batch.doc.get("markingAlertedAt") is not None:
+        return
+    ctx.alert(
+        AlertEvent.MARKING_REFUSED,
+        logging.CRITICAL,
+        batch,
+        filename=batch.doc.get("filename"),
+        file_id=batch.doc.get("fileId"),
+        link=batch.doc.get("webViewLink"),
+        error_type=error.type,
+        error=str(error),
+    )
+    if ctx.exporter.tells_operator:
+        transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
 
 
 def _publish(ctx: Context, batch: Batch) -> None:

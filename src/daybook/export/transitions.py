@@ -371,6 +371,13 @@ def record_publish_alert(
     batches.update_one({"_id": batch.id}, {"$set": {"publishAlertedAt": now}})
 
 
+def record_marking_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Remember that people were told that items cannot be marked. Only adds."""
+    batches.update_one({"_id": batch.id}, {"$set": {"markingAlertedAt": now}})
+
+
 def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
     """Remember that people were told of this end of the batch. Needs no fence: it only adds."""
     batches.update_one(

@@ -137,11 +137,34 @@ def _file_unrecorded(facts: Facts) -> Told:
     )
 
 
+def _marking_refused(facts: Facts) -> Told:
+    file, id_ = facts.text("filename"), facts.text("file_id")
+    done = (
+        f"{file}{f' (id {id_})' if id_ else ''} is delivered and recorded"
+        if file
+        else "The day is signed off as empty, since all of its entries were rejected"
+    )
+    return Told(
+        title=f"MongoDB refuses to mark the items of {file or 'an empty day'}",
+        happened=sentences(
+            f"{done}, but some of its queue items could not be marked.", last_error(facts)
+        ),
+        meaning=f"{'The file is right, and the' if file else 'The'} day is done. Until its items "
+        "are marked, no later file is made. Nothing is exported twice.",
+        action=sentences(
+            "Do what the error says: an object in MongoDB that belongs to another application is "
+            f"in the way. Then {run_it(facts)} marks the other items.",
+            at_link(facts, "The file"),
+        ),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
     AlertEvent.FILE_UNRECORDED: _file_unrecorded,
+    AlertEvent.MARKING_REFUSED: _marking_refused,
     AlertEvent.PUBLISH_FAILED: _publish_failed,
 }

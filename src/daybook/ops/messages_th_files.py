@@ -143,11 +143,32 @@ def _file_unrecorded(facts: Facts) -> Told:
     )
 
 
+def _marking_refused(facts: Facts) -> Told:
+    file, id_ = facts.text("filename"), facts.text("file_id")
+    done = (
+        f"ส่งและบันทึก {file}{f' (รหัส {id_})' if id_ else ''} แล้ว"
+        if file
+        else "ปิดวันโดยไม่มีไฟล์แล้ว เพราะทุกรายการถูกปฏิเสธ"
+    )
+    return Told(
+        title=f"MongoDB ไม่ยอมให้ทำเครื่องหมายรายการของ{f' {file}' if file else 'วันที่ไม่มีไฟล์'}",
+        happened=sentences(f"{done} แต่ทำเครื่องหมายรายการในคิวบางรายการไม่ได้", last_error(facts)),
+        meaning=f"{'ไฟล์ถูกต้องและ' if file else ''}วันนี้เสร็จสมบูรณ์แล้ว "
+        "แต่จะยังไม่สร้างไฟล์ถัดไปจนกว่าจะทำเครื่องหมายครบ ไม่มีรายการใดส่งออกซ้ำ",
+        action=sentences(
+            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
+            f"แล้ว{run_it(facts)} เพื่อทำเครื่องหมายรายการที่เหลือ",
+            at_link(facts),
+        ),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
     AlertEvent.FILE_UNRECORDED: _file_unrecorded,
+    AlertEvent.MARKING_REFUSED: _marking_refused,
     AlertEvent.PUBLISH_FAILED: _publish_failed,
 }

@@ -37,6 +37,11 @@ locals {
       title    = "queue items changed while a file was delivered"
       advice   = "Have the accountant wait: check the entries that the day's record lists before the file is imported."
     }
+    marking_refused = {
+      severity = "CRITICAL"
+      title    = "MongoDB refuses to mark queue items"
+      advice   = "The file can be used. Remove what is in the way in MongoDB, as the error says, then run the day again: until then no later file is made."
+    }
     orphan_left_behind = {
       severity = "CRITICAL"
       title    = "a file without a record"

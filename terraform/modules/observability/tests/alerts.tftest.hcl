@@ -33,6 +33,7 @@ run "each_alert_has_its_severity_and_its_chapter" {
       file_unrecorded          = { severity = "CRITICAL", chapter = "docs/runbook.md#file-unrecorded" }
       items_changed_after_seal = { severity = "CRITICAL", chapter = "docs/runbook.md#items-changed-after-seal" }
       job_refused              = { severity = "ERROR", chapter = "docs/runbook.md#job-refused" }
+      marking_refused          = { severity = "CRITICAL", chapter = "docs/runbook.md#marking-refused" }
       orphan_left_behind       = { severity = "CRITICAL", chapter = "docs/runbook.md#orphan-left-behind" }
       probe_failed             = { severity = "ERROR", chapter = "docs/runbook.md#probe-failed" }
       publish_failed           = { severity = "CRITICAL", chapter = "docs/runbook.md#publish-failed" }
@@ -76,7 +77,7 @@ run "an_event_is_an_alert_at_its_first_record" {
 
   assert {
     condition = alltrue([
-      for event in ["attempt_failed", "batch_failed", "breaker_opened", "day_missing", "entries_rejected", "file_unrecorded", "items_changed_after_seal", "orphan_left_behind", "publish_failed", "run_refused", "unsealed_file"] :
+      for event in ["attempt_failed", "batch_failed", "breaker_opened", "day_missing", "entries_rejected", "file_unrecorded", "items_changed_after_seal", "marking_refused", "orphan_left_behind", "publish_failed", "run_refused", "unsealed_file"] :
       google_monitoring_alert_policy.log[event].conditions[0].condition_matched_log[0].filter == "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"daybook\" AND jsonPayload.event=\"${event}\""
     ])
     error_message = "An alert is not on its event's record of the function."
@@ -107,7 +108,7 @@ run "any_other_error_is_an_alert" {
   }
 
   assert {
-    condition     = endswith(google_monitoring_alert_policy.log["error_logged"].conditions[0].condition_matched_log[0].filter, " AND NOT jsonPayload.event=(\"attempt_failed\" OR \"batch_failed\" OR \"breaker_opened\" OR \"day_missing\" OR \"entries_rejected\" OR \"file_unrecorded\" OR \"items_changed_after_seal\" OR \"orphan_left_behind\" OR \"publish_failed\" OR \"run_refused\" OR \"unsealed_file\")")
+    condition     = endswith(google_monitoring_alert_policy.log["error_logged"].conditions[0].condition_matched_log[0].filter, " AND NOT jsonPayload.event=(\"attempt_failed\" OR \"batch_failed\" OR \"breaker_opened\" OR \"day_missing\" OR \"entries_rejected\" OR \"file_unrecorded\" OR \"items_changed_after_seal\" OR \"marking_refused\" OR \"orphan_left_behind\" OR \"publish_failed\" OR \"run_refused\" OR \"unsealed_file\")")
     error_message = "One record would be two alerts."
   }
 }

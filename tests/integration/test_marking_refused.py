@@ -1,0 +1,113 @@
+"""MongoDB refuses an item of a later part: it is told, and finished after the repair."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from daybook.export.outcome import Outcome, Status
+from daybook.export.part import PART_SIZE
+from tests import books
+from tests.integration.office import DAY, NEXT_DAY, Office
+
+Db = Database[dict[str, Any]]
+THIRD_DAY = date(2026, 1, 20)
+
+
+@pytest.fixture
+def office(database: Db, mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
+    with Office(database, mongo_uri, tmp_path) as office:
+        yield office
+
+
+def bad(reference: str) -> dict[str, Any]:
+    return books.entry(reference, lines=books.lines()[:1])
+
+
+def index(office: Office) -> None:
+    """Another application's, that accepts each of two rejected items, but not both."""
+    office.queue.create_index(
+        "entryId", name="theirs", unique=True, partialFilterExpression={"status": "failed"}
+    )
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [one for one in caplog.records if getattr(one, "event", "") == "marking_refused"]
+
+
+def check_named(outcome: Outcome) -> None:
+    assert outcome.error is not None
+    assert "drop the index theirs of exportqueues" in outcome.error["message"]
+
+
+def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_repair(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    twice = bad("TWICE")
+    books.put(office.database, twice)
+    good = books.put_many(office.database, PART_SIZE)
+    books.put(office.database, bad("ONCE"))
+    office.enqueue(twice["_id"])
+    index(office)
+
+    outcomes = [office.app.run_batch(batch_date=DAY) for _ in range(2)]
+
+    assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 2
+    for outcome in outcomes:
+        check_named(outcome)
+        assert outcome.next_attempt_at is not None
+    assert len(books.references(office.file().read_bytes())) == PART_SIZE
+    assert office.logs.count_documents({"action": "csv_generated"}) == 1
+    assert office.batch()["state"] == "committed"
+    (alert,) = told(caplog)  # once, however often it is tried
+    assert alert.levelno == logging.CRITICAL
+    assert "drop the index theirs of exportqueues" in alert.getMessage()
+
+    # The next day makes no file, and says why: what is unmarked could be exported again.
+    books.put(office.database, books.entry("LATER"))
+    later = office.app.run_batch(batch_date=NEXT_DAY)
+    assert later.status is Status.FAILED
+    check_named(later)
+    assert not office.file(NEXT_DAY).exists()
+
+    office.queue.drop_index("theirs")
+    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert office.batch()["markedAt"] is not None
+    assert set(books.statuses(office.database, good)) == {"completed"}
+    assert office.queue.count_documents({"status": "failed"}) == 3
+    assert office.logs.count_documents({"action": "entry_rejected"}) == 3
+    assert office.export(THIRD_DAY).facts["entryCount"] == 1
+    assert books.references(office.file(THIRD_DAY).read_bytes()) == ["LATER"]
+
+
+def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_repair(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivered = books.put_many(office.database, PART_SIZE)
+    office.export()
+    office.queue.update_many({}, {"$set": {"status": "queued"}})
+    (first,) = office.queue.find({"_id": delivered[0]})
+    office.enqueue(first["entryId"])
+    index(office)
+
+    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+
+    assert outcome.status is Status.RETRY_SCHEDULED
+    check_named(outcome)
+    (alert,) = told(caplog)
+    assert "drop the index theirs of exportqueues" in alert.getMessage()
+    assert "signed off as empty" in alert.getMessage()
+    assert not office.file(NEXT_DAY).exists()
+
+    office.queue.drop_index("theirs")
+    again = office.app.run_batch(batch_date=NEXT_DAY)
+    assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, PART_SIZE + 1)
+    assert office.batch(NEXT_DAY)["markedAt"] is not None
+    assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 1
+    assert office.queue.count_documents({"status": "queued"}) == 0
