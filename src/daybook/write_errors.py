@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
     PRIVILEGE = "privilege"  # the user of the database may not do it
     VALIDATOR = "validator"  # the collection's validator refused the document
-    CAPPED = "capped"  # capped collections take no write in a transaction
+    CAPPED = "capped"  # capped collections take no write, and show no snapshot, in a transaction
     VIEW = "view"  # the name belongs to a view
     TIME_SERIES = "time_series"  # the name belongs to a time series
     FOREIGN_INDEX = "foreign_index"  # a unique index that Daybook does not declare
@@ -200,6 +200,8 @@ def _cause(code: int | None, text: str, collection: str | None, reply: Mapping[s
             return Cause.TIME_SERIES if series else Cause.CAPPED
         case 166:  # CommandNotSupportedOnView
             return Cause.TIME_SERIES if series else Cause.VIEW
+        case 246 if "capped" in text:  # SnapshotUnavailable
+            return Cause.CAPPED
         case 10003:  # CannotGrowDocumentInCappedNamespace
             return Cause.CAPPED
         case 20 if "replica set" in text:  # IllegalOperation

@@ -66,6 +66,11 @@ REFUSALS: tuple[tuple[dict[str, Any], str, Cause], ...] = (
         Cause.NO_TRANSACTIONS,
     ),
     (
+        {"code": 246, "errmsg": "Reading from capped collections with readConcern snapshot"},
+        "(code 246); replace the collection by an ordinary collection",
+        Cause.CAPPED,
+    ),
+    (
         {"code": 17419, "errmsg": "Resulting document after update is larger than 16777216"},
         "larger than 16777216 (code 17419); make the document in the collection smaller",
         Cause.TOO_LARGE,
@@ -98,6 +103,7 @@ def test_a_refusal_is_described_by_its_cause_alone_and_in_a_bulk(
         AutoReconnect("connection closed"),
         OperationFailure("WriteConflict", 112, {"code": 112}),
         OperationFailure("AtlasError: try later", 8000, {"code": 8000}),
+        OperationFailure("the snapshot is too old", 246, {"code": 246}),
         OperationFailure("no details", 13388),
         BulkWriteError({}),
     ],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from daybook import display, log
+from daybook import display, log, write_errors
 from daybook.cli.exits import Exit
 from daybook.errors import BadRequest, ConfigurationError, DaybookError
 from daybook.visible import escaped, visible
@@ -126,7 +126,7 @@ def _crash(error: Exception, *, as_json: bool) -> NoReturn:
     from pymongo.errors import PyMongoError
 
     if isinstance(error, PyMongoError):
-        _fail("mongodb", f"MongoDB: {error}", Exit.FAILED, as_json=as_json)
+        _fail("mongodb", f"MongoDB: {write_errors.describe(error)}", Exit.FAILED, as_json=as_json)
     log.event(logging.ERROR, "command_crashed", str(error), exc_info=error)
     _fail("unknown", f"{type(error).__name__}: {error}", Exit.FAILED, as_json=as_json)
 

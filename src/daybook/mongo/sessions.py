@@ -14,14 +14,18 @@ from typing import Any, TypeVar
 from bson import CodecOptions
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.errors import AutoReconnect, ConfigurationError
+from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure
 from pymongo.read_concern import ReadConcern
+
+from daybook import write_errors
 
 Client = MongoClient[dict[str, Any]]
 T = TypeVar("T")
 
 UNSUPPORTED = "Sessions are not supported by this MongoDB deployment"
 """PyMongo's whole message; the class alone also stands for settings that are wrong."""
+TRANSIENT = "TransientTransactionError"
+"""MongoDB's label for what a repeated transaction may not meet again."""
 MAX_RENEWALS = 20
 """Outside of a transaction's own retries. The driver waits half a second after each."""
 
@@ -45,10 +49,10 @@ def transaction_in(
 ) -> T:
     """Run `work` in one transaction of the session; all of it counts, or nothing does.
 
-    It is repeated while MongoDB calls what went wrong transient, for two minutes or until
-    the limit of `pymongo.timeout`. So it must do nothing but its reads and writes in the
-    session. Raises what `work` raises, or `PyMongoError`; then the commit may have
-    happened, and only what is stored can tell.
+    It is repeated while MongoDB calls what went wrong transient and it is not known to be
+    permanent, for two minutes or until the limit of `pymongo.timeout`. So it must do
+    nothing but its reads and writes in the session. Raises what `work` raises, or
+    `PyMongoError`; then the commit may have happened, and only what is stored can tell.
     """
     client = session.client
     returned: list[T] = []
@@ -94,7 +98,15 @@ def _worked(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
     except ConfigurationError as error:
         _renew_if_unsupported(session.client, error)
         # The label has the driver repeat the transaction.
-        raise AutoReconnect(str(error), {"errorLabels": ["TransientTransactionError"]}) from error
+        raise AutoReconnect(str(error), {"errorLabels": [TRANSIENT]}) from error
+    except OperationFailure as error:
+        if error.has_error_label(TRANSIENT) and write_errors.describe(error).permanent:
+            # MongoDB labels the read of a capped collection so, which no repetition helps.
+            details = {**(error.details or {}), "errorLabels": []}
+            raise OperationFailure(
+                details.get("errmsg", str(error)), error.code, details
+            ) from error
+        raise
 
 
 def _abort(session: ClientSession) -> None:

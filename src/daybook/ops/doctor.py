@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from daybook import write_errors
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError
@@ -62,7 +63,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
             try:
                 yield check(patient)
             except PyMongoError as error:
-                yield _bad(name, f"MongoDB refused to tell: {error}")
+                yield _bad(name, f"MongoDB refused to tell: {write_errors.describe(error)}")
     yield from _destination(patient.destination)
     if patient.tasks is not None:
         yield patient.tasks.check()

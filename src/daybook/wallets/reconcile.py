@@ -15,6 +15,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from daybook import write_errors
 from daybook.chart import Chart
 from daybook.destinations.base import Destination
 from daybook.errors import DatabaseError
@@ -101,7 +102,8 @@ def reconcile(
         with permitted("reconcile"):
             return snapshot(database.client, compared)
     except OperationFailure as error:
-        if error.code not in _SNAPSHOT_GONE:
+        # MongoDB has no moment at all of a capped collection, under the same code.
+        if error.code not in _SNAPSHOT_GONE or write_errors.describe(error).permanent:
             raise
         raise DatabaseError(
             "reconciling: MongoDB no longer has the moment at which it began, since it took "
