@@ -18,6 +18,7 @@ from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from daybook import write_errors
+from daybook.write_errors import Cause
 
 Client = MongoClient[dict[str, Any]]
 T = TypeVar("T")
@@ -49,9 +50,9 @@ def transaction_in(
 ) -> T:
     """Run `work` in one transaction of the session; all of it counts, or nothing does.
 
-    It is repeated while MongoDB calls what went wrong transient and it is not known to be
-    permanent, for two minutes or until the limit of `pymongo.timeout`. So it must do
-    nothing but its reads and writes in the session. Raises what `work` raises, or
+    It is repeated while MongoDB calls what went wrong transient, for two minutes or until
+    the limit of `pymongo.timeout`, but not where a capped collection is in the way. So it
+    must do nothing but its reads and writes in the session. Raises what `work` raises, or
     `PyMongoError`; then the commit may have happened, and only what is stored can tell.
     """
     client = session.client
@@ -100,13 +101,11 @@ def _worked(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
         # The label has the driver repeat the transaction.
         raise AutoReconnect(str(error), {"errorLabels": [TRANSIENT]}) from error
     except OperationFailure as error:
-        if error.has_error_label(TRANSIENT) and write_errors.describe(error).permanent:
-            # MongoDB labels the read of a capped collection so, which no repetition helps.
-            details = {**(error.details or {}), "errorLabels": []}
-            raise OperationFailure(
-                details.get("errmsg", str(error)), error.code, details
-            ) from error
-        raise
+        if write_errors.describe(error).cause is not Cause.CAPPED:
+            raise
+        # MongoDB labels the read of a capped collection transient, which no repetition helps.
+        details = {**(error.details or {}), "errorLabels": []}
+        raise OperationFailure(details.get("errmsg", str(error)), error.code, details) from error
 
 
 def _abort(session: ClientSession) -> None:
