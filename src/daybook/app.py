@@ -26,11 +26,10 @@ from daybook.export.announce import NoReceipt, receipt_of
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.context import Exporter, Limits
-from daybook.export.dryrun import dry_run
-from daybook.export.notice import Alert, AlertEvent, Messenger, Receipt
+from daybook.export.dryrun import dry_run, log_plan
+from daybook.export.notice import Messenger, Receipt
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY, Profile
-from daybook.export.refused import Refused
 from daybook.export.reopen import release, reopen
 from daybook.export.retry import TaskCall
 from daybook.export.run import run
@@ -85,10 +84,10 @@ class App:
             ) from error
         return app
 
-    _told: set[tuple[str, date, str]] = field(
+    _alerted: set[tuple[str, date, str]] = field(
         default_factory=set, init=False, repr=False, compare=False
     )
-    """Refused runs that people were told of by this process: profile, day, type of error."""
+    """Refused runs that this process has alerted: profile, day, type of error."""
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
@@ -249,19 +248,7 @@ class App:
             outcome = dry_run(self.database, profile, job)
         except PyMongoError as error:
             raise DatabaseError.of(f"dry run of {day}", error) from error
-        # Whoever had a schedule call sees the log alone.
-        log.event(
-            logging.INFO,
-            "planned",
-            f"{job.filename}: {_PLANNED[outcome.status]}; nothing was written.",
-            status=outcome.status.value,
-            profile=profile.name,
-            batch_date=job.key.batch_date,
-            entry_count=outcome.facts.get("entryCount"),
-            rejected_count=outcome.facts.get("rejectedCount"),
-            totals=outcome.facts.get("totals"),
-            sha256=outcome.facts.get("sha256"),
-        )
+        log_plan(job, outcome)
         return outcome
 
     def run_manual(self, request: manual.ManualRequest, *, profile_name: str = DAILY) -> Outcome:
@@ -309,47 +296,17 @@ class App:
         return run(exporter, replace(job, task=call, task_name=task_name))
 
     def run_refused(self, profile_name: str, day: date, *, kind: str, message: str) -> None:
-        """Tell people that a call for the day's run got an error, and store it for `status`.
-
-        Once for each type of error and day, however often the call is delivered again: by
-        what is stored, or else by what this process remembers.
-        """
-        stored: Refused | None = None
-        try:
-            stored = refused.record(
-                self.database, profile_name, day, kind=kind, message=message, now=self.now()
-            )
-        except (PyMongoError, ConfigurationError) as error:
-            log.event(
-                logging.WARNING,
-                "refusal_not_stored",
-                "That the run was refused is told, but not stored.",
-                error=str(error),
-            )
-        seen = (profile_name, day, kind)
-        if seen in self._told or (stored is not None and stored.alerted_at is not None):
-            return
-        self.messenger.alert(
-            Alert(
-                event=AlertEvent.RUN_REFUSED,
-                severity=logging.CRITICAL,
-                profile=profile_name,
-                batch_date=day.isoformat(),
-                facts={"at": self.now(), "error_type": kind, "error": message},
-            )
+        """Alert that a call for the day's run got an error, once; see `refused.announce`."""
+        refused.announce(
+            lambda: self.database,
+            self.messenger,
+            profile_name,
+            day,
+            kind=kind,
+            message=message,
+            now=self.now(),
+            alerted=self._alerted,
         )
-        self._told.add(seen)
-        if stored is None:
-            return
-        try:
-            refused.record_alerted(self.database, profile_name, stored, now=self.now())
-        except PyMongoError as error:
-            log.event(
-                logging.WARNING,
-                "refusal_not_stored",
-                "That people were told of it is not stored; they may be told again.",
-                error=str(error),
-            )
 
     def reopen_day(self, day: date, *, profile_name: str = DAILY) -> Batch | None:
         """Open the day again if it has failed; None when nothing was ever run for it.
@@ -427,16 +384,6 @@ class App:
             schedule=self.schedule,
             clock=self.clock,
         )
-
-
-_PLANNED = {
-    Status.PLANNED: "a run would deliver this now",
-    Status.EMPTY: "a run would find nothing to deliver now",
-    Status.ALREADY_EXPORTED: "it was delivered before, and a run would do nothing",
-    Status.IN_PROGRESS: "a run would first finish marking an earlier file's items",
-    Status.FAILED: "the day has failed or was closed, and a run would do nothing",
-}
-"""What a dry run tells in the log, by its status."""
 
 
 @dataclass(frozen=True)

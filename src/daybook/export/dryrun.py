@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook import log
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records, slot
@@ -26,6 +28,15 @@ from daybook.export.retry import BatchState
 from daybook.export.seal import figures_to_doc
 from daybook.export.slot_state import SlotState
 from daybook.export.source import EntrySource
+
+_PLANNED = {
+    Status.PLANNED: "a run would deliver this now",
+    Status.EMPTY: "a run would find nothing to deliver now",
+    Status.ALREADY_EXPORTED: "it was delivered before, and a run would do nothing",
+    Status.IN_PROGRESS: "a run would first finish marking an earlier file's items",
+    Status.FAILED: "the day has failed or was closed, and a run would do nothing",
+}
+"""What a dry run tells in the log, by its status."""
 
 
 def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
@@ -108,4 +119,20 @@ def _outcome(
         attempt=None if batch is None else batch.attempt,
         facts=facts,
         duration_seconds=time.monotonic() - started,
+    )
+
+
+def log_plan(job: Job, outcome: Outcome) -> None:
+    """Log what a dry run found, since nobody reads the answer of a scheduled call."""
+    log.event(
+        logging.INFO,
+        "planned",
+        f"{job.filename}: {_PLANNED[outcome.status]}; nothing was written.",
+        status=outcome.status.value,
+        profile=job.key.profile,
+        batch_date=job.key.batch_date,
+        entry_count=outcome.facts.get("entryCount"),
+        rejected_count=outcome.facts.get("rejectedCount"),
+        totals=outcome.facts.get("totals"),
+        sha256=outcome.facts.get("sha256"),
     )

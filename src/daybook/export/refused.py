@@ -6,7 +6,8 @@ without its unique index, which is one of the causes, the repeated call would ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
@@ -15,9 +16,13 @@ import pymongo
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
+from daybook import log
+from daybook.errors import ConfigurationError
 from daybook.export import slot
 from daybook.export.batch_key import BatchKey
+from daybook.export.notice import Alert, AlertEvent, Messenger
 
 STORING_SECONDS = 3.0
 """How long storing may take: the caller waits for its answer, and MongoDB may be the cause."""
@@ -104,6 +109,59 @@ def record_alerted(
     with pymongo.timeout(STORING_SECONDS):
         database[slot.COLLECTION].update_one(
             {"_id": _slot_id(profile), **told}, {"$set": {"refused.alertedAt": now}}
+        )
+
+
+def announce(
+    database: Callable[[], Database[dict[str, Any]]],
+    messenger: Messenger,
+    profile: str,
+    day: date,
+    *,
+    kind: str,
+    message: str,
+    now: datetime,
+    alerted: set[tuple[str, date, str]],
+) -> None:
+    """Alert that a call for the day's run got an error, and store it for `status`.
+
+    Once for each type of error and day, however often the call is delivered again: by what
+    is stored, or else by `alerted`, which this process keeps. `database` may raise
+    `ConfigurationError`, which can be the very error.
+    """
+    stored: Refused | None = None
+    try:
+        stored = record(database(), profile, day, kind=kind, message=message, now=now)
+    except (PyMongoError, ConfigurationError) as error:
+        log.event(
+            logging.WARNING,
+            "refusal_not_stored",
+            "The refused run is alerted, but not stored.",
+            error=str(error),
+        )
+    seen = (profile, day, kind)
+    if seen in alerted or (stored is not None and stored.alerted_at is not None):
+        return
+    messenger.alert(
+        Alert(
+            event=AlertEvent.RUN_REFUSED,
+            severity=logging.CRITICAL,
+            profile=profile,
+            batch_date=day.isoformat(),
+            facts={"at": now, "error_type": kind, "error": message},
+        )
+    )
+    alerted.add(seen)
+    if stored is None:
+        return
+    try:
+        record_alerted(database(), profile, stored, now=now)
+    except PyMongoError as error:
+        log.event(
+            logging.WARNING,
+            "refusal_not_stored",
+            "It is not stored that the refused run was alerted; it may be alerted again.",
+            error=str(error),
         )
 
 
