@@ -125,7 +125,9 @@ def test_two_items_of_one_entry_put_it_into_the_file_once(world: World) -> None:
     assert stored["error"] == {
         "reason": "duplicate",
         "detail": detail,
-        "faults": [{"reason": "duplicate", "detail": detail}],
+        "faults": [
+            {"reason": "duplicate", "line": None, "field": None, "value": "", "detail": detail}
+        ],
         "faultCount": 1,
         "batchDate": DAY,
     }
@@ -181,7 +183,15 @@ def test_an_entry_repaired_after_the_file_was_made_stays_rejected(world: World) 
     assert _items(world)[2]["error"] == {
         "reason": "unbalanced",
         "detail": f"lines: {detail}",
-        "faults": [{"reason": "unbalanced", "field": "lines", "detail": detail}],
+        "faults": [
+            {
+                "reason": "unbalanced",
+                "line": None,
+                "field": "lines",
+                "value": "999.00 ≠ 300.25",
+                "detail": detail,
+            }
+        ],
         "faultCount": 1,
         "batchDate": DAY,
     }
