@@ -37,7 +37,7 @@ from daybook.http_io import (
 )
 from daybook.mongo import migrate
 from daybook.ops import doctor
-from daybook.ops.watchdog import watch
+from daybook.ops.watchdog import cannot_look, watch
 
 Work = Callable[[App, flask.Request], flask.Response]
 
@@ -79,7 +79,12 @@ def _failed(status: int, error: DaybookError) -> flask.Response:
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
     name = profile_name(app, body_of(request, allowed={"profile"}))
-    seen = watch(app.database, name, app.schedule, app.now(), app.messenger)
+    try:
+        database = app.database
+    except ConfigurationError as error:  # an address that the driver cannot read
+        cannot_look(name, app.schedule, app.now(), app.messenger, error)
+        raise
+    seen = watch(database, name, app.schedule, app.now(), app.messenger)
     return json_answer(seen.http_status, seen.to_doc())
 
 

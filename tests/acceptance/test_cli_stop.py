@@ -6,17 +6,21 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pymongo.database import Database
+from pymongo.uri_parser import parse_uri
 
+from daybook.export.part import PART_SIZE
 from tests import books
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, Office
 
 DATE = DAY.isoformat()
@@ -24,6 +28,7 @@ CHUNK = 262_144
 ENTRIES = 1500
 """About 1.3 MB: four chunks and a rest."""
 AGAIN = f"            python -m daybook run --date {DATE}\n"
+DELIVERED = {"action": "csv_generated"}
 STOPPING = "Stopping at the next boundary"
 
 
@@ -117,6 +122,67 @@ def test_a_signal_stops_it_at_a_chunk_and_the_next_run_goes_on_from_there(
     assert sent_bytes(drive) == done["sizeBytes"]
     assert "  continued 1 times in this attempt\n" in daybook(office.env, "status", DATE).stdout
     assert len(drive.files()) == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
+    database: Database[dict[str, Any]], mongo_uri: str, drive: DriveEmulator, as_json: bool
+) -> None:
+    """Held in the commit's transaction, which marks the first of two parts."""
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    committing, go_on = threading.Event(), threading.Event()
+
+    def hold(event: Event) -> None:
+        if event.name != "commitTransaction" or event.phase is not Phase.AFTER:
+            return
+        if not committing.is_set() and database["exportlogs"].find_one(DELIVERED):
+            committing.set()
+            assert go_on.wait(60)
+
+    with (
+        MongoProxy(host, port, hold) as proxy,
+        office_with(database, proxy.uri, drive) as office,
+    ):
+        many = (books.entry(f"INV-{n}", lines=[], amount=1) for n in range(PART_SIZE + 1))
+        books.put(database, *many)
+        arguments = ["run", "--date", DATE, *(["--json"] if as_json else [])]
+        with subprocess.Popen(
+            [sys.executable, "-m", "daybook", *arguments],
+            env=surroundings(office.env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            assert committing.wait(60)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.readline() == f"{STOPPING}; Ctrl-C again breaks off.\n"
+            go_on.set()
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (4, "")
+
+        stored = office.batch()
+        assert (stored["state"], stored["markedAt"]) == ("committed", None)
+        queue = database["exportqueues"]
+        assert queue.count_documents({"status": "completed"}) == PART_SIZE
+        if as_json:
+            told = json.loads(out)
+            assert (told["status"], told["entryCount"]) == ("continued", PART_SIZE + 1)
+            assert told["fileId"] == stored["fileId"]
+        else:
+            assert out.startswith(
+                f"batch_{DATE}.csv is delivered; not all of its entries are marked yet.\n"
+            )
+            assert "  next      what is left is finished by the next call, from " in out
+            assert out.endswith(AGAIN)
+            assert "not complete" not in out
+        assert answer(office.env, "status", DATE)["queued"] == 0
+
+        done = answer(office.env, "run", "--date", DATE)
+
+        assert (done["status"], done["fileId"]) == ("already_exported", stored["fileId"])
+        assert queue.count_documents({"status": "completed"}) == PART_SIZE + 1
+        assert len(drive.files()) == 1
 
 
 def test_a_second_ctrl_c_breaks_it_off_and_nothing_is_lost(

@@ -86,7 +86,9 @@ def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(stage: Stage) 
         stage.database["exportlogs"].insert_one(node_record(NEXT_DAY))
     stage.queue(books.entry("LATER"))
     node_delivers(stage, "2026-01-20")
-    assert stage.run(f"{DAYBOOK}run --date 2026-01-20").lines[0].endswith("nothing was done.")
+    assert (
+        stage.run(f"{DAYBOOK}run --date 2026-01-20").lines[0].endswith("no second file was made.")
+    )
 
 
 def play(stage: Stage, turn: Turn) -> None:

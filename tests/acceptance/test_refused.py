@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
 
+import flask
+import pymongo
 import pytest
 from pymongo.uri_parser import parse_uri
 
+from daybook import http
+from daybook.app import App
 from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.evening import DAY, MINUTE, Db, Evening, MakeEvening
@@ -134,6 +140,55 @@ def test_while_mongodb_is_away_each_instance_tells_once(
         assert len(evening.logged("refusal_not_stored")) == 3
         assert refused(evening) is None
         assert evening.trigger().json()["status"] == "empty"
+
+
+def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(
+    make_evening: MakeEvening, mongo_uri: str
+) -> None:
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    with MongoProxy(host, port) as proxy:
+        evening = make_evening(
+            DAYBOOK_MONGODB_URI=proxy.uri, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="200"
+        )
+        with proxy.down():
+            assert evening.trigger().status_code == 503
+        evening.tasks.advance(timedelta(hours=2))
+        seen = evening.function.post("/watchdog").json()
+    assert (seen["status"], seen["state"], seen["refused"]) == ("missing", None, None)
+    told = evening.mail("alerts")[-1]
+    assert "either nobody called, or MongoDB could not be reached when the call came" in told
+    assert "the Cloud Scheduler job: whether it called, and what it was answered" in told
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "kind"),
+    [
+        ("mongodb://127.0.0.1:1/", 503, "mongodb"),
+        ("mongodb+srv://daybook.invalid/", 503, "mongodb"),
+        ("mongodb://user:p@ss@127.0.0.1/", 500, "configuration"),
+    ],
+)
+def test_a_watchdog_that_cannot_see_the_day_says_so_and_claims_nothing_of_it(
+    evening: Evening, address: str, status: int, kind: str
+) -> None:
+    env = {
+        **at_hand(evening),
+        "DAYBOOK_MONGODB_URI": address,
+        "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "200",
+    }
+    app = replace(App.from_env(env), clock=evening.tasks.now)
+    with (
+        flask.Flask("function").test_request_context("/watchdog", method="POST"),
+        pymongo.timeout(1),  # the watchdog itself tries for longer
+    ):
+        answered = http.answer(app, cast(flask.Request, flask.request))
+    assert answered.status_code == status
+    assert evening.alarms() == [("CRITICAL", "day_missing")]
+    (told,) = evening.mail("alerts")
+    assert f"nobody can see it. Last error: {kind}: " in told
+    assert "There may be no file for this day; nobody knows whether its entries" in told
+    assert "stay queued" not in told
+    assert "p@ss" not in told
 
 
 # Who announces

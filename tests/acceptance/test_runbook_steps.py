@@ -70,7 +70,7 @@ def test_a_run_does_to_a_day_what_the_table_says(stage: Stage) -> None:
     assert stage.run(run).lines[0].startswith("Nothing is queued")  # without a run yet
     stage.queue()
     assert stage.run(run).lines[0].endswith("is delivered.")  # empty
-    assert stage.run(retry).lines[0].endswith("nothing was done.")  # delivered
+    assert stage.run(retry).lines[0].endswith("no second file was made.")  # delivered
     stage.clear()
     stage.queue()
     stage.drive.grant(stage.drive.drive_id, "reader")

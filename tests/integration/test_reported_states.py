@@ -57,7 +57,7 @@ CASES = {
     "delivered": Case(
         batch={},
         plan=("already_exported", "it was delivered before, and a run would do nothing"),
-        run=("already_exported", f"{FILE} was delivered before; nothing was done."),
+        run=("already_exported", f"{FILE} was delivered before; no second file was made."),
         status=f"{DATE}: committed, 1 attempts.",
         watchdog="done",
         healthy=True,
@@ -65,7 +65,7 @@ CASES = {
     "delivered, not all marked, and another run at work": Case(
         batch={"markedAt": None, "pendingTask": {**TASK, "kind": "retry", "due": SOON}},
         held=True,
-        plan=("already_exported", "it was delivered before, and a run would do nothing"),
+        plan=("already_exported", "it was delivered before, and a run would finish marking its"),
         run=("in_progress", f"{FILE} is delivered; another run is at work"),
         status=f"{DATE}: committed, 1 attempts.",
         watchdog="late",

@@ -399,6 +399,8 @@ def test_both_reads_go_by_an_index(database: Data, inbox: Inbox) -> None:
     reads = {read["ns"]: read for read in database["system.profile"].find({"op": "query"})}
     batches = reads.pop(f"{database.name}.exportbatches")
     slots = reads.pop(f"{database.name}.exportslots")
+    logs = reads.pop(f"{database.name}.exportlogs")
+    assert "IXSCAN" in logs["planSummary"]
     assert reads == {}
     assert "profile: 1, batchDate: 1" in batches["planSummary"]
     assert slots["planSummary"].startswith(("IDHACK", "IXSCAN { _id: 1 }"))

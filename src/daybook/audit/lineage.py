@@ -14,13 +14,14 @@ from daybook.audit.rerender import Rerendering, slice_of
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
-from daybook.export import records
+from daybook.export import records, unmarked
 from daybook.export.batch import Batch
 from daybook.export.entry_id import candidates, displayed, items_of
 from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
+from daybook.export.retry import BatchState
 from daybook.export.waiting import Unclaimed, reason_of
 
 
@@ -151,6 +152,11 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
         {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
     )
     batch_ids = {doc["_id"].partition(":")[0] for doc in parts}
+    batch_ids |= {
+        str(batch.id)
+        for batch, part in unmarked.parts(database, profile)
+        if batch.state is BatchState.COMMITTED and _position(part, ids) is not None
+    }
     stored = (
         batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
         for batch_id in batch_ids

@@ -93,19 +93,26 @@ def verify(
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
     if batch is None:
+        metadata = records.generated(database, profile.name, day.isoformat())
+        if metadata is not None:
+            raise NotDelivered(_delivered_elsewhere(key, metadata.get("fileId")))
         raise NotDelivered(f"{key.batch_date}: there was no run for this day")
     if batch.state is BatchState.EMPTY:
         return Verification(batch=batch, differences=tuple(_of_empty(database, batch)))
     if batch.state is not BatchState.COMMITTED:
         raise NotDelivered(f"{key.batch_date}: the batch is {batch.state.value}, not delivered")
     if batch.manifest is None:
-        raise NotDelivered(
-            f"{key.batch_date}: another application recorded file {batch.doc.get('fileId')} as "
-            "delivered; Daybook has no manifest to compare it with"
-        )
+        raise NotDelivered(_delivered_elsewhere(key, batch.doc.get("fileId")))
     notes: list[str] = []
     differences = tuple(_differences(database, destination, profile, batch, notes))
     return Verification(batch=batch, differences=differences, notes=tuple(notes))
+
+
+def _delivered_elsewhere(key: BatchKey, file_id: object) -> str:
+    return (
+        f"{key.batch_date}: another application recorded file {file_id} as delivered; "
+        "Daybook has no manifest to compare it with"
+    )
 
 
 def _differences(

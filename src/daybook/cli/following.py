@@ -20,19 +20,19 @@ _WORDS = {
 }
 
 
-def described(kind: str, *, attempt: int, due: str, delivered: bool) -> str:
+def described(kind: str, *, attempt: int, due: str, ended: bool) -> str:
     """A call that has to follow, in words; `due` as it is to be read.
 
-    Once the file is delivered no attempt follows: the call finishes what is left.
+    Once the day is delivered or signed off, no attempt follows: the call finishes what is left.
     """
-    if delivered:
+    if ended:
         return f"what is left is finished by the next call, from {due}"
     return _WORDS[kind].format(attempt=attempt, due=due)
 
 
-def task_row(task: Task, *, delivered: bool) -> str:
+def task_row(task: Task, *, ended: bool) -> str:
     due = task.due.isoformat(timespec="seconds")
-    words = described(task.kind.value, attempt=task.attempt, due=due, delivered=delivered)
+    words = described(task.kind.value, attempt=task.attempt, due=due, ended=ended)
     return row("next", words)
 
 
@@ -52,7 +52,7 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
         case "continued" | "retry_scheduled" | "circuit_open":
             if outcome.pending is None:
                 return [row("next", f"once the cause is removed: {again}")]
-            follows = task_row(outcome.pending, delivered=outcome.delivered)
+            follows = task_row(outcome.pending, ended=outcome.delivered or outcome.signed_off)
             return [follows, *maker(app, again=again)]
         case "in_progress":
             return [row("next", f"when it has ended: {again}")]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SENTENCES = {
     "exported": "{name} is delivered.",
-    "already_exported": "{name} was delivered before; nothing was done.",
+    "already_exported": "{name} was delivered before; no second file was made.",
     "empty": "Nothing is queued; no file for {day}.",
     "planned": "{name} would be delivered; nothing was written.",
     "in_progress": "Another run is at work, or a later day goes on first.",
@@ -31,6 +31,7 @@ _UNMARKED = {
     "destination rests.",
 }
 """Of a file that is delivered and recorded: what is left is marking, or giving it its name."""
+_UNMARKED_EMPTY = "{day} is signed off without a file; not all rejected entries are marked yet."
 _UNSETTLED = "An earlier file's entries are not all marked yet; a run does that first."
 _ACCEPTED = 202
 _FAILED = 500
@@ -88,6 +89,8 @@ def _sentence(outcome: Outcome) -> str:
     status = outcome.status.value
     if outcome.delivered:
         return _UNMARKED.get(status, _SENTENCES[status])
+    if outcome.signed_off and status in _UNMARKED:
+        return _UNMARKED_EMPTY
     if outcome.error is not None and outcome.error["type"] == "not_settled":
         return _UNSETTLED
     return _SENTENCES[status]

@@ -49,6 +49,7 @@ def status(day: date | None) -> Answer:
         doc=doc,
         lines=[
             *_batch(found.batch_date, doc["batch"]),
+            *_recorded(found.recorded_elsewhere),
             *_refused(found.refused),
             *_rejected(doc["rejected"]),
             *_next(app, found),
@@ -82,7 +83,7 @@ def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
     lines += figures(batch)
     if batch["committedAt"] is not None:
         lines.append(row("done", batch["committedAt"].isoformat(timespec="seconds")))
-    if batch["state"] == "committed" and batch["markedAt"] is None:
+    if batch["unmarked"]:
         lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
     if batch["error"]:
         lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
@@ -91,6 +92,13 @@ def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
     if _is_released(batch):
         lines.append(released_row(batch["releasedAt"]))
     return lines
+
+
+def _recorded(file: Mapping[str, str | None] | None) -> list[str]:
+    if file is None:
+        return []
+    name = file["filename"] or file["fileId"] or "a file"
+    return [row("recorded", f"{name}, by another application; the next run takes that over")]
 
 
 def _refused(refused: Refused | None) -> list[str]:
@@ -107,8 +115,8 @@ def _next(app: App, found: Status) -> list[str]:
     if task is None:
         return []
     again = f"python -m daybook run --date {found.batch_date}"
-    delivered = found.batch is not None and found.batch.state.value == "committed"
-    return [task_row(task, delivered=delivered), *maker(app, again=again)]
+    ended = found.batch is not None and found.batch.unmarked
+    return [task_row(task, ended=ended), *maker(app, again=again)]
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
@@ -119,6 +127,7 @@ def _summary(batch: Batch) -> dict[str, Any]:
         "continuations": batch.continuations,
         "pendingTask": None if batch.pending is None else batch.pending.to_doc(),
         "releasedAt": batch.doc.get("releasedAt"),
+        "unmarked": batch.unmarked,
     }
 
 
@@ -167,12 +176,15 @@ def _day(batch: Mapping[str, Any]) -> str:
         text += f", {batch['rejectedCount']} rejected"
     if batch["error"]:
         text += f"  {batch['error']['type']}: {batch['error']['message']}"
+    if batch["recordedElsewhere"]:
+        text += "  (recorded by another application)"
     if _is_released(batch):
         text += "  (released)"
+    if batch["unmarked"]:
+        text += "  (not all items are marked yet)"
     if batch["pendingTask"]:
-        task, delivered = batch["pendingTask"], batch["state"] == "committed"
+        task = batch["pendingTask"]
         due = task["due"].isoformat(timespec="seconds")
-        text += (
-            f"  ({described(task['kind'], attempt=task['attempt'], due=due, delivered=delivered)})"
-        )
+        words = described(task["kind"], attempt=task["attempt"], due=due, ended=batch["unmarked"])
+        text += f"  ({words})"
     return text.rstrip()

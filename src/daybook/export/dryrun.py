@@ -49,7 +49,7 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
     if batch is not None and batch.state in (BatchState.COMMITTED, BatchState.FAILED):
         failed = batch.state is BatchState.FAILED
         return Outcome.of_batch(Status.FAILED if failed else Status.ALREADY_EXPORTED, batch)
-    if _recorded_elsewhere(database, job):
+    if records.generated(database, job.key.profile, job.key.batch_date or "") is not None:
         return _outcome(Status.ALREADY_EXPORTED, batch, job, {}, started)
     if batches.unmarked(database[batches.COLLECTION], job.key):
         message = "an earlier file's items are not all marked yet; a run does that first"
@@ -101,13 +101,6 @@ def _parts(
     return job.scan() if any(changed) else manifests.read(collection, stored)
 
 
-def _recorded_elsewhere(database: Database[dict[str, Any]], job: Job) -> bool:
-    filters = records.day_filter(
-        job.key.profile, job.key.batch_date, records.LogAction.CSV_GENERATED
-    )
-    return database[records.COLLECTION].find_one(filters, {"_id": 1}) is not None
-
-
 def _outcome(
     status: Status, batch: Batch | None, job: Job, facts: Mapping[str, Any], started: float
 ) -> Outcome:
@@ -127,7 +120,7 @@ def log_plan(job: Job, outcome: Outcome) -> None:
     log.event(
         logging.INFO,
         "planned",
-        f"{job.filename}: {_PLANNED[outcome.status]}; nothing was written.",
+        f"{job.filename}: {_planned(outcome)}; nothing was written.",
         status=outcome.status.value,
         profile=job.key.profile,
         batch_date=job.key.batch_date,
@@ -136,3 +129,9 @@ def log_plan(job: Job, outcome: Outcome) -> None:
         totals=outcome.facts.get("totals"),
         sha256=outcome.facts.get("sha256"),
     )
+
+
+def _planned(outcome: Outcome) -> str:
+    if outcome.delivered and outcome.batch is not None and outcome.batch.unmarked:
+        return "it was delivered before, and a run would finish marking its items"
+    return _PLANNED[outcome.status]

@@ -9,8 +9,9 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook import display
 from daybook.export import batch as batches
-from daybook.export import refused, slot, waiting
+from daybook.export import records, refused, slot, waiting
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.outcome import FACTS
@@ -71,6 +72,8 @@ class Status:
     """None before the first run."""
     refused: Refused | None
     """Calls for the day's run that got an error, if no attempt has begun since."""
+    recorded_elsewhere: Mapping[str, str | None] | None
+    """The file that another application has recorded for the day, until a run takes that over."""
     queued: int
     """Items that the next run would take."""
     unclaimed: Mapping[Unclaimed, int]
@@ -84,6 +87,7 @@ class Status:
             "batch": None if self.batch is None else summary(self.batch),
             "rejected": list(rejected),
             "refused": None if self.refused is None else self.refused.to_doc(),
+            "recordedElsewhere": self.recorded_elsewhere,
             "slot": None if self.slot is None else self.slot.to_doc(),
             "queued": self.queued,
             "unclaimed": {reason.value: count for reason, count in self.unclaimed.items()},
@@ -100,6 +104,7 @@ def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> S
         batch=batch,
         refused=_refused(database, profile, day, batch),
         slot=slot_status(database, key.slot_id),
+        recorded_elsewhere=_recorded_elsewhere(database, profile, day, batch),
         queued=waiting.count(database, profile),
         unclaimed=waiting.unclaimed(database, profile),
     )
@@ -112,6 +117,23 @@ def _refused(
     done = batch is not None and batch.state in (BatchState.COMMITTED, BatchState.EMPTY)
     started_at = None if batch is None else batch.doc.get("startedAt")
     return found if found and found.still_stands(started_at=started_at, done=done) else None
+
+
+def _recorded_elsewhere(
+    database: Database[dict[str, Any]], profile: Profile, day: date, batch: Batch | None
+) -> Mapping[str, str | None] | None:
+    """None when Daybook has delivered the day, or has taken over the record already."""
+    if batch is not None and batch.state is BatchState.COMMITTED:
+        return None
+    metadata = records.generated(database, profile.name, day.isoformat())
+    if metadata is None or not records.by_another(
+        metadata, None if batch is None else str(batch.id)
+    ):
+        return None
+    return {
+        name: None if metadata.get(name) is None else display.text(str(metadata[name]))
+        for name in ("filename", "fileId", "webViewLink")
+    }
 
 
 def history(database: Database[dict[str, Any]], profile: Profile, *, limit: int) -> list[Batch]:

@@ -106,6 +106,12 @@ class Outcome:
         return self.batch is not None and self.batch.state is BatchState.COMMITTED
 
     @property
+    def signed_off(self) -> bool:
+        """Whether the day has ended without a file, but rejected entries are still to be marked."""
+        batch = self.batch
+        return batch is not None and batch.state is BatchState.EMPTY and batch.unmarked
+
+    @property
     def http_status(self) -> int:
         if self.unensured:
             return 503

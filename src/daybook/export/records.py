@@ -8,9 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
 
 from daybook.export.entry_id import displayed
 from daybook.export.figures import Rejected
+from daybook.export.keys import LENIENT
 from daybook.export.profile import DAILY
 from daybook.export.seal import Seal, figures_to_doc
 
@@ -32,6 +35,37 @@ def day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[
         "action": action.value,
         "metadata.profile": None if profile == DAILY else profile,
     }
+
+
+def generated(
+    database: Database[dict[str, Any]],
+    profile: str,
+    batch_date: str,
+    *,
+    session: ClientSession | None = None,
+) -> Mapping[str, Any] | None:
+    """What the day's `csv_generated` record says of its file; None when there is no record.
+
+    Another application may have written it: the fields may be anything, or missing.
+    """
+    record = database.get_collection(COLLECTION, codec_options=LENIENT).find_one(
+        day_filter(profile, batch_date, LogAction.CSV_GENERATED), {"metadata": 1}, session=session
+    )
+    if record is None:
+        return None
+    metadata = record.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def by_another(metadata: Mapping[str, Any] | None, batch_id: str | None) -> bool:
+    """Whether another application wrote the day's `csv_generated` record.
+
+    One that names this batch is Daybook's. So is one that names any, if the batch is gone.
+    """
+    if metadata is None:
+        return False
+    named = metadata.get("batchId")
+    return named is None or (batch_id is not None and named != batch_id)
 
 
 def delivered(

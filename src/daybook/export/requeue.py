@@ -11,9 +11,9 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
-from daybook.export import plan, records
+from daybook.export import plan, records, unmarked
 from daybook.export.entry_id import candidates, displayed, items_of
-from daybook.export.keys import addressable
+from daybook.export.keys import addressable, hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
@@ -58,7 +58,9 @@ def requeue(
     queue = database[profile.source.queue]
     ids = candidates(entry_id)
     found = queue.find({"entryId": {"$in": ids}, "exportPath": "scheduled"}).sort("_id", 1)
-    item = _rejected(entry_id, items_of(found, ids))
+    items = items_of(found, ids)
+    _check_marked(database, profile, entry_id, items)
+    item = _rejected(entry_id, items)
     _check_exportable(database, profile, item)
 
     def work(session: ClientSession) -> None:
@@ -81,6 +83,24 @@ def requeue(
         entry_id=item["entryId"],
         reason=reason if isinstance(reason, str) else None,
     )
+
+
+def _check_marked(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    entry_id: str,
+    items: Sequence[Mapping[str, Any]],
+) -> None:
+    """Raise `NotRequeued` for an item that only says `queued` because marking is unfinished."""
+    named = {hashable(item["_id"]) for item in items if item.get("status") == "queued"}
+    if not named:
+        return
+    for batch, part in unmarked.parts(database, profile):
+        if named.intersection(map(hashable, part.queue_ids)):
+            raise NotRequeued(
+                f"entry {entry_id} went with the batch of {batch.key.batch_date}, whose items are "
+                "not all marked yet: finish that by `python -m daybook sweep`, then look again"
+            )
 
 
 def _check_exportable(

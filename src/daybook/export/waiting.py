@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import plan
-from daybook.export.batch_key import BatchKey
+from daybook.export import plan, unmarked
+from daybook.export.batch import Batch
 from daybook.export.keys import BY_ID, addressable
+from daybook.export.part import Part
 from daybook.export.profile import DAILY, Profile
 from daybook.mongo.indexes import UNKNOWN_STATUS
 
@@ -81,17 +80,17 @@ def told(counts: Mapping[Unclaimed, int]) -> str:
     return "; ".join(f"{count:,}: {reason.explanation}" for reason, count in counts.items())
 
 
-def count(database: Database[dict[str, Any]], profile: Profile) -> int:
-    """Items that the next run takes.
+def count(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    ended: Iterable[tuple[Batch, Part]] | None = None,
+) -> int:
+    """Items that the next run takes; `ended` are the `unmarked.parts`, if they are known.
 
-    Not those that are in a delivered file already and have yet to be marked.
+    Not those that are in a delivered file already, or rejected, and have yet to be marked.
     """
     queue, wanted = database[profile.source.queue], plan.queued(profile)
     queued = queue.count_documents(wanted)
-    for batch in batches.unmarked(database[batches.COLLECTION], BatchKey(profile=profile.name)):
-        if batch.marking is None:
-            continue
-        for part in manifests.read(database[manifests.COLLECTION], batch.marking):
-            ours = {"_id": {"$in": part.queue_ids}, **wanted}
-            queued -= queue.count_documents(ours, hint=BY_ID)
-    return queued
+    for _, part in unmarked.parts(database, profile) if ended is None else ended:
+        queued -= queue.count_documents({"_id": {"$in": part.queue_ids}, **wanted}, hint=BY_ID)
+    return max(0, queued)  # counted one after the other, while a run may be marking

@@ -13,6 +13,10 @@ _HOW_IT_STANDS = {
     "failed": "It was given up.",
     "open": "A run began, but nothing is at it any more.",
 }
+_NO_TRACE = (
+    "There is no trace of a run: either nobody called, or MongoDB could not be reached when the "
+    "call came."
+)
 
 
 def _attempt_failed(facts: Facts) -> Told:
@@ -119,12 +123,13 @@ def _day_missing(facts: Facts) -> Told:
         return Told(
             title="the batch cannot be seen",
             happened=sentences(f"{batch} counts as missing: nobody can see it.", last_error(facts)),
-            meaning=f"There may be no file for this day. {STAYS_QUEUED}",
+            meaning="There may be no file for this day; nobody knows whether its entries are "
+            "exported. None is lost and none is exported twice.",
             action="Look at MongoDB: `python -m daybook doctor` says what is wrong. Then "
             f"`python -m daybook status {facts.day or ''}".rstrip()
             + "` shows how the day stands.",
         )
-    how = _HOW_IT_STANDS.get(state or "", "No run has begun.")
+    how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f", {number(count, 'time', 'times')} in all" if count and count > 1 else ""
@@ -139,7 +144,8 @@ def _day_missing(facts: Facts) -> Told:
         "what is wrong."
         if refused_at
         else f"Start it: {run_it(facts)}. If that does not help, `python -m daybook doctor` says "
-        "what is wrong. If no run began, check the Cloud Scheduler job.",
+        "what is wrong. If there is no trace of a run, check the Cloud Scheduler job: whether it "
+        "called, and what it was answered.",
     )
 
 

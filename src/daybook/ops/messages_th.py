@@ -13,6 +13,7 @@ _HOW_IT_STANDS = {
     "failed": "ระบบหยุดดำเนินการของวันนี้แล้ว",
     "open": "ระบบเริ่มทำงานแล้วแต่ขณะนี้ไม่มีงานใดดำเนินการต่อ",
 }
+_NO_TRACE = "ไม่พบบันทึกการเริ่มทำงาน อาจไม่มีคำขอเข้ามา หรือติดต่อ MongoDB ไม่ได้เมื่อมีคำขอเข้ามา"
 
 
 def _attempt_failed(facts: Facts) -> Told:
@@ -117,11 +118,12 @@ def _day_missing(facts: Facts) -> Told:
         return Told(
             title="ไม่สามารถตรวจสอบการส่งออกประจำวันได้",
             happened=sentences(f"{batch}ถือว่ายังไม่เสร็จ เนื่องจากตรวจสอบสถานะไม่ได้", last_error(facts)),
-            meaning=f"อาจยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+            meaning="อาจยังไม่มีไฟล์ของวันนี้ และยังไม่ทราบว่าส่งออกรายการแล้วหรือไม่ "
+            "แต่ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ",
             action="กรุณาตรวจสอบ MongoDB ด้วยคำสั่ง `python -m daybook doctor` "
             f"แล้วดูสถานะของวันนี้ด้วยคำสั่ง `{status}`",
         )
-    how = _HOW_IT_STANDS.get(state or "", "ระบบยังไม่ได้เริ่มทำงาน")
+    how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f" รวมทั้งหมด {count} ครั้ง" if count and count > 1 else ""
@@ -136,8 +138,8 @@ def _day_missing(facts: Facts) -> Told:
         f"แล้ว{run_it(facts)} เพื่อเริ่มการทำงาน"
         if refused_at
         else f"กรุณา{run_it(facts)} เพื่อเริ่มการทำงาน หากยังไม่สำเร็จ ให้ใช้คำสั่ง "
-        "`python -m daybook doctor` เพื่อหาสาเหตุ และหากระบบไม่ได้เริ่มทำงาน "
-        "กรุณาตรวจสอบงานใน Cloud Scheduler",
+        "`python -m daybook doctor` เพื่อหาสาเหตุ และหากไม่พบบันทึกการเริ่มทำงาน "
+        "กรุณาตรวจสอบงานใน Cloud Scheduler ว่าส่งคำขอหรือไม่ และได้รับคำตอบใด",
     )
 
 

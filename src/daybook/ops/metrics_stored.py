@@ -16,9 +16,9 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from daybook.export import batch as batches
-from daybook.export import breaker, orphans, plan, waiting
+from daybook.export import breaker, orphans, plan, unmarked, waiting
 from daybook.export.breaker import BreakerState, Position
-from daybook.export.keys import LENIENT
+from daybook.export.keys import LENIENT, hashable
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.waiting import Unclaimed
@@ -105,10 +105,12 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
 def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> QueueFigures:
     """Answered by `idx_queue_plan`; raises `PyMongoError`."""
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
-    wanted = plan.queued(profile)
-    first = queue.find_one(wanted, {"createdAt": 1}, sort=[("_id", 1)])
+    ended = list(unmarked.parts(database, profile))
+    gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
+    with queue.find(plan.queued(profile), {"createdAt": 1}).sort("_id", 1) as found:
+        first = next((item for item in found if hashable(item["_id"]) not in gone), None)
     return QueueFigures(
-        entries=waiting.count(database, profile),
+        entries=waiting.count(database, profile, ended),
         oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
         unclaimed=dict.fromkeys(waiting.filters(profile), 0) | waiting.unclaimed(database, profile),
     )

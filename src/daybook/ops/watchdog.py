@@ -16,9 +16,9 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook import log
-from daybook.errors import DatabaseError
+from daybook.errors import DatabaseError, DaybookError
+from daybook.export import records, waiting
 from daybook.export import slot as slots
-from daybook.export import waiting
 from daybook.export.batch_key import BatchKey
 from daybook.export.notice import Alert, AlertEvent, Messenger
 from daybook.export.profile import Profile
@@ -101,28 +101,34 @@ def watch(
     that nobody can vouch for counts as missing.
     """
     seen = Watch(status=WatchStatus.NO_SLOT, profile=profile_name, due=schedule.latest_slot(now))
-    if now.astimezone(UTC) - seen.due.astimezone(UTC) > WATCHED:
+    if not _is_watched(seen, now):
         _quiet(seen, f"Nothing was due in the past {WATCHED // timedelta(hours=1)} hours.")
         return seen
     try:
-        day, lease_expires_at, refused = _look(database, profile_name, seen.batch_date)
+        day, lease_expires_at, refused, recorded = _look(database, profile_name, seen.batch_date)
         unclaimed = waiting.unclaimed(database, Profile(name=profile_name))
     except PyMongoError as error:
         told = DatabaseError.of(f"watch over {seen.batch_date}", error)
-        failure = {"type": told.type, "message": str(told)}
-        messenger.alert(_missing(seen, state="unknown", error=failure))
+        _unseen(seen, messenger, told)
         raise told from error
+    elsewhere = (day is None or not day.done) and records.by_another(
+        recorded, None if day is None else day.batch_id
+    )
     seen = replace(
         seen,
-        status=verdict(day, at_work=lease_expires_at is not None, now=now),
+        status=WatchStatus.DONE
+        if elsewhere
+        else verdict(day, at_work=lease_expires_at is not None, now=now),
         day=day,
         lease_expires_at=_in_zone_of(seen.due, lease_expires_at),
-        refused=_standing(refused, day),
+        refused=None if elsewhere else _standing(refused, day),
         unclaimed=unclaimed,
     )
     if unclaimed:
         _tell_unclaimed(seen)
-    if seen.status is WatchStatus.DONE:
+    if elsewhere:
+        _quiet(seen, f"{seen.batch_date} is done: another application recorded its file.")
+    elif seen.status is WatchStatus.DONE:
         _quiet(seen, f"{seen.batch_date} is done.")
     elif seen.status is WatchStatus.LATE:
         messenger.alert(_late(seen))
@@ -164,20 +170,25 @@ def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
     return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
 
 
-def _look(
-    database: Database[dict[str, Any]], profile_name: str, day: date
-) -> tuple[Day | None, datetime | None, Refused | None]:
-    """The day, the end of a live lease, and what was refused, as of one moment.
+_Seen = tuple[Day | None, datetime | None, Refused | None, Mapping[str, Any] | None]
+
+
+def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _Seen:
+    """The day, the end of a live lease, what was refused, and the record of the day's file.
+
+    As of one moment.
 
     Read one after the other they could miss a run that ends or begins in between.
     """
     slot_id = BatchKey(profile=profile_name, batch_date=day.isoformat()).slot_id
 
-    def read(session: ClientSession) -> tuple[Day | None, datetime | None, Refused | None]:
+    def read(session: ClientSession) -> _Seen:
+        batch_date = day.isoformat()
         return (
             find_day(database, profile_name, day, session),
             _lease_expires_at(database, slot_id, session),
-            of_day(database, profile_name, day.isoformat(), session=session),
+            of_day(database, profile_name, batch_date, session=session),
+            records.generated(database, profile_name, batch_date, session=session),
         )
 
     with pymongo.timeout(ASKING_SECONDS):
@@ -222,6 +233,24 @@ def _missing(seen: Watch, *, state: str | None, error: Mapping[str, str]) -> Ale
         "refused_count": None if seen.refused is None else seen.refused.count,
     }
     return _alert(seen, AlertEvent.DAY_MISSING, logging.CRITICAL, facts)
+
+
+def cannot_look(
+    profile_name: str, schedule: Schedule, now: datetime, messenger: Messenger, error: DaybookError
+) -> None:
+    """Alert that the last due day cannot be seen, since there is no client to ask MongoDB by."""
+    seen = Watch(status=WatchStatus.MISSING, profile=profile_name, due=schedule.latest_slot(now))
+    if _is_watched(seen, now):
+        _unseen(seen, messenger, error)
+
+
+def _is_watched(seen: Watch, now: datetime) -> bool:
+    return now.astimezone(UTC) - seen.due.astimezone(UTC) <= WATCHED
+
+
+def _unseen(seen: Watch, messenger: Messenger, error: DaybookError) -> None:
+    failure = {"type": error.type, "message": str(error)}
+    messenger.alert(_missing(seen, state="unknown", error=failure))
 
 
 def _alert(seen: Watch, event: AlertEvent, severity: int, facts: Mapping[str, Any]) -> Alert:
