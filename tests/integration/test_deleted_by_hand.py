@@ -201,8 +201,24 @@ def test_a_batch_deleted_before_its_items_are_marked_is_restored_from_its_record
     assert [path.name for path in office.folder.glob("batch_*")] == [office.file().name]
 
 
-def test_a_batch_and_its_manifest_deleted_before_its_items_are_marked_stop_every_run(
-    office: Office,
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda database: database["exportmanifests"].delete_one({"number": 0}),
+        *(
+            lambda database, field=field: database["exportlogs"].update_many(
+                {}, {"$unset": {f"metadata.{field}": ""}}
+            )
+            for field in (
+                *("generation", "filename", "manifestDigest", "sizeBytes", "md5", "sha256"),
+                *("fileId", "webViewLink", "entryCount", "totals", "attempt"),
+            )
+        ),
+        lambda database: database["exportlogs"].update_many({}, {"$set": {"metadata.totals": 7}}),
+    ],
+)
+def test_a_deleted_batch_whose_manifest_or_record_is_damaged_too_stops_every_run(
+    office: Office, damage: Callable[[Any], object]
 ) -> None:
     seed(office.database)
     job = jobs.daily(office.database, office.app.profile(), DAY)
@@ -210,7 +226,7 @@ def test_a_batch_and_its_manifest_deleted_before_its_items_are_marked_stop_every
     with pytest.raises(Killed):
         run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
     office.database["exportbatches"].delete_many({})
-    office.database["exportmanifests"].delete_one({"number": 0})
+    damage(office.database)
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
 
     outcome = office.app.run_batch(batch_date=NEXT_DAY)

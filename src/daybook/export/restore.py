@@ -39,10 +39,19 @@ def restore_deleted(
     """Restore the slot's batches that a record names and `exportbatches` lacks.
 
     `hidden_at` is the identity of a destination that publishes; publishing again changes
-    nothing. Raises `RecordsDisagree` when the manifest was deleted or altered as well.
+    nothing. Raises `RecordsDisagree` when the manifest or the record was deleted or altered
+    as well.
     """
     for record in _without_batch(database, key):
-        seal = _seal(database, record)
+        try:
+            seal = _seal(database, record)
+            file_id, link = record["metadata"]["fileId"], record["metadata"]["webViewLink"]
+        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+            raise RecordsDisagree(
+                f"record {record['_id']} in {records.COLLECTION} was altered, and its batch was "
+                f"deleted ({type(error).__name__}: {error}): restore them from a backup; nothing "
+                "is exported before"
+            ) from error
         rejected = rejections.read(database[manifests.COLLECTION], seal.rejected_id)
 
         def work(
@@ -50,14 +59,16 @@ def restore_deleted(
             seal: Seal = seal,
             record: Record = record,
             rejected: Any = rejected,
+            file_id: str = file_id,
+            link: str = link,
         ) -> None:
             transitions.record_commit(
                 database[batches.COLLECTION],
                 session,
                 seal,
                 rejected=rejected,
-                file_id=record["metadata"]["fileId"],
-                link=record["metadata"]["webViewLink"],
+                file_id=file_id,
+                link=link,
                 profile=key.profile,
                 hidden_at=hidden_at,
                 record_id=record["_id"],
