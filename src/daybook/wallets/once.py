@@ -155,13 +155,14 @@ def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | No
 def check_remembered(collection: str, doc: Document) -> None:
     """Raise `DocumentInvalid` for what a repeated request could not be answered with.
 
-    Without `requestHash` nothing was made under a key.
+    Without `requestHash` nothing was made under a key; a transaction without its key is met by
+    no request.
     """
-    if doc.get("requestHash") is None:
+    is_transaction = collection == queries.TRANSACTIONS
+    if doc.get("requestHash") is None or (is_transaction and doc.get("idempotencyKey") is None):
         return
     stored = Stored(collection=collection, doc=doc)
-    key = stored.text("idempotencyKey")
-    if collection != queries.TRANSACTIONS and _id_of(key) != doc["_id"]:
+    if not is_transaction and _id_of(stored.text("idempotencyKey")) != doc["_id"]:
         raise stored.invalid("idempotencyKey", "the key that its _id follows from")
     stored.answer()
 
