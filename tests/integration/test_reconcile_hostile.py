@@ -239,7 +239,10 @@ def test_entries_under_an_earlier_chart_of_accounts_agree(ledger: Ledger, app: A
 
 
 def test_entries_of_the_other_application_need_no_transaction(app: App) -> None:
+    reference = f"TX-{ObjectId()}"
     books.put(app.database, books.entry("TX-1"), books.entry("INV-7"))
+    for odd in ([reference], f"{reference}\n"):
+        app.database["journalentries"].insert_one({"_id": {"a": odd}, "reference": odd})
     assert reconciled(app).agrees
 
 

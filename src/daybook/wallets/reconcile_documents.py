@@ -20,6 +20,9 @@ from daybook.wallets.reconcile_kind import Difference, DifferenceKind
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.wallet import Wallet
 
+_PAGE = 1000
+"""Documents that are held at a time."""
+
 
 def documents(database: Database[Document], session: ClientSession) -> Iterator[Difference]:
     """Each document that a request would answer `DOCUMENT_INVALID` for, with its first fault.
@@ -28,7 +31,7 @@ def documents(database: Database[Document], session: ClientSession) -> Iterator[
     """
     for collection, read in _READ_BY.items():
         stored = database.get_collection(collection, codec_options=LENIENT)
-        for doc in stored.find(session=session):
+        for doc in stored.find(session=session, batch_size=_PAGE):
             try:
                 check_remembered(collection, doc)
                 if not _is_deleted(collection, doc):

@@ -205,17 +205,22 @@ def unbooked(database: Database[dict[str, Any]], session: ClientSession) -> Iter
         batch_size=_PAGE,
         session=session,
     )
-    while page := list(islice(found, _PAGE)):
-        ids = {doc["_id"]: ObjectId(doc["reference"][3:]) for doc in page}
+    # A list is found by its members, and `$` also before a line break at the end.
+    own = (
+        doc for doc in found if isinstance(doc["reference"], str) and len(doc["reference"]) == 27
+    )
+    while page := list(islice(own, _PAGE)):
+        # Not by the entry's own id, which may be of any type.
+        ids = [ObjectId(doc["reference"][3:]) for doc in page]
         transactions = database[queries.TRANSACTIONS].find(
-            {"_id": {"$in": list(ids.values())}}, {"journalEntryId": 1}, session=session
+            {"_id": {"$in": ids}}, {"journalEntryId": 1}, session=session
         )
         named = {doc["_id"]: doc.get("journalEntryId") for doc in transactions}
-        for doc in page:
-            other = named.get(ids[doc["_id"]])
+        for doc, transaction_id in zip(page, ids, strict=True):
+            other = named.get(transaction_id)
             if other == doc["_id"]:
                 continue
-            names = "is gone" if ids[doc["_id"]] not in named else f"names entry {other}"
+            names = "is gone" if transaction_id not in named else f"names entry {other}"
             yield Difference(
                 kind=DifferenceKind.ENTRY_UNBOOKED,
                 detail=f"entry {doc['_id']} ({doc['reference']}): its transaction {names}",
