@@ -200,6 +200,8 @@ OF_NO_DOCUMENT = {
     '["exportorphans", {"profile": "?", "watchUntil": {"$gt": "?"}}, []]',
     '["circuitbreakers", {"_id": "?"}, []]',
     '["circuitbreakers", {}, []]',
+    # Counted by the collection's metadata, without a scan.
+    '["wallets", {}, []]',
 }
 
 

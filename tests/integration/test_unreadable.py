@@ -24,6 +24,7 @@ from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
 from daybook.export import history
+from daybook.export.keys import LENIENT, hashable
 from daybook.export.outcome import Status
 from daybook.export.queries import queries
 from daybook.export.requeue import NotRequeued, requeue
@@ -241,3 +242,20 @@ def test_ids_are_displayed_without_what_cannot_be() -> None:
     assert display.document({"a": [ObjectId("6" * 24), b"\x00\xff", DatetimeMS(5)]}) == {
         "a": ["6" * 24, "00ff", "5 ms since 1970"]
     }
+
+
+def test_figures_of_the_queue_count_around_an_id_that_no_query_can_name(office: Office) -> None:
+    office.queue.insert_one(raw({**books.queue_item(ObjectId()), "_id": _BROKEN}))
+    office.add()
+    figures = metrics_stored.queue_figures(office.database, office.app.profile(), EVENING)
+    assert figures.entries == 2
+    assert office.export().facts["entryCount"] == 1
+    figures = metrics_stored.queue_figures(office.database, office.app.profile(), EVENING)
+    assert figures.entries == 1
+
+
+def test_an_unreadable_id_is_a_key_that_equals_no_other() -> None:
+    broken = bson.decode(raw({"_id": _BROKEN}).raw, LENIENT)["_id"]
+    assert (
+        len({hashable(broken), hashable({"a": broken}), hashable("x"), hashable(repr(broken))}) == 4
+    )

@@ -39,7 +39,10 @@ def hashable(value: Any) -> Hashable:
         return ("document", tuple((name, hashable(part)) for name, part in value.items()))
     if isinstance(value, list):
         return ("array", tuple(map(hashable, value)))
-    return ("other", bson.encode({"": value}, codec_options=LENIENT))
+    try:
+        return ("other", bson.encode({"": value}, codec_options=LENIENT))
+    except UnicodeEncodeError:  # text that was only read leniently equals no other text
+        return ("unreadable", repr(value))
 
 
 def addressable(value: Any) -> bool:

@@ -119,7 +119,7 @@ def faults(database: Database[Document], collections: Sequence[str] = COLLECTION
 def _has_wallets(database: Database[Document]) -> bool:
     """Whether the ledger is used here: it inserts into what the export only reads or updates."""
     try:
-        return database["wallets"].find_one(projection={"_id": 1}) is not None
+        return database["wallets"].estimated_document_count() > 0
     except OperationFailure as error:
         _unseen(error)
         return False  # not by this user
