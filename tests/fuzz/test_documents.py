@@ -23,7 +23,7 @@ from bson import Int64, ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
@@ -187,16 +187,26 @@ class Office:
 
     def command(self, *arguments: str) -> Any:
         """What a command prints with `--json`; it may refuse, but not crash."""
-        result = CliRunner().invoke(main, [*arguments, "--json"], env=self.env)
+        result = self._invoked(*arguments, "--json")
         assert result.exception is None or isinstance(result.exception, SystemExit), result
         assert "command_crashed" not in result.output, result.output
         doc = json.loads(result.stdout, parse_constant=_no_number) if result.stdout else {}
         kind = doc.get("error", {}) if isinstance(doc, dict) else {}
         assert not (isinstance(kind, dict) and kind.get("type") == "unknown"), doc
-        words = CliRunner().invoke(main, [*arguments], env=self.env)
+        words = self._invoked(*arguments)
         assert words.exception is None or isinstance(words.exception, SystemExit), words
         words.output.encode("utf-8", "strict")
         return doc
+
+    def _invoked(self, *arguments: str) -> Result:
+        """Run a command in this process, which leaves its log handlers behind."""
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            return CliRunner().invoke(main, [*arguments], env=self.env)
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
 
 def _no_number(name: str) -> Any:

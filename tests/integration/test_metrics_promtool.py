@@ -41,6 +41,7 @@ def test_the_page_passes_without_a_remark(
             "profile": "daily",
             "batchDate": "2026-01-17",
             "state": "committed",
+            "generation": 1,
             "attempt": 1,
             "startedAt": NOW,
             "committedAt": NOW,
