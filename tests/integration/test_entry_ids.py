@@ -15,7 +15,9 @@ from bson.binary import Binary, UuidRepresentation
 from click.testing import CliRunner
 from pymongo.database import Database
 
+from daybook.audit.difference import Kind
 from daybook.audit.lineage import lineage
+from daybook.audit.verify import verify
 from daybook.cli.main import main
 from daybook.export import manual
 from daybook.export.entry_id import candidates, displayed
@@ -23,7 +25,7 @@ from daybook.export.keys import hashable
 from daybook.export.outcome import Status
 from daybook.export.requeue import requeue
 from tests import books
-from tests.integration.office import EVENING, NEXT_DAY, Office
+from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 _UUID = UUID("12345678-9abc-def0-1234-56789abcdef0")
 
@@ -101,6 +103,21 @@ def test_an_entry_that_no_file_can_show_is_found_all_the_same(
     found = lineage(office.app.database, office.app.profile(), displayed(entry_id))
     assert found.exists
     assert [(item.status, item.reason) for item in found.items] == [("failed", "invalid_text")]
+
+
+@pytest.mark.parametrize("entry_id", [one for one in PRINTED if one != ""], ids=repr)
+def test_what_verify_names_is_what_the_commands_take(office: Office, entry_id: Any) -> None:
+    books.put(office.database, books.entry("A", _id=entry_id), books.entry("B"))
+    office.export()
+    office.queue.delete_one({"entryId": entry_id})
+    office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "C"}})
+    found = verify(office.database, office.app.destination, office.app.profile(), DAY).differences
+    text = displayed(entry_id)
+    (item,) = (each.detail for each in found if each.kind is Kind.ITEM)
+    rows = [each.detail for each in found if each.kind is Kind.ROW_CHANGED]
+    assert len(found) == 1 + len(rows) == 3
+    assert item.endswith(f"of entry {text} was deleted")
+    assert all(f", entry {text}: " in row for row in rows)
 
 
 def test_what_the_commands_print_is_what_they_take(

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import Difference, Kind
+from daybook.export.entry_id import displayed
 from daybook.export.figures import Reason
 from daybook.export.profile import Column, Profile
 from daybook.export.sheet.currency import normalised
@@ -58,7 +59,7 @@ def explain(
     for number, row in numbered:
         of_entry[row[id_column] if id_column < len(row) else ""].append((number, row))
     for piece in pieces:
-        key = piece.rows[0][id_column] if piece.rows else str(piece.entry_id)
+        key = piece.rows[0][id_column] if piece.rows else displayed(piece.entry_id)
         yield from _explain_entry(profile, piece, of_entry.pop(key, []))
     for extra in of_entry.values():
         for number, row in extra:
@@ -83,11 +84,12 @@ def _explain_in_order(
 def _explain_entry(
     profile: Profile, piece: Piece, delivered: Sequence[tuple[int, Row]]
 ) -> Iterator[Difference]:
+    entry = displayed(piece.entry_id)
     if piece.unfit is not None:
         where = f"rows {delivered[0][0]} to {delivered[-1][0]}" if delivered else "no row any more"
         yield Difference(
             kind=Kind.ENTRY_UNFIT,
-            detail=f"entry {piece.entry_id}: the file has {where}, but now: {piece.unfit}",
+            detail=f"entry {entry}: the file has {where}, but now: {piece.unfit}",
             entry_id=piece.entry_id,
             row=delivered[0][0] if delivered else None,
         )
@@ -96,14 +98,14 @@ def _explain_entry(
         if stands is None:
             yield Difference(
                 kind=Kind.ROW_MISSING,
-                detail=f"entry {piece.entry_id} gives a row that is not in the file: "
+                detail=f"entry {entry} gives a row that is not in the file: "
                 f"{shown_short(', '.join(expected))}",
                 entry_id=piece.entry_id,
             )
         elif expected is None:
             yield Difference(
                 kind=Kind.ROW_EXTRA,
-                detail=f"row {stands[0]}: entry {piece.entry_id} no longer gives this row: "
+                detail=f"row {stands[0]}: entry {entry} no longer gives this row: "
                 f"{shown_short(', '.join(stands[1]))}",
                 entry_id=piece.entry_id,
                 row=stands[0],
@@ -111,8 +113,7 @@ def _explain_entry(
         elif not same_rows(profile, [stands[1]], [expected]):
             yield Difference(
                 kind=Kind.ROW_CHANGED,
-                detail=f"row {stands[0]}, entry {piece.entry_id}: "
-                + _cells(profile, stands[1], expected),
+                detail=f"row {stands[0]}, entry {entry}: " + _cells(profile, stands[1], expected),
                 entry_id=piece.entry_id,
                 row=stands[0],
             )

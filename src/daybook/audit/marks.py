@@ -10,6 +10,7 @@ from pymongo.database import Database
 from daybook.audit.difference import Difference, Kind
 from daybook.export import records
 from daybook.export.batch import Batch
+from daybook.export.entry_id import displayed
 from daybook.export.keys import hashable
 from daybook.export.part import Part
 from daybook.export.profile import Profile
@@ -38,21 +39,21 @@ def check_marks(
             if requeued is None:
                 requeued = _requeued(database, part)
             if key not in requeued:
-                wrong = f"was rejected, but its status is {item.get('status')}"
+                wrong = f"was rejected, but its status is {displayed(item.get('status'))}"
         if wrong is not None:
             yield Difference(
                 kind=Kind.ITEM,
-                detail=f"queue item {queue_id} of entry {entry_id} {wrong}",
+                detail=f"queue item {displayed(queue_id)} of entry {displayed(entry_id)} {wrong}",
                 entry_id=entry_id,
             )
 
 
 def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
     if item.get("status") != "completed":
-        return f"stands in the file, but its status is {item.get('status')}"
+        return f"stands in the file, but its status is {displayed(item.get('status'))}"
     metadata = item.get("metadata")
     named = metadata.get("fileId") if isinstance(metadata, Mapping) else None
-    return None if named == file_id else f"names file {named} instead"
+    return None if named == file_id else f"names file {displayed(named)} instead"
 
 
 def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
