@@ -37,7 +37,7 @@ from daybook.export.schedule import Schedule
 from daybook.export.sweep import Sweep, sweep
 from daybook.export.task import Task
 from daybook.export.upload import UploadLimits
-from daybook.mongo import client, indexes, objects
+from daybook.mongo import client, indexes, objects, rights
 from daybook.mongo.machine_clock import MachineClock
 from daybook.ops.alerts import Messages
 from daybook.ops.doctor import Patient
@@ -45,7 +45,7 @@ from daybook.ops.messages import Message
 from daybook.ops.receipt import receipt_message
 from daybook.settings import Settings
 from daybook.shutdown import Shutdown
-from daybook.wallets import invites
+from daybook.wallets import answers, invites
 
 TASK_CLOCK_BEHIND = timedelta(minutes=1)
 """By how much a task's time may correct a clock: a task can be forced long before it is due."""
@@ -356,16 +356,24 @@ class App:
             raise DatabaseError.of(f"release of {day}", error) from error
 
     def sweep(self, *, profile_name: str = DAILY) -> Sweep:
-        """Sweep the profile's slots, mark invites that have expired, see that the queue is there.
+        """Sweep the profile's slots, tidy up after the ledger, see that the queue is there.
+
+        Of the ledger, invites that have expired are marked, and answers removed that need not
+        be kept any longer.
 
         A queue that is not used for 30 days may be gone when the first retry needs it; a
         look at it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
         """
         found = sweep(self.exporter(self.profile(profile_name)))
-        invites.mark_expired(self.database, self.now())
+        now = self.now()
+        invites.mark_expired(self.database, now)
         queue = None if self.cloud_tasks is None else self.cloud_tasks.check()
         if queue is not None and not queue.ok:
             log.event(logging.WARNING, "queue_unusable", queue.detail)
+        if self.settings.answer_days is not None:
+            # Last, since the user of the database may lack the rights.
+            before = now - timedelta(days=self.settings.answer_days)
+            answers.remove_before(self.database, before, now=now)
         return found
 
     def patient(self, env: Mapping[str, str]) -> Patient:
@@ -376,6 +384,7 @@ class App:
             database=self.database,
             destination=lambda: self.destination,
             tasks=self.cloud_tasks,
+            needed=rights.NEEDED if self.settings.answer_days is None else rights.WITH_ANSWER_DAYS,
             messages={
                 "DAYBOOK_ALERT_URLS": self.settings.alert_urls,
                 "DAYBOOK_RECEIPT_URLS": self.settings.receipt_urls,

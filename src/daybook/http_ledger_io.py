@@ -43,6 +43,7 @@ STATUS: Mapping[Refusal, int] = {
     Refusal.ALREADY_REVERSED: 409,
     Refusal.NOT_REVERSIBLE: 409,
     Refusal.IDEMPOTENCY_KEY_REUSED: 422,
+    Refusal.ANSWER_EXPIRED: 410,
     Refusal.INVITE_NOT_FOUND: 404,
     Refusal.INVITE_EXISTS: 409,
     Refusal.INVITE_USED: 409,

@@ -51,6 +51,8 @@ class Settings:
     """Route → the service accounts that may call it; empty: whoever IAM lets in."""
     ledger_profile: str = "daily"
     ledger_chart: Chart = field(default_factory=Chart)
+    answer_days: int | None = None
+    """None: the ledger's first answers are kept for good."""
     mongo_max_pool_size: int = 50
     mongo_min_pool_size: int | None = None
     """None when not set: each function then takes its own default."""

@@ -28,6 +28,9 @@ TASK_SCHEDULE_MAX_SECONDS = 30 * 24 * 3600
 INVOCATION_MAX_SECONDS = 1800
 """Neither Cloud Scheduler nor Cloud Tasks waits longer for an answer."""
 
+ANSWER_MAX_DAYS = 36_500
+"""A century, which no date that is stored exceeds."""
+
 _EMAIL = re.compile(r"[^\s@,:/]+@[^\s@,:/]+\.[^\s@,:/]+")
 
 

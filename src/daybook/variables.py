@@ -200,6 +200,12 @@ VARIABLES: tuple[Variable, ...] = (
         description="Chart of accounts of the ledger's journal entries, as JSON",
     ),
     Variable(
+        name="DAYBOOK_ANSWER_DAYS",
+        field="answer_days",
+        parse=values.whole(1, values.ANSWER_MAX_DAYS),
+        description="How long the ledger's first answers are kept for repeated requests",
+    ),
+    Variable(
         name="DAYBOOK_MONGO_MAX_POOL_SIZE",
         field="mongo_max_pool_size",
         parse=values.whole(1, 10_000),

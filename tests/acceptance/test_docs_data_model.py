@@ -22,7 +22,7 @@ from daybook.mongo.indexes import INDEXES, Index
 from daybook.mongo.migrate import MIGRATIONS
 from daybook.mongo.migration_lock import Lock
 from daybook.settings import Settings
-from daybook.wallets import invites, move
+from daybook.wallets import answers, invites, move
 from daybook.wallets.invites import NewInvite
 from tests import books, pages
 from tests.emulators.drive import DriveEmulator
@@ -198,6 +198,7 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
         ledger, NewInvite(parent_code="M-1", expires_at=ledger.now().replace(year=2999))
     )
     invites.accept(ledger, in_time["code"], user_id=payer)
+    database["transactions"].update_one({"reverses": None}, answers.without_answer(ledger.now()))
     app.client.close()
     Lock.take(database["schemamigrations"])
     return database

@@ -38,13 +38,15 @@ from daybook.mongo.indexes import INDEXES
 from daybook.mongo.migrate import migrate
 from daybook.ops import metrics_stored
 from daybook.ops.doctor import examine
+from daybook.wallets import answers, invites, move, users
 from daybook.wallets import history as wallet_history
-from daybook.wallets import invites, move, users
-from daybook.wallets.context import Ledger
+from daybook.wallets.context import Ledger, stamp
 from daybook.wallets.history import Cursor
 from daybook.wallets.invites import InviteStatus, NewInvite
+from daybook.wallets.once import OnceKey
 from daybook.wallets.queries import QUERIES
 from daybook.wallets.users import NewUser, Wanted
+from daybook.wallets.wallet import open_wallet
 from tests import books
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
@@ -178,6 +180,20 @@ def all_requests(ledger: Ledger) -> None:
     invite = invites.create(ledger, NewInvite(parent_code="P", expires_at=expires))
     invites.accept(ledger, invite["code"], user_id=payer)
     invites.find(ledger, "P", InviteStatus.USED, limit=1)
+    remembered(ledger)
+    answers.remove_before(ledger.database, ledger.now(), now=ledger.now())
+    remembered(ledger)
+
+
+def remembered(ledger: Ledger) -> None:
+    """One of everything that holds the first answer to its key."""
+    once = OnceKey.of(str(ObjectId()), "/", {})
+    users.create_once(ledger, NewUser(name="A", roles=("brand",), status="active"), once)
+    owner = ObjectId()
+    open_wallet(ledger, owner, wanted=once)
+    move.credit(ledger, owner, movement(1))
+    expires = datetime.now(UTC) + timedelta(days=1)
+    invites.create_once(ledger, NewInvite(parent_code="P", expires_at=expires), once)
 
 
 def declared_shapes(database: Db) -> set[str]:
@@ -261,6 +277,9 @@ def fill(database: Db, count: int) -> None:
     def code(letter: str) -> str:
         return f"{letter}-{dice.randrange(count // 20)}"
 
+    def answer(number: int) -> dict[str, Any]:
+        return {"createdAt": stamp(at(number))}
+
     roles = ["brand", "mediator", "agency", "shopper"]
     documents: dict[str, Iterator[dict[str, Any]]] = {
         "users": (
@@ -272,8 +291,9 @@ def fill(database: Db, count: int) -> None:
                 "brandCode": code("B"),
                 "mediatorCode": code("M"),
                 "deletedAt": None,
+                "answer": answer(number),
             }
-            for owner in owners
+            for number, owner in enumerate(owners)
         ),
         "wallets": (
             {
@@ -283,8 +303,9 @@ def fill(database: Db, count: int) -> None:
                 "availablePaise": Int64(dice.randrange(10**6)),
                 "version": Int64(1),
                 "deletedAt": None,
+                "answer": answer(number),
             }
-            for wallet, owner in zip(wallets, owners, strict=True)
+            for number, (wallet, owner) in enumerate(zip(wallets, owners, strict=True))
         ),
         "transactions": (
             {
@@ -294,6 +315,7 @@ def fill(database: Db, count: int) -> None:
                 "direction": "credit",
                 "journalEntryId": entries[number],
                 "createdAt": at(number),
+                "answer": answer(number),
             }
             for number in range(count)
         ),
@@ -304,6 +326,7 @@ def fill(database: Db, count: int) -> None:
                 "status": dice.choice(["active", "used", "expired"]),
                 "expiresAt": datetime(2990, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
                 "createdAt": at(number),
+                "answer": answer(number),
             }
             for number in range(count)
         ),

@@ -108,6 +108,16 @@ LEDGER_INDEXES = (
         expire_after_seconds=INVITE_KEPT_SECONDS,
         reason="expired invites are removed after 30 days",
     ),
+    *(
+        Index(
+            collection=f"{noun}s",
+            name=f"idx_{noun}_answer",
+            keys={"answer.createdAt": 1},
+            partial={"answer.createdAt": _ANY_TEXT},
+            reason="stored answers that are no longer kept",
+        )
+        for noun in ("transaction", "user", "wallet", "invite")
+    ),
 )
 
 

@@ -33,8 +33,19 @@ NEEDED: Mapping[str, frozenset[str]] = {
 }
 """Collection → actions that the export needs from day to day; "" is the database as a whole."""
 
+WITH_ANSWER_DAYS: Mapping[str, frozenset[str]] = {
+    **NEEDED,
+    **dict.fromkeys(
+        ("wallets", "transactions", "users", "invites"),
+        frozenset({"find", "update", "listIndexes"}),
+    ),
+}
+"""The same where the sweep removes the ledger's stored answers."""
 
-def missing(database: Database[dict[str, Any]]) -> dict[str, list[str]]:
+
+def missing(
+    database: Database[dict[str, Any]], needed: Mapping[str, frozenset[str]] = NEEDED
+) -> dict[str, list[str]]:
     """Collection → needed actions that the user lacks; empty where MongoDB asks for no user.
 
     Raises `PyMongoError`.
@@ -45,7 +56,7 @@ def missing(database: Database[dict[str, Any]]) -> dict[str, list[str]]:
     granted = status["authenticatedUserPrivileges"]
     lacking = {
         name: sorted(actions - _granted(granted, database.name, name))
-        for name, actions in NEEDED.items()
+        for name, actions in needed.items()
     }
     return {name: actions for name, actions in lacking.items() if actions}
 

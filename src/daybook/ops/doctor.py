@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -51,6 +51,8 @@ class Patient:
     profile: Profile
     schedule: Schedule
     clock: Callable[[], datetime]
+    needed: Mapping[str, frozenset[str]] = field(default_factory=lambda: rights.NEEDED)
+    """Collection → actions that the user of the database has to have."""
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
@@ -142,7 +144,7 @@ def _objects(patient: Patient) -> Finding:
 
 
 def _privileges(patient: Patient) -> Finding:
-    lacking = rights.missing(patient.database)
+    lacking = rights.missing(patient.database, patient.needed)
     if not lacking:
         return _good("privileges", "the user of the database has all that a run needs")
     named = ", ".join(

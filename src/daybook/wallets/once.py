@@ -118,7 +118,7 @@ def _stored(ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None)
     if doc is None:
         return None
     check_same_request(wanted, doc.get("requestHash"))
-    return Answer(body=Stored(collection=queries.TRANSACTIONS, doc=doc).answer(), replayed=True)
+    return _first_answer(Stored(collection=queries.TRANSACTIONS, doc=doc))
 
 
 def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
@@ -129,6 +129,19 @@ def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
             "the key was used for another request",
             where="Idempotency-Key",
         )
+
+
+def _first_answer(stored: Stored) -> Answer:
+    """Raises `Refused` when it is no longer kept, `DocumentInvalid`."""
+    removed_at = stored.optional_moment("answerRemovedAt")
+    if removed_at is not None and "answer" not in stored.doc:
+        raise Refused(
+            Refusal.ANSWER_EXPIRED,
+            f"the request was carried out under this key, see {stored.collection} "
+            f"{stored.doc['_id']}, and is not repeated; its answer is no longer kept",
+            where="Idempotency-Key",
+        )
+    return Answer(body=stored.answer(), replayed=True)
 
 
 # Users, wallets and invites: the key stands in what it made. Their `_id` follows from it, so
@@ -149,7 +162,7 @@ def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | No
     if doc.get("idempotencyKey") != wanted.key:
         raise stored.invalid("idempotencyKey", "the key that its _id follows from")
     check_same_request(wanted, doc.get("requestHash"))
-    return Answer(body=stored.answer(), replayed=True)
+    return _first_answer(stored)
 
 
 def check_remembered(collection: str, doc: Document) -> None:
@@ -164,7 +177,8 @@ def check_remembered(collection: str, doc: Document) -> None:
     stored = Stored(collection=collection, doc=doc)
     if not is_transaction and _id_of(stored.text("idempotencyKey")) != doc["_id"]:
         raise stored.invalid("idempotencyKey", "the key that its _id follows from")
-    stored.answer()
+    if stored.optional_moment("answerRemovedAt") is None or "answer" in doc:
+        stored.answer()
 
 
 def insert_once(

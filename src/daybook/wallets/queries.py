@@ -87,7 +87,23 @@ def _of_made(doc: Document) -> dict[str, Any]:
     return {"made_id": doc["_id"]}
 
 
-_REMEMBERED = {"idempotencyKey": 1, "requestHash": 1, "answer": 1}
+_REMEMBERED = {"idempotencyKey": 1, "requestHash": 1, "answer": 1, "answerRemovedAt": 1}
+
+
+def _answered_before(before: str) -> Document:
+    """`before` as answers write a time, whose order as text is that of time."""
+    return {"answer.createdAt": {"$gte": "", "$lt": before}}
+
+
+def _answered(collection: str) -> Query:
+    return Query(
+        name=f"{collection}_answered_before",
+        collection=collection,
+        filter=_answered_before,
+        arguments=lambda doc: {"before": doc["answer"]["createdAt"]},
+        sort=(("answer.createdAt", 1),),
+        projection={"_id": 1},
+    )
 
 
 USER = Query(
@@ -175,7 +191,7 @@ TRANSACTION_OF_KEY = Query(
     collection=TRANSACTIONS,
     filter=lambda key: {"idempotencyKey": key},
     arguments=lambda doc: {"key": doc.get("idempotencyKey", "")},
-    projection={"requestHash": 1, "answer": 1},
+    projection={"requestHash": 1, "answer": 1, "answerRemovedAt": 1},
 )
 TRANSACTION = Query(
     name="transaction",
@@ -266,6 +282,9 @@ INVITES_OF_PARENT = Query(
     sort=(("createdAt", -1),),
 )
 
+ANSWERED = tuple(_answered(name) for name in (TRANSACTIONS, USERS, WALLETS, INVITES))
+"""What holds an answer that is older than it has to be kept."""
+
 QUERIES: Sequence[Query] = (
     USER,
     DELETED_USER,
@@ -294,4 +313,5 @@ QUERIES: Sequence[Query] = (
     INVITE_TO_EXPIRE,
     INVITES_TO_EXPIRE,
     INVITES_OF_PARENT,
+    *ANSWERED,
 )

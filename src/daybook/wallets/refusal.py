@@ -20,6 +20,7 @@ class Refusal(StrEnum):
     ALREADY_REVERSED = "ALREADY_REVERSED"  # a counter-entry stands already
     NOT_REVERSIBLE = "NOT_REVERSIBLE"  # a reversal itself, or not booked by this ledger
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"  # the key belongs to another request
+    ANSWER_EXPIRED = "ANSWER_EXPIRED"  # done under the key; the first answer is no longer kept
     INVITE_NOT_FOUND = "INVITE_NOT_FOUND"  # no invite has the code
     INVITE_EXISTS = "INVITE_EXISTS"  # the code is taken
     INVITE_USED = "INVITE_USED"  # somebody has accepted it

@@ -26,6 +26,7 @@ locals {
   }
 
   export_environment = {
+    DAYBOOK_ANSWER_DAYS           = var.settings.answer_days
     DAYBOOK_BREAKER_FAILURES      = var.settings.breaker_failures
     DAYBOOK_BREAKER_RESET_SECONDS = var.settings.breaker_reset_seconds
     DAYBOOK_CALLERS               = local.callers

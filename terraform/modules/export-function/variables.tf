@@ -227,6 +227,7 @@ variable "secrets" {
 variable "settings" {
   description = "The function's settings; each is the environment variable of that name, described in docs/configuration.md."
   type = object({
+    answer_days           = optional(number)
     breaker_failures      = optional(number, 3)
     breaker_reset_seconds = optional(number, 900)
     csv_timeout_seconds   = optional(number, 30)
@@ -252,6 +253,11 @@ variable "settings" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = var.settings.answer_days == null || try(var.settings.answer_days >= 1 && var.settings.answer_days <= 36500 && floor(var.settings.answer_days) == var.settings.answer_days, false)
+    error_message = "settings.answer_days must be a whole number from 1 to 36500."
+  }
 
   validation {
     condition     = var.settings.breaker_failures >= 1 && var.settings.breaker_reset_seconds > 0

@@ -452,3 +452,13 @@ run "refuses_no_dispatches" {
 
   expect_failures = [var.tasks]
 }
+
+run "refuses_answers_kept_for_half_a_day" {
+  command = plan
+
+  variables {
+    settings = { answer_days = 0.5 }
+  }
+
+  expect_failures = [var.settings]
+}
