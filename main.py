@@ -6,6 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
+# gunicorn, which is imported after this, lets a peer that it trusts, by default one on this
+# machine, set SCRIPT_NAME by a header, and answers 500 when the path has another beginning.
+# Nothing in front of the function needs that.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+
 import flask
 import functions_framework
 

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from daybook import log
+from daybook import display, log
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.destinations.configured import destination_of
@@ -121,7 +121,9 @@ class App:
     def profile(self, name: str = DAILY) -> Profile:
         """The profile of that name; raises `BadRequest` when there is none."""
         if name != DAILY:
-            raise BadRequest(f"there is no profile {name!r}, only {DAILY!r}", where="profile")
+            raise BadRequest(
+                f"there is no profile {display.quoted(name)}, only {DAILY!r}", where="profile"
+            )
         return Profile(name=DAILY, time_zone=self.settings.time_zone)
 
     @cached_property

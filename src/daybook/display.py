@@ -10,10 +10,13 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date
+from itertools import islice
 from typing import Any
 
 # Halves of surrogate pairs, which is how invalid UTF-8 is decoded: see `mongo/client.py`.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+QUOTED_LENGTH = 80
+_QUOTED_PARTS = 30  # more do not fit a quote
 _UUID_SUBTYPES = (3, 4)
 _UUID_BYTES = 16
 
@@ -21,6 +24,34 @@ _UUID_BYTES = 16
 def text(value: str) -> str:
     """`value` in a form that can be encoded; `visible` also shows what hides on a screen."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def quoted(value: Any) -> str:
+    """A value that a request carried as a message quotes it: 80 characters at most.
+
+    It looks at the beginning alone, so neither size nor depth of the value costs anything.
+    """
+    return shortened(repr(_start(value, levels=2)))
+
+
+def shortened(name: str) -> str:
+    """A name, id or path that a request carried as a message repeats it: 80 characters at most."""
+    return name if len(name) <= QUOTED_LENGTH else f"{name[: QUOTED_LENGTH - 1]}…"
+
+
+def _start(value: Any, *, levels: int) -> Any:
+    if isinstance(value, str):
+        return value[: QUOTED_LENGTH + 1]
+    if isinstance(value, Mapping | list) and not levels:
+        return "…"
+    if isinstance(value, Mapping):
+        return {
+            str(name)[:QUOTED_LENGTH]: _start(part, levels=levels - 1)
+            for name, part in islice(value.items(), _QUOTED_PARTS)
+        }
+    if isinstance(value, list):
+        return [_start(part, levels=levels - 1) for part in value[:_QUOTED_PARTS]]
+    return value
 
 
 def plain(value: Any) -> str:

@@ -17,6 +17,8 @@ Google's libraries read token servers' and APIs' answers without checking them, 
 out of them as well.
 """
 
+_LONGEST_NAME = 80
+
 
 class DaybookError(Exception):
     """Base of all of Daybook's own errors."""
@@ -26,14 +28,18 @@ class DaybookError(Exception):
 
 
 class BadRequest(DaybookError):
-    """Input from outside that cannot be understood; `where` names the field."""
+    """Input from outside that cannot be understood; `where` names the field, cut off if long."""
 
     type = "bad_request"
     permanent = True
 
     def __init__(self, message: str, *, where: str) -> None:
         super().__init__(message)
-        self.where = where
+        self.where = where[:_LONGEST_NAME]
+
+
+class TooLarge(BadRequest):
+    """A body beyond what the route reads."""
 
 
 class KeyReused(BadRequest):

@@ -9,7 +9,9 @@ import flask
 
 from daybook import http_admin, http_health, http_runs, log
 from daybook.app import App
-from daybook.errors import BadRequest, KeyReused
+from daybook.display import shortened
+from daybook.errors import BadRequest, KeyReused, TooLarge
+from daybook.http_body import MAX_BYTES, MAX_EXPORT_BYTES, receive
 from daybook.http_callers import refusal
 from daybook.http_io import problem
 
@@ -19,13 +21,17 @@ Handler = Callable[[App, flask.Request], flask.Response]
 def answer(app: App, request: flask.Request) -> flask.Response:
     """Answer one request; whatever goes wrong becomes an answer that says what and where."""
     path = request.path.rstrip("/") or "/"
+    try:
+        receive(request, longest=MAX_EXPORT_BYTES if path == EXPORTS else MAX_BYTES)
+    except BadRequest as error:
+        return _misunderstood(error)
     methods = ROUTES.get(path)
     if methods is None:
-        return problem(404, f"there is nothing at {request.path}")
+        return problem(404, f"there is nothing at {shortened(request.path)}")
     # The server leaves out the body: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
     handler = methods.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
-        response = problem(405, f"{request.method} is not possible at {request.path}")
+        response = problem(405, f"{shortened(request.method)} is not possible at {path}")
         allowed = {*methods, "HEAD"} if "GET" in methods else methods
         response.headers["Allow"] = ", ".join(sorted(allowed))
         return response
@@ -36,20 +42,25 @@ def answer(app: App, request: flask.Request) -> flask.Response:
             return problem(403, refused)
         try:
             return handler(app, request)
-        except KeyReused as error:
-            return problem(422, str(error), where=error.where)
         except BadRequest as error:
-            return problem(400, str(error), where=error.where)
+            return _misunderstood(error)
         except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
             log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
             return problem(500, f"{type(error).__name__}: {error}")
 
 
+def _misunderstood(error: BadRequest) -> flask.Response:
+    status = {KeyReused: 422, TooLarge: 413}.get(type(error), 400)
+    return problem(status, str(error), where=error.where)
+
+
+EXPORTS = "/exports"
+
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/": {"POST": http_runs.run},
     "/run": {"POST": http_runs.run},
     "/tasks/run": {"POST": http_runs.task},
-    "/exports": {"POST": http_runs.export},
+    EXPORTS: {"POST": http_runs.export},
     "/watchdog": {"POST": http_admin.watchdog},
     "/sweep": {"POST": http_admin.sweeping},
     "/admin/retry": {"POST": http_admin.retry},

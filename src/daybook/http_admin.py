@@ -26,9 +26,9 @@ from daybook.errors import (
 from daybook.export.history import summary
 from daybook.export.reopen import NotPossible, SlotBusy
 from daybook.export.requeue import NotRequeued, requeue
+from daybook.http_body import body_of
 from daybook.http_io import (
     batch_date,
-    body_of,
     json_answer,
     problem,
     profile_name,

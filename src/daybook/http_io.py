@@ -9,7 +9,6 @@ from datetime import date
 from typing import Any
 
 import flask
-from werkzeug.exceptions import BadRequest as UnreadableBody
 
 from daybook import display, log
 from daybook.app import App
@@ -18,44 +17,11 @@ from daybook.export import manual
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-
-
-def body_of(request: flask.Request, *, allowed: set[str] | None = None) -> dict[str, Any]:
-    """The request's JSON object; an empty body is an empty object. Raises `BadRequest`."""
-    try:
-        # Read before it is judged: the framework reads the rest of a body in any case.
-        text = request.get_data(cache=True)
-    except UnreadableBody as error:
-        raise BadRequest(f"cannot be read: {error.description}", where="body") from error
-    except Exception as error:
-        raise BadRequest(f"cannot be read: {error}", where="body") from error
-    # gunicorn ends a body where the connection ends; nothing at all would be an empty object.
-    announced = request.content_length
-    if announced is not None and len(text) < announced:
-        raise BadRequest(f"ends after {len(text)} of {announced} bytes", where="body")
-    if len(text) > MAX_BODY_BYTES:
-        raise BadRequest(f"has more than {MAX_BODY_BYTES} bytes", where="body")
-    if not text.strip():
-        return {}
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"is not JSON: {error}", where="body") from error
-    if not isinstance(body, dict):
-        raise BadRequest(f"must be a JSON object, not {type(body).__name__}", where="body")
-    for name in body:
-        if allowed is not None and name not in allowed:
-            raise BadRequest(
-                f"unknown field {name!r:.80}; known are {', '.join(sorted(allowed))}", where=name
-            )
-    return body
-
 
 def profile_name(app: App, body: Mapping[str, Any]) -> str:
     name = body.get("profile", DAILY)
     if not isinstance(name, str):
-        raise BadRequest(f"must be a string, not {name!r:.80}", where="profile")
+        raise BadRequest(f"must be a string, not {display.quoted(name)}", where="profile")
     return app.profile(name).name
 
 
@@ -63,7 +29,7 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
     """A field that is true or false; false when it is not there."""
     value = body.get(name, False)
     if not isinstance(value, bool):
-        raise BadRequest(f"must be true or false, not {value!r:.80}", where=name)
+        raise BadRequest(f"must be true or false, not {display.quoted(value)}", where=name)
     return value
 
 
@@ -72,7 +38,7 @@ def text(body: Mapping[str, Any], name: str, *, longest: int = 255) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise BadRequest(
-            f"must be text of 1 to {longest} characters, not {value!r:.80}", where=name
+            f"must be text of 1 to {longest} characters, not {display.quoted(value)}", where=name
         )
     try:
         value.encode()
@@ -87,7 +53,7 @@ def count(body: Mapping[str, Any], name: str) -> int:
     """A field that has to be a whole number from 1."""
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-        raise BadRequest(f"must be a whole number from 1, not {value!r:.80}", where=name)
+        raise BadRequest(f"must be a whole number from 1, not {display.quoted(value)}", where=name)
     return value
 
 
@@ -173,6 +139,7 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     409: "Not possible now",
+    413: "Content too large",
     422: "Idempotency key reused",
     500: "Internal error",
     502: "The destination or the queue failed",

@@ -12,7 +12,9 @@ from pymongo.errors import PyMongoError
 from daybook import http_ledger_money as money
 from daybook import http_ledger_people as people
 from daybook import log
-from daybook.errors import BadRequest, ConfigurationError, DatabaseError
+from daybook.display import shortened
+from daybook.errors import BadRequest, ConfigurationError, DatabaseError, TooLarge
+from daybook.http_body import MAX_BYTES, receive
 from daybook.http_callers import refusal
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import STATUS, problem
@@ -32,16 +34,24 @@ Handler = Callable[[LedgerApp, flask.Request, Path], flask.Response]
 
 def answer(app: LedgerApp, request: flask.Request) -> flask.Response:
     """Answer one request; whatever goes wrong becomes a problem with a code."""
+    try:
+        receive(request, longest=MAX_BYTES)
+    except TooLarge as error:
+        return problem(413, "BODY_TOO_LARGE", str(error), where=error.where)
+    except BadRequest as error:
+        return problem(400, "BAD_REQUEST", str(error), where=error.where)
     found = _found(request.path)
     if found is None:
-        return problem(404, "NOT_FOUND", f"there is nothing at {request.path}")
+        return problem(404, "NOT_FOUND", f"there is nothing at {shortened(request.path)}")
     route, path = found
     methods = ROUTES[route]
     # The server leaves out the body: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
     handler = methods.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
         response = problem(
-            405, "METHOD_NOT_ALLOWED", f"{request.method} is not possible at {request.path}"
+            405,
+            "METHOD_NOT_ALLOWED",
+            f"{shortened(request.method)} is not possible at {shortened(request.path)}",
         )
         allowed = {*methods, "HEAD"} if "GET" in methods else methods
         response.headers["Allow"] = ", ".join(sorted(allowed))

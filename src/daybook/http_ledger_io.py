@@ -12,7 +12,7 @@ from typing import Any
 import flask
 from bson import ObjectId
 
-from daybook import display, http_io
+from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.sheet.currency import is_currency
 from daybook.http_io import json_answer
@@ -57,6 +57,7 @@ _TITLES = {
     405: "Method not allowed",
     409: "Not possible now",
     410: "Not possible any more",
+    413: "Content too large",
     422: "Idempotency key reused",
     500: "Internal error",
     503: "The database is away",
@@ -79,27 +80,6 @@ def problem(status: int, code: str, detail: str, *, where: str | None = None) ->
     )
 
 
-def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:
-    """The request's JSON object, empty for an empty body; raises `BadRequest`.
-
-    Also for a name that stands twice: which of two amounts counts differs from parser to
-    parser (https://www.rfc-editor.org/rfc/rfc8259#section-4), so neither may move money.
-    """
-    body = http_io.body_of(request, allowed=allowed)
-    if body:
-        json.loads(request.get_data(cache=True), object_pairs_hook=_once_each)
-    return body
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRequest("is given more than once", where=twice[:80])
-    return found
-
-
 def once_key(request: flask.Request, path: Sequence[str], body: Mapping[str, Any]) -> OnceKey:
     """The header's key with the request that it stands for; raises `BadRequest`."""
     wanted = once_key_if_given(request, path, body)
@@ -120,7 +100,7 @@ def once_key_if_given(
         return None
     if not _KEY.fullmatch(key):
         raise BadRequest(
-            f"must be 1 to {MAX_KEY_LENGTH} characters of ASCII, not {key!r:.80}",
+            f"must be 1 to {MAX_KEY_LENGTH} characters of ASCII, not {display.quoted(key)}",
             where=IDEMPOTENCY_KEY,
         )
     return OnceKey.of(key, "/".join(path), body)
@@ -149,18 +129,20 @@ def _unlike(value: Any) -> str:
     if value is None:
         return "and is missing"
     if isinstance(value, str):
-        return f"not text, {value!r:.60}"
+        return f"not text, {display.quoted(value)}"
     if isinstance(value, float):
-        return f"not one with a point or an exponent, {value!r:.60}"
+        return f"not one with a point or an exponent, {display.quoted(value)}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"not {value if abs(value) < 10**40 else 'one of so many digits'}"
-    return f"not {value!r:.60}"
+    return f"not {display.quoted(value)}"
 
 
 def object_id(value: Any, name: str) -> ObjectId:
     """An id as answers print it: 24 hexadecimal digits."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise BadRequest(f"must be an id of 24 hexadecimal digits, not {value!r:.80}", where=name)
+        raise BadRequest(
+            f"must be an id of 24 hexadecimal digits, not {display.quoted(value)}", where=name
+        )
     return ObjectId(value)
 
 
@@ -178,14 +160,14 @@ def currency(value: Any, name: str) -> str:
     """A code that the daily file accepts: entries in another would be rejected, day after day."""
     if not isinstance(value, str) or not is_currency(value, {}):
         raise BadRequest(
-            f"must be an active ISO 4217 code such as INR, not {value!r:.80}", where=name
+            f"must be an active ISO 4217 code such as INR, not {display.quoted(value)}", where=name
         )
     return value
 
 
 def _matching(pattern: re.Pattern[str], value: Any, name: str, form: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise BadRequest(f"must be {form}, not {value!r:.80}", where=name)
+        raise BadRequest(f"must be {form}, not {display.quoted(value)}", where=name)
     return value
 
 
@@ -193,7 +175,7 @@ def line(value: Any, name: str, *, longest: int) -> str:
     """One line of text for people."""
     if not isinstance(value, str) or not 0 < len(value) <= longest or not value.strip():
         raise BadRequest(
-            f"must be text of 1 to {longest} characters, not {value!r:.80}", where=name
+            f"must be text of 1 to {longest} characters, not {display.quoted(value)}", where=name
         )
     odd = next((c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
     if odd is not None:
@@ -204,10 +186,12 @@ def line(value: Any, name: str, *, longest: int) -> str:
 def words(value: Any, name: str) -> tuple[str, ...]:
     """One or several different words."""
     if not isinstance(value, list) or not 0 < len(value) <= MAX_ROLES:
-        raise BadRequest(f"must be a list of 1 to {MAX_ROLES} words, not {value!r:.80}", where=name)
+        raise BadRequest(
+            f"must be a list of 1 to {MAX_ROLES} words, not {display.quoted(value)}", where=name
+        )
     found = tuple(word(item, f"{name}[{number}]") for number, item in enumerate(value))
     if len(set(found)) < len(found):
-        raise BadRequest(f"names one of {', '.join(found)} twice", where=name)
+        raise BadRequest("names one of its words twice", where=name)
     return found
 
 
@@ -222,7 +206,7 @@ def moment(value: Any, name: str) -> datetime:
             raise ValueError("too early")  # noqa: TRY301
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest(
-            f"must be a time like 2026-01-18T18:00:00Z, not {value!r:.80}", where=name
+            f"must be a time like 2026-01-18T18:00:00Z, not {display.quoted(value)}", where=name
         ) from error
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
@@ -247,6 +231,6 @@ def limit(given: Mapping[str, str], *, usual: int, most: int) -> int:
         return usual
     if not _COUNT.fullmatch(text) or int(text) > most:
         raise BadRequest(
-            f"must be a whole number from 1 to {most}, not {text!r:.80}", where="limit"
+            f"must be a whole number from 1 to {most}, not {display.quoted(text)}", where="limit"
         )
     return int(text)

@@ -10,11 +10,11 @@ import pymongo
 from bson import ObjectId
 
 from daybook.errors import BadRequest
+from daybook.http_body import body_of
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import (
     amount,
     answered,
-    body_of,
     currency,
     limit,
     line,

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import flask
 
+from daybook import display
 from daybook.errors import BadRequest
+from daybook.http_body import body_of
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import (
     answered,
-    body_of,
     code,
     limit,
     line,
@@ -90,7 +91,8 @@ def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.R
     status = given.get("status", InviteStatus.ACTIVE.value)
     if status not in set(InviteStatus):
         raise BadRequest(
-            f"must be one of {', '.join(InviteStatus)}, not {status!r:.80}", where="status"
+            f"must be one of {', '.join(InviteStatus)}, not {display.quoted(status)}",
+            where="status",
         )
     most = limit(given, usual=PAGE, most=MAX_PAGE)
     return json_answer(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))

@@ -14,10 +14,10 @@ from daybook.export import manual
 from daybook.export.batch_key import BatchKey
 from daybook.export.retry import TaskCall
 from daybook.export.schedule import is_current, parse_schedule_time
+from daybook.http_body import body_of
 from daybook.http_io import (
     Refusal,
     batch_date,
-    body_of,
     count,
     flag,
     profile_name,
@@ -77,7 +77,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
 
 def export(app: App, request: flask.Request) -> flask.Response:
     """`POST /exports`: a copy of chosen entries, in a file of its own."""
-    body = body_of(request)
+    body = body_of(request, allowed={"profile", *manual.FIELDS})
     name = profile_name(app, body)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))

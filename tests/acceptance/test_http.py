@@ -157,7 +157,7 @@ def test_the_scheduler_names_the_day(function: Function) -> None:
         (b"[]", ("body", "object")),
         (b'"daily"', ("body", "object")),
         (b"\xff\xfe", ("body", "JSON")),
-        (b"[" * 100_000, ("body",)),
+        (b"[" * 60_000, ("body",)),
         (b'{"batchDate": "18.01.2026"}', ("batchDate", "18.01.2026")),
         (b'{"batchDate": "2026-02-30"}', ("batchDate", "2026-02-30")),
         (b'{"batchDate": "20260118"}', ("batchDate", "20260118")),
@@ -171,7 +171,6 @@ def test_the_scheduler_names_the_day(function: Function) -> None:
         (b'{"batchdate": "2026-01-18"}', ("batchdate", "batchDate")),
         (b'{"$where": "1"}', ("$where",)),
         (b'{"\\ud800": 1}', ("unknown",)),
-        (b" " * 9_000_000, ("body",)),
     ],
 )
 def test_a_bad_run_request_is_told_what_and_where(
@@ -207,7 +206,7 @@ def test_a_bad_manual_export_is_told_what_and_where(
 
 def test_a_body_without_a_length_is_limited_too(function: Function) -> None:
     pieces = (b" " * 1_000_000 for _ in range(9))
-    assert_problem(function.post("/run", data=pieces), 400, "body")
+    assert_problem(function.post("/run", data=pieces), 413, "9000000")
 
 
 @pytest.mark.parametrize(

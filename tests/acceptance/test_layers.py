@@ -15,7 +15,7 @@ LAYERS = (
     (
         *("main", "daybook.__main__", "daybook.cli", "daybook.http"),
         *("daybook.http_admin", "daybook.http_callers", "daybook.http_health"),
-        *("daybook.http_io", "daybook.http_runs"),
+        *("daybook.http_body", "daybook.http_io", "daybook.http_runs"),
         *("daybook.http_ledger", "daybook.http_ledger_io"),
         *("daybook.http_ledger_money", "daybook.http_ledger_people"),
     ),

@@ -246,9 +246,11 @@ def test_a_method_that_is_not_possible_names_those_that_are(app: LedgerApp) -> N
     assert response.headers["Allow"] == "GET, HEAD, POST"
 
 
-def test_a_body_that_is_too_large_is_refused(app: LedgerApp) -> None:
-    body = b'{"name": "' + b"x" * (8 * 1024 * 1024) + b'"}'
-    assert_problem(send(app, "POST", "/users", body), 400, "BAD_REQUEST", "body")
+def test_a_body_of_more_than_64_kib_is_refused_before_it_is_parsed(app: LedgerApp) -> None:
+    head, tail = b'{"name": "', b'", "roles": ["brand"]}'
+    longest = head + b"x" * (64 * 1024 - len(head + tail)) + tail
+    assert_problem(send(app, "POST", "/users", longest), 400, "BAD_REQUEST", "name: ")
+    assert_problem(send(app, "POST", "/users", longest + b" "), 413, "BODY_TOO_LARGE", "65537")
 
 
 def test_only_the_named_callers_may_call(app: LedgerApp, mongo_uri: str) -> None:

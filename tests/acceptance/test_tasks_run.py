@@ -687,7 +687,7 @@ def test_a_bad_body_is_refused_by_the_name_of_its_field(evening: Evening) -> Non
 def test_what_is_no_json_object_is_refused(evening: Evening) -> None:
     before = evening.noise()
 
-    for text in ("", "[]", "null", "2", '"x"', "{", "\xff", "[" * 100_000):
+    for text in ("", "[]", "null", "2", '"x"', "{", "\xff", "[" * 60_000):
         answer = requests.post(
             f"{evening.function.url}/tasks/run", data=text.encode("latin-1"), timeout=60
         )

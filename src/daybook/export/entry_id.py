@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -93,7 +93,10 @@ def _numbers(text: str) -> Iterator[Any]:
         return
     if not _NUMBER.fullmatch(text):
         return
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond any number's
+        return
     whole = -_INT64 <= number < _INT64 and number == number.to_integral_value()
     if whole:
         yield Int64(number)

@@ -13,12 +13,14 @@ from typing import Any, Self
 from bson import ObjectId
 from pymongo.database import Database
 
+from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.entry_id import candidates
 from daybook.export.keys import addressable, hashable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import Profile
 
+FIELDS = frozenset({"entryIds", "from", "to"})
 MAX_ENTRIES = 100_000
 MAX_KEY_LENGTH = 255
 _DATE = re.compile(r"(19|[2-9]\d)\d\d-\d\d-\d\d", re.ASCII)
@@ -55,9 +57,9 @@ class ManualRequest:
 
 def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     """Check a request's body; raises `BadRequest` naming the field."""
-    unknown = sorted(set(body) - {"entryIds", "from", "to"})
-    if unknown:
-        raise BadRequest(f"unknown field {unknown[0]!r}", where=unknown[0])
+    unknown = next((name for name in body if name not in FIELDS), None)
+    if unknown is not None:
+        raise BadRequest(f"unknown field {display.quoted(unknown)}", where=unknown)
     if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
         raise BadRequest(
             f"must have 1 to {MAX_KEY_LENGTH} characters, has {len(key)}", where="Idempotency-Key"
@@ -97,8 +99,8 @@ def check_entries(
         pages = (entries.find_one({"_id": {"$in": page}}, {"_id": 1}) for page in _pages(asked))
         if all(found is None for found in pages):
             raise BadRequest(
-                f"no journal entry has the id {request.entry_ids[0]!r:.80}, nor any other that "
-                "was given",
+                f"no journal entry has the id {display.quoted(request.entry_ids[0])}, "
+                "nor any other that was given",
                 where="entryIds",
             )
 
@@ -162,7 +164,9 @@ def _entry_ids(value: Any) -> tuple[str, ...]:
     for at, entry_id in enumerate(value):
         text = isinstance(entry_id, str) and entry_id and "\0" not in entry_id
         if not text or not addressable(entry_id):
-            raise BadRequest(f"must be a string, not {entry_id!r:.80}", where=f"entryIds[{at}]")
+            raise BadRequest(
+                f"must be a string, not {display.quoted(entry_id)}", where=f"entryIds[{at}]"
+            )
     return tuple(dict.fromkeys(value))
 
 
@@ -175,5 +179,5 @@ def parse_date(body: Mapping[str, Any], name: str) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         raise BadRequest(
-            f"must be a date like 2026-01-18, not {value!r:.80}", where=name
+            f"must be a date like 2026-01-18, not {display.quoted(value)}", where=name
         ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.display import shortened
 from daybook.errors import DaybookError
 from daybook.export import plan, records, unmarked
 from daybook.export.entry_id import candidates, displayed, items_of
@@ -70,7 +71,7 @@ def requeue(
             session=session,
         )
         if changed.matched_count == 0:
-            raise NotRequeued(f"entry {entry_id} was changed at this moment; look again")
+            raise NotRequeued(f"entry {shortened(entry_id)} was changed at this moment; look again")
         database[records.COLLECTION].insert_one(
             records.requeued(item["_id"], item["entryId"], now=now), session=session
         )
@@ -98,8 +99,9 @@ def _check_marked(
     for batch, part in unmarked.parts(database, profile):
         if named.intersection(map(hashable, part.queue_ids)):
             raise NotRequeued(
-                f"entry {entry_id} went with the batch of {batch.key.batch_date}, whose items are "
-                "not all marked yet: finish that by `python -m daybook sweep`, then look again"
+                f"entry {shortened(entry_id)} went with the batch of {batch.key.batch_date}, whose "
+                "items are not all marked yet: finish that by `python -m daybook sweep`, then look "
+                "again"
             )
 
 
@@ -108,7 +110,7 @@ def _check_exportable(
 ) -> None:
     """Raise `NotRequeued` with what a run would reject the entry for."""
     entry_id = item["entryId"]
-    name = f"entry {displayed(entry_id)}"
+    name = f"entry {shortened(displayed(entry_id))}"
     if not addressable(item["_id"]):
         raise NotRequeued(
             f"{name}: the _id of its queue item, {displayed(item['_id'])}, is not valid text or "
@@ -130,20 +132,22 @@ def _check_exportable(
 def _rejected(entry_id: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The item to queue again: the only one that can be, or the first of several."""
     if not items:
-        raise NotRequeued(f"entry {entry_id} has no scheduled queue item")
+        raise NotRequeued(f"entry {shortened(entry_id)} has no scheduled queue item")
     for item in items:
         name = displayed(item["_id"])
         if item.get("status") == "queued":
-            raise NotRequeued(f"entry {entry_id} is queued already (queue item {name})")
+            raise NotRequeued(f"entry {shortened(entry_id)} is queued already (queue item {name})")
         if item.get("status") == "completed":
             metadata = item.get("metadata")
             file = metadata.get("fileId") if isinstance(metadata, Mapping) else None
             raise NotRequeued(
-                f"entry {entry_id} was exported already with file {file or 'unknown'} "
+                f"entry {shortened(entry_id)} was exported already with file {file or 'unknown'} "
                 f"(queue item {name}); exporting it again would make a duplicate"
             )
     failed = next((item for item in items if item.get("status") == "failed"), None)
     if failed is None:
         statuses = ", ".join(repr(item.get("status")) for item in items)
-        raise NotRequeued(f"entry {entry_id} was not rejected by a run: its status is {statuses}")
+        raise NotRequeued(
+            f"entry {shortened(entry_id)} was not rejected by a run: its status is {statuses}"
+        )
     return failed

@@ -11,6 +11,7 @@ from typing import Self
 
 from bson import ObjectId
 
+from daybook import display
 from daybook.errors import BadRequest
 from daybook.wallets import queries
 from daybook.wallets.booking import single_answer
@@ -38,7 +39,7 @@ class Cursor:
             created_at = _EPOCH + timedelta(milliseconds=milliseconds)
         except (UnicodeEncodeError, binascii.Error, struct.error, OverflowError) as error:
             raise BadRequest(
-                f"must be the nextCursor of an answer, not {text!r:.80}", where="cursor"
+                f"must be the nextCursor of an answer, not {display.quoted(text)}", where="cursor"
             ) from error
         return cls(
             wallet_id=ObjectId(wallet_id), created_at=created_at, transaction_id=ObjectId(id_)
