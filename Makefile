@@ -7,6 +7,7 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 STAMP := $(VENV)/installed
 REQUIREMENTS := requirements.txt requirements-dev.txt
 UV_VERSION := 0.13.9
+PIP_AUDIT_VERSION := 2.10.1
 TERRAFORM ?= terraform
 TERRAFORM_ROOTS := $(sort $(dir $(wildcard terraform/*/versions.tf terraform/*/*/versions.tf)))
 RECENT := import sys; assert sys.version_info >= (3, 11)
@@ -20,7 +21,7 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench load storm fuzz terraform-test e2e lock clean
+.PHONY: help run serve test lint bench load storm fuzz terraform-test e2e lock audit pin clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,7 +36,8 @@ serve: $(STAMP) ## Serve the functions on this machine
 test: $(STAMP) ## Run all tests but the storms
 	$(PYTHON) -m pytest -n 4 -m "not storm" $(ARGS)
 
-lint: $(STAMP) ## Check style, formatting and types
+# ruff's rules S are bandit's checks.
+lint: $(STAMP) ## Check style, formatting, types and unsafe calls
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -73,6 +75,16 @@ lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
 	  $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --no-header $(ARGS) $$name.in -o $$name.txt || exit 1; \
 	done
+
+# Not a part of lint: it asks https://osv.dev, and lint needs no network.
+audit: $(STAMP) ## Ask whether a locked package has a published vulnerability
+	$(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
+	$(VENV)/bin/uv tool run --quiet --from pip-audit==$(PIP_AUDIT_VERSION) pip-audit --strict \
+	  --vulnerability-service osv --disable-pip --require-hashes $(REQUIREMENTS:%=-r %) $(ARGS)
+
+# Needs the images' registries, Terraform 1.11 or newer and its registry.
+pin: $(STAMP) ## Pin the pipeline's images by digest, and Terraform's providers by checksum
+	TERRAFORM="$(TERRAFORM)" $(PYTHON) ops/pin.py
 
 clean: ## Remove .venv, the local data and all caches
 	rm -rf $(VENV) .venv-* .daybook .mypy_cache .ruff_cache .pytest_cache .hypothesis

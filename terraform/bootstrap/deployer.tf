@@ -2,6 +2,7 @@ locals {
   # For what the environments' modules create.
   deployer_roles = [
     "roles/artifactregistry.admin",
+    "roles/cloudbuild.builds.viewer",
     "roles/cloudfunctions.developer",
     "roles/cloudscheduler.admin",
     "roles/cloudtasks.queueAdmin",
@@ -14,7 +15,6 @@ locals {
     "roles/run.admin",
     "roles/secretmanager.admin",
     "roles/serviceusage.serviceUsageAdmin",
-    "roles/storage.admin",
   ]
 
   # The roles that the modules grant on the project. The deployer can grant no other, to
@@ -32,7 +32,7 @@ locals {
 resource "google_service_account" "deployer" {
   project      = var.project_id
   account_id   = "${var.name}-deployer"
-  display_name = "Daybook: plans and applies Terraform"
+  display_name = "Daybook: applies Terraform"
 
   depends_on = [google_project_service.default]
 }
@@ -45,14 +45,17 @@ resource "google_project_iam_member" "deployer" {
   member  = google_service_account.deployer.member
 }
 
-resource "google_project_iam_member" "deployer_accounts" {
-  #checkov:skip=CKV_GCP_41:The accounts that it deploys as come into being in the same apply, so no grant on them can stand before; the project is meant for Daybook alone.
-  #checkov:skip=CKV_GCP_49:It makes Daybook's accounts and says who may act as them; the roles that it can grant on the project are limited below.
-  for_each = toset(["roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountUser"])
-
+# Buckets and what is in them, but for the state's: there it has the rights in state.tf and cannot
+# give itself more, such as to write a plan.
+resource "google_project_iam_member" "deployer_storage" {
   project = var.project_id
-  role    = each.value
+  role    = "roles/storage.admin"
   member  = google_service_account.deployer.member
+
+  condition {
+    title      = "not the state"
+    expression = "resource.name != '${local.state_bucket}' && !resource.name.startsWith('${local.state_bucket}/')"
+  }
 }
 
 # https://cloud.google.com/iam/docs/setting-limits-on-granting-roles

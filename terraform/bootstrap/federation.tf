@@ -1,5 +1,5 @@
-# For a pipeline on GitHub: its jobs become the deployer without a key. Cloud Build needs
-# none of this; its triggers name the deployer as their account.
+# For a pipeline on GitHub: its jobs become the planner, and after approval the deployer,
+# without a key. Cloud Build needs none of this; its triggers name their accounts.
 resource "google_iam_workload_identity_pool" "default" {
   count = var.github == null ? 0 : 1
 
@@ -37,10 +37,20 @@ resource "google_iam_workload_identity_pool_provider" "default" {
   }
 }
 
+# Only a job in this environment, whose protection rules ask for reviewers: the subject names
+# it. https://docs.github.com/en/actions/reference/security/oidc#filtering-for-a-specific-environment
 resource "google_service_account_iam_member" "github" {
   count = var.github == null ? 0 : 1
 
   service_account_id = google_service_account.deployer.name
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.default[0].name}/subject/repo:${var.github.repository}:environment:${var.github.environment}"
+}
+
+resource "google_service_account_iam_member" "github_planner" {
+  count = var.github == null ? 0 : 1
+
+  service_account_id = google_service_account.planner.name
   role               = "roles/iam.workloadIdentityUser"
   member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.default[0].name}/attribute.repository/${var.github.repository}"
 }

@@ -1,5 +1,10 @@
+output "checker_service_account" {
+  description = "E-mail address of the account that checks run under: of the trigger daybook-check."
+  value       = google_service_account.checker.email
+}
+
 output "deployer_service_account" {
-  description = "E-mail address of the account that plans and applies: of a Cloud Build trigger, or what a workflow becomes."
+  description = "E-mail address of the account that applies: of the trigger daybook-apply, or what a workflow's job in the environment becomes."
   value       = google_service_account.deployer.email
 }
 
@@ -8,12 +13,17 @@ output "init_command" {
   value       = "terraform init -backend-config=bucket=${google_storage_bucket.state.name}"
 }
 
+output "planner_service_account" {
+  description = "E-mail address of the account that plans: of the trigger daybook-plan, or what a workflow becomes."
+  value       = google_service_account.planner.email
+}
+
 output "state_bucket" {
   description = "Name of the bucket that holds the state."
   value       = google_storage_bucket.state.name
 }
 
 output "workload_identity_provider" {
-  description = "What a GitHub workflow names to become the deployer. Null without github."
+  description = "What a GitHub workflow names to become the planner or the deployer. Null without github."
   value       = one(google_iam_workload_identity_pool_provider.default[*].name)
 }

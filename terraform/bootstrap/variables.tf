@@ -1,9 +1,10 @@
 variable "github" {
-  description = "The GitHub repository whose workflows may deploy: owner/name, the owner's number (https://api.github.com/users/OWNER), and the ref that must be built. Null: none; Cloud Build deploys."
+  description = "The GitHub repository whose workflows may plan and deploy: owner/name, the owner's number (https://api.github.com/users/OWNER), the ref that must be built, and the environment that a job has to be in to deploy; give that one required reviewers. Null: none; Cloud Build deploys."
   type = object({
-    owner_id   = string
-    ref        = optional(string, "refs/heads/main")
-    repository = string
+    environment = optional(string, "production")
+    owner_id    = string
+    ref         = optional(string, "refs/heads/main")
+    repository  = string
   })
   default = null
 
@@ -15,6 +16,11 @@ variable "github" {
   validation {
     condition     = var.github == null || can(regex("^refs/(heads|tags)/[A-Za-z0-9._/-]+$", var.github.ref))
     error_message = "github.ref must be one full ref such as refs/heads/main."
+  }
+
+  validation {
+    condition     = var.github == null || can(regex("^[A-Za-z0-9._-]+$", var.github.environment))
+    error_message = "github.environment must be the name of one environment: letters, digits, dots, hyphens, underscores."
   }
 }
 

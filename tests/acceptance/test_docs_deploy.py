@@ -16,6 +16,7 @@ import pytest
 from daybook.http import ROUTES
 from daybook.http_callers import OPEN
 from tests import pages
+from tests.acceptance.test_cloudbuild import triggers
 from tests.acceptance.test_terraform import tfcheck  # noqa: F401  (a fixture)
 
 TERRAFORM = pages.ROOT / "terraform"
@@ -27,6 +28,34 @@ CALLERS = {
     "var.metrics_readers": "metrics readers",
 }
 """An expression of callers.tf → how the table of security.md calls the account."""
+
+FORMER_STATE = {
+    "version": 4,
+    "terraform_version": "1.11.0",
+    "serial": 1,
+    "lineage": "00000000-0000-0000-0000-000000000001",
+    "outputs": {},
+    "resources": [
+        {
+            "module": "module.export_function",
+            "mode": "managed",
+            "type": "google_service_account",
+            "name": "runtime",
+            "provider": 'provider["registry.terraform.io/hashicorp/google"]',
+            "instances": [
+                {
+                    "schema_version": 0,
+                    "attributes": {
+                        "account_id": "daybook-run",
+                        "email": "daybook-run@my-company-daybook-staging.iam.gserviceaccount.com",
+                        "project": "my-company-daybook-staging",
+                    },
+                }
+            ],
+        }
+    ],
+}
+"""Of an environment that made its accounts itself, before the bootstrap did."""
 
 
 @cache
@@ -107,15 +136,22 @@ def test_a_plan_from_the_example_lists_what_the_page_says(
         assert told.returncode == 0, told.stdout + told.stderr
         return told.stdout
 
+    (staging / "terraform.tfstate").write_text(json.dumps(FORMER_STATE))
     terraform("init", "-input=false")
     terraform("plan", "-input=false", "-var-file=terraform.tfvars.example", "-out=plan")
     plan = json.loads(terraform("show", "-json", "plan").splitlines()[-1])
     listed = Counter(
         re.sub(r"\[.*\]$", "", change["address"])
         for change in plan["resource_changes"]
-        if change["mode"] == "managed"
+        if change["mode"] == "managed" and change["change"]["actions"] != ["forget"]
     )
     assert dict(listed) == planned()
+    # What Drive and the database know is not made anew: the account that was there stays.
+    actions = {
+        change["address"]: change["change"]["actions"] for change in plan["resource_changes"]
+    }
+    assert actions["module.export_function.google_service_account.runtime"] == ["forget"]
+    assert not [address for address, what in actions.items() if "delete" in what]
 
 
 def test_the_numbers_are_those_of_the_modules_lists() -> None:
@@ -183,3 +219,35 @@ def test_the_roles_that_the_deployer_can_grant_are_as_many_as_the_page_says() ->
     roles = re.findall(r'"roles/', block(hcl("bootstrap"), "grantable_roles = ["))
     assert len(roles) == 6
     assert "the six roles" in pages.text_of("security.md")
+
+
+def test_the_table_of_accounts_has_those_that_the_bootstrap_makes() -> None:
+    text = hcl("bootstrap")
+    made = set(keys_of_strings(text, "accounts = {"))
+    made |= set(re.findall(r'account_id += "\$\{var\.name\}-(\w+)"', text))
+    listed = pages.column(pages.table("security.md", "account"))
+    assert {name.removeprefix("NAME-") for name in listed} == made
+    assert not re.findall(r'resource "google_service_account"', hcl("modules/export-function"))
+
+
+def keys_of_strings(text: str, opening: str) -> list[str]:
+    return re.findall(r'^    (\w+) += "', block(text, opening), re.MULTILINE)
+
+
+def test_the_accounts_that_the_deployer_acts_as_are_as_many_as_the_page_says() -> None:
+    assert len(keys_of_strings(hcl("bootstrap"), "accounts = {")) == 5
+    assert "Daybook's five accounts" in pages.text_of("security.md")
+
+
+def test_the_triggers_of_the_page_are_those_of_the_build_files() -> None:
+    shown = {
+        pages.words(row[0])[0]: (pages.words(row[1])[0], pages.words(row[2])[0])
+        for row in pages.table("deploy.md", "trigger")
+    }
+    assert shown == {
+        name: (
+            options["build-config"],
+            re.findall(r"/([\w-]+)@", options["service-account"])[0],
+        )
+        for name, options in triggers().items()
+    }

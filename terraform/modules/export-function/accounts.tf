@@ -1,41 +1,58 @@
-resource "google_service_account" "build" {
-  project      = var.project_id
-  account_id   = "${var.name}-build"
-  display_name = "Daybook: builds the functions"
-
-  depends_on = [google_project_service.default]
+locals {
+  # The bootstrap makes them, and the deployer acts as no others: terraform/bootstrap/accounts.tf.
+  emails = {
+    for key in ["build", "ledger", "run", "scheduler", "tasks"] : key => "${var.name}-${key}@${var.project_id}.iam.gserviceaccount.com"
+  }
+  members = { for key, email in local.emails : key => "serviceAccount:${email}" }
 }
 
-resource "google_service_account" "ledger" {
-  count = var.ledger_enabled ? 1 : 0
+# A plan fails here, with an account's name, when the bootstrap has not been applied.
+data "google_service_account" "default" {
+  for_each = local.emails
 
-  project      = var.project_id
-  account_id   = "${var.name}-ledger"
-  display_name = "Daybook: the ledger runs as this"
-
-  depends_on = [google_project_service.default]
+  project    = var.project_id
+  account_id = each.value
 }
 
-resource "google_service_account" "runtime" {
-  project      = var.project_id
-  account_id   = "${var.name}-run"
-  display_name = "Daybook: the function runs as this, and writes to Drive"
+# Where the environment made them, before the bootstrap did: they stay, and so does what they
+# may do in Drive and in the database.
 
-  depends_on = [google_project_service.default]
+removed {
+  from = google_service_account.build
+
+  lifecycle {
+    destroy = false
+  }
 }
 
-resource "google_service_account" "scheduler" {
-  project      = var.project_id
-  account_id   = "${var.name}-scheduler"
-  display_name = "Daybook: Cloud Scheduler calls as this"
+removed {
+  from = google_service_account.ledger
 
-  depends_on = [google_project_service.default]
+  lifecycle {
+    destroy = false
+  }
 }
 
-resource "google_service_account" "tasks" {
-  project      = var.project_id
-  account_id   = "${var.name}-tasks"
-  display_name = "Daybook: Cloud Tasks calls as this"
+removed {
+  from = google_service_account.runtime
 
-  depends_on = [google_project_service.default]
+  lifecycle {
+    destroy = false
+  }
+}
+
+removed {
+  from = google_service_account.scheduler
+
+  lifecycle {
+    destroy = false
+  }
+}
+
+removed {
+  from = google_service_account.tasks
+
+  lifecycle {
+    destroy = false
+  }
 }

@@ -1,6 +1,6 @@
 locals {
-  scheduler_email = google_service_account.scheduler.email
-  tasks_email     = google_service_account.tasks.email
+  scheduler_email = local.emails.scheduler
+  tasks_email     = local.emails.tasks
 
   # Who may call which route. The invoker role alone opens every route, so the function
   # compares the address in the token that Cloud Run has verified. The health routes are

@@ -40,7 +40,7 @@ locals {
     DAYBOOK_SERVICE_URL           = local.service_url
     DAYBOOK_TASKS_ENDPOINT        = var.settings.tasks_endpoint
     DAYBOOK_TASKS_QUEUE           = google_cloud_tasks_queue.default.id
-    DAYBOOK_TASKS_SERVICE_ACCOUNT = google_service_account.tasks.email
+    DAYBOOK_TASKS_SERVICE_ACCOUNT = local.emails.tasks
     DAYBOOK_UPLOAD_CHUNK_BYTES    = var.settings.upload_chunk_bytes
   }
 

@@ -9,7 +9,7 @@ resource "google_cloudfunctions2_function" "default" {
     runtime           = "python313"
     entry_point       = "daybook"
     docker_repository = google_artifact_registry_repository.default.id
-    service_account   = google_service_account.build.id
+    service_account   = "projects/${var.project_id}/serviceAccounts/${local.emails.build}"
 
     source {
       storage_source {
@@ -20,7 +20,7 @@ resource "google_cloudfunctions2_function" "default" {
   }
 
   service_config {
-    service_account_email            = google_service_account.runtime.email
+    service_account_email            = local.emails.run
     ingress_settings                 = var.ingress
     available_cpu                    = var.function.cpu
     available_memory                 = var.function.memory

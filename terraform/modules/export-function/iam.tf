@@ -7,8 +7,8 @@ locals {
     local.operator_members,
     { for email in var.metrics_readers : email => "serviceAccount:${email}" },
     {
-      scheduler = google_service_account.scheduler.member
-      tasks     = google_service_account.tasks.member
+      scheduler = local.members.scheduler
+      tasks     = local.members.tasks
     },
   )
 }
@@ -43,23 +43,23 @@ resource "google_cloud_tasks_queue_iam_member" "runtime" {
   location = var.region
   name     = google_cloud_tasks_queue.default.name
   role     = each.value
-  member   = google_service_account.runtime.member
+  member   = local.members.run
 }
 
 # A task may name the account that it calls as only if its creator may act as that account.
 resource "google_service_account_iam_member" "runtime_as_tasks" {
-  service_account_id = google_service_account.tasks.name
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${local.emails.tasks}"
   role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.runtime.member
+  member             = local.members.run
 }
 
 # Domain-wide delegation without a key: the account signs for itself.
 resource "google_service_account_iam_member" "runtime_as_itself" {
   count = var.drive_subject == null ? 0 : 1
 
-  service_account_id = google_service_account.runtime.name
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${local.emails.run}"
   role               = "roles/iam.serviceAccountTokenCreator"
-  member             = google_service_account.runtime.member
+  member             = local.members.run
 }
 
 resource "google_secret_manager_secret_iam_member" "runtime" {
@@ -68,7 +68,7 @@ resource "google_secret_manager_secret_iam_member" "runtime" {
   project   = var.project_id
   secret_id = each.value.value_version == null ? each.value.secret_id : google_secret_manager_secret.default[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.runtime.member
+  member    = local.members.run
 
   depends_on = [google_project_service.default]
 }
@@ -79,7 +79,7 @@ resource "google_secret_manager_secret_iam_member" "ledger" {
   project   = var.project_id
   secret_id = google_secret_manager_secret_iam_member.runtime["DAYBOOK_MONGODB_URI"].secret_id
   role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.ledger[0].member
+  member    = local.members.ledger
 }
 
 resource "google_artifact_registry_repository_iam_member" "build" {
@@ -87,7 +87,7 @@ resource "google_artifact_registry_repository_iam_member" "build" {
   location   = var.region
   repository = google_artifact_registry_repository.default.name
   role       = "roles/artifactregistry.writer"
-  member     = google_service_account.build.member
+  member     = local.members.build
 }
 
 # Cloud Functions copies the archive to a bucket of its own before it builds.
@@ -99,7 +99,7 @@ resource "google_project_iam_member" "build" {
 
   project = var.project_id
   role    = each.key
-  member  = google_service_account.build.member
+  member  = local.members.build
 
   dynamic "condition" {
     for_each = each.value == null ? [] : [each.value]

@@ -11,7 +11,7 @@ resource "google_cloudfunctions2_function" "ledger" {
     runtime           = "python313"
     entry_point       = "ledger"
     docker_repository = google_artifact_registry_repository.default.id
-    service_account   = google_service_account.build.id
+    service_account   = "projects/${var.project_id}/serviceAccounts/${local.emails.build}"
 
     source {
       storage_source {
@@ -22,7 +22,7 @@ resource "google_cloudfunctions2_function" "ledger" {
   }
 
   service_config {
-    service_account_email            = google_service_account.ledger[0].email
+    service_account_email            = local.emails.ledger
     ingress_settings                 = var.ingress
     available_cpu                    = var.function.cpu
     available_memory                 = var.function.memory

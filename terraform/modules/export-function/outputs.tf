@@ -2,8 +2,8 @@ output "drive_access" {
   description = "What is left to be done in Google Workspace, as a sentence."
   value = (
     var.drive_subject == null
-    ? "Add ${google_service_account.runtime.email} to the shared drive as Contributor (Content manager also works; Daybook deletes nothing)."
-    : "Allow client ${google_service_account.runtime.unique_id} domain-wide delegation with the scope https://www.googleapis.com/auth/drive, and give ${var.drive_subject} the right to add files to the folder."
+    ? "Add ${local.emails.run} to the shared drive as Contributor (Content manager also works; Daybook deletes nothing)."
+    : "Allow client ${data.google_service_account.default["run"].unique_id} domain-wide delegation with the scope https://www.googleapis.com/auth/drive, and give ${var.drive_subject} the right to add files to the folder."
   )
 }
 
@@ -70,12 +70,12 @@ output "region" {
 
 output "runtime_service_account" {
   description = "E-mail address of the account that the function runs as; see drive_access."
-  value       = google_service_account.runtime.email
+  value       = local.emails.run
 }
 
 output "scheduler_service_account" {
   description = "E-mail address of the account that Cloud Scheduler calls as; a probe of the health routes may use it too."
-  value       = google_service_account.scheduler.email
+  value       = local.emails.scheduler
 }
 
 output "schedules" {
@@ -95,5 +95,5 @@ output "source_files" {
 
 output "tasks_service_account" {
   description = "E-mail address of the account that Cloud Tasks calls as."
-  value       = google_service_account.tasks.email
+  value       = local.emails.tasks
 }

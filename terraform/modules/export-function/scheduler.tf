@@ -74,7 +74,7 @@ resource "google_cloud_scheduler_job" "default" {
     body        = base64encode("{}")
 
     oidc_token {
-      service_account_email = google_service_account.scheduler.email
+      service_account_email = local.emails.scheduler
       audience              = local.service_url
     }
   }

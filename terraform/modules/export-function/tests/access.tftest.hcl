@@ -169,7 +169,7 @@ run "operators_may_run_jobs_and_read_logs" {
 
 run "ledger_is_off_by_default" {
   assert {
-    condition     = length(google_cloudfunctions2_function.ledger) == 0 && length(google_service_account.ledger) == 0 && output.ledger_url == null
+    condition     = length(google_cloudfunctions2_function.ledger) == 0 && output.ledger_url == null
     error_message = "There is a ledger that nobody asked for."
   }
 }

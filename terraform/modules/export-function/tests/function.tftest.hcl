@@ -74,7 +74,7 @@ run "functions_are_built_by_an_account_and_into_a_repository_of_their_own" {
   }
 
   assert {
-    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.build_config[0].service_account == google_service_account.build.id])
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.build_config[0].service_account == "projects/${var.project_id}/serviceAccounts/${local.emails.build}"])
     error_message = "A function is built by another account."
   }
 
