@@ -21,23 +21,48 @@ OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
 """For whoever the service lets in."""
 
 
-def refusal(
-    callers: Mapping[str, tuple[str, ...]], route: str, request: flask.Request
-) -> str | None:
+HEADERS = ("X-Serverless-Authorization", "Authorization")
+"""Where a token may be; Cloud Run verifies the first of them that is there."""
+
+Callers = Mapping[str, tuple[str, ...]]
+"""Route → the accounts that may call it."""
+
+
+def refusal(callers: Callers, route: str, request: flask.Request) -> str | None:
     """Why the caller may not call the route; None when it may."""
     if not callers or route in OPEN:
         return None
-    account = _account(request)
+    named = _named(request)
+    if len(set(named)) > 1:
+        shown = " and ".join(f"{account or 'no account'!s:.80}" for account in named)
+        return f"{' and '.join(HEADERS)} name {shown}: only one of them was verified"
+    account = next(iter(named), None)
     if account is not None and account in callers.get(route, ()):
         return None
     return f"{account or 'a caller without a token'} may not call {route}: see DAYBOOK_CALLERS"
 
 
-def _account(request: flask.Request) -> str | None:
-    """The e-mail in the token; None when there is none that can be read."""
-    header = request.headers.get("X-Serverless-Authorization") or request.headers.get(
-        "Authorization", ""
-    )
+def verified_account(callers: Callers, request: flask.Request) -> str | None:
+    """The account of a caller that was let in.
+
+    None without `DAYBOOK_CALLERS`: then nothing says that tokens are verified at all.
+    """
+    named = set(_named(request)) if callers else set()
+    return named.pop() if len(named) == 1 else None
+
+
+def _named(request: flask.Request) -> list[str | None]:
+    """The account in each header that is there; None for one that names nobody.
+
+    Google documents that Cloud Run verifies only `X-Serverless-Authorization` when both are
+    there, so the other may be forged. Requiring that both name the same account holds
+    whichever it verifies.
+    """
+    return [_account(request.headers[name]) for name in HEADERS if name in request.headers]
+
+
+def _account(header: str) -> str | None:
+    """The e-mail in a header's token; None when there is none that can be read."""
     scheme, _, token = header.partition(" ")
     parts = token.strip().split(".")
     if scheme.lower() != "bearer" or len(parts) != 3:

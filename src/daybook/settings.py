@@ -63,7 +63,7 @@ class Settings:
     def from_env(
         cls, env: Mapping[str, str], *, fetch_secret: Callable[[str], str] = secrets.fetch
     ) -> Settings:
-        """Read and check every variable; an empty one counts as unset.
+        """Read and check every variable; an empty one counts as unset where that opens nothing.
 
         `fetch_secret` gets the resource name of a value `sm://…` and returns its content.
         Raises `ConfigurationError` naming each faulty variable, all of them at once.
@@ -97,7 +97,10 @@ def _resolve(
     variable: Variable, env: Mapping[str, str], fetch_secret: Callable[[str], str]
 ) -> tuple[str | None, bool]:
     """The text to parse, and whether it must not be shown."""
-    text = env.get(variable.name, "").strip() or variable.default
+    given = env.get(variable.name)
+    if given is not None and not given.strip() and not variable.empty_is_unset:
+        raise ConfigurationError("is set but empty; give it a value, or do not set it")
+    text = (given or "").strip() or variable.default
     if text is None and variable.required:
         raise ConfigurationError(f"is not set; for example {variable.example}")
     if text is None or not text.startswith("sm://"):

@@ -22,6 +22,8 @@ class Variable:
     """As it would be written; None: unset."""
     example: str = ""
     required: bool = False
+    empty_is_unset: bool = True
+    """False: set but empty is an error, since unset opens more than any value would."""
     secret: bool = False
     """True when the value must never be shown."""
 
@@ -62,6 +64,7 @@ VARIABLES: tuple[Variable, ...] = (
         field="drive_endpoint",
         parse=values.web_url,
         description="Another root URL for Drive, then without credentials",
+        empty_is_unset=False,
     ),
     Variable(
         name="DAYBOOK_TASKS_QUEUE",
@@ -74,6 +77,7 @@ VARIABLES: tuple[Variable, ...] = (
         field="tasks_endpoint",
         parse=values.web_url,
         description="Another root URL for Cloud Tasks, then without credentials",
+        empty_is_unset=False,
     ),
     Variable(
         name="DAYBOOK_SERVICE_URL",
@@ -185,6 +189,7 @@ VARIABLES: tuple[Variable, ...] = (
         field="callers",
         parse=values.callers,
         description="Which service account may call which route",
+        empty_is_unset=False,
     ),
     Variable(
         name="DAYBOOK_LEDGER_PROFILE",

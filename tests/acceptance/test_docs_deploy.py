@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from daybook import http_ledger
 from daybook.http import ROUTES
 from daybook.http_callers import OPEN
 from tests import pages
@@ -213,6 +214,35 @@ def test_the_table_of_callers_is_the_one_that_terraform_makes() -> None:
     assert anybody == OPEN
     assert {route: who for route, who in shown.items() if route not in OPEN} == made
     assert set(shown) == set(ROUTES)
+
+
+def test_the_table_of_the_ledgers_routes_is_what_the_code_and_terraform_have() -> None:
+    shown = {
+        route: who
+        for routes, who, _ in pages.table("security.md", "route of the ledger")
+        for route in pages.words(routes)
+    }
+    assert set(shown) == set(http_ledger.ROUTES)
+    named = {route for route, who in shown.items() if who == "`ledger_callers`"}
+    anybody = {route for route, who in shown.items() if who == "whoever has `roles/run.invoker`"}
+    assert named | anybody == set(shown)
+    assert anybody == OPEN & set(http_ledger.ROUTES)
+    variable = block(hcl("modules/export-function"), 'variable "ledger_callers"')
+    assert re.findall(r'^      "(/\S+)",$', variable, re.MULTILINE) == sorted(named)
+
+
+def test_the_table_of_accounts_has_every_account_that_terraform_makes() -> None:
+    bootstrap, module = hcl("bootstrap"), hcl("modules/export-function")
+    alone = re.findall(r'^  account_id +=.*?-(\w+)"$', bootstrap, re.MULTILINE)
+    several = re.findall(
+        r'^    (\w+) += "Daybook: ', block(bootstrap, "  accounts = {"), re.MULTILINE
+    )
+    (used,) = re.findall(r"emails = {\s+for key in (\[.+?\]) :", module)
+    assert json.loads(used) == sorted(several)
+    shown = pages.column([row[:1] for row in pages.table("security.md", "account")])
+    assert sorted(shown) == sorted(f"NAME-{account}" for account in (*alone, *several))
+    for folder in ("modules/export-function", "modules/observability"):
+        assert 'resource "google_service_account" ' not in hcl(folder)
 
 
 def test_the_roles_that_the_deployer_can_grant_are_as_many_as_the_page_says() -> None:

@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import EnvironBuilder
 
 from daybook.http import ROUTES
-from daybook.http_callers import OPEN, refusal
+from daybook.http_callers import HEADERS, OPEN, refusal, verified_account
 
 SCHEDULER = "scheduler@p.iam.gserviceaccount.com"
 TASKS = "tasks@p.iam.gserviceaccount.com"
@@ -23,10 +23,14 @@ def token(**claims: Any) -> str:
     return f"Bearer eyJhbGciOiJSUzI1NiJ9.{body}.SIGNATURE_REMOVED_BY_GOOGLE"
 
 
-def call(route: str, **headers: str) -> str | None:
+def made(route: str, **headers: str) -> flask.Request:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     builder = EnvironBuilder(path=route, method="POST", headers=named)
-    return refusal(CALLERS, route, flask.Request(builder.get_environ()))
+    return flask.Request(builder.get_environ())
+
+
+def call(route: str, **headers: str) -> str | None:
+    return refusal(CALLERS, route, made(route, **headers))
 
 
 def test_the_account_of_a_route_may_call_it_and_no_other() -> None:
@@ -45,10 +49,52 @@ def test_a_route_that_is_not_named_is_open_to_nobody() -> None:
     assert call("/exports", Authorization=token(email=SCHEDULER, email_verified=True))
 
 
-def test_the_header_that_cloud_run_checks_first_decides() -> None:
-    own, other = (token(email=email, email_verified=True) for email in (SCHEDULER, TASKS))
-    assert call("/run", X_Serverless_Authorization=own, Authorization=other) is None
-    assert call("/run", X_Serverless_Authorization=other, Authorization=own)
+OWN = token(email=SCHEDULER, email_verified=True)
+OTHER = token(email=TASKS, email_verified=True)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_token_counts_in_either_header(name: str) -> None:
+    assert call("/run", **{name: OWN}) is None
+    assert call("/run", **{name: OTHER})
+
+
+def test_both_headers_may_name_the_same_account() -> None:
+    again = token(email=SCHEDULER.upper(), email_verified=True, aud="another")
+    assert call("/run", X_Serverless_Authorization=OWN, Authorization=again) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [OTHER, "", "Bearer ya29.opaque", "Basic c2hvcDpzZWNyZXQ=", token(email=SCHEDULER)],
+)
+@pytest.mark.parametrize("route", sorted(CALLERS))
+def test_whichever_header_was_verified_the_other_cannot_name_another_account(
+    route: str, other: str
+) -> None:
+    """Only one of the two is verified; the other may be forged."""
+    for own, forged in (HEADERS, reversed(HEADERS)):
+        refused = call(route, **{own: OWN, forged: other})
+        assert refused is not None
+        assert SCHEDULER in refused
+        assert "only one of them was verified" in refused
+
+
+def test_a_token_that_is_given_twice_names_nobody() -> None:
+    """As the server joins two headers of one name."""
+    assert call("/run", Authorization=f"{OTHER},{OWN}")
+    assert call("/run", Authorization=f"{OWN}, {OTHER}")
+
+
+def test_an_account_is_verified_only_where_the_setting_says_that_tokens_are() -> None:
+    request = made("/run", Authorization=OWN)
+    assert verified_account(CALLERS, request) == SCHEDULER
+    assert verified_account({}, request) is None
+    assert verified_account(CALLERS, made("/run")) is None
+    assert (
+        verified_account(CALLERS, made("/run", **dict(zip(HEADERS, (OWN, OTHER), strict=True))))
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,65 @@ def test_every_variable_fills_a_field_and_every_field_has_a_variable() -> None:
     assert len(VARIABLES) == len(fields)
 
 
-def test_an_empty_or_blank_variable_counts_as_unset() -> None:
-    assert read(DAYBOOK_DATABASE="", DAYBOOK_LEASE_SECONDS="  ", DAYBOOK_TASKS_QUEUE="") == read()
+EMPTY = {
+    **dict.fromkeys(("DAYBOOK_MONGODB_URI", "DAYBOOK_DESTINATION"), "is not set"),
+    # Unset, the first opens every route, and the others send credentials to Google.
+    **dict.fromkeys(
+        ("DAYBOOK_CALLERS", "DAYBOOK_DRIVE_ENDPOINT", "DAYBOOK_TASKS_ENDPOINT"),
+        "is set but empty",
+    ),
+    # Unset opens nothing: fewer messages, no task, no user to act for, or the default.
+    **dict.fromkeys(
+        (
+            "DAILY_BATCH_CRON",
+            "DAILY_BATCH_TIMEZONE",
+            "DAYBOOK_ALERT_URLS",
+            "DAYBOOK_ANSWER_DAYS",
+            "DAYBOOK_BREAKER_FAILURES",
+            "DAYBOOK_BREAKER_RESET_SECONDS",
+            "DAYBOOK_CSV_TIMEOUT_SECONDS",
+            "DAYBOOK_DATABASE",
+            "DAYBOOK_DRIVE_SUBJECT",
+            "DAYBOOK_LANGUAGE",
+            "DAYBOOK_LEASE_SECONDS",
+            "DAYBOOK_LEDGER_ACCOUNTS",
+            "DAYBOOK_LEDGER_PROFILE",
+            "DAYBOOK_MONGO_MAX_POOL_SIZE",
+            "DAYBOOK_MONGO_MIN_POOL_SIZE",
+            "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS",
+            "DAYBOOK_MONGO_SOCKET_TIMEOUT_MS",
+            "DAYBOOK_MULTIPART_LIMIT_BYTES",
+            "DAYBOOK_RECEIPT_URLS",
+            "DAYBOOK_RETRY_DELAYS_SECONDS",
+            "DAYBOOK_RUN_DEADLINE_SECONDS",
+            "DAYBOOK_SERVICE_URL",
+            "DAYBOOK_TASKS_QUEUE",
+            "DAYBOOK_TASKS_SERVICE_ACCOUNT",
+            "DAYBOOK_UPLOAD_CHUNK_BYTES",
+        ),
+        None,
+    ),
+}
+"""What an empty value of each variable means: a fault, or the same as unset (None)."""
+
+
+def test_the_meaning_of_an_empty_value_is_decided_for_every_variable() -> None:
+    assert set(EMPTY) == {variable.name for variable in VARIABLES}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\r\n", "\u00a0\u2003"])
+@pytest.mark.parametrize("name", sorted(EMPTY))
+def test_an_empty_value_counts_as_unset_only_where_that_opens_nothing(name: str, text: str) -> None:
+    told = EMPTY[name]
+    if told is None:
+        assert read(**{name: text}) == read()
+    else:
+        assert f"{name}: {told}" in fault(**{name: text})
+
+
+@pytest.mark.parametrize("text", [",", " , ", "/run=", "=a@x.example", ",/run=a@x.example"])
+def test_callers_that_name_nobody_are_a_fault(text: str) -> None:
+    assert "DAYBOOK_CALLERS: must list ROUTE=SERVICE_ACCOUNT" in fault(DAYBOOK_CALLERS=text)
 
 
 def test_all_faults_are_reported_at_once() -> None:

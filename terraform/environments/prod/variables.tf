@@ -15,16 +15,16 @@ variable "ingress" {
   default     = "ALLOW_INTERNAL_ONLY"
 }
 
+variable "ledger_callers" {
+  description = "Who may call which route of the ledger: route to e-mail addresses; needed with ledger_enabled."
+  type        = map(set(string))
+  default     = {}
+}
+
 variable "ledger_enabled" {
   description = "Whether the ledger is deployed too."
   type        = bool
   default     = false
-}
-
-variable "ledger_invokers" {
-  description = "Who may call the ledger, as IAM members."
-  type        = set(string)
-  default     = []
 }
 
 variable "metrics_readers" {

@@ -5,8 +5,8 @@ module "export_function" {
   drive_subject   = var.drive_subject
   ingress         = var.ingress
   labels          = { environment = "staging" }
+  ledger_callers  = var.ledger_callers
   ledger_enabled  = var.ledger_enabled
-  ledger_invokers = var.ledger_invokers
   metrics_readers = var.metrics_readers
   operators       = var.operators
   paused          = var.paused

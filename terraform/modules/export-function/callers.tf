@@ -24,4 +24,9 @@ locals {
   callers = join(",", flatten([
     for route, accounts in local.callers_by_route : [for account in sort(accounts) : "${route}=${account}"]
   ]))
+
+  # The ledger's own, from the same setting of its own function.
+  ledger_callers = join(",", flatten([
+    for route, accounts in var.ledger_callers : [for account in sort(accounts) : "${route}=${account}"]
+  ]))
 }

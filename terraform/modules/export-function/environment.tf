@@ -50,6 +50,7 @@ locals {
   }
 
   ledger_environment = {
-    for name, value in local.common_environment : name => tostring(value) if value != null
+    for name, value in merge(local.common_environment, { DAYBOOK_CALLERS = local.ledger_callers }) :
+    name => tostring(value) if value != null
   }
 }

@@ -81,23 +81,45 @@ variable "labels" {
   nullable    = false
 }
 
-variable "ledger_enabled" {
-  description = "Whether the ledger is deployed, as a second function from the same source."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "ledger_invokers" {
-  description = "Who may call the ledger: IAM members such as serviceAccount:shop@my-project.iam.gserviceaccount.com."
-  type        = set(string)
-  default     = []
+variable "ledger_callers" {
+  description = "Who may call which route of the ledger: route, written as in docs/ledger.md, to e-mail addresses of service accounts or people. What each route allows is in docs/security.md. Nobody else may call the ledger; groups do not work, since the ledger compares the address in the token."
+  type        = map(set(string))
+  default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for member in var.ledger_invokers : can(regex("^(user|group|serviceAccount):[^\\s@]+@[^\\s@]+$", member))])
-    error_message = "ledger_invokers must be members user:, group: or serviceAccount: with an e-mail address; the ledger is open to nobody else."
+    condition     = !var.ledger_enabled || length(flatten([for accounts in var.ledger_callers : tolist(accounts)])) > 0
+    error_message = "ledger_callers must name at least one account for a route once ledger_enabled is true: without it every account that can call the ledger could move every wallet."
   }
+
+  validation {
+    condition = alltrue([for route in keys(var.ledger_callers) : contains([
+      "/invites",
+      "/invites/{code}/accept",
+      "/metrics",
+      "/transactions/{transactionId}/reversals",
+      "/transfers",
+      "/users",
+      "/wallets",
+      "/wallets/{ownerUserId}",
+      "/wallets/{ownerUserId}/credits",
+      "/wallets/{ownerUserId}/debits",
+      "/wallets/{ownerUserId}/transactions",
+    ], route)])
+    error_message = "ledger_callers must name routes of the ledger as docs/ledger.md writes them, such as /wallets/{ownerUserId}/credits."
+  }
+
+  validation {
+    condition     = alltrue([for email in flatten([for accounts in var.ledger_callers : tolist(accounts)]) : can(regex("^[^\\s@,:/=]+@[^\\s@,:/=]+\\.[^\\s@,:/=]+$", email))])
+    error_message = "ledger_callers must name accounts by e-mail address alone, without serviceAccount: or user: before it."
+  }
+}
+
+variable "ledger_enabled" {
+  description = "Whether the ledger is deployed, as a second function from the same source. Needs ledger_callers."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "metrics_readers" {

@@ -55,6 +55,7 @@ run "function_is_not_reachable_from_outside_unless_asked_for" {
 run "ingress_can_be_chosen" {
   variables {
     ingress        = "ALLOW_INTERNAL_AND_GCLB"
+    ledger_callers = { "/wallets" = ["shop@my-project.iam.gserviceaccount.com"] }
     ledger_enabled = true
   }
 
@@ -176,8 +177,12 @@ run "ledger_is_off_by_default" {
 
 run "ledger_has_its_own_account_and_callers" {
   variables {
-    ledger_enabled  = true
-    ledger_invokers = ["serviceAccount:shop@my-project.iam.gserviceaccount.com"]
+    ledger_callers = {
+      "/transfers"                     = ["payments@my-project.iam.gserviceaccount.com", "shop@my-project.iam.gserviceaccount.com"]
+      "/wallets/{ownerUserId}"         = ["auditor@example.com", "shop@my-project.iam.gserviceaccount.com"]
+      "/wallets/{ownerUserId}/credits" = ["payments@my-project.iam.gserviceaccount.com"]
+    }
+    ledger_enabled = true
   }
 
   assert {
@@ -185,9 +190,30 @@ run "ledger_has_its_own_account_and_callers" {
     error_message = "The ledger is not the ledger, or shares the function's account."
   }
 
+  # Each account once, however many routes name it, and nobody else: neither the scheduler nor an operator.
   assert {
-    condition     = [for grant in google_cloud_run_v2_service_iam_member.ledger_invoker : "${grant.name} ${grant.member}"] == ["daybook-ledger serviceAccount:shop@my-project.iam.gserviceaccount.com"]
-    error_message = "Others than its invokers may call the ledger."
+    condition = [for grant in google_cloud_run_v2_service_iam_member.ledger_invoker : "${grant.name} ${grant.role} ${grant.member}"] == [
+      "daybook-ledger roles/run.invoker user:auditor@example.com",
+      "daybook-ledger roles/run.invoker serviceAccount:payments@my-project.iam.gserviceaccount.com",
+      "daybook-ledger roles/run.invoker serviceAccount:shop@my-project.iam.gserviceaccount.com",
+    ]
+    error_message = "Others than the callers of its routes may call the ledger."
+  }
+
+  assert {
+    condition = google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables["DAYBOOK_CALLERS"] == join(",", [
+      "/transfers=payments@my-project.iam.gserviceaccount.com",
+      "/transfers=shop@my-project.iam.gserviceaccount.com",
+      "/wallets/{ownerUserId}=auditor@example.com",
+      "/wallets/{ownerUserId}=shop@my-project.iam.gserviceaccount.com",
+      "/wallets/{ownerUserId}/credits=payments@my-project.iam.gserviceaccount.com",
+    ])
+    error_message = "The ledger opens a route to others than its callers."
+  }
+
+  assert {
+    condition     = !strcontains(google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_CALLERS"], "wallets")
+    error_message = "The export gets the routes of the ledger."
   }
 
   assert {
@@ -196,7 +222,7 @@ run "ledger_has_its_own_account_and_callers" {
   }
 
   assert {
-    condition     = length(setintersection(keys(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables), ["DAYBOOK_CALLERS", "DAYBOOK_TASKS_QUEUE", "DAYBOOK_SERVICE_URL"])) == 0
-    error_message = "The ledger gets settings of the export: its routes are not in DAYBOOK_CALLERS."
+    condition     = length(setintersection(keys(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables), ["DAYBOOK_TASKS_QUEUE", "DAYBOOK_SERVICE_URL"])) == 0
+    error_message = "The ledger gets settings of the export."
   }
 }

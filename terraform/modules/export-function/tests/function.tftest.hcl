@@ -6,11 +6,12 @@ mock_provider "time" {}
 
 variables {
   drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  ledger_callers  = { "/wallets/{ownerUserId}" = ["shop@my-project.iam.gserviceaccount.com"] }
   project_id      = "my-project"
   region          = "asia-southeast1"
   secret_values   = {}
-  source_root     = "./tests/source"
   secrets         = { DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" } }
+  source_root     = "./tests/source"
 }
 
 run "function_is_built_from_the_archive_on_python_313" {

@@ -6,6 +6,7 @@ mock_provider "time" {}
 
 variables {
   drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+  ledger_callers  = { "/wallets/{ownerUserId}" = ["shop@my-project.iam.gserviceaccount.com"] }
   project_id      = "my-project"
   region          = "asia-southeast1"
   secret_values   = {}

@@ -203,14 +203,65 @@ run "refuses_unknown_ingress" {
   expect_failures = [var.ingress]
 }
 
-run "refuses_ledger_open_to_everybody" {
+run "refuses_a_ledger_without_callers" {
   command = plan
 
   variables {
-    ledger_invokers = ["allUsers"]
+    ledger_enabled = true
   }
 
-  expect_failures = [var.ledger_invokers]
+  expect_failures = [var.ledger_callers]
+}
+
+run "refuses_a_ledger_whose_routes_name_nobody" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/transfers" = [] }
+    ledger_enabled = true
+  }
+
+  expect_failures = [var.ledger_callers]
+}
+
+run "refuses_a_route_that_the_ledger_does_not_have" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/wallets/{userId}" = ["shop@my-project.iam.gserviceaccount.com"] }
+  }
+
+  expect_failures = [var.ledger_callers]
+}
+
+run "refuses_to_open_the_ledger_to_everybody" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/transfers" = ["allUsers"] }
+  }
+
+  expect_failures = [var.ledger_callers]
+}
+
+run "refuses_a_caller_of_the_ledger_with_the_kind_of_account_before_it" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/transfers" = ["serviceAccount:shop@my-project.iam.gserviceaccount.com"] }
+  }
+
+  expect_failures = [var.ledger_callers]
+}
+
+run "refuses_a_caller_of_the_ledger_that_would_name_another_route" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/transfers" = ["shop@my-project.iam.gserviceaccount.com,/users=eve@example.com"] }
+  }
+
+  expect_failures = [var.ledger_callers]
 }
 
 run "refuses_metrics_for_a_person" {
