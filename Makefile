@@ -87,12 +87,12 @@ pin: $(STAMP) ## Pin the pipeline's images by digest, and Terraform's providers 
 	TERRAFORM="$(TERRAFORM)" $(PYTHON) ops/pin.py
 
 clean: ## Remove .venv, the local data and all caches
-	rm -rf $(VENV) .venv-* .daybook .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .daybook build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp holds the requirements it was made from, so that a new checkout of the same
+# The stamp holds the files it was made from, so that a new checkout of the same
 # files, which only changes their times, installs nothing.
-$(STAMP): $(REQUIREMENTS)
+$(STAMP): $(REQUIREMENTS) pyproject.toml
 	@set -e; \
 	if ! $(PYTHON) -c "$(RECENT); import pip" 2>/dev/null; then \
 	  for python in $(PYTHONS); do \
@@ -113,9 +113,11 @@ $(STAMP): $(REQUIREMENTS)
 	  rm -f $(STAMP); \
 	  $$found -m venv --clear $(VENV); \
 	fi; \
-	if ! cat $(REQUIREMENTS) | cmp -s - $(STAMP); then \
-	  echo "Installing the locked requirements"; \
+	if ! cat $(REQUIREMENTS) pyproject.toml | cmp -s - $(STAMP); then \
+	  echo "Installing the locked requirements, and daybook from this checkout"; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    $(REQUIREMENTS:%=-r %); \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+	    --no-build-isolation --editable .; \
 	fi; \
-	cat $(REQUIREMENTS) > $(STAMP)
+	cat $(REQUIREMENTS) pyproject.toml > $(STAMP)

@@ -3,4 +3,4 @@
 from daybook.cli.main import main
 
 if __name__ == "__main__":
-    main(prog_name="python -m daybook")
+    main(prog_name="daybook")

@@ -31,15 +31,15 @@ END_SECONDS = 15.0
 """Cloud Run kills after 10 s; the rest is for a busy machine."""
 
 
-def archived() -> list[str]:
-    """The files that source.tf puts into the archive, by the rule that stands there."""
+def archived(root: Path = pages.ROOT) -> list[str]:
+    """The files that source.tf puts into the archive of a checkout, by its own rule."""
     source = SOURCE_TF.read_text(encoding="utf-8")
     (named,) = re.findall(r"source_files = concat\(\[([^]]+)\]", source)
     (pattern,) = re.findall(r'fileset\(local\.source_root, "([^"]+)"\)', source)
     (excluded,) = re.findall(r'!can\(regex\("([^"]+)", file\)\)', source)
     without = re.compile(excluded.replace("\\\\", "\\"))
-    found = (path for path in pages.ROOT.glob(f"{pattern}/*") if path.is_file())
-    names = (path.relative_to(pages.ROOT).as_posix() for path in found)
+    found = (path for path in root.glob(f"{pattern}/*") if path.is_file())
+    names = (path.relative_to(root).as_posix() for path in found)
     return re.findall(r'"([^"]+)"', named) + sorted(n for n in names if not without.search(n))
 
 

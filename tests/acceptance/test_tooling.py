@@ -53,7 +53,7 @@ def direct(name: str) -> list[Requirement]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What `make` needs to set up .venv, where no .venv is."""
-    for name in ("Makefile", *LOCKED):
+    for name in ("Makefile", "pyproject.toml", *LOCKED):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
@@ -268,30 +268,34 @@ def installed(checkout: Path) -> Path:
     python.write_text(f'#!/bin/sh\ncase "$*" in "-m pip "*) {note};; *) {run};; esac\n')
     python.chmod(0o755)
     assert make(checkout, ".venv/installed").returncode == 0
-    assert len((checkout / "pip").read_text().splitlines()) == 1
+    assert len((checkout / "pip").read_text().splitlines()) == 2
     return checkout
 
 
-def test_requirements_are_installed_with_their_hashes(installed: Path) -> None:
-    call = (installed / "pip").read_text()
-    assert "--require-hashes -r requirements.txt -r requirements-dev.txt" in call
+def test_requirements_are_installed_with_their_hashes_and_daybook_without_a_network(
+    installed: Path,
+) -> None:
+    locked, own = (installed / "pip").read_text().splitlines()
+    assert "--require-hashes -r requirements.txt -r requirements-dev.txt" in locked
+    assert own.endswith("--no-index --no-deps --no-build-isolation --editable .")
 
 
 def test_nothing_is_installed_twice(installed: Path) -> None:
     assert "up to date" in make(installed, ".venv/installed").stdout
-    for name in LOCKED:
+    for name in (*LOCKED, "pyproject.toml"):
         (installed / name).touch()  # as a fresh checkout of the same files does
     assert make(installed, ".venv/installed").returncode == 0
-    assert len((installed / "pip").read_text().splitlines()) == 1
+    assert len((installed / "pip").read_text().splitlines()) == 2
 
 
-def test_changed_requirements_are_installed(installed: Path) -> None:
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_what_changed_is_installed(installed: Path, name: str) -> None:
     stamp = installed / ".venv" / "installed"
-    changed = installed / "requirements.txt"
+    changed = installed / name
     changed.write_text(changed.read_text() + "# changed\n")
     os.utime(changed, (stamp.stat().st_mtime + 1,) * 2)
     assert make(installed, ".venv/installed").returncode == 0
-    assert len((installed / "pip").read_text().splitlines()) == 2
+    assert len((installed / "pip").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize("name", LOCKED)
@@ -362,6 +366,9 @@ def test_only_what_the_functions_need_is_deployed(tmp_path: Path) -> None:
         "src/daybook/export/run.py": True,
         "src/daybook/local/mongod.py": False,
         "src/daybook/__pycache__/app.cpython-311.pyc": False,
+        "src/daybook.egg-info/PKG-INFO": False,
+        "build/lib/daybook/app.py": False,
+        "src/build/lib/daybook/app.py": False,
         "requirements-dev.txt": False,
         "tests/conftest.py": False,
         "terraform/main.tf": False,

@@ -5,7 +5,7 @@ locals {
   # files as .gcloudignore lets through.
   source_files = concat(["main.py", "requirements.txt"], sort([
     for file in fileset(local.source_root, "src/**") : file
-    if !can(regex("^src/daybook/local/|(^|/)__pycache__/|\\.pyc$", file))
+    if !can(regex("^src/daybook/local/|(^|/)(__pycache__|build|[^/]+\\.egg-info)/|\\.pyc$", file))
   ]))
 }
 
