@@ -34,6 +34,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 
 STATUS: Mapping[Refusal, int] = {
     Refusal.USER_NOT_FOUND: 404,
+    Refusal.USER_ERASED: 410,
     Refusal.WALLET_NOT_FOUND: 404,
     Refusal.WALLET_EXISTS: 409,
     Refusal.INSUFFICIENT_FUNDS: 409,

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
 
+from daybook.wallets import invites, move, users
+from daybook.wallets.context import Ledger
+from daybook.wallets.invites import NewInvite
+from daybook.wallets.once import OnceKey
+from daybook.wallets.users import NewUser
+from daybook.wallets.wallet import open_wallet
 from tests import books
 from tests.acceptance.runbook import DAYBOOK, chapters
 from tests.acceptance.runbook_scenes import NOWHERE, Scene, sent_and_not_recorded
 from tests.acceptance.runbook_stage import DAY, Stage
+from tests.integration.ledgers import movement
 
 
 def running_a_day_again(stage: Stage, _folder: Path) -> Iterator[str]:
@@ -71,6 +80,23 @@ def a_file_is_in_the_bin(stage: Stage, folder: Path) -> Iterator[str]:
     stage.fails()
     yield "retry"
     binned.trashed = False
+
+
+def a_person_is_to_be_erased(stage: Stage, _folder: Path) -> Iterator[str]:
+    ledger = Ledger(database=stage.database, clock=lambda: datetime.now(UTC))
+    once = OnceKey.of("order-7", "/", {})
+    user = NewUser(name="Somchai", roles=("brand",), status="active", brand_code="B-1")
+    shown = users.create_once(ledger, user, once).body["userId"]
+    owner = ObjectId(shown)
+    stage.ids["6b032895657afc1ecf40e950"] = shown
+    open_wallet(ledger, owner, wanted=once)
+    move.credit(ledger, owner, movement(700, type_="topup"))
+    named = replace(movement(700), description="Salary of Somchai")
+    move.debit(ledger, owner, named)
+    expires_at = datetime.now(UTC) + timedelta(days=1)
+    code = invites.create(ledger, NewInvite(parent_code="AG-7", expires_at=expires_at))["code"]
+    invites.accept(ledger, code, user_id=owner)
+    yield "reconcile"
 
 
 def drive_refuses(stage: Stage, _folder: Path) -> Iterator[str]:
@@ -160,6 +186,7 @@ REPAIRS: dict[str, Scene] = {
         migrate_is_needed,
         the_queue_is_paused,
         a_secret_was_changed,
+        a_person_is_to_be_erased,
         the_node_application_is_still_on,
     )
 }

@@ -23,7 +23,18 @@ ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
     *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
-    *("retry", "release", "receipt", "doctor", "migrate", "explain", "reconcile", "seed", "serve"),
+    *(
+        "retry",
+        "release",
+        "receipt",
+        "doctor",
+        "erase",
+        "migrate",
+        "explain",
+        "reconcile",
+        "seed",
+        "serve",
+    ),
 }
 
 

@@ -23,6 +23,7 @@ from daybook.mongo.migrate import MIGRATIONS
 from daybook.mongo.migration_lock import Lock
 from daybook.settings import Settings
 from daybook.wallets import answers, invites, move
+from daybook.wallets.erase import erase
 from daybook.wallets.invites import NewInvite
 from tests import books, pages
 from tests.emulators.drive import DriveEmulator
@@ -199,6 +200,8 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
     )
     invites.accept(ledger, in_time["code"], user_id=payer)
     database["transactions"].update_one({"reverses": None}, answers.without_answer(ledger.now()))
+    (gone,) = purses(ledger, 0)
+    erase(database, str(gone), now=ledger.now())
     app.client.close()
     Lock.take(database["schemamigrations"])
     return database

@@ -22,7 +22,11 @@ from tests.acceptance.test_docs_logging import events_in_source
 TERRAFORM = pages.ROOT / "terraform" / "modules"
 OPERATORS = ("runbook.md", "deploy.md", "security.md", "cutover.md")
 PARTS = ["What happened", "For the accountant", "Look", "Do", "Over when"]
-PLACES = {"DATE": "2026-01-18", "ENTRY_ID": "6b0326e4796afecb35d29315"}
+PLACES = {
+    "DATE": "2026-01-18",
+    "ENTRY_ID": "6b0326e4796afecb35d29315",
+    "USER_ID": "6b0326e4796afecb35d29315",
+}
 """What stands for an argument in a command of the pages."""
 NO_CHAPTERS = {
     "Something is wrong",

@@ -6,6 +6,7 @@ import click
 
 from daybook import __version__
 from daybook.cli.doctor import doctor
+from daybook.cli.erase import erase
 from daybook.cli.explain import explain
 from daybook.cli.export import export
 from daybook.cli.lineage import lineage
@@ -39,6 +40,7 @@ def main() -> None:
 
 for _command in (
     doctor,
+    erase,
     explain,
     export,
     history,

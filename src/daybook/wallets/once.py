@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 import pymongo
@@ -158,6 +159,8 @@ def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | No
     doc = query.one(ledger.database, made_id=_id_of(wanted.key))
     if doc is None:
         return None
+    if isinstance(doc.get("erasedAt"), datetime):
+        raise Refused(Refusal.USER_ERASED, f"user {doc['_id']} was erased", where="Idempotency-Key")
     stored = Stored(collection=query.collection, doc=doc)
     if doc.get("idempotencyKey") != wanted.key:
         raise stored.invalid("idempotencyKey", "the key that its _id follows from")

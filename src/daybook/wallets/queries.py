@@ -87,7 +87,9 @@ def _of_made(doc: Document) -> dict[str, Any]:
     return {"made_id": doc["_id"]}
 
 
-_REMEMBERED = {"idempotencyKey": 1, "requestHash": 1, "answer": 1, "answerRemovedAt": 1}
+_REMEMBERED = dict.fromkeys(
+    ("idempotencyKey", "requestHash", "answer", "answerRemovedAt", "erasedAt"), 1
+)
 
 
 def _answered_before(before: str) -> Document:

@@ -11,6 +11,7 @@ class Refusal(StrEnum):
     """The `code` of an answer; programs decide by it, so a word once given stays."""
 
     USER_NOT_FOUND = "USER_NOT_FOUND"  # nobody, or a deleted user, has the id
+    USER_ERASED = "USER_ERASED"  # the key made a user whose data was removed since
     WALLET_NOT_FOUND = "WALLET_NOT_FOUND"  # the user has no wallet, or a deleted one
     WALLET_EXISTS = "WALLET_EXISTS"  # the user has a wallet already
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"  # the balance is below the amount
