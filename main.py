@@ -18,12 +18,14 @@ from daybook import http, http_ledger, log
 from daybook.app import App
 from daybook.errors import ConfigurationError
 from daybook.ledger_app import LedgerApp, server_threads
+from daybook.scrub import scrubbed
+from daybook.visible import visible
 
 log.setup()
 try:
     _app = App.from_env(os.environ)
 except ConfigurationError as error:
-    sys.exit(f"Daybook cannot start: {error}")
+    sys.exit(visible(scrubbed(f"Daybook cannot start: {error}")))
 _ledger = LedgerApp(_app.settings, threads=server_threads(os.environ))
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import date
+from http import HTTPStatus
 from typing import Any
 
 import flask
@@ -16,6 +17,7 @@ from daybook.errors import BadRequest, DatabaseError, DaybookError
 from daybook.export import manual
 from daybook.export.outcome import Outcome, Status
 from daybook.export.profile import DAILY
+from daybook.scrub import scrubbed
 
 
 def profile_name(app: App, body: Mapping[str, Any]) -> str:
@@ -91,11 +93,11 @@ def run_answer(
         log.event(logging.ERROR, "run_failed", str(error), error_type=error.type, exc_info=error)
         status = 503 if isinstance(error, DatabaseError) and not error.permanent else 500
         if refused is not None:
-            refused(error.type, str(error))
+            refused(error.type, scrubbed(str(error)))
         return json_answer(status, _failed(profile, day, error.type, str(error)).to_doc())
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "run_crashed", str(error), exc_info=error)
-        message = f"{type(error).__name__}: {error}"
+        message = scrubbed(f"{type(error).__name__}: {error}")
         if refused is not None:
             refused("unknown", message)
         return json_answer(500, _failed(profile, day, "unknown", message).to_doc())
@@ -106,7 +108,7 @@ def _failed(profile: str, day: date | None, kind: str, message: str) -> Outcome:
         status=Status.FAILED,
         profile=profile,
         batch_date=None if day is None else day.isoformat(),
-        error={"type": kind, "message": message},
+        error={"type": kind, "message": scrubbed(message)},
     )
 
 
@@ -120,6 +122,8 @@ def json_answer(status: int, doc: Mapping[str, Any]) -> flask.Response:
 
 def problem(status: int, detail: str, *, where: str | None = None) -> flask.Response:
     """https://www.rfc-editor.org/rfc/rfc9457"""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not of the caller
+        detail = scrubbed(detail)
     doc: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES[status],

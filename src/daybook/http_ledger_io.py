@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import flask
@@ -16,6 +17,7 @@ from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.sheet.currency import is_currency
 from daybook.http_io import json_answer
+from daybook.scrub import scrubbed
 from daybook.wallets.context import MAX_PAISE
 from daybook.wallets.once import Answer, OnceKey
 from daybook.wallets.refusal import Refusal
@@ -67,6 +69,8 @@ _TITLES = {
 
 def problem(status: int, code: str, detail: str, *, where: str | None = None) -> flask.Response:
     """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not of the caller
+        detail = scrubbed(detail)
     doc: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES[status],

@@ -21,7 +21,8 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from daybook import display
-from daybook.visible import visible
+from daybook.scrub import scrubbed
+from daybook.visible import escaped, visible, visible_lines
 
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
@@ -31,7 +32,6 @@ REPORTED_ERROR = (
 _LOGGER = logging.getLogger("daybook")
 _LABELS = ("profile", "batchDate")
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_QUERY = re.compile(r"(/[^\s?\"']*)\?[^\s\"')>]+")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
@@ -65,7 +65,7 @@ def event(
     """
     _LOGGER.log(
         severity,
-        visible(message),
+        message,
         exc_info=exc_info,
         extra={"event": name, "fields": _camel_case(fields)},
         stacklevel=2,
@@ -115,13 +115,17 @@ def _add_context(record: logging.LogRecord) -> bool:
         printed["event"] = record.event
     if record.levelno >= logging.ERROR:
         printed["@type"] = REPORTED_ERROR
-    if record.exc_info and record.exc_info[0]:
-        printed["stack_trace"] = logging.Formatter().formatException(record.exc_info)
-    if record.name != _LOGGER.name:
-        _hide_queries(record, printed)
-    record.json_fields = {name: display.document(value) for name, value in printed.items()}
+    stack = _stack_trace(record)
+    if stack:
+        printed["stack_trace"] = stack
+    _scrub(record, stack)
+    record.json_fields = {
+        name: _scrubbed(display.document(value)) for name, value in printed.items()
+    }
     record.labels = {
-        name: display.text(str(fields[name])) for name in _LABELS if fields.get(name) is not None
+        name: scrubbed(display.text(str(fields[name])))
+        for name in _LABELS
+        if fields.get(name) is not None
     }
     trace = _trace.get()
     if trace:
@@ -130,12 +134,35 @@ def _add_context(record: logging.LogRecord) -> bool:
     return True
 
 
-def _hide_queries(record: logging.LogRecord, printed: dict[str, object]) -> None:
-    """Libraries quote the URLs that they call; an upload session's works like a password."""
-    record.msg, record.args = _QUERY.sub(r"\1?…", record.getMessage()), ()
-    if "stack_trace" in printed:
-        printed["stack_trace"] = _QUERY.sub(r"\1?…", str(printed["stack_trace"]))
-        record.exc_info = None
+def _stack_trace(record: logging.LogRecord) -> str:
+    """The exception with its causes, and the stack where the call asked for it; empty without."""
+    of_error = record.exc_text or ""
+    if record.exc_info and record.exc_info[0]:
+        of_error = logging.Formatter().formatException(record.exc_info)
+    return "\n".join(stack for stack in (of_error, record.stack_info) if stack)
+
+
+def _scrub(record: logging.LogRecord, stack: str) -> None:
+    """In the record itself, so that handlers of others print no secret either."""
+    record.msg, record.args = visible_lines(scrubbed(_message(record))), ()
+    record.exc_info, record.stack_info = None, None
+    record.exc_text = visible_lines(scrubbed(stack)) or None
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):  # a library's arguments do not fit its text
+        return f"{record.msg} {record.args}"
+
+
+def _scrubbed(value: Any) -> Any:
+    """What `display.document` made, without secrets in any of its texts."""
+    if isinstance(value, str):
+        return scrubbed(value)
+    if isinstance(value, dict):
+        return {scrubbed(name): _scrubbed(part) for name, part in value.items()}
+    return [_scrubbed(part) for part in value] if isinstance(value, list) else value
 
 
 def _json_handler(stream: TextIO) -> logging.Handler:
@@ -145,7 +172,14 @@ def _json_handler(stream: TextIO) -> logging.Handler:
 
     # Otherwise the first record of each process is followed by two about the library.
     logging_v2._instrumentation_emitted = True
-    handler: logging.Handler = StructuredLogHandler(  # type: ignore[no-untyped-call]  # not annotated
+
+    class Handler(StructuredLogHandler):
+        """`docker logs` and `less` show what is written here on a terminal, too."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return escaped(super().format(record))  # type: ignore[no-untyped-call]  # not annotated
+
+    handler: logging.Handler = Handler(  # type: ignore[no-untyped-call]  # not annotated
         stream=stream, json_encoder_cls=_Encoder
     )
     handler.setFormatter(_MessageOnly())
@@ -161,18 +195,28 @@ class _MessageOnly(logging.Formatter):
     """The stack trace has a field of its own, so that `message` stays a sentence."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return visible(record.getMessage())
+        text = record.getMessage()
+        # The handler parses a text that begins so, and would log its names as our fields.
+        return f" {text}" if text.startswith("{") else text
 
 
 def _readable_handler(stream: TextIO) -> logging.Handler:
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Readable("%(asctime)s %(levelname)-8s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Readable())
     return handler
 
 
 class _Readable(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        fields = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
-        parts = [super().formatMessage(record), getattr(record, "event", "")]
-        parts += [f"{name}={value}" for name, value in fields.items()]
-        return visible("  ".join(part for part in parts if part))
+    """One line a record, and the stack trace indented, so that no value forges a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        printed = getattr(record, "json_fields", _NOTHING)
+        names = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
+        parts = [
+            f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<8} {record.getMessage()}",
+            getattr(record, "event", ""),
+            *(f"{name}={printed.get(name)}" for name in names),
+        ]
+        stack = record.exc_text.split("\n") if record.exc_text else []
+        lines = ["  ".join(part for part in parts if part), *(f"    {line}" for line in stack)]
+        return "\n".join(map(visible, lines))

@@ -1,38 +1,93 @@
-"""Text for people without characters that hide or reorder what surrounds them."""
+"""Text of others for people: on a terminal, in a message, and in JSON that a terminal shows.
+
+Control and format characters, line and paragraph separators and characters that Unicode has
+not assigned can clear a screen, forge a line or display a reference as another one. White
+space of any width is no such character.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 
 from daybook import display
 
-# Controls other than TAB, CR and LF, and the characters that change the direction of text:
-# with them, a reference can be displayed as another one.
-# https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-_HIDDEN_OR_SURROGATE = re.compile(f"{_HIDDEN.pattern}|[\ud800-\udfff]")
+# Controls, line and paragraph separators, and the characters that change the direction of
+# text: https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
+_BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+_REORDERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LONGEST_SHOWN = 60
+DOCUMENT = "a document"
+ARRAY = "an array"
+"""What `shown` says of these instead of their contents."""
 
 
 def visible(text: str) -> str:
-    """The text with control and bidirectional characters written as `[U+202E]`.
+    """One line for a terminal: every hidden character, line breaks too, as `[U+202E]`.
 
-    A byte that was no UTF-8, or half a surrogate pair, becomes U+FFFD, so that the result
-    can always be encoded.
+    Nothing that is printed to a terminal goes without it. Half a surrogate pair, which is how
+    invalid UTF-8 is read, is hidden too, so that the result can always be encoded.
     """
-    return display.text(_HIDDEN.sub(lambda found: named(found[0]), text))
+    if text.isprintable():
+        return text
+    return "".join(named(sign) if _is_hidden(sign) else sign for sign in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text whose line feeds are its layout, and not part of a value."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def clean(text: str) -> str:
+    """One line for a message: without control and bidirectional characters.
+
+    White space of any kind becomes single spaces. Invisible characters that a language's
+    spelling needs, or an emoji, stay.
+    """
+    line = _REORDERING.sub("", _BREAKS.sub(" ", text))
+    return display.text(" ".join(line.split()))
 
 
 def escaped(json_text: str) -> str:
-    """JSON with the same characters, and lone surrogates, as escapes, so its values stay."""
-    return _HIDDEN_OR_SURROGATE.sub(_escape, json_text)
+    """JSON with the same characters as escapes, so that its values stay the same.
+
+    `json_text` has line feeds between its values only, as `json.dumps` writes it.
+    """
+    if json_text.isprintable():
+        return json_text
+    return "".join(
+        _json_escape(sign) if sign != "\n" and _is_hidden(sign) else sign for sign in json_text
+    )
 
 
-def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def shown(value: object) -> str:
+    """A stored value in a message: short, on one line, quoted if it is text."""
+    if isinstance(value, Mapping):
+        return DOCUMENT
+    if isinstance(value, list):
+        return ARRAY
+    if not isinstance(value, str):
+        return _short(visible(str(value)))
+    start = value[:_LONGEST_SHOWN]
+    if not start.isprintable():  # nor is white space other than a space, which an amount hides
+        start = "".join(sign if sign.isprintable() else named(sign) for sign in start)
+    return _short(f"'{start}{'…' if len(value) > _LONGEST_SHOWN else ''}'")
 
 
 def named(character: str) -> str:
     """A character by its number: `[U+202E]`."""
     return f"[U+{ord(character):04X}]"
+
+
+def _is_hidden(sign: str) -> bool:
+    return not sign.isprintable() and unicodedata.category(sign) != "Zs"
+
+
+def _json_escape(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

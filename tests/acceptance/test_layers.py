@@ -25,7 +25,7 @@ LAYERS = (
     (
         *("daybook.settings", "daybook.variables", "daybook.values", "daybook.chart"),
         *("daybook.shutdown", "daybook.errors", "daybook.write_errors", "daybook.log"),
-        *("daybook.visible", "daybook.display"),
+        *("daybook.visible", "daybook.display", "daybook.scrub"),
     ),
 )
 """From above to below; `daybook` itself, which holds the version, is open to all."""

@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from bson import ObjectId
 
 from daybook import log
+from daybook.visible import visible
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACE_FIELD = "logging.googleapis.com/trace"
@@ -242,3 +243,87 @@ def test_a_terminal_does_without_the_slow_google_libraries() -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert done.stdout.strip() == "[]"
+
+
+def _chained() -> Exception:
+    """What `requests` raises after an upload's connection broke: the URL is in each cause."""
+    url = (
+        f"https://www.googleapis.com/upload/drive/v3/files?uploadType=resumable&upload_id={SECRET}"
+    )
+    error = OSError(f"HTTPSConnectionPool: Max retries exceeded with url: {url}")
+    error.__cause__ = ConnectionResetError(f"reset while sending to {url}")
+    return error
+
+
+SECRET = "AHmUCY2nsNeverInALog"
+URL = f"https://example.com/upload?upload_id={SECRET}"
+RECORDS: Mapping[str, Callable[[], object]] = {
+    "own message": lambda: log.event(logging.ERROR, "tried", f"It failed: {URL}"),
+    "own field": lambda: log.event(logging.ERROR, "tried", "It failed.", error=URL),
+    "own nested field": lambda: log.event(logging.ERROR, "t", "It.", facts={"a": [URL], URL: 1}),
+    "own object": lambda: log.event(logging.ERROR, "tried", "It failed.", error=_chained()),
+    "own exception": lambda: log.event(logging.ERROR, "tried", "It.", exc_info=_chained()),
+    "label": lambda: log.event(logging.ERROR, "tried", "It failed.", profile=URL),
+    "other's argument": lambda: logging.getLogger("some.library").error("to %s", URL),
+    "other's mapping": lambda: logging.getLogger("some.library").error("%(at)s", {"at": URL}),
+    "other's document": lambda: logging.getLogger("some.library").error({"at": URL}),
+    "other's misfit": lambda: logging.getLogger("some.library").error("%d", URL),
+    "other's exception": lambda: logging.getLogger("l").error("It.", exc_info=_chained()),
+    "other's fields": lambda: logging.getLogger("l").error(
+        "It.", extra={"json_fields": {"a": URL}}
+    ),
+}
+
+
+def _bound_field() -> None:
+    with log.bound(at=URL):
+        logging.getLogger("l").error("It.")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("which", [*RECORDS, "bound field"])
+def test_no_record_of_any_logger_holds_a_secret(which: str, terminal: bool) -> None:
+    logging.getLogger().handlers.clear()  # pytest's fail where arguments do not fit
+    stream = Terminal() if terminal else io.StringIO()
+    log.setup(stream)
+    other = io.StringIO()
+    handler = logging.StreamHandler(other)
+    logging.getLogger().addHandler(handler)
+    {**RECORDS, "bound field": _bound_field}[which]()
+    logging.getLogger().removeHandler(handler)
+    assert stream.getvalue()
+    assert SECRET not in stream.getvalue()
+    assert SECRET not in other.getvalue()
+    if which == "own exception":
+        assert "ConnectionResetError" in stream.getvalue()
+        assert "upload_id=…" in stream.getvalue()
+
+
+FORGED = "Done.\n12:00:00 CRITICAL Daily batch FAILED  batch_failed"
+
+
+@pytest.mark.parametrize("sign", ["\x1b[2J", "\x9b2J", "\r", "\n", "\u2028", "\u202e", "\udc80"])
+def test_a_terminal_gets_no_control_character_and_no_forged_record(sign: str) -> None:
+    logging.getLogger().handlers.clear()  # pytest's cannot pass a surrogate on
+    terminal = Terminal()
+    log.setup(terminal)
+    text = f"a{sign}{FORGED}"
+    with log.bound(reference=text):
+        log.event(logging.ERROR, "tried", text, value=text, exc_info=ValueError(text))
+        logging.getLogger("some.library").warning("said %s", text, stack_info=True)
+    lines = terminal.getvalue().removesuffix("\n").split("\n")
+    assert [line.split("  ")[0].split(" ")[1] for line in lines if not line.startswith("    ")] == [
+        "ERROR",
+        "WARNING",
+    ]
+    assert all(visible(line) == line for line in lines)
+
+
+def test_a_message_that_is_json_makes_no_fields(stream: io.StringIO) -> None:
+    text = '{"severity": "CRITICAL", "event": "batch_failed", "profile": "daily"}'
+    logging.getLogger("some.library").warning(text)
+    log.event(logging.INFO, "tried", text)
+    foreign, own = records(stream)
+    assert "event" not in foreign
+    assert (own["event"], own["severity"]) == ("tried", "INFO")
+    assert foreign["message"].strip() == own["message"].strip() == text

@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,7 @@ import click
 from daybook import display, log, write_errors
 from daybook.cli.exits import Exit
 from daybook.errors import BadRequest, ConfigurationError, DaybookError
+from daybook.scrub import scrubbed
 from daybook.visible import escaped, visible
 
 if TYPE_CHECKING:
@@ -72,12 +74,31 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
                     print_json(answer.doc)
             else:
                 for line in answer.lines:
-                    click.echo(visible(line))
+                    say(line)
             sys.exit(answer.code)
 
         return call
 
     return decorate
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line for people, whatever the values in it hold."""
+    click.echo(visible(line), err=err)
+
+
+@contextmanager
+def printable_errors() -> Iterator[None]:
+    """Make errors that click prints itself fit for a terminal."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # it is the help, of several lines
+    except click.UsageError as error:
+        message = error.format_message()
+        if visible(message) == message:
+            raise
+        raise click.UsageError(visible(message), ctx=error.ctx) from error
 
 
 def app_from_env() -> App:
@@ -132,7 +153,8 @@ def _crash(error: Exception, *, as_json: bool) -> NoReturn:
 
 
 def _fail(kind: str, message: str, code: Exit, *, as_json: bool) -> NoReturn:
+    message = scrubbed(message)
     if as_json:
         print_json({"error": {"type": kind, "message": message}})
-    click.echo(visible(f"Error: {message}"), err=True)
+    say(f"Error: {message}", err=True)
     sys.exit(code)

@@ -69,7 +69,8 @@ def _tell(app: App, url: str, folder: Path, say: Say) -> Answer:
     say(row("queue", _queue(app)))
 
     body = {"batchDate": day.isoformat()}
-    say(f"\nPOST {url}/run {json.dumps(body)}")
+    say("")
+    say(f"POST {url}/run {json.dumps(body)}")
     first = _post(url, body)
     _expect(first, "exported")
     say(row("answer", f"{first['status']}, {first['filename']}"))
@@ -79,20 +80,23 @@ def _tell(app: App, url: str, folder: Path, say: Say) -> Answer:
         say(row("", record["message"]))
     say(row("queue", _queue(app)))
 
-    say("\nThe same request again")
+    say("")
+    say("The same request again")
     second = _post(url, body)
     _expect(second, "already_exported")
     same = "the same file" if second["fileId"] == first["fileId"] else "another file"
     say(row("answer", f"{second['status']}, {same}"))
 
-    say("\nverify")
+    say("")
+    say("verify")
     found = verify(app.database, app.destination, app.profile(), day)
     if found.differences:
         raise NotAsShown("; ".join(describe(found)))
     say(row("result", describe(found)[0]))
 
     file = folder / first["filename"]
-    say(f"\n{file}")
+    say("")
+    say(f"{file}")
     for line in file.read_text(encoding="utf-8-sig").splitlines()[: 1 + _ROWS_SHOWN]:
         say(f"  {line[:_WIDTH]}")
     record = app.database[COLLECTION].find_one({"action": "csv_generated"}) or {}

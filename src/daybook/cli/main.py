@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from daybook import __version__
+from daybook.cli.command import printable_errors
 from daybook.cli.doctor import doctor
 from daybook.cli.erase import erase
 from daybook.cli.explain import explain
@@ -24,7 +27,20 @@ from daybook.cli.sweep import sweep
 from daybook.cli.verify import verify
 
 
+class _Commands(click.Group):
+    """Names in an error on the command line what was typed there, or what a script passed."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with printable_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with printable_errors():
+            return super().invoke(ctx)
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed or a difference was found, 2 wrong arguments, "
     "3 a setting or the database must be changed first, 4 not done yet, "

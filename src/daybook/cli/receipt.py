@@ -25,7 +25,7 @@ def receipt(day: date, send: bool, profile_name: str) -> Answer:
     app = app_from_env()
     sent = app.send_receipt(day, profile_name=profile_name) if send else None
     found, message = app.receipt(day, profile_name=profile_name)
-    lines = [message.title, "", *message.text.splitlines()]
+    lines = [message.title, "", *message.text.split("\n")]
     if sent is not None:
         of = len(app.settings.receipt_urls)
         lines += ["", row("sent", f"to {sent} of {of} addresses")]

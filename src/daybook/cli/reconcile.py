@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, asks_for_json, command
+from daybook.cli.command import Answer, app_from_env, asks_for_json, command, say
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
@@ -43,7 +43,7 @@ def reconcile(files: bool) -> Answer:
 
 
 def _show(what: str) -> None:
-    click.echo(f"Comparing {what} …", err=True)
+    say(f"Comparing {what} …", err=True)
 
 
 def _hide(what: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, asks_for_json, command, print_json
+from daybook.cli.command import Answer, asks_for_json, command, print_json, say
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
         if demo:
             from daybook.cli.demo import show
 
-            return show(data_dir / "demo", say=_nothing if asks_for_json() else click.echo)
+            return show(data_dir / "demo", say=_nothing if asks_for_json() else say)
         _serve(port, data_dir, entries)
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
+        say("Stopped.", err=True)
     return Answer(doc=None)
 
 
@@ -102,12 +102,12 @@ def _announce(url: str, app: App) -> None:
         )
         return
     hosts = ", ".join(f"{host}:{port}" for host, port in sorted(app.client.nodes))
-    click.echo(f"Daybook listens on {url}; Ctrl-C ends it.")
-    click.echo(row("MongoDB", f"{hosts}, database {settings.database}"))
-    click.echo(row("files", settings.destination.url))
-    click.echo(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))
-    click.echo(row("try", f"curl -X POST {url}/run"))
-    click.echo(row("", f"curl {url}/health"))
+    say(f"Daybook listens on {url}; Ctrl-C ends it.")
+    say(row("MongoDB", f"{hosts}, database {settings.database}"))
+    say(row("files", settings.destination.url))
+    say(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))
+    say(row("try", f"curl -X POST {url}/run"))
+    say(row("", f"curl {url}/health"))
 
 
 def _nothing(_line: str) -> None:

@@ -24,6 +24,7 @@ from daybook.export.seal import ManifestRef
 from daybook.export.standing import report
 from daybook.export.task import TaskKind
 from daybook.export.transitions import LeftOut
+from daybook.scrub import scrubbed
 
 
 def begin(ctx: Context, batch: Batch, step: Step) -> None:
@@ -68,7 +69,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     counts = isinstance(error, DestinationError) and not error.permanent
 
     def work(session: ClientSession) -> None:
-        told = {"type": kind, "message": display.text(str(error)), "at": now}
+        told = {"type": kind, "message": display.text(scrubbed(str(error))), "at": now}
         transitions.record_failure(ctx.batches, session, batch, error=told, retry=retry, now=now)
 
     ctx.slot.transaction(work)

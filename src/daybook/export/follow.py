@@ -16,6 +16,7 @@ from daybook.export.outcome import Outcome
 from daybook.export.retry import attempt_of_look
 from daybook.export.slot import COLLECTION
 from daybook.export.task import Task, TaskKind, TaskQueue
+from daybook.scrub import scrubbed
 
 AFTER_LEASE = timedelta(seconds=5)
 """How long after a lease could end somebody looks whether it did."""
@@ -41,7 +42,9 @@ def follow_up(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
     try:
         create(exporter.tasks, task, batch_id=outcome.batch_id)
     except TaskError as error:
-        return replace(outcome, unensured=True, error={"type": error.type, "message": str(error)})
+        return replace(
+            outcome, unensured=True, error={"type": error.type, "message": scrubbed(str(error))}
+        )
     return outcome
 
 

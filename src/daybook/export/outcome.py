@@ -12,6 +12,7 @@ from daybook.errors import DaybookError
 from daybook.export.batch import Batch
 from daybook.export.retry import BatchState
 from daybook.export.task import Task
+from daybook.scrub import scrubbed
 
 
 class Status(StrEnum):
@@ -79,7 +80,7 @@ class Outcome:
         """An answer from what is stored of the batch."""
         told: Mapping[str, str] | None = None
         if error is not None:
-            told = {"type": error.type, "message": str(error)}
+            told = {"type": error.type, "message": scrubbed(str(error))}
         elif status in (Status.FAILED, Status.RETRY_SCHEDULED) and batch.doc.get("error"):
             told = {name: batch.doc["error"][name] for name in ("type", "message")}
         return cls(

@@ -17,7 +17,8 @@ from daybook.export.sheet.layout import Rows
 from daybook.export.sheet.page import Entry, Page
 from daybook.export.sheet.readers import Readers
 from daybook.export.sheet.tally import Tally
-from daybook.export.sheet.unfit import Unfit, shown
+from daybook.export.sheet.unfit import Unfit
+from daybook.visible import shown
 
 
 class Renderer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -23,6 +23,7 @@ from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
 from daybook.mongo import indexes, objects, rights
 from daybook.ops import delivery
+from daybook.scrub import scrubbed
 from daybook.settings import VARIABLES, unknown_variables
 
 LEAST_VERSION = (6, 0)
@@ -57,6 +58,11 @@ class Patient:
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Look at one thing after the other; what cannot be looked at is a finding too."""
+    for finding in _findings(patient):
+        yield replace(finding, detail=scrubbed(finding.detail))
+
+
+def _findings(patient: Patient) -> Iterator[Finding]:
     yield _variables(patient.env)
     reachable = _server(patient.client)
     yield reachable

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from daybook.export.notice import Alert
+from daybook.scrub import scrubbed
 from daybook.visible import visible
 
 _LONGEST = 600
@@ -65,7 +66,7 @@ class Facts:
     def error(self) -> str | None:
         """The last error's type and message."""
         told = [text for text in (self.text("error_type"), self.text("error")) if text]
-        return ": ".join(told) or None
+        return scrubbed(": ".join(told)) or None
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:

@@ -27,6 +27,7 @@ from daybook.export.schedule import Schedule
 from daybook.export.waiting import Unclaimed
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
+from daybook.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)
 """How long a slot is watched: called daily, the watchdog saw an older one the last time."""
@@ -249,7 +250,7 @@ def _is_watched(seen: Watch, now: datetime) -> bool:
 
 
 def _unseen(seen: Watch, messenger: Messenger, error: DaybookError) -> None:
-    failure = {"type": error.type, "message": str(error)}
+    failure = {"type": error.type, "message": scrubbed(str(error))}
     messenger.alert(_missing(seen, state="unknown", error=failure))
 
 

@@ -29,11 +29,12 @@ from daybook.export.keys import hashable
 from daybook.mongo.client import LENIENT
 from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
+from daybook.visible import shown
 from daybook.wallets import queries
 from daybook.wallets.answers import without_answer
 from daybook.wallets.context import Document
 from daybook.wallets.queries_of_users import USERS
-from daybook.wallets.stored import described, number
+from daybook.wallets.stored import number
 
 ERASED = "erased"
 """Name and status of a user who was erased."""
@@ -241,7 +242,7 @@ def _check_empty(wallet: Document) -> None:
     balance = number(wallet.get("availablePaise"))
     if balance is None:
         raise NotErased(
-            f"wallet {displayed(wallet['_id'])} holds {described(wallet.get('availablePaise'))}, "
+            f"wallet {displayed(wallet['_id'])} holds {shown(wallet.get('availablePaise'))}, "
             "which is no amount: correct it, then erase the user"
         )
     if balance:

@@ -19,12 +19,12 @@ from bson.errors import BSONError
 
 from daybook.errors import DaybookError
 from daybook.mongo.client import LENIENT
+from daybook.visible import shown
 from daybook.wallets.context import MAX_PAISE, Document
 
 SHOWABLE = LENIENT.with_options(unicode_decode_error_handler="replace")
 """Reads the same for messages, where a byte that is no UTF-8 becomes U+FFFD."""
 
-_LONGEST_SHOWN = 60
 _MISSING = object()
 
 
@@ -47,9 +47,9 @@ class Stored:
 
     def invalid(self, name: str, must: str) -> DocumentInvalid:
         value = self.doc.get(name, _MISSING)
-        found = "is missing" if value is _MISSING else f"is {described(value)}"
+        found = "is missing" if value is _MISSING else f"is {shown(value)}"
         return DocumentInvalid(
-            f"{self.collection} {described(self.doc.get('_id'))}: {name} {found}; it must be {must}"
+            f"{self.collection} {shown(self.doc.get('_id'))}: {name} {found}; it must be {must}"
         )
 
     def object_id(self, name: str) -> ObjectId:
@@ -140,13 +140,3 @@ def is_storable(value: Mapping[str, Any]) -> bool:
     except (BSONError, UnicodeEncodeError, OverflowError):
         return False
     return True
-
-
-def described(value: Any) -> str:
-    """A stored value in a message: short, and without a byte that no terminal shows."""
-    if isinstance(value, ObjectId):
-        return str(value)
-    told = repr(value)
-    if isinstance(value, str) and not is_utf8(value):
-        told = f"{value.encode(errors='surrogateescape')!r}, which is no UTF-8,"
-    return told if len(told) <= _LONGEST_SHOWN else f"{told[:_LONGEST_SHOWN]}…"

@@ -11,7 +11,8 @@ from daybook.errors import ConfigurationError
 from daybook.export.figures import Reason
 from daybook.export.sheet.memo import Memo
 from daybook.export.sheet.text import plain_text
-from daybook.export.sheet.unfit import Unfit, shown
+from daybook.export.sheet.unfit import Unfit
+from daybook.visible import shown
 
 _DEFAULT_DECIMALS = 2
 # ISO 4217, list one (active codes) as published on 2026-01-01:

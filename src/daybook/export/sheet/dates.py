@@ -11,7 +11,8 @@ from daybook.errors import ConfigurationError
 from daybook.export.figures import Reason
 from daybook.export.profile import Calendar
 from daybook.export.sheet.dialect import Quote
-from daybook.export.sheet.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.unfit import Unfit, unwrapped
+from daybook.visible import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUDDHIST_YEARS = 543

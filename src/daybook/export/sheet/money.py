@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from daybook.export.figures import Reason
 from daybook.export.sheet.memo import Memo
-from daybook.export.sheet.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.unfit import Unfit, unwrapped
+from daybook.visible import shown
 
 _HAIR = Decimal("0.001")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)

@@ -22,7 +22,8 @@ from daybook.export.sheet.memo import Reader
 from daybook.export.sheet.money import BLANK, Amounts, difference
 from daybook.export.sheet.readers import Readers
 from daybook.export.sheet.text import plain_text
-from daybook.export.sheet.unfit import Unfit, shown, unwrapped
+from daybook.export.sheet.unfit import Unfit, unwrapped
+from daybook.visible import shown
 
 Entry = Mapping[str, Any]
 _T = TypeVar("_T")

@@ -12,7 +12,8 @@ from daybook.export.figures import Reason
 from daybook.export.profile import FormulaGuard
 from daybook.export.sheet.dialect import Dialect
 from daybook.export.sheet.memo import Memo
-from daybook.export.sheet.unfit import Unfit, shown
+from daybook.export.sheet.unfit import Unfit
+from daybook.visible import shown
 
 # White space, control and format characters, and what else Unicode calls
 # default-ignorable: nothing a reader sees in front of the first sign. TAB, CR and
