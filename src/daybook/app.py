@@ -253,17 +253,34 @@ class App:
         log_plan(job, outcome)
         return outcome
 
-    def run_manual(self, request: manual.ManualRequest, *, profile_name: str = DAILY) -> Outcome:
-        """One manual export: a copy of chosen entries, in a file of its own."""
+    def run_manual(
+        self,
+        request: manual.ManualRequest,
+        *,
+        profile_name: str = DAILY,
+        caller: str | None = None,
+    ) -> Outcome:
+        """One manual export: a copy of chosen entries, in a file of its own.
+
+        Its key belongs to `caller`, a verified account. An export that was stored under the
+        key without a caller, by an earlier version, is the same one and is finished.
+        """
         profile = self.profile(profile_name)
         exporter = self.exporter(profile)
-        key = BatchKey(profile=profile.name, manual_key=request.key)
         try:
-            if batches.find(self.database[batches.COLLECTION], key) is None:
+            known = self._manual_batch(profile, request)
+            if caller is not None and (known is None or manual.caller_of(known.doc) is not None):
+                request = request.by(caller)
+                known = self._manual_batch(profile, request)
+            if known is None:
                 manual.check_entries(self.database, profile, request)
         except PyMongoError as error:
             raise DatabaseError.of(request.filename, error) from error
         return run(exporter, jobs.manual(self.database, profile, request))
+
+    def _manual_batch(self, profile: Profile, request: manual.ManualRequest) -> Batch | None:
+        key = BatchKey(profile=profile.name, manual_key=request.key)
+        return batches.find(self.database[batches.COLLECTION], key)
 
     def run_task(
         self,

@@ -16,7 +16,9 @@ from bson import ObjectId
 from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.sheet.currency import is_currency
+from daybook.http_callers import verified_account
 from daybook.http_io import json_answer
+from daybook.ledger_app import LedgerApp
 from daybook.scrub import scrubbed
 from daybook.wallets.context import MAX_PAISE
 from daybook.wallets.once import Answer, OnceKey
@@ -85,9 +87,11 @@ def problem(status: int, code: str, detail: str, *, where: str | None = None) ->
     )
 
 
-def once_key(request: flask.Request, path: Sequence[str], body: Mapping[str, Any]) -> OnceKey:
-    """The header's key with the request that it stands for; raises `BadRequest`."""
-    wanted = once_key_if_given(request, path, body)
+def once_key(
+    app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
+) -> OnceKey:
+    """The header's key with its caller and the request it is for; raises `BadRequest`."""
+    wanted = once_key_if_given(app, request, path, body)
     if wanted is None:
         raise BadRequest(
             "is missing: money moves only under a key, so that a repeated request moves it once",
@@ -97,7 +101,7 @@ def once_key(request: flask.Request, path: Sequence[str], body: Mapping[str, Any
 
 
 def once_key_if_given(
-    request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
+    app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
 ) -> OnceKey | None:
     """The same where a request does without; raises `BadRequest` for a key that is none."""
     key = request.headers.get(IDEMPOTENCY_KEY)
@@ -108,7 +112,8 @@ def once_key_if_given(
             f"must be 1 to {MAX_KEY_LENGTH} characters of ASCII, not {display.quoted(key)}",
             where=IDEMPOTENCY_KEY,
         )
-    return OnceKey.of(key, "/".join(path), body)
+    caller = verified_account(app.settings.callers, request)
+    return OnceKey.of(key, "/".join(path), body, caller=caller)
 
 
 def answered(answer: Answer, *, first: int = 201) -> flask.Response:

@@ -43,7 +43,7 @@ def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
     parameters(request, set())
     body = body_of(request, allowed={OWNER, "currency"})
     owner = object_id(body.get(OWNER), OWNER)
-    wanted = once_key_if_given(request, ("wallets",), body | {OWNER: str(owner)})
+    wanted = once_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
     in_ = currency(body.get("currency", wallet.INR), "currency")
     return answered(wallet.open_wallet(app.ledger, owner, in_, wanted))
 
@@ -85,7 +85,7 @@ def _single(
     parameters(request, set())
     owner = object_id(path[OWNER], OWNER)
     body = body_of(request, allowed={"amountPaise", "type", "description"})
-    movement = _movement(request, ("wallets", str(owner), what), body)
+    movement = _movement(app, request, ("wallets", str(owner), what), body)
     return answered(act(app.ledger, owner, movement))
 
 
@@ -99,7 +99,7 @@ def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Respo
     if payer == payee:
         raise BadRequest("is the payer's own", where="toUserId")
     body |= {"fromUserId": str(payer), "toUserId": str(payee)}
-    movement = _movement(request, ("transfers",), body)
+    movement = _movement(app, request, ("transfers",), body)
     return answered(move.transfer(app.ledger, payer, payee, movement))
 
 
@@ -109,7 +109,7 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     transaction_id = object_id(path["transactionId"], "transactionId")
     body = body_of(request, allowed={"description"})
     description = _description(body)
-    key = once_key(request, ("transactions", str(transaction_id), "reversals"), body)
+    key = once_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
     with pymongo.timeout(app.look_seconds):
         originals = move.reversal_of(app.ledger, transaction_id)
     movement = Movement(
@@ -121,7 +121,9 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     return answered(move.reverse(app.ledger, movement, originals))
 
 
-def _movement(request: flask.Request, path: tuple[str, ...], body: dict[str, Any]) -> Movement:
+def _movement(
+    app: LedgerApp, request: flask.Request, path: tuple[str, ...], body: dict[str, Any]
+) -> Movement:
     amount_paise = amount(body, "amountPaise")
     type_ = word(body.get("type"), "type")
     if type_ == REVERSAL:
@@ -130,7 +132,7 @@ def _movement(request: flask.Request, path: tuple[str, ...], body: dict[str, Any
         )
     description = _description(body)
     return Movement(
-        once=once_key(request, path, body),
+        once=once_key(app, request, path, body),
         type=type_,
         amount_paise=amount_paise,
         description=description,

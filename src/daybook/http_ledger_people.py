@@ -48,7 +48,7 @@ def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
         brand_code=None if brand is None else code(brand, "brandCode"),
         mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
     )
-    wanted = once_key_if_given(request, ("users",), body)
+    wanted = once_key_if_given(app, request, ("users",), body)
     return answered(users.create_once(app.ledger, user, wanted))
 
 
@@ -80,7 +80,7 @@ def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.
         expires_at=app.clock() + INVITE_LASTS if given is None else moment(given, "expiresAt"),
         code=None if own is None else code(own, "code"),
     )
-    wanted = once_key_if_given(request, ("invites",), body)
+    wanted = once_key_if_given(app, request, ("invites",), body)
     return answered(invites.create_once(app.ledger, invite, wanted))
 
 
@@ -105,5 +105,5 @@ def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.R
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
     invite = code(path["code"], "code")
-    wanted = once_key_if_given(request, ("invites", invite, "accept"), body)
+    wanted = once_key_if_given(app, request, ("invites", invite, "accept"), body)
     return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)

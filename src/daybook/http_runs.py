@@ -15,6 +15,7 @@ from daybook.export.batch_key import BatchKey
 from daybook.export.retry import TaskCall
 from daybook.export.schedule import is_current, parse_schedule_time
 from daybook.http_body import body_of
+from daybook.http_callers import verified_account
 from daybook.http_io import (
     Refusal,
     batch_date,
@@ -81,7 +82,8 @@ def export(app: App, request: flask.Request) -> flask.Response:
     name = profile_name(app, body)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))
-    return run_answer(name, None, lambda: app.run_manual(wanted, profile_name=name))
+    caller = verified_account(app.settings.callers, request)
+    return run_answer(name, None, lambda: app.run_manual(wanted, profile_name=name, caller=caller))
 
 
 def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
@@ -91,7 +93,7 @@ def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
         if day is not None:
             raise BadRequest("give either batchDate or manualKey", where="manualKey")
         return BatchKey(
-            profile=name, manual_key=text(body, "manualKey", longest=manual.MAX_KEY_LENGTH)
+            profile=name, manual_key=text(body, "manualKey", longest=manual.MAX_STORED_KEY_LENGTH)
         )
     if day is None:
         raise BadRequest("is missing", where="batchDate")

@@ -28,7 +28,10 @@ _NAMESPACE = (
 OWN_UNIQUE_KEYS: Mapping[str, frozenset[tuple[str, ...]]] = {
     "exportlogs": frozenset({("metadata.batchDate", "action", "metadata.profile")}),
     "exportbatches": frozenset({("profile", "batchDate"), ("profile", "manualKey")}),
-    "transactions": frozenset({("idempotencyKey",), ("reverses",)}),
+    "transactions": frozenset(
+        # The first is of an earlier version.
+        {("idempotencyKey",), ("idempotencyKey", "idempotencyCaller"), ("reverses",)}
+    ),
     "wallets": frozenset({("ownerUserId",)}),
     "invites": frozenset({("code",)}),
     "campaignassignments": frozenset({("campaignId", "key")}),

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -190,7 +191,9 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
     app = make_app(mongo_uri, database.name)
     ledger = app.ledger
     payer, payee = purses(ledger, 100, 0)
-    body = move.transfer(ledger, payer, payee, movement(5)).body
+    transfer = movement(5)
+    transfer = replace(transfer, once=replace(transfer.once, caller="shop@acme.example"))
+    body = move.transfer(ledger, payer, payee, transfer).body
     originals = move.reversal_of(ledger, ObjectId(body["from"]["transactionId"]))
     move.reverse(ledger, movement(5, type_="reversal"), originals)
     brand = {"brandCode": "B-1", "mediatorCode": "M-1"}

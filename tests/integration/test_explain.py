@@ -399,16 +399,16 @@ def test_every_query_runs_on_an_index(stored: Db) -> None:
     found = by_name(stored)
     assert {name: each.faults for name, each in found.items() if each.failed} == {}
     assert {name for name, each in found.items() if each.plan is None} == set()
-    by_key = found["transactions.transaction_of_key"].plan
+    by_key = found["transactions.transactions_of_key"].plan
     assert by_key is not None
-    assert by_key.indexes == ("idx_transaction_key_text_unique",)
+    assert by_key.indexes == ("idx_transaction_key_caller_unique",)
     assert by_key.documents <= 1
 
 
 @pytest.mark.parametrize(
     ("collection", "index", "query"),
     [
-        ("transactions", "idx_transaction_key_text_unique", "transaction_of_key"),
+        ("transactions", "idx_transaction_key_caller_unique", "transactions_of_key"),
         ("transactions", "idx_transaction_wallet", "history"),
         ("transactions", "idx_transaction_reverses_id_unique", "reversal"),
         ("wallets", "idx_wallet_owner_id_unique", "wallet_of_owner_to_debit"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.collation import Collation
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, NetworkTimeout
 from pymongo.uri_parser import parse_uri
@@ -216,21 +219,39 @@ def as_the_version_before(database: Db) -> None:
     """The ledger's guards in their former form, and values that they forbid twice."""
     for guard in LEDGER_GUARDS:
         (former,) = guard.formerly
-        name = guard.name.replace("_text_", "_").replace("_id_", "_")
+        (keys,) = guard.former_keys or (guard.keys,)
+        name = re.sub("_(text|id|caller)_", "_", guard.name)
         options = {"partialFilterExpression": dict(former)} if former else {}
         database[guard.collection].create_index(
-            list(guard.keys.items()), name=name, unique=True, **options
+            list(keys.items()), name=name, unique=True, **options
         )
 
 
+def with_keys_of_all_callers(database: Db) -> None:
+    """As it was when a key belonged to the whole ledger, with the other guards as they are."""
+    migrate(database, now=NOW)
+    database["transactions"].drop_index("idx_transaction_key_caller_unique")
+    database["transactions"].create_index(
+        [("idempotencyKey", 1)],
+        name="idx_transaction_key_text_unique",
+        unique=True,
+        partialFilterExpression={"idempotencyKey": {"$gte": ""}},
+        collation=Collation("simple"),
+    )
+
+
+FORMER_GUARDS = (as_the_version_before, with_keys_of_all_callers)
+
+
+@pytest.mark.parametrize("former", FORMER_GUARDS)
 def test_the_guards_of_the_version_before_count_until_they_are_replaced(
-    database: Db, mongo_client: MongoClient[dict[str, Any]]
+    database: Db, mongo_client: MongoClient[dict[str, Any]], former: Callable[[Db], None]
 ) -> None:
-    as_the_version_before(database)
+    former(database)
     check_ledger_guards(database)
-    assert {index.name for index in indexes.missing(database)} > {
-        guard.name for guard in LEDGER_GUARDS
-    }
+    missing = {index.name for index in indexes.missing(database)}
+    assert "idx_transaction_key_caller_unique" in missing
+    assert (missing > {guard.name for guard in LEDGER_GUARDS}) == (former is as_the_version_before)
     migrate(database, now=NOW)
     fresh = mongo_client[f"test_{ObjectId()}"]
     try:
@@ -240,10 +261,11 @@ def test_the_guards_of_the_version_before_count_until_they_are_replaced(
         mongo_client.drop_database(fresh.name)
 
 
+@pytest.mark.parametrize("former", FORMER_GUARDS)
 def test_a_guard_is_replaced_without_a_moment_in_which_nothing_is_forbidden(
-    database: Db, mongo_uri: str
+    database: Db, mongo_uri: str, former: Callable[[Db], None]
 ) -> None:
-    as_the_version_before(database)
+    former(database)
     host, port = parse_uri(mongo_uri)["nodelist"][0]
     unguarded = []
 

@@ -378,8 +378,8 @@ def test_a_history_holds_one_wallet_only(ledger: Ledger) -> None:
 def test_without_its_unique_indexes_nothing_is_moved(mongo_uri: str, database: Db) -> None:
     app = make_app(mongo_uri, database.name)
     prepare(database)
-    database["transactions"].drop_index("idx_transaction_key_text_unique")
-    with pytest.raises(ConfigurationError, match=r"idx_transaction_key_text_unique.*migrate"):
+    database["transactions"].drop_index("idx_transaction_key_caller_unique")
+    with pytest.raises(ConfigurationError, match=r"idx_transaction_key_caller_unique.*migrate"):
         _ = app.ledger
     prepare(database)
     assert app.ledger.profile == "daily"

@@ -13,7 +13,12 @@ from daybook.write_errors import OWN_UNIQUE_KEYS, Cause, describe
 
 
 def test_the_unique_indexes_known_here_are_those_that_are_declared() -> None:
-    declared = {(index.collection, tuple(index.keys)) for index in indexes.INDEXES if index.unique}
+    declared = {
+        (index.collection, tuple(keys))
+        for index in indexes.INDEXES
+        if index.unique
+        for keys in (index.keys, *index.former_keys)
+    }
     known = {(name, keys) for name, of_it in OWN_UNIQUE_KEYS.items() for keys in of_it}
     assert known == declared
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any, Self
 
@@ -23,6 +23,8 @@ from daybook.export.profile import Profile
 FIELDS = frozenset({"entryIds", "from", "to"})
 MAX_ENTRIES = 100_000
 MAX_KEY_LENGTH = 255
+MAX_STORED_KEY_LENGTH = 2 * MAX_KEY_LENGTH + 100
+"""With the caller's account before it."""
 _DATE = re.compile(r"(19|[2-9]\d)\d\d-\d\d-\d\d", re.ASCII)
 
 
@@ -31,10 +33,12 @@ class ManualRequest:
     """Which entries to copy: by id, or by their dates, both ends included."""
 
     key: str
-    """The caller's idempotency key, or a hash of the request."""
+    """The idempotency key, or a hash of the request; with a caller, its account comes first."""
     entry_ids: tuple[str, ...] = ()
     first: date | None = None
     last: date | None = None
+    caller: str | None = None
+    """The verified account that the key belongs to; None where callers are not verified."""
 
     @property
     def filename(self) -> str:
@@ -44,15 +48,21 @@ class ManualRequest:
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any], *, key: str) -> Self:
         """As a batch keeps it."""
+        caller = doc.get("caller")
         if "entryIds" in doc:
-            return cls(key=key, entry_ids=tuple(doc["entryIds"]))
+            return cls(key=key, entry_ids=tuple(doc["entryIds"]), caller=caller)
         first, last = date.fromisoformat(doc["from"]), date.fromisoformat(doc["to"])
-        return cls(key=key, first=first, last=last)
+        return cls(key=key, first=first, last=last, caller=caller)
 
     def to_doc(self) -> dict[str, Any]:
+        whose = {} if self.caller is None else {"caller": self.caller}
         if self.first is not None and self.last is not None:
-            return {"from": self.first.isoformat(), "to": self.last.isoformat()}
-        return {"entryIds": list(self.entry_ids)}
+            return {"from": self.first.isoformat(), "to": self.last.isoformat(), **whose}
+        return {"entryIds": list(self.entry_ids), **whose}
+
+    def by(self, caller: str) -> Self:
+        """The same request under a key that no other caller's equals: accounts have no space."""
+        return replace(self, key=f"{caller} {self.key}", caller=caller)
 
 
 def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
@@ -75,6 +85,12 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     return ManualRequest(key=chosen, first=first, last=last)
 
 
+def caller_of(doc: Mapping[str, Any]) -> str | None:
+    """The account that a manual export's batch belongs to; None where none was verified."""
+    caller = (doc.get("request") or {}).get("caller")
+    return caller if isinstance(caller, str) else None
+
+
 def same_request(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> bool:
     """Whether a batch was made for this request.
 
@@ -82,7 +98,8 @@ def same_request(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> 
     """
     if stored is None or "entryIds" not in stored or "entryIds" not in asked:
         return stored == asked
-    return _folded(stored["entryIds"]) == _folded(asked["entryIds"])
+    of_one_caller = stored.get("caller") == asked.get("caller")
+    return of_one_caller and _folded(stored["entryIds"]) == _folded(asked["entryIds"])
 
 
 def _folded(entry_ids: Sequence[str]) -> list[str]:

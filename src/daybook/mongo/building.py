@@ -68,10 +68,11 @@ def built_for(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> Bu
 def formers(index: Index, built: Built) -> list[str]:
     """Names of built indexes that this one replaces.
 
-    Those with its name or exactly its keys that no declared index is, such as a sparse one
-    or one that removes documents at another time; plain ones whose keys it begins with; and
-    those that do the same under another name.
+    Those with its name or exactly its keys, present or former, that no declared index is, such
+    as a sparse one or one that removes documents at another time; plain ones whose keys it
+    begins with; and those that do the same under another name.
     """
+    own_keys = [list(keys.items()) for keys in (index.keys, *index.former_keys)]
     declared = [one for one in indexes.INDEXES if one.collection == index.collection]
     return [
         name
@@ -81,7 +82,7 @@ def formers(index: Index, built: Built) -> list[str]:
             not any(other.matches(one) for other in declared)
             and (
                 name == index.name
-                or _keys(one) == list(index.keys.items())
+                or _keys(one) in own_keys
                 or (_is_plain(one) and not index.partial and _begins(index, one))
             )
         )

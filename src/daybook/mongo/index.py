@@ -27,6 +27,8 @@ class Index:
     partial: Mapping[str, Any] = field(default_factory=dict)
     formerly: tuple[Mapping[str, Any], ...] = ()
     """Partial filters of earlier versions, which forbid as much; `migrate` replaces them."""
+    former_keys: tuple[Mapping[str, int], ...] = ()
+    """Keys of earlier versions' unique indexes, which forbid more; `migrate` replaces them."""
     expire_after_seconds: int | None = None
     """After the date in its only key MongoDB removes the document; None: it never does."""
 
@@ -57,8 +59,11 @@ class Index:
 
     def guards(self, built: Mapping[str, Any]) -> bool:
         """Whether an index forbids what this one does, also in the form of an earlier version."""
-        earlier = (replace(self, partial=partial) for partial in self.formerly)
-        return any(one.matches(built) for one in (self, *earlier))
+        return any(
+            replace(self, keys=keys, partial=partial).matches(built)
+            for keys in (self.keys, *self.former_keys)
+            for partial in (self.partial, *self.formerly)
+        )
 
     def is_misnamed(self, built: Mapping[str, Any]) -> bool:
         """Whether an index does this one's work under another name, and may be built anew.

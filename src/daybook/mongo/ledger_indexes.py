@@ -22,13 +22,14 @@ _ANY_ID = {"$gte": ObjectId("0" * 24)}
 LEDGER_GUARDS = (
     Index(
         collection="transactions",
-        name="idx_transaction_key_text_unique",
-        keys={"idempotencyKey": 1},
+        name="idx_transaction_key_caller_unique",
+        keys={"idempotencyKey": 1, "idempotencyCaller": 1},
         unique=True,
         # The second leg of a transfer has no key of its own.
         partial={"idempotencyKey": _ANY_TEXT},
         formerly=({"idempotencyKey": {"$exists": True}},),
-        reason="one movement per idempotency key",
+        former_keys=({"idempotencyKey": 1},),
+        reason="one movement per caller and idempotency key",
     ),
     Index(
         collection="transactions",

@@ -82,11 +82,7 @@ def book(
         for doc, other in zip(docs, reversed(docs), strict=True):
             doc["counterpartId"] = other["_id"]
     answer = single_answer(docs[0]) if len(docs) == 1 else pair_answer(*docs)
-    docs[0] |= {
-        "idempotencyKey": movement.once.key,
-        "requestHash": movement.once.request_hash,
-        "answer": answer,
-    }
+    docs[0] |= movement.once.remembered(answer)
     currency: str = docs[0]["currency"]
     entry = journal.entry(
         movement.entry_id,

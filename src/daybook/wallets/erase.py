@@ -47,7 +47,8 @@ _SHORTEST_NAME = 3
 _OF_A_TOMBSTONE = frozenset({"_id", "deletedAt", "erasedAt", "createdAt", "updatedAt"})
 _OF_AN_INVITE = frozenset(
     {"_id", "code", "parentCode", "status", "expiresAt", "usedAt", "usedBy"}
-    | {"createdAt", "updatedAt", "idempotencyKey", "requestHash", "answer", "answerRemovedAt"}
+    | {"createdAt", "updatedAt", "idempotencyKey", "idempotencyCaller", "requestHash"}
+    | {"answer", "answerRemovedAt"}
 )
 
 Db = Database[Document]

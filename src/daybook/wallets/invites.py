@@ -106,6 +106,8 @@ def _used(wanted: OnceKey | None, user_id: ObjectId | None, now: datetime) -> Do
     used = {"status": InviteStatus.USED.value, "usedAt": now, "usedBy": user_id, "updatedAt": now}
     if wanted is not None:
         used |= {"usedKey": wanted.key, "usedHash": wanted.request_hash}
+        if wanted.caller is not None:
+            used["usedCaller"] = wanted.caller
     return used
 
 
@@ -116,7 +118,11 @@ def _accepted_before(doc: Document, wanted: OnceKey | None) -> Answer:
             f"the invite expired at {stamp(doc['expiresAt'])}",
             where="code",
         )
-    if wanted is None or doc.get("usedKey") != wanted.key:
+    if (
+        wanted is None
+        or doc.get("usedKey") != wanted.key
+        or not wanted.may_be_of(doc.get("usedCaller"))
+    ):
         raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
     check_same_request(wanted, doc.get("usedHash"))
     return Answer(body=to_answer(doc), replayed=True)

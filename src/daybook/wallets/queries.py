@@ -88,7 +88,11 @@ def _of_made(doc: Document) -> dict[str, Any]:
 
 
 _REMEMBERED = dict.fromkeys(
-    ("idempotencyKey", "requestHash", "answer", "answerRemovedAt", "erasedAt"), 1
+    (
+        *("idempotencyKey", "idempotencyCaller", "requestHash"),
+        *("answer", "answerRemovedAt", "erasedAt"),
+    ),
+    1,
 )
 
 
@@ -188,12 +192,12 @@ WALLET_TO_CREDIT = Query(
     arguments=_of_wallet_with_amount,
 )
 
-TRANSACTION_OF_KEY = Query(
-    name="transaction_of_key",
+TRANSACTIONS_OF_KEY = Query(
+    name="transactions_of_key",
     collection=TRANSACTIONS,
     filter=lambda key: {"idempotencyKey": key},
     arguments=lambda doc: {"key": doc.get("idempotencyKey", "")},
-    projection={"requestHash": 1, "answer": 1, "answerRemovedAt": 1},
+    projection={"idempotencyCaller": 1, "requestHash": 1, "answer": 1, "answerRemovedAt": 1},
 )
 TRANSACTION = Query(
     name="transaction",
@@ -302,7 +306,7 @@ QUERIES: Sequence[Query] = (
     WALLET,
     WALLET_TO_DEBIT,
     WALLET_TO_CREDIT,
-    TRANSACTION_OF_KEY,
+    TRANSACTIONS_OF_KEY,
     TRANSACTION,
     REVERSAL,
     HISTORY,

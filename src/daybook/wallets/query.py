@@ -31,9 +31,18 @@ class Query:
             self.filter(**given), self.projection, session=session
         )
 
-    def some(self, database: Database[Document], *, limit: int, **given: Any) -> list[Document]:
+    def some(
+        self,
+        database: Database[Document],
+        *,
+        limit: int,
+        session: ClientSession | None = None,
+        **given: Any,
+    ) -> list[Document]:
         """The first `limit` documents, fetched in one round trip; 0: all of them."""
-        cursor = database[self.collection].find(self.filter(**given), self.projection)
+        cursor = database[self.collection].find(
+            self.filter(**given), self.projection, session=session
+        )
         if self.sort:
             cursor = cursor.sort(list(self.sort))
         return list(cursor.limit(limit).batch_size(limit + 1 if limit else 0))

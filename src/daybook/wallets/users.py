@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
@@ -38,7 +39,7 @@ class Wanted:
             return queries.USERS_OF_MEDIATOR
         return None if self.role is None else queries.USERS_OF_ROLE
 
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         fields = {
             "brandCode": self.brand_code,
             "mediatorCode": self.mediator_code,

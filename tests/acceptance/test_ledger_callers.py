@@ -1,0 +1,278 @@
+"""Callers of the ledger that Cloud Run has verified: which routes are theirs, and which keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import flask
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.collation import Collation
+
+from daybook import http_ledger
+from daybook.http_callers import OPEN
+from daybook.ledger_app import LedgerApp
+from daybook.mongo.migrate import migrate
+from tests.acceptance.ledger_calls import assert_problem, send, told
+from tests.acceptance.tokens import bearer
+from tests.integration.ledgers import balance_of, check_books, make_app, prepare, purses
+from tests.integration.test_migrate import NOW
+
+SHOP, BANK = "shop@p.iam.gserviceaccount.com", "bank@p.iam.gserviceaccount.com"
+GUARDED = sorted(set(http_ledger.ROUTES) - OPEN)
+EVERYWHERE = ",".join(f"{route}={account}" for route in GUARDED for account in (SHOP, BANK))
+COLLECTIONS = ("users", "wallets", "transactions", "invites", "journalentries", "exportqueues")
+
+
+class Deployment:
+    """One database, and ledgers over it as they are deployed: with callers, and without."""
+
+    def __init__(self, uri: str, client: MongoClient[dict[str, Any]]) -> None:
+        self.database = client[f"callers_{ObjectId()}"]
+        prepare(self.database)
+        self._uri = uri
+        self._apps: list[LedgerApp] = []
+        self.open = self.deploy()
+        """As before callers were named: whatever it stores, it stores without one."""
+        self.guarded = self.deploy(DAYBOOK_CALLERS=EVERYWHERE)
+
+    def deploy(self, **variables: str) -> LedgerApp:
+        self._apps.append(make_app(self._uri, self.database.name, **variables))
+        return self._apps[-1]
+
+    def end(self) -> None:
+        for app in self._apps:
+            app.client.close()
+        self.database.client.drop_database(self.database.name)
+
+    def stored(self) -> dict[str, list[dict[str, Any]]]:
+        return {name: list(self.database[name].find().sort("_id", 1)) for name in COLLECTIONS}
+
+
+@pytest.fixture(scope="module")
+def deployment(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Deployment]:
+    deployment = Deployment(mongo_uri, mongo_client)
+    yield deployment
+    deployment.end()
+
+
+@pytest.fixture
+def key() -> str:
+    return str(ObjectId())
+
+
+def by(
+    account: str | None, app: LedgerApp, method: str, path: str, body: Any, key: str | None = None
+) -> flask.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    if account is not None:
+        headers["Authorization"] = bearer(account)
+    if method == "GET":
+        return send(app, method, path, **headers)
+    return send(app, method, path, body, **headers)
+
+
+def requests_of(deployment: Deployment) -> dict[str, tuple[str, str, Any]]:
+    """A request that goes through, for each route and method."""
+    owner, payee, other = purses(deployment.open.ledger, 1000, 0, 1000)
+    booked = deployment.database["transactions"].find_one({"ownerUserId": other})
+    invite = told(send(deployment.open, "POST", "/invites", {"parentCode": "AG-7"}))
+    assert booked is not None
+    money = {"amountPaise": 10, "type": "payout"}
+    user = {"name": "Ananya", "roles": ["brand"]}
+    parties = {"fromUserId": str(owner), "toUserId": str(payee)}
+    return {
+        "POST /users": ("POST", "/users", user),
+        "GET /users": ("GET", "/users?role=brand", None),
+        "POST /wallets": ("POST", "/wallets", {"ownerUserId": str(ObjectId())}),
+        "GET /wallets/{ownerUserId}": ("GET", f"/wallets/{owner}", None),
+        "POST /wallets/{ownerUserId}/credits": ("POST", f"/wallets/{owner}/credits", money),
+        "POST /wallets/{ownerUserId}/debits": ("POST", f"/wallets/{owner}/debits", money),
+        "GET /wallets/{ownerUserId}/transactions": ("GET", f"/wallets/{owner}/transactions", None),
+        "POST /transfers": ("POST", "/transfers", {**money, **parties}),
+        "POST /transactions/{transactionId}/reversals": (
+            *("POST", f"/transactions/{booked['_id']}/reversals"),
+            {},
+        ),
+        "POST /invites": ("POST", "/invites", {"parentCode": "AG-7"}),
+        "GET /invites": ("GET", "/invites?parentCode=AG-7", None),
+        "POST /invites/{code}/accept": ("POST", f"/invites/{invite['code']}/accept", {}),
+        "GET /metrics": ("GET", "/metrics", None),
+    }
+
+
+def test_each_route_is_open_to_its_accounts_alone_and_a_refusal_reads_and_writes_nothing(
+    deployment: Deployment,
+) -> None:
+    wanted = requests_of(deployment)
+    assert {request.partition(" ")[2] for request in wanted} == set(GUARDED)
+    for request, (method, path, body) in wanted.items():
+        route = request.partition(" ")[2]
+        others = ",".join(f"{one}={BANK}" for one in GUARDED if one != route)
+        app = deployment.deploy(DAYBOOK_CALLERS=f"{route}={SHOP},{others}")
+        before = deployment.stored()
+        assert_problem(
+            *(by(BANK, app, method, path, body, key=str(ObjectId())), 403, "FORBIDDEN"),
+            *(f"{BANK} may not call {route}: ", "DAYBOOK_CALLERS"),
+        )
+        assert_problem(by(None, app, method, path, body), 403, "FORBIDDEN", "without a token")
+        # Nothing was looked up either: the client has not even connected.
+        assert "_client" not in vars(app)
+        assert deployment.stored() == before
+        answer = by(SHOP, app, method, path, body, key=str(ObjectId()))
+        assert answer.status_code in {200, 201}, (request, answer.get_data(as_text=True))
+
+
+KEYED = ("/users", "/wallets", "/invites", "credits", "debits", "/transfers", "reversals", "accept")
+
+
+def keyed(deployment: Deployment, what: str) -> tuple[str, Any]:
+    """A request that takes a key, and that may be carried out more than once, but for some."""
+    ((_, path, body),) = [
+        request
+        for name, request in requests_of(deployment).items()
+        if request[0] == "POST" and name.endswith(what)
+    ]
+    return path, body
+
+
+def changed(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Another request to the same path."""
+    if "amountPaise" in body:
+        return {**body, "amountPaise": 11}
+    if "ownerUserId" in body:
+        return {"ownerUserId": str(ObjectId())}
+    if path.endswith("reversals"):
+        return {"description": "another"}
+    return {"/users": {**body, "name": "Malee"}, "/invites": {"parentCode": "AG-8"}}[path]
+
+
+@pytest.mark.parametrize("what", KEYED)
+def test_what_was_stored_without_a_caller_is_replayed_to_whoever_repeats_it(
+    deployment: Deployment, what: str, key: str
+) -> None:
+    """As earlier versions stored it, and as it is stored while callers are not verified."""
+    path, body = keyed(deployment, what)
+    first = by(None, deployment.open, "POST", path, body, key)
+    assert first.status_code in {200, 201}
+    before = deployment.stored()
+    assert not [doc for docs in before.values() for doc in docs if _names_a_caller(doc, key)]
+    for account in (SHOP, BANK):
+        again = by(account, deployment.guarded, "POST", path, body, key)
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+        assert told(again) == told(first)
+    if what != "accept":  # whose body may say who accepts, and nobody has to
+        other = by(SHOP, deployment.guarded, "POST", path, changed(path, body), key)
+        assert_problem(other, 422, "IDEMPOTENCY_KEY_REUSED")
+    assert deployment.stored() == before
+
+
+def _names_a_caller(doc: Mapping[str, Any], key: str) -> bool:
+    used = key in (doc.get("idempotencyKey"), doc.get("usedKey"))
+    return used and ("idempotencyCaller" in doc or "usedCaller" in doc)
+
+
+@pytest.mark.parametrize("what", ["/users", "/invites", "credits", "debits", "/transfers"])
+def test_a_key_is_its_callers_own(deployment: Deployment, what: str, key: str) -> None:
+    path, body = keyed(deployment, what)
+    app = deployment.guarded
+    answers = {account: told(by(account, app, "POST", path, body, key)) for account in (SHOP, BANK)}
+    assert answers[SHOP] != answers[BANK]  # each was carried out, nobody saw the other's
+    before = deployment.stored()
+    for account, answer in answers.items():
+        again = by(account, app, "POST", path, body, key)
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+        assert told(again) == answer
+    other = by(BANK, app, "POST", path, changed(path, body), key)
+    assert_problem(other, 422, "IDEMPOTENCY_KEY_REUSED")
+    assert deployment.stored() == before
+    owners = [
+        doc["idempotencyCaller"]
+        for docs in before.values()
+        for doc in docs
+        if doc.get("idempotencyKey") == key
+    ]
+    assert sorted(owners) == [BANK, SHOP]
+
+
+def test_another_caller_cannot_block_a_key(deployment: Deployment, key: str) -> None:
+    path, body = keyed(deployment, "credits")
+    app = deployment.guarded
+    assert by(BANK, app, "POST", path, {**body, "amountPaise": 1}, key).status_code == 201
+    assert by(SHOP, app, "POST", path, body, key).status_code == 201
+
+
+def test_one_invite_is_accepted_by_one_caller_under_a_key_that_both_use(
+    deployment: Deployment, key: str
+) -> None:
+    path, body = keyed(deployment, "accept")
+    app = deployment.guarded
+    assert by(SHOP, app, "POST", path, body, key).status_code == 200
+    assert by(SHOP, app, "POST", path, body, key).headers["Idempotency-Replayed"] == "true"
+    assert by(BANK, app, "POST", path, body, key).status_code in {404, 409}
+
+
+def test_a_wallet_is_not_shown_to_another_caller_with_the_key_that_opened_it(
+    deployment: Deployment, key: str
+) -> None:
+    path, body = keyed(deployment, "/wallets")
+    app = deployment.guarded
+    assert by(SHOP, app, "POST", path, body, key).status_code == 201
+    assert_problem(by(BANK, app, "POST", path, body, key), 409, "WALLET_EXISTS")
+    assert by(SHOP, app, "POST", path, body, key).headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_key_moves_once_while_a_deployment_begins_to_verify_callers(
+    deployment: Deployment, key: str
+) -> None:
+    """The same request at once to processes of both kinds, as in a change of revisions."""
+    (owner,) = purses(deployment.open.ledger, 1000)
+    barrier = Barrier(20)
+
+    def ask(number: int) -> flask.Response:
+        account, app = ((None, deployment.open), (SHOP, deployment.guarded))[number % 2]
+        barrier.wait(30)
+        body = {"amountPaise": 10, "type": "payout"}
+        return by(account, app, "POST", f"/wallets/{owner}/debits", body, key)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.get_data() for answer in answers}) == 1
+    assert balance_of(deployment.database, owner) == (990, 2)
+    assert check_books(deployment.database, [owner]) == 990
+
+
+def test_until_the_index_is_migrated_a_key_that_another_caller_has_used_moves_nothing(
+    mongo_uri: str, mongo_client: MongoClient[dict[str, Any]], key: str
+) -> None:
+    deployment = Deployment(mongo_uri, mongo_client)
+    try:
+        transactions = deployment.database["transactions"]
+        transactions.drop_index("idx_transaction_key_caller_unique")
+        transactions.create_index(
+            [("idempotencyKey", 1)],
+            unique=True,
+            partialFilterExpression={"idempotencyKey": {"$gte": ""}},
+            collation=Collation("simple"),
+        )
+        (owner,) = purses(deployment.open.ledger, 1000)
+        path, body = f"/wallets/{owner}/debits", {"amountPaise": 10, "type": "payout"}
+        first = by(SHOP, deployment.guarded, "POST", path, body, key)
+        assert first.status_code == 201
+        refused = by(BANK, deployment.guarded, "POST", path, body, key)
+        assert_problem(refused, 422, "IDEMPOTENCY_KEY_REUSED", "migrate")
+        assert balance_of(deployment.database, owner) == (990, 2)
+
+        migrate(deployment.database, now=NOW)
+        assert by(BANK, deployment.guarded, "POST", path, body, key).status_code == 201
+        again = by(SHOP, deployment.guarded, "POST", path, body, key)
+        assert told(again) == told(first)
+        assert balance_of(deployment.database, owner) == (980, 3)
+        assert check_books(deployment.database, [owner]) == 980
+    finally:
+        deployment.end()
