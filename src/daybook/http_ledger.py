@@ -75,7 +75,7 @@ def _handled(
     except Refused as error:
         return problem(STATUS[error.code], error.code, str(error), where=error.where)
     except DocumentInvalid as error:
-        log.event(logging.ERROR, "document_invalid", str(error))
+        log.event(logging.ERROR, "document_invalid", error.without_value)
         return problem(409, "DOCUMENT_INVALID", str(error))
     except BadRequest as error:
         return problem(400, "BAD_REQUEST", str(error), where=error.where)

@@ -55,12 +55,16 @@ _TOKEN = re.compile(
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]++)"
 )
 
+# What the driver adds to a MongoDB error's text: the server's reply, which quotes documents.
+_REPLY = re.compile(r"(, full error: |\bdup key: )[^\r\n]*+")
+
 
 def scrubbed(text: str, *, longest: int = LONGEST) -> str:
     """`text` without secrets, cut to `longest` characters. Scrubbing twice changes nothing."""
     if len(text) > longest:
         text = f"{text[:longest]}… and {len(text) - longest} more characters"
     text = _PRIVATE_KEY.sub("…", text)
+    text = _REPLY.sub(r"\1…", text)
     text = _MONGODB_USER.sub(_without_user, text)
     text = _URL_USER.sub("://…@", text)
     text = _WEBHOOK.sub(r"\1/…", text)

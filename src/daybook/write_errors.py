@@ -237,6 +237,8 @@ def _told(
             if refused is None
             else f"the user may not run `{refused[0]}` on {refused[1]}"
         )
+    # Nor the values of the document that was refused: this stands in logs and records.
+    text = text.partition(" dup key: ")[0]
     where = collection or "a collection"
     if cause is Cause.VALIDATOR:
         rules = ", ".join(dict.fromkeys(_rules(reply.get("errInfo", {}))))

@@ -29,6 +29,10 @@ CASES = {
     f"mailtos://daybook:{S}@smtp.example.com:587": "mailtos://…@smtp.example.com:587",
     f"https://{S}@example.com/hook, https://a:{S}@b": "https://…@example.com/hook, https://…@b",
     f"socks5://proxy:{S}@10.0.0.1:1080 failed": "socks5://…@10.0.0.1:1080 failed",
+    f'E11000 index: name_1 dup key: {{ name: "a }} {S}" }}': "E11000 index: name_1 dup key: …",
+    f"refused, full error: {{'errInfo': {{'consideredValue': '{S}'}}}}\nnext": (
+        "refused, full error: …\nnext"
+    ),
     f"Authorization: Bearer {S}": "Authorization: …",
     f"{{'authorization': 'Basic {S}', 'Accept': '*/*'}}": (
         "{'authorization': '…', 'Accept': '*/*'}"

@@ -24,7 +24,11 @@ def test_the_unique_indexes_known_here_are_those_that_are_declared() -> None:
 
 
 def duplicate(collection: str, index: str, *keys: str) -> DuplicateKeyError:
-    message = f"E11000 duplicate key error collection: books.{collection} index: {index} dup key"
+    values = ", ".join(f'{key}: "Somchai; Jaidee"' for key in keys)
+    message = (
+        f"E11000 duplicate key error collection: books.{collection} index: {index} dup key: "
+        f"{{ {values} }}"
+    )
     return DuplicateKeyError(message, 11000, {"code": 11000, "keyPattern": dict.fromkeys(keys, 1)})
 
 
@@ -52,6 +56,7 @@ def test_a_duplicate_is_permanent_when_the_index_is_not_declared(
     assert described.index is not None
     assert described.index in str(described)
     assert (described.collection or "") in str(described)
+    assert "Somchai" not in str(described)
 
 
 REFUSALS: tuple[tuple[dict[str, Any], str, Cause], ...] = (

@@ -34,6 +34,11 @@ class DocumentInvalid(DaybookError):
     type = "document_invalid"
     permanent = True
 
+    def __init__(self, message: str, *, without_value: str) -> None:
+        super().__init__(message)
+        self.without_value = without_value
+        """The message for the log, which must not show what is stored about a person."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
@@ -48,8 +53,11 @@ class Stored:
     def invalid(self, name: str, must: str) -> DocumentInvalid:
         value = self.doc.get(name, _MISSING)
         found = "is missing" if value is _MISSING else f"is {shown(value)}"
+        kind = "is missing" if value is _MISSING else f"is of type {type(value).__name__}"
+        where = f"{self.collection} {shown(self.doc.get('_id'))}: {name}"
         return DocumentInvalid(
-            f"{self.collection} {shown(self.doc.get('_id'))}: {name} {found}; it must be {must}"
+            f"{where} {found}; it must be {must}",
+            without_value=f"{where} {kind}; it must be {must}",
         )
 
     def object_id(self, name: str) -> ObjectId:
