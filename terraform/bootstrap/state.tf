@@ -34,7 +34,7 @@ locals {
       member     = google_service_account.planner.member
       role       = "roles/storage.objectViewer"
       title      = "lists, reads states, variables, plans"
-      expression = "resource.name == '${local.state_bucket}' || ${join(" || ", [for folder in ["daybook", "plans", "tfvars"] : "resource.name.startsWith('${local.state_bucket}/objects/${folder}/')"])}"
+      expression = "resource.name == '${local.state_bucket}' || resource.name.startsWith('${local.state_bucket}/objects/daybook/') || resource.name.startsWith('${local.state_bucket}/objects/plans/') || resource.name.startsWith('${local.state_bucket}/objects/tfvars/')"
     }
   }
 }

@@ -1,0 +1,250 @@
+"""Who may do what in the state's bucket, as the bootstrap grants it.
+
+The pipeline's own scripts, the real gcloud and the real Terraform with its `gcs` backend, in
+front of a bucket that grants what `terraform/bootstrap/state.tf` says, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import pages
+from tests.emulators.storage import Bucket, storage
+
+BUCKET = "my-project-daybook-state"
+FOLDER = f"gs://{BUCKET}/plans/staging/0123456789abcdef"
+STATE = "daybook/staging/default.tfstate"
+LOCK = "daybook/staging/default.tflock"
+PERMISSIONS = {
+    "roles/storage.objectCreator": {"create"},
+    "roles/storage.objectUser": {"create", "delete", "get", "list", "update"},
+    "roles/storage.objectViewer": {"get", "list"},
+}
+"""https://cloud.google.com/storage/docs/access-control/iam-roles"""
+
+
+def _grants() -> list[tuple[str, set[str], str]]:
+    """Of each grant the account, its permissions, and its condition."""
+    text = (pages.ROOT / "terraform" / "bootstrap" / "state.tf").read_text(encoding="utf-8")
+    found = re.findall(
+        r"member     = google_service_account\.(\w+)\.member\n"
+        r'      role       = "(\S+)"\n      title .+\n      expression = "(.+)"\n',
+        text,
+    )
+    assert len(found) == text.count("      role       = ") > 0
+    condition = f"projects/_/buckets/{BUCKET}"
+    return [
+        (account, PERMISSIONS[role], expression.replace("${local.state_bucket}", condition))
+        for account, role, expression in found
+    ]
+
+
+def _holds(condition: str, resource: str) -> bool:
+    """As much of IAM's language as the conditions use."""
+
+    def atom(text: str) -> bool:
+        if equal := re.fullmatch(r"resource\.name == '([^']+)'", text):
+            return resource == equal[1]
+        part = re.fullmatch(r"resource\.name\.(startsWith|endsWith)\('([^']+)'\)", text)
+        assert part, text
+        return (
+            resource.startswith(part[2]) if part[1] == "startsWith" else resource.endswith(part[2])
+        )
+
+    return any(all(map(atom, one.split(" && "))) for one in condition.split(" || "))
+
+
+def granted(caller: str, permission: str, resource: str) -> bool:
+    """Whether one of the bootstrap's grants allows it."""
+    return any(
+        account == caller
+        and permission.removeprefix("storage.objects.") in permissions
+        and _holds(condition, resource)
+        for account, permissions, condition in _grants()
+    )
+
+
+ALLOWED = {
+    "`daybook/`, the states": STATE,
+    "`daybook/…/default.tflock`, their locks": LOCK,
+    "`tfvars/`, the environments' variables": "tfvars/staging/terraform.tfvars",
+    "`plans/`": "plans/staging/0123456789abcdef/plan.tgz",
+    "`bootstrap/`": "bootstrap/terraform.tfstate",
+}
+"""A row of security.md → an object of that kind."""
+WORDS = {
+    (): "no",
+    ("get",): "read",
+    ("create", "delete", "get", "update"): "read, write",
+    ("create", "get"): "read, write new ones",
+}
+
+
+def test_the_table_of_the_bucket_says_what_the_bootstrap_grants() -> None:
+    rows = pages.table("security.md", "in the state's bucket")
+    assert {row[0] for row in rows} == set(ALLOWED)
+    for row in rows:
+        resource = f"projects/_/buckets/{BUCKET}/objects/{ALLOWED[row[0]]}"
+        told = [
+            WORDS[
+                tuple(p for p in ("create", "delete", "get", "update") if granted(who, p, resource))
+            ]
+            for who in ("checker", "planner", "deployer")
+        ]
+        assert row[1:] == [*told, "no"], row[0]
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    """The state's bucket, with the variables in it; its owner is not bound by grants."""
+    for program in ("gcloud", "terraform"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    with storage(BUCKET, lambda *asked: asked[0] == "owner" or granted(*asked)) as there:
+        yield there
+
+
+class Workspace:
+    """A checkout with an environment that needs no provider."""
+
+    def __init__(self, root: Path, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.config = root / "gcloud"
+        self.folder = root / "terraform" / "environments" / "staging"
+        (self.folder / ".terraform").mkdir(parents=True)
+        shutil.copytree(pages.ROOT / "ops", root / "ops")
+        shutil.copy(pages.ROOT / "terraform/environments/staging/backend.tf", self.folder)
+        # As the plan's data source makes it.
+        (self.folder / ".terraform/daybook-source.zip").write_bytes(b"zip")
+
+    def write(self, value: str) -> None:
+        text = f'resource "terraform_data" "default" {{\n  input = "{value}"\n}}\n'
+        (self.folder / "main.tf").write_text(text, encoding="utf-8")
+
+    def run(self, account: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words,
+            check=False,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.config),
+                "CHECKPOINT_DISABLE": "1",
+                "TF_IN_AUTOMATION": "1",
+                "TF_CLI_ARGS": "-no-color",
+                "GOOGLE_OAUTH_ACCESS_TOKEN": account,
+                "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT": f"{self.bucket.url}/storage/v1/",
+                "CLOUDSDK_CONFIG": str(self.config),
+                "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+                "CLOUDSDK_CORE_PROJECT": "my-project",
+                "CLOUDSDK_AUTH_ACCESS_TOKEN": account,
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self.bucket.url}/storage/v1/",
+            },
+        )
+
+    def script(self, account: str, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run(account, "sh", f"../../../ops/{name}.sh", *words)
+
+    def must(self, account: str, *words: str) -> None:
+        told = self.run(account, *words)
+        assert told.returncode == 0, told.stdout + told.stderr
+
+    def first_apply(self) -> None:
+        """By hand, by the project's owner."""
+        self.write("first")
+        self.must("owner", "terraform", "init", f"-backend-config=bucket={BUCKET}")
+        self.must("owner", "terraform", "apply", "-auto-approve")
+
+    def state(self) -> str:
+        """What the environment's only resource was applied with."""
+        state = json.loads(self.bucket.objects[STATE][1])
+        (resource,) = state["resources"]
+        value = resource["instances"][0]["attributes"]["input"]["value"]
+        assert isinstance(value, str)
+        return value
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, bucket: Bucket) -> Workspace:
+    return Workspace(tmp_path, bucket)
+
+
+def test_the_planners_plan_is_applied_by_the_deployer(workspace: Workspace, bucket: Bucket) -> None:
+    workspace.first_apply()
+    before = bucket.objects[STATE]
+    workspace.write("second")
+    told = workspace.script("planner", "plan", BUCKET)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert bucket.objects == {STATE: before}  # no lock is left, and the state is as it was
+    told = workspace.script("planner", "keep-plan", FOLDER)
+    assert told.returncode == 0, told.stderr
+    text = bucket.objects[f"{FOLDER.removeprefix(f'gs://{BUCKET}/')}/plan.txt"][1].decode()
+    archive = bucket.objects[f"{FOLDER.removeprefix(f'gs://{BUCKET}/')}/plan.tgz"][1]
+    assert text.splitlines()[0] == f"{hashlib.sha256(archive).hexdigest()}  plan.tgz"
+    assert '"second"' in text
+    for name in ("plan.txt", "plan.tgz", "plan.tfplan"):
+        (workspace.folder / name).unlink()
+    workspace.must(
+        "deployer", "gcloud", "storage", "cp", f"{FOLDER}/plan.txt", f"{FOLDER}/plan.tgz", "./"
+    )
+    told = workspace.script("deployer", "apply", BUCKET)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert workspace.state() == "second"
+    assert bucket.refused == []
+
+
+def test_a_kept_plan_is_replaced_by_nobody(workspace: Workspace, bucket: Bucket) -> None:
+    workspace.folder.joinpath("plan.tgz").write_bytes(b"first")
+    workspace.folder.joinpath("plan.txt").write_text("first")
+    assert workspace.script("planner", "keep-plan", FOLDER).returncode == 0
+    before = dict(bucket.objects)
+    assert len(before) == 2
+    workspace.folder.joinpath("plan.tgz").write_bytes(b"second")
+    told = workspace.script("planner", "keep-plan", FOLDER)
+    assert told.returncode == 1
+    assert "A plan that is there is never replaced" in told.stderr
+    assert "412" in told.stderr
+    for account in ("planner", "deployer"):  # nor without the precondition
+        for verb in (["cp", "plan.tgz", f"{FOLDER}/plan.tgz"], ["rm", f"{FOLDER}/plan.tgz"]):
+            assert workspace.run(account, "gcloud", "storage", *verb).returncode == 1
+    assert bucket.objects == before
+
+
+def test_a_plan_is_written_by_the_planner_alone(workspace: Workspace, bucket: Bucket) -> None:
+    workspace.folder.joinpath("plan.tgz").write_bytes(b"forged")
+    told = workspace.run("deployer", "gcloud", "storage", "cp", "plan.tgz", f"{FOLDER}/plan.tgz")
+    assert told.returncode == 1
+    assert bucket.objects == {}
+    assert {permission for _, permission, _ in bucket.refused} == {"storage.objects.create"}
+
+
+def test_a_planner_that_applies_changes_nothing(workspace: Workspace, bucket: Bucket) -> None:
+    workspace.first_apply()
+    before = dict(bucket.objects)
+    workspace.write("second")
+    told = workspace.run("planner", "terraform", "apply", "-auto-approve")
+    assert told.returncode == 1
+    refused = ("planner", "storage.objects.delete", bucket.resource(STATE))
+    assert set(bucket.refused) == {refused}
+    assert bucket.objects == before
+    assert workspace.state() == "first"
+
+
+def test_a_planner_without_a_state_leaves_none(workspace: Workspace, bucket: Bucket) -> None:
+    """So the first apply is made by hand."""
+    workspace.write("first")
+    told = workspace.script("planner", "plan", BUCKET)
+    assert told.returncode == 1
+    assert bucket.objects == {}
