@@ -17,6 +17,7 @@ from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
 from daybook.export.render import Renderer
 from daybook.export.sheet.layout import Field, Layout
+from daybook.export.sheet.unfit import Unfit, missing
 
 MISSING = object()
 BATCH_DATE = date(2026, 1, 18)
@@ -37,8 +38,8 @@ class MemoryRows:
             for entry_id in entry_ids
         ]
 
-    def why_missing(self, entry_id: Any) -> str:
-        return "does not exist"
+    def why_missing(self, entry_id: Any) -> Unfit:
+        return missing(entry_id)
 
 
 def render(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from typing import Any
 _SURROGATE = re.compile("[\ud800-\udfff]")
 QUOTED_LENGTH = 80
 _QUOTED_PARTS = 30  # more do not fit a quote
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID_SUBTYPES = (3, 4)
 _UUID_BYTES = 16
 
@@ -61,7 +62,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bytes):
         return _binary(value)
     if type(value).__name__ == "DatetimeMS":  # by its name: logging does without BSON
-        return f"{int(value)} ms since 1970"
+        return _moment(int(value))
     return text(str(value))
 
 
@@ -78,6 +79,13 @@ def document(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [document(part) for part in value]
     return plain(value)
+
+
+def _moment(milliseconds: int) -> str:
+    try:
+        return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
+    except OverflowError:  # Python's years end with 9999
+        return f"{milliseconds} ms since 1970"
 
 
 def _binary(value: bytes) -> str:

@@ -68,7 +68,7 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return ARRAY
     if not isinstance(value, str):
-        return _short(visible(str(value)))
+        return _short(visible(display.plain(value)))
     start = value[:_LONGEST_SHOWN]
     if not start.isprintable():  # nor is white space other than a space, which an amount hides
         start = "".join(sign if sign.isprintable() else named(sign) for sign in start)

@@ -40,6 +40,14 @@ class Pairs:
     pairs: tuple[tuple[str | bytes, Any], ...]
 
 
+@dataclass(frozen=True)
+class Deprecated:
+    """A value of a BSON type that drivers no longer write, by the number of its type."""
+
+    number: int
+    content: bytes
+
+
 def encode(doc: Mapping[Any, Any] | Pairs) -> RawBSONDocument:
     """The document as bytes that the server stores unseen."""
     return RawBSONDocument(_document(doc))
@@ -58,6 +66,8 @@ def _name(name: str | bytes) -> bytes:
 def _element(name: bytes, value: Any) -> bytes:
     if isinstance(value, RawText):
         return b"\x02%s\0%s%s\0" % (name, struct.pack("<i", len(value.content) + 1), value.content)
+    if isinstance(value, Deprecated):
+        return b"%c%s\0%s" % (value.number, name, value.content)
     if isinstance(value, Pairs | Mapping) and not isinstance(value, RawBSONDocument):
         return b"\x03%s\0%s" % (name, _document(value))
     if isinstance(value, list):
@@ -226,7 +236,11 @@ OTHERS = st.one_of(
     ),
     st.binary(min_size=12, max_size=12).map(ObjectId),
 )
-SCALARS = st.one_of(OTHERS, TEXTS, RAW_TEXTS, DECIMALS, DOUBLES, INTEGERS, DATES)
+UNDEFINED = Deprecated(6, b"")
+DB_POINTER = Deprecated(12, b"\x02\0\0\0c\0" + bytes(12))
+SYMBOL = Deprecated(14, b"\x04\0\0\0THB\0")
+DEPRECATED = st.sampled_from([UNDEFINED, DB_POINTER, SYMBOL])
+SCALARS = st.one_of(OTHERS, TEXTS, RAW_TEXTS, DECIMALS, DOUBLES, INTEGERS, DATES, DEPRECATED)
 NAMES = st.one_of(
     st.sampled_from(["a", "debit", "credit", "v", "_id", "", "$set", "a.b", "0", "__proto__"]),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6),
@@ -243,8 +257,23 @@ VALUES = st.recursive(
 """Any BSON value."""
 
 _UNSTORABLE_IDS = (list, Regex)
-IDS = SCALARS.filter(lambda value: not isinstance(value, _UNSTORABLE_IDS)).filter(
-    lambda value: not (isinstance(value, dict) and any(key.startswith("$") for key in value))
+_DOCUMENTS = st.sampled_from(
+    [
+        {"company": 7, "no": Int64(12)},
+        Pairs((("a", 1), ("a", 2))),
+        Pairs((("a", Pairs((("b", 1), ("b", 1)))),)),
+        {"a": UNDEFINED},
+        {"a": SYMBOL},
+        {"a": RawText(b"\xff")},
+    ]
+)
+LONG_TEXTS = st.sampled_from([1024, 1025, 2**20]).map(lambda length: "x" * length)
+IDS = (
+    st.one_of(SCALARS, _DOCUMENTS, LONG_TEXTS)
+    .filter(lambda value: not isinstance(value, _UNSTORABLE_IDS))
+    .filter(
+        lambda value: not (isinstance(value, dict) and any(key.startswith("$") for key in value))
+    )
 )
 """Any value that the server takes as `_id`."""
 

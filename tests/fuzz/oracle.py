@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from bson import Binary, Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from tests.fuzz.documents import Pairs, RawText
+from tests.fuzz.documents import Deprecated, Pairs, RawText
 
 ZONE = ZoneInfo("Asia/Bangkok")
 _EXACT = Context(prec=7000)
@@ -57,6 +57,8 @@ class Cell:
 
 def rows_of(entry: Any, entry_id: Any) -> list[list[Cell]]:
     """The entry's rows in the default layout. Raises `Unacceptable`, `Undecided`."""
+    if _has_deprecated(entry):
+        raise Undecided
     doc = _fields(entry)
     currency, decimals = _currency(doc.get("currency"))
     printed = Cell("" if _is_missing(doc.get("currency")) else currency)
@@ -116,6 +118,16 @@ def _fields(doc: Any) -> Mapping[Any, Any]:
     if not isinstance(doc, Mapping):
         raise Unacceptable
     return doc
+
+
+def _has_deprecated(value: Any) -> bool:
+    if isinstance(value, Pairs):
+        return any(_has_deprecated(each) for _, each in value.pairs)
+    if isinstance(value, Mapping):
+        return any(map(_has_deprecated, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_deprecated, value))
+    return isinstance(value, Deprecated)
 
 
 def _text(value: Any) -> Cell:

@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.binary import Binary, UuidRepresentation
 from click.testing import CliRunner
 from pymongo.database import Database
 
 from daybook.audit.difference import Kind
-from daybook.audit.lineage import lineage
+from daybook.audit.lineage import EntryUnknown, lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
 from daybook.export import manual
@@ -61,6 +61,19 @@ UNPRINTED = [
     ),
     b"\x00\x01\xff",
     datetime(2026, 1, 18, 11, 30, tzinfo=UTC),
+    {"company": 7, "no": Int64(12)},
+    {
+        "at": datetime(2026, 1, 18, 11, 30, tzinfo=UTC),
+        "ค่า": Decimal128("0.10"),
+        "_id": ObjectId("6b0326e4796afecb35d29315"),
+    },
+    {"$ref": "companies", "$id": 7},
+    Binary(b"ab", 5),
+    Binary(b"ab", 128),
+    Timestamp(5, 1),
+    Code("x"),
+    MinKey(),
+    MaxKey(),
 ]
 """Ids of entries that are rejected, since no file can show them."""
 
@@ -103,6 +116,29 @@ def test_an_entry_that_no_file_can_show_is_found_all_the_same(
     found = lineage(office.app.database, office.app.profile(), displayed(entry_id))
     assert found.exists
     assert [(item.status, item.reason) for item in found.items] == [("failed", "invalid_text")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$ne": null}',
+        '{"$regularExpression": {"pattern": ".*", "options": ""}}',
+        '{"$gt": ""}',
+        '{"$date": 1e99}',
+        '{"$oid": 5}',
+        '{"$binary": {"base64": "x"}}',
+        '{"$numberDecimal": "1e99999999"}',
+        '{"$uuid": "12345678-9abc-def0-1234-56789abcdef0"}',
+        "{" * 200,
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "{}x",
+    ],
+)
+def test_text_that_looks_like_json_is_an_id_or_nothing(office: Office, text: str) -> None:
+    office.add()
+    with pytest.raises(EntryUnknown):
+        lineage(office.app.database, office.app.profile(), text)
 
 
 @pytest.mark.parametrize("entry_id", [one for one in PRINTED if one != ""], ids=repr)
@@ -192,3 +228,14 @@ def test_an_id_is_among_what_its_text_may_be(value: Any) -> None:
 )
 def test_any_text_has_candidates_that_a_query_can_name(office: Office, text: str) -> None:
     assert office.entries.find_one({"_id": {"$in": candidates(text)}}) is None
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Bangkok", "Pacific/Kiritimati"])
+def test_a_copy_by_date_may_end_with_the_last_day_there_is(
+    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path, zone: str
+) -> None:
+    with Office(database, mongo_uri, tmp_path, DAILY_BATCH_TIMEZONE=zone) as office:
+        office.add()
+        asked = manual.parse({"from": "2026-01-01", "to": "9999-12-31"}, key=None)
+        copied = office.app.run_manual(asked)
+    assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)

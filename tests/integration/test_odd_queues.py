@@ -20,15 +20,31 @@ from pymongo.monitoring import (
 )
 
 from daybook.app import App
+from daybook.audit.lineage import lineage
+from daybook.audit.verify import verify
 from daybook.export import manual, plan
 from daybook.export.outcome import Status
 from daybook.export.part import PART_SIZE
 from daybook.export.profile import DAILY
+from daybook.export.waiting import Unclaimed
 from tests import books
 from tests.emulators.drive import DriveEmulator
+from tests.fuzz.documents import DB_POINTER, UNDEFINED, Pairs, RawText, encode
 
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 Db = Database[dict[str, Any]]
+
+NAMELESS = [
+    Pairs((("a", 1), ("a", 2))),
+    DB_POINTER,
+    Pairs((("a", Pairs((("b", 1), ("b", 1)))),)),
+    {"a": UNDEFINED},
+    {"a": RawText(b"\xff")},
+    "x" * 1025,
+    {"a": "x" * 1025},
+    b"x" * 1025,
+]
+"""Ids that MongoDB stores, but does not find again by what a driver reads, or too long ones."""
 
 
 @pytest.fixture
@@ -124,6 +140,102 @@ def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
     assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
+
+
+@pytest.mark.parametrize("odd", NAMELESS, ids=range(len(NAMELESS)))
+def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_nobody_out(
+    app: App, database: Db, caplog: pytest.LogCaptureFixture, odd: Any
+) -> None:
+    ids = books.put_many(database, 2)
+    entry = books.entry("NAMELESS")
+    database["journalentries"].insert_one(entry)
+    database["exportqueues"].insert_one(encode(books.queue_item(entry["_id"], _id=odd)))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
+    assert books.statuses(database, ids) == ["completed"] * 2
+    assert database["exportqueues"].count_documents({"status": "queued"}) == 1
+    assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
+    (item,) = lineage(app.database, app.profile(), str(entry["_id"])).items
+    assert item.unclaimed is Unclaimed.UNREADABLE_ID
+    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+
+
+@pytest.mark.parametrize("odd", NAMELESS, ids=range(len(NAMELESS)))
+def test_an_entry_id_that_no_query_can_name_is_rejected_once(
+    app: App, database: Db, odd: Any
+) -> None:
+    ids = books.put_many(database, 2)
+    item = books.queue_item(odd)
+    database["journalentries"].insert_one(encode(books.entry("NAMELESS", _id=odd)))
+    database["exportqueues"].insert_one(encode(item))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
+    assert books.statuses(database, ids) == ["completed", "completed"]
+    assert database["exportqueues"].count_documents({"_id": item["_id"], "status": "failed"}) == 1
+    assert verify(app.database, app.destination, app.profile(), DAY).status == "verified"
+    assert app.run_batch(batch_date=NEXT_DAY).facts["rejectedCount"] == 0
+
+
+def test_thousands_of_long_ids_fill_no_document(app: App, database: Db) -> None:
+    """A manifest's part, a list of rejected items and a query each hold thousands of ids."""
+    for length, count in ((1024, PART_SIZE // 2), (200_000, 90)):
+        items = [books.queue_item("x" * (length - 6) + f"{n:06d}") for n in range(count)]
+        database["exportqueues"].insert_many(items)
+    long_ids = [
+        books.entry(f"LONG-{n}", _id="x" * 1020 + f"{n:04d}") for n in range(PART_SIZE // 2)
+    ]
+    good = books.put(database, *long_ids, *(books.entry(f"E-{n}") for n in range(100)))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, len(good))
+    assert outcome.facts["rejectedCount"] == PART_SIZE // 2 + 90
+    assert set(books.statuses(database, good)) == {"completed"}
+    assert database["exportqueues"].count_documents({"status": "queued"}) == 0
+
+
+@pytest.mark.parametrize("odd", [RawText(b"\xa1\xd2\xc3"), "x" * 5_000_000, *NAMELESS[:2]])
+def test_an_entry_that_another_item_says_is_exported_is_a_duplicate(
+    app: App, database: Db, odd: Any
+) -> None:
+    (good,) = books.put_many(database, 1)
+    entry = books.entry("TWICE")
+    (item,) = books.put(database, entry)
+    twin = books.queue_item(entry["_id"], _id=odd, status="completed")
+    database["exportqueues"].insert_one(encode(twin))
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
+    assert books.statuses(database, [good, item]) == ["completed", "failed"]
+    stored = database["exportqueues"].find_one({"_id": item})
+    assert stored is not None
+    assert stored["error"]["reason"] == "duplicate"
+
+
+def test_an_entry_too_large_to_be_read_is_rejected_and_the_others_go_out(
+    app: App, database: Db
+) -> None:
+    """As it is read, a line may take up more bytes than where it is stored."""
+    entry = books.entry("LARGE", lines=[{"debit": "1"}] * 600_000)
+    books.put_many(database, 3)
+    (item,) = books.put(database, entry)
+    books.put_many(database, 3)
+
+    outcome = app.run_batch(batch_date=DAY)
+
+    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 6)
+    stored = database["exportqueues"].find_one({"_id": item})
+    assert stored is not None
+    assert stored["error"]["reason"] == "invalid_lines"
+    assert stored["error"]["detail"] == (
+        f"entry {entry['_id']} has more lines, or longer ones, than MongoDB can return at once"
+    )
+    assert verify(app.database, app.destination, app.profile(), DAY).status == "verified"
 
 
 def test_an_entry_with_a_null_id_is_of_no_item_without_an_entry_id(

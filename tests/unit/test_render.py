@@ -151,6 +151,17 @@ def test_a_line_with_debit_and_credit_prints_their_difference():
         ({"reference": {"a": 1}}, Reason.INVALID_TEXT, "reference: a document is no text"),
         ({"description": ["a"]}, Reason.INVALID_TEXT, "description: an array is no text"),
         (
+            {"reference": DatetimeMS(1_768_712_400_000)},
+            Reason.INVALID_TEXT,
+            "reference: 2026-01-18T05:00:00+00:00 is no text",
+        ),
+        (
+            {"reference": DatetimeMS(2**60)},
+            Reason.INVALID_TEXT,
+            "reference: 1152921504606846976 ms since 1970 is no text",
+        ),
+        ({"reference": b"\x00\xff"}, Reason.INVALID_TEXT, "reference: 00ff is no text"),
+        (
             {"lines": [{"accountCode": [], "debit": 0}]},
             Reason.INVALID_TEXT,
             "line 1, accountCode: an array is no text",

@@ -17,7 +17,7 @@ from daybook.export import manifest as manifests
 from daybook.export import records, unmarked
 from daybook.export.batch import Batch
 from daybook.export.entry_id import candidates, displayed, items_of
-from daybook.export.keys import hashable
+from daybook.export.keys import hashable, read_items
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
@@ -132,7 +132,7 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str)
     """
     ids, source = candidates(entry_id), profile.source
     entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
-    found = database[source.queue].find({"entryId": {"$in": ids}}).sort("_id", 1)
+    found = read_items(database[source.queue], {"entryId": {"$in": ids}})
     items = items_of(found, ids)
     files = _files(database, profile, ids)
     if entry is None and not items and not files:

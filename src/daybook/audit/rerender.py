@@ -19,6 +19,7 @@ from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef
+from daybook.export.sheet.unfit import Unfit, missing
 from daybook.export.source import EntrySource
 
 
@@ -96,8 +97,8 @@ class _One:
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:  # noqa: ARG002  # the page's form
         return [self._entry]
 
-    def why_missing(self, entry_id: Any) -> str:  # noqa: ARG002  # the page's form
-        return "does not exist"
+    def why_missing(self, entry_id: Any) -> Unfit:
+        return missing(entry_id)
 
 
 def slice_of(part: Part, first: int, end: int) -> Part:

@@ -9,8 +9,25 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from bson import Decimal128, Int64, ObjectId
-from bson.binary import OLD_UUID_SUBTYPE, Binary, UuidRepresentation
+from bson import (
+    Code,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Timestamp,
+    json_util,
+)
+from bson.binary import (
+    BINARY_SUBTYPE,
+    OLD_UUID_SUBTYPE,
+    UUID_SUBTYPE,
+    Binary,
+    UuidRepresentation,
+)
+from bson.errors import BSONError
 
 from daybook import display
 from daybook.export.keys import addressable, hashable
@@ -27,6 +44,10 @@ _OLD_UUIDS = (
     UuidRepresentation.CSHARP_LEGACY,
 )
 """The byte orders in which drivers stored UUIDs before subtype 4."""
+_JSON = json_util.RELAXED_JSON_OPTIONS
+_WRITTEN_AS_JSON = (Mapping, DBRef, Timestamp, MinKey, MaxKey, Code, Binary)
+"""Types that only MongoDB's extended JSON tells apart from a text."""
+_AS_HEX = (BINARY_SUBTYPE, OLD_UUID_SUBTYPE, UUID_SUBTYPE)
 
 
 def candidates(text: str) -> list[Any]:
@@ -51,7 +72,10 @@ def displayed(value: Any) -> str:
     try:
         return display.text(plain_text(value))
     except Unfit:
-        return display.plain(value)
+        pass
+    if isinstance(value, _WRITTEN_AS_JSON) and getattr(value, "subtype", None) not in _AS_HEX:
+        return display.text(json_util.dumps(value, json_options=_JSON, ensure_ascii=False))
+    return display.plain(value)
 
 
 def type_name(value: Any) -> str:
@@ -69,6 +93,7 @@ _TYPE_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((int, float, Decimal128), "a number"),
     ((UUID, Binary, bytes), "binary"),
     (datetime, "a date"),
+    (Mapping, "a document"),
 )
 
 
@@ -80,6 +105,7 @@ def _candidates(text: str) -> Iterator[Any]:
         yield text.lower() == "true"
     yield from _numbers(text)
     yield from _binaries(text)
+    yield from _written_as_json(text)
     try:
         moment = datetime.fromisoformat(text)
         yield moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -107,6 +133,16 @@ def _numbers(text: str) -> Iterator[Any]:
     try:
         yield Decimal128(text)
     except ArithmeticError:
+        return
+
+
+def _written_as_json(text: str) -> Iterator[Any]:
+    """An id that is a document, such as `{"company": 7, "no": 12}`, or of a rare type."""
+    if not text.startswith("{"):
+        return
+    try:
+        yield json_util.loads(text, json_options=_JSON)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, BSONError):
         return
 
 

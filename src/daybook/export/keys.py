@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import bson
 from bson import DBRef, Decimal128, ObjectId, Regex
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
 
 LENIENT = CodecOptions[dict[str, Any]](
     datetime_conversion=DatetimeConversion.DATETIME_MS,
     unicode_decode_error_handler="surrogateescape",
 )
 """Decodes whatever is stored: dates beyond the year 9999, and invalid UTF-8."""
+
+LONGEST_BYTES = 1024
+"""Of an id that is text, at most; of others as many in BSON.
+
+Thousands of ids share a document or a query, of at most 16 MiB each. MongoDB itself refused
+longer ones in an index until its version 4.2.
+"""
+
+_RAW = CodecOptions[RawBSONDocument](
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_MS,
+    unicode_decode_error_handler="surrogateescape",
+)
+_IDS = ("_id", "entryId")
+_OBJECT_ID_BYTES = len(bson.encode({"": ObjectId()}))
+_WRAPPER_BYTES = len(bson.encode({"": ""}))
 
 BY_ID = {"_id": 1}
 """A hint: given two lists of ids, the planner would try both ways each time."""
@@ -33,6 +52,8 @@ def hashable(value: Any) -> Hashable:
         return _number(value.to_decimal())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number(Decimal(value))
+    if isinstance(value, Altered):
+        return ("unreadable", repr(value))
     if isinstance(value, DBRef):
         value = value.as_doc()
     if isinstance(value, Mapping):
@@ -48,20 +69,79 @@ def hashable(value: Any) -> Hashable:
 def addressable(value: Any) -> bool:
     """Whether a query can name the id, and every reader can decode it.
 
-    False for what `$in` would take for a condition, and for what was only read
-    leniently: invalid UTF-8, dates beyond the year 9999.
+    False for what `$in` would take for a condition, for what was only read leniently
+    (invalid UTF-8, dates beyond the year 9999, `Altered`), and beyond `LONGEST_BYTES`.
     """
     if type(value) is ObjectId:
         return True
-    if isinstance(value, Regex | re.Pattern | list):
+    if isinstance(value, Regex | re.Pattern | list | Altered):
         return False
     if isinstance(value, Mapping) and any(name.startswith("$") for name in value):
         return False
     try:
-        bson.decode(bson.encode({"": value}, codec_options=LENIENT))
-    except (InvalidBSON, UnicodeEncodeError):
+        encoded = bson.encode({"": value}, codec_options=LENIENT)
+        bson.decode(encoded)
+    except (BSONError, ValueError, OverflowError):
         return False
-    return True
+    return len(encoded) - _WRAPPER_BYTES <= LONGEST_BYTES
+
+
+def size_of(value: Any) -> int:
+    """What an addressable id takes up in BSON, about."""
+    if value is None or type(value) is ObjectId:
+        return _OBJECT_ID_BYTES
+    return len(bson.encode({"": value}, codec_options=LENIENT))
+
+
+@dataclass(frozen=True)
+class Altered:
+    """An id that decoding has changed, so that MongoDB would not find it again.
+
+    Python has no form for a document that names a field twice, nor for BSON's deprecated
+    types, such as DBPointer.
+    """
+
+    read_as: Any
+
+    def __str__(self) -> str:
+        return str(self.read_as)
+
+
+def read_items(
+    queue: Collection[dict[str, Any]],
+    filters: Mapping[str, Any],
+    projection: Mapping[str, Any] | None = None,
+    *,
+    sort: Sequence[tuple[str, int]] = (("_id", 1),),
+    batch_size: int = 0,
+) -> Generator[dict[str, Any], None, None]:
+    """Queue items, whatever their ids are; see `decode_items`."""
+    with queue.find_raw_batches(
+        filters, projection, sort=list(sort), batch_size=batch_size
+    ) as cursor:
+        for batch in cast("Iterable[bytes]", cursor):
+            yield from decode_items(batch)
+
+
+def decode_items(content: bytes) -> list[dict[str, Any]]:
+    """Queue items from BSON, read leniently; an id that decoding changes becomes `Altered`."""
+    items = bson.decode_all(content, LENIENT)
+    if any(isinstance(item.get(name), Mapping | DBRef) for item in items for name in _IDS):
+        for item, raw in zip(items, bson.decode_all(content, _RAW), strict=True):
+            for name in _IDS:
+                value = item.get(name)
+                if isinstance(value, Mapping | DBRef) and not _is_as_stored(value, raw[name]):
+                    item[name] = Altered(value)
+    return items
+
+
+def _is_as_stored(value: Any, raw: Any) -> bool:
+    try:
+        return isinstance(raw, RawBSONDocument) and (
+            bson.encode({"": value}, codec_options=LENIENT) == bson.encode({"": raw})
+        )
+    except UnicodeEncodeError:  # text in it that is no UTF-8
+        return False
 
 
 def _number(value: Decimal) -> tuple[str, Any]:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, Self
 
 from bson import ObjectId
@@ -16,7 +16,7 @@ from pymongo.database import Database
 from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.entry_id import candidates
-from daybook.export.keys import addressable, hashable
+from daybook.export.keys import LONGEST_BYTES, addressable, hashable
 from daybook.export.part import PART_SIZE, Part
 from daybook.export.profile import Profile
 
@@ -154,7 +154,10 @@ def _chosen(
                     yield text
         return
     start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
-    end = datetime.combine(request.last, time.max, tzinfo=profile.time_zone)
+    try:
+        end = datetime.combine(request.last, time.max, profile.time_zone).astimezone(UTC)
+    except OverflowError:  # the last day of the year 9999, west of Greenwich
+        end = datetime.max.replace(tzinfo=UTC)
     date_path = profile.source.date
     found_by_date = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
     for doc in found_by_date.sort([(date_path, 1), ("_id", 1)]):
@@ -182,7 +185,9 @@ def _entry_ids(value: Any) -> tuple[str, ...]:
         text = isinstance(entry_id, str) and entry_id and "\0" not in entry_id
         if not text or not addressable(entry_id):
             raise BadRequest(
-                f"must be a string, not {display.quoted(entry_id)}", where=f"entryIds[{at}]"
+                f"must be a string of 1 to {LONGEST_BYTES:,} bytes of valid UTF-8 without NUL, "
+                f"not {display.quoted(entry_id)}",
+                where=f"entryIds[{at}]",
             )
     return tuple(dict.fromkeys(value))
 

@@ -12,6 +12,8 @@ import bson
 
 PART_SIZE = 5000
 """Pairs in a part. One part is planned, checked and marked at a time."""
+PART_BYTES = 1024 * 1024
+"""Of ids in a part, about; 5,000 pairs of ObjectIds are far below it."""
 
 
 @dataclass(frozen=True, kw_only=True)

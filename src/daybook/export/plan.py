@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from contextlib import closing
 from typing import Any, cast
 
 import bson
@@ -15,9 +15,21 @@ from daybook import log
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import rejections
-from daybook.export.keys import BY_ID, LENIENT, addressable, hashable
-from daybook.export.part import PART_SIZE, Part
+from daybook.export.entry_id import displayed
+from daybook.export.keys import (
+    BY_ID,
+    LENIENT,
+    addressable,
+    decode_items,
+    hashable,
+    read_items,
+    size_of,
+)
+from daybook.export.part import PART_BYTES, PART_SIZE, Part
 from daybook.export.profile import DAILY, Profile
+
+UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes"
+"""Of an `_id` that is not `addressable`; the end of a sentence."""
 
 
 def queued(profile: Profile) -> dict[str, Any]:
@@ -37,18 +49,12 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
     """
     duplicates = _Duplicates(database, profile)
     # One cursor, not ranges by _id: a range only finds ids of the same BSON type.
-    cursor = (
-        _queue(database, profile)
-        .find(queued(profile), {"entryId": 1})
-        .sort("_id", 1)
-        .batch_size(PART_SIZE)
+    cursor = read_items(
+        _queue(database, profile), queued(profile), {"entryId": 1}, batch_size=PART_SIZE
     )
-    with cursor:
+    with closing(cursor):
         items = (item for item in cursor if _can_be_marked(item))
-        for number in count():
-            page = list(islice(items, PART_SIZE))
-            if not page:
-                return
+        for number, page in enumerate(_pages(items)):
             queue_ids = [item["_id"] for item in page]
             entry_ids = [_entry_id(item) for item in page]
             yield Part(
@@ -57,6 +63,20 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
                 entry_ids=entry_ids,
                 duplicates=duplicates.of(queue_ids, entry_ids),
             )
+
+
+def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The items of each part: as many as one transaction can mark, however long their ids are."""
+    page: list[Mapping[str, Any]] = []
+    size_bytes = 0
+    for item in items:
+        page.append(item)
+        size_bytes += size_of(item["_id"]) + size_of(_entry_id(item))
+        if len(page) == PART_SIZE or size_bytes >= PART_BYTES:
+            yield page
+            page, size_bytes = [], 0
+    if page:
+        yield page
 
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
@@ -72,10 +92,7 @@ def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part:
     content = b"".join(cast("Iterable[bytes]", now))
     if content == _as_queued(part):
         return []
-    still = {
-        (hashable(item["_id"]), hashable(_entry_id(item)))
-        for item in bson.decode_all(content, LENIENT)
-    }
+    still = {(hashable(item["_id"]), hashable(_entry_id(item))) for item in decode_items(content)}
     return [
         queue_id
         for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
@@ -101,7 +118,7 @@ def _can_be_marked(item: Mapping[str, Any]) -> bool:
     log.event(
         logging.ERROR,
         "queue_item_unreadable",
-        f"A queue item's _id, {item['_id']!r:.100}, is not valid BSON text or no possible date: "
+        f"A queue item's _id, {displayed(item['_id']):.100}, {UNREADABLE_ID}: "
         "it stays in the queue and is never exported; give it another _id.",
     )
     return False
@@ -213,10 +230,11 @@ def _first_items(
     is seen. One that has left the queue meanwhile is found out before the seal.
     """
     first: dict[Hashable, Hashable] = {}
-    items = _queue(database, profile).find(
-        {**queued(profile), "entryId": {"$in": list(entry_ids)}}, {"entryId": 1}
-    )
-    for item in items.sort("_id", 1):
+    for item in read_items(
+        _queue(database, profile),
+        {**queued(profile), "entryId": {"$in": list(entry_ids)}},
+        {"entryId": 1},
+    ):
         if addressable(item["_id"]):  # no other is ever exported
             first.setdefault(hashable(item["entryId"]), hashable(item["_id"]))
     return first
@@ -231,7 +249,8 @@ def _completed(
         {"entryId": 1},
     )
     return {
-        hashable(item["entryId"]): f"a file, says queue item {item['_id']}" for item in completed
+        hashable(item["entryId"]): f"a file, says queue item {displayed(item['_id']):.100}"
+        for item in completed
     }
 
 

@@ -18,7 +18,6 @@ from daybook.export.sheet.page import Entry, Page
 from daybook.export.sheet.readers import Readers
 from daybook.export.sheet.tally import Tally
 from daybook.export.sheet.unfit import Unfit
-from daybook.visible import shown
 
 
 class Renderer:
@@ -64,9 +63,7 @@ class Renderer:
                 why = f"the entry is already in {where}"
                 unfit[position] = [Unfit(Reason.DUPLICATE, why).at()]
             elif entry is None:
-                entry_id = part.entry_ids[position]
-                why = f"entry {shown(entry_id)} {rows.why_missing(entry_id)}"
-                unfit[position] = [Unfit(Reason.MISSING, why).at()]
+                unfit[position] = [rows.why_missing(part.entry_ids[position]).at()]
             else:
                 fit[position] = entry
         content = self._render(fit, unfit)

@@ -14,7 +14,7 @@ from daybook.display import shortened
 from daybook.errors import DaybookError
 from daybook.export import plan, records, unmarked
 from daybook.export.entry_id import candidates, displayed, items_of
-from daybook.export.keys import addressable, hashable
+from daybook.export.keys import addressable, hashable, read_items
 from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
@@ -58,7 +58,7 @@ def requeue(
     """
     queue = database[profile.source.queue]
     ids = candidates(entry_id)
-    found = queue.find({"entryId": {"$in": ids}, "exportPath": "scheduled"}).sort("_id", 1)
+    found = read_items(queue, {"entryId": {"$in": ids}, "exportPath": "scheduled"})
     items = items_of(found, ids)
     _check_marked(database, profile, entry_id, items)
     item = _rejected(entry_id, items)
@@ -113,8 +113,8 @@ def _check_exportable(
     name = f"entry {shortened(displayed(entry_id))}"
     if not addressable(item["_id"]):
         raise NotRequeued(
-            f"{name}: the _id of its queue item, {displayed(item['_id'])}, is not valid text or "
-            "no possible date, so no run can export it; give the item another _id"
+            f"{name}: the _id of its queue item, {displayed(item['_id']):.100}, "
+            f"{plan.UNREADABLE_ID}, so no run can export it; give the item another _id"
         )
     file = plan.delivered_in(database, profile, entry_id)
     if file is not None:

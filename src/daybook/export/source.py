@@ -18,17 +18,24 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from daybook.export.entry_id import candidates, displayed, type_name
+from daybook.export.figures import Reason
 from daybook.export.keys import LENIENT, addressable, hashable
 from daybook.export.part import Part
 from daybook.export.profile import ColumnType, Profile
 from daybook.export.sheet.layout import ID, LINES, Field, Layout
 from daybook.export.sheet.page import Entry
+from daybook.export.sheet.unfit import Unfit, missing
+from daybook.visible import shown
 
 _LINE = "line"
 
 OfOtherTypes = Callable[[Sequence[Any]], dict[Hashable, Any]]
+
+_DOCUMENT_TOO_LARGE = 10334
+"""MongoDB's code BSONObjectTooLarge."""
 
 PAGE_SIZE = 1000
 """Entries that are read, rendered and held in memory at a time; the next ones are on their way."""
@@ -37,8 +44,11 @@ PAGE_SIZE = 1000
 class EntryPage:
     """One page of entries as it came; decoded when first asked, in the asking thread."""
 
-    def __init__(self, batches: list[bytes], of_other_types: OfOtherTypes) -> None:
+    def __init__(
+        self, batches: list[bytes], too_large: Sequence[Any], of_other_types: OfOtherTypes
+    ) -> None:
         self._batches = batches
+        self._too_large = set(map(hashable, too_large))
         self._of_other_types = of_other_types
         self._similar: dict[Hashable, Any] = {}
 
@@ -56,20 +66,28 @@ class EntryPage:
         missing = [
             entry_id
             for entry_id, entry in zip(entry_ids, found, strict=True)
-            if entry is None and entry_id is not None
+            if entry is None and entry_id is not None and hashable(entry_id) not in self._too_large
         ]
         if missing:
             self._similar = self._of_other_types(missing)
         return found
 
-    def why_missing(self, entry_id: Any) -> str:
+    def why_missing(self, entry_id: Any) -> Unfit:
         """Names the entry whose id differs from the missing one in its type only."""
-        similar = self._similar.get(hashable(entry_id))
+        key = hashable(entry_id)
+        if key in self._too_large:
+            return Unfit(
+                Reason.INVALID_LINES,
+                f"entry {shown(entry_id)} has more lines, or longer ones, than MongoDB can "
+                "return at once",
+            )
+        similar = self._similar.get(key)
         if similar is None:
-            return "does not exist"
-        return (
-            f"does not exist, but an entry whose _id is {type_name(similar)} does: "
-            f"entryId is {type_name(entry_id)}"
+            return missing(entry_id)
+        return missing(
+            entry_id,
+            f", but an entry whose _id is {type_name(similar)} does: "
+            f"entryId is {type_name(entry_id)}",
         )
 
 
@@ -91,14 +109,29 @@ class EntrySource:
             entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
         ]
         if not wanted:
-            return EntryPage([], self._of_other_types)
+            return EntryPage([], [], self._of_other_types)
+        batches, too_large = self._fetch(wanted)
+        return EntryPage(batches, too_large, self._of_other_types)
+
+    def _fetch(self, entry_ids: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
+        """The entries, and the ids of those that the projection makes too large for a document."""
         batches = self._entries.find_raw_batches(
-            {"_id": {"$in": wanted}},
+            {"_id": {"$in": entry_ids}},
             self._projection,
             # One more than there can be: the server closes the cursor at once.
-            batch_size=len(wanted) + 1,
+            batch_size=len(entry_ids) + 1,
         )
-        return EntryPage(list(batches), self._of_other_types)
+        try:
+            return list(batches), []
+        except OperationFailure as error:
+            if error.code != _DOCUMENT_TOO_LARGE:
+                raise
+        if len(entry_ids) == 1:
+            return [], entry_ids
+        half = len(entry_ids) // 2
+        first, too_large = self._fetch(entry_ids[:half])
+        second, too_large_too = self._fetch(entry_ids[half:])
+        return first + second, [*too_large, *too_large_too]
 
     def _of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
         """Of ids that no entry has, the stored ids that are displayed the same."""

@@ -36,7 +36,7 @@ _EXPLANATIONS = {
     Unclaimed.UNKNOWN_STATUS: "status is neither queued, completed nor failed",
     Unclaimed.UNKNOWN_PATH: "exportPath is neither scheduled nor manual",
     Unclaimed.UNKNOWN_PROFILE: "profile names no profile",
-    Unclaimed.UNREADABLE_ID: "_id is not valid text or no possible date",
+    Unclaimed.UNREADABLE_ID: f"_id {plan.UNREADABLE_ID}",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -14,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook import write_errors
 from daybook.chart import Direction
+from daybook.export.sheet.currency import is_currency
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.once import Answer, OnceKey, earlier, insert_once, new_id
@@ -23,7 +23,6 @@ from daybook.wallets.stored import Stored
 
 INR = "INR"
 ONE = Int64(1)
-_CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,8 @@ class Wallet:
         """Raises `DocumentInvalid`."""
         stored = Stored(collection=queries.WALLETS, doc=doc)
         currency = stored.text("currency")
-        if not _CURRENCY.fullmatch(currency):
+        # The daily file rejects an entry in any other: the money would never reach it.
+        if not is_currency(currency, {}):
             raise stored.invalid("currency", "an ISO 4217 code such as INR")
         stored.optional_moment("deletedAt")  # a list that contains null is found like null
         return cls(

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
 from daybook.export.profile import Column, ColumnType, Profile, Required
+from daybook.export.sheet.unfit import Unfit
 
 ID = "_id"
 LINES = "lines"
@@ -35,8 +36,8 @@ class Rows(Protocol):
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
         """The entries with these ids, in this order; None where there is none."""
 
-    def why_missing(self, entry_id: Any) -> str:
-        """What a reason says of an id for which `find` returned None."""
+    def why_missing(self, entry_id: Any) -> Unfit:
+        """Why `find` returned None for the id."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daybook.export.figures import Fault, Reason
-from daybook.visible import ARRAY, DOCUMENT
+from daybook.visible import ARRAY, DOCUMENT, shown
 
 
 class Unfit(Exception):
@@ -24,6 +24,17 @@ class Unfit(Exception):
         return Fault(
             reason=self.reason, field=field, line=line, value=self.value, detail=self.why
         ).shortened()
+
+
+def missing(entry_id: Any, more: str = "") -> Unfit:
+    """The reason for an entry that is not there."""
+    if entry_id is None:
+        return Unfit(
+            Reason.MISSING,
+            "the entry's id is missing, not valid text, no possible date, or longer than "
+            "1,024 bytes",
+        )
+    return Unfit(Reason.MISSING, f"entry {shown(entry_id)} does not exist{more}")
 
 
 def unwrapped(value: Any) -> Any:
