@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import click
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class _Day(click.ParamType[date]):
@@ -16,7 +19,8 @@ class _Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            if len(value) != len("2026-01-18"):
+            # `fromisoformat` also reads weeks: 2026-W03-7 is the 18th of January.
+            if not _DATE.fullmatch(value):
                 raise ValueError  # noqa: TRY301  (one message for every form of a wrong date)
             return date.fromisoformat(value)
         except ValueError:
