@@ -38,6 +38,10 @@ SERVICES = {
         "alerts.example.com",
     ),
 }
+MORE_HOSTS = (
+    *("accounts.example.com", "discord.com", "api.telegram.org", "teams.example.com"),
+    *("chat.example.com",),
+)
 PAGE = b"<!DOCTYPE html><title>Sign in</title>"
 REDIRECTS = {
     "another host": answer("302 Found", PAGE, "Location: https://accounts.example.com/signin"),
@@ -55,14 +59,18 @@ REDIRECTS = {
 
 
 class Internet:
-    """An HTTPS proxy behind which every host gives the same `raw` answer; `asked` is by whom.
+    """An HTTPS proxy behind which every host gives the same `raw` answer.
+
+    `asked` has the hosts with the requests' first lines, `bodies` what they brought.
 
     A sign-in page that is reached answers 200, as the real ones do.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.raw = b""
+        self.steady = False
         self.asked: list[tuple[str, bytes]] = []
+        self.bodies: list[bytes] = []
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._listen, daemon=True).start()
@@ -70,6 +78,10 @@ class Internet:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def always(self, raw: bytes) -> None:
+        """Give this answer to every request, not to the first only."""
+        self.raw, self.steady = raw, True
 
     def close(self) -> None:
         self._listener.close()
@@ -82,7 +94,7 @@ class Internet:
 
     def _talk(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            line = _head(connection).split(b"\r\n")[0]
+            line = _request(connection)[0].split(b"\r\n")[0]
             if not line.startswith(b"CONNECT "):
                 self.asked.append((line.split()[1].decode(), line))
                 connection.sendall(answer("200 OK", PAGE))
@@ -90,26 +102,28 @@ class Internet:
             host = line.split()[1].rpartition(b":")[0].decode()
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             with self._context.wrap_socket(connection, server_side=True) as secure:
-                request = _head(secure)
+                request, body = _request(secure)
+                self.bodies.append(body)
                 self.asked.append((host, request.split(b"\r\n")[0]))
                 first = len(self.asked) == 1
-                secure.sendall(self.raw if first else answer("200 OK", PAGE))
+                secure.sendall(self.raw if first or self.steady else answer("200 OK", PAGE))
 
 
-def _head(connection: socket.socket) -> bytes:
+def _request(connection: socket.socket) -> tuple[bytes, bytes]:
     """A request's head and, by its length, its body."""
     received = b""
     while b"\r\n\r\n" not in received:
         block = connection.recv(65536)
         if not block:
-            return received
+            return received, b""
         received += block
     head, _, body = received.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     left = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
     while left > 0 and (block := connection.recv(65536)):
         left -= len(block)
-    return head
+        body += block
+    return head, body
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +131,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate, with its key, for all hosts of the table."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
-    hosts = sorted({host for _, host in SERVICES.values()} | {"accounts.example.com"})
+    hosts = sorted({*(host for _, host in SERVICES.values()), *MORE_HOSTS})
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()

@@ -13,7 +13,7 @@ from daybook.export.notice import Alert, Receipt
 from daybook.ops import delivery
 from daybook.ops.messages import Language, Message, alert_message, log_sentence
 from daybook.ops.receipt import receipt_message
-from daybook.visible import visible
+from daybook.visible import clean
 
 
 class Messages:
@@ -95,7 +95,8 @@ class Messages:
             return 0
         try:
             composed = compose()
-            message = replace(composed, title=visible(composed.title), text=visible(composed.text))
+            text = "\n".join(map(clean, composed.text.split("\n")))
+            message = replace(composed, title=clean(composed.title), text=text)
             missed = delivery.deliver(urls, message, severity, within_seconds=self._within_seconds)
         except Exception as error:  # noqa: BLE001  (a message must not fail the batch)
             log.event(

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from daybook.ops import markup
 from daybook.ops.messages import Message
 
 WITHIN_SECONDS = 10.0
 
-_CHAT_MARKUP = "gchat"
 _delivering: ContextVar[bool] = ContextVar("delivering", default=False)
 
 
@@ -109,9 +109,10 @@ class _Sending:
         _delivering.set(True)
         try:
             result = self._apprise.notify(
-                title=message.title,
-                body=message.text,
-                body_format="text",
+                title=markup.neutral(self.service, message.title),
+                body=markup.neutral(self.service, message.text),
+                # Without a format, Apprise sends the text as it is.
+                body_format=None if markup.is_ours(self.service) else "text",
                 notify_type=_notify_type(severity),
             )
             self._delivered = bool(result)
@@ -132,10 +133,8 @@ def _service(url: str) -> tuple[str, Any]:
         if parts is None:
             return service, None
         service = parts["schema"]
-        if service == _CHAT_MARKUP:
-            # Its own markup reads our backquotes, and knows no backslashes, which Apprise's
-            # Markdown would add: https://developers.google.com/workspace/chat/format-messages
-            parts.setdefault("format", "text")
+        if service in markup.FORMATS:
+            parts["format"] = markup.FORMATS[service]
         # Otherwise a service refuses a message that is too long for it.
         parts.setdefault("overflow", "split")
         # A POST that is redirected becomes a GET, mostly of a sign-in page, which answers 200

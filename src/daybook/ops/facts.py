@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from daybook.export.notice import Alert
 from daybook.scrub import scrubbed
-from daybook.visible import visible
+from daybook.visible import clean
 
 _LONGEST = 600
 """Characters of one fact in a message; LINE takes 5,000 in all."""
@@ -70,8 +70,8 @@ class Facts:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """`text` without line breaks, shortened, with every character that could hide made visible."""
-    line = visible(" ".join(text.split()))
+    """`text` without line breaks and without what controls or reorders it, shortened."""
+    line = clean(text)
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -14,6 +14,7 @@ from daybook.ops import english, thai
 from daybook.ops.english import number
 from daybook.ops.facts import one_line
 from daybook.ops.messages import Language, Message
+from daybook.visible import clean
 
 LISTED = 20
 """Rejected entries that are named at most; of the others only their number is told."""
@@ -70,8 +71,8 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
             rejected,
             unclaimed,
             _lines(
-                f"File: {receipt.filename}",
-                f"Link: {receipt.link}" if receipt.link else None,
+                f"File: {one_line(receipt.filename)}",
+                f"Link: {clean(receipt.link)}" if receipt.link else None,
                 f"SHA-256: {receipt.sha256}" if receipt.sha256 else None,
                 done,
             ),
@@ -168,8 +169,8 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
             rejected,
             unclaimed,
             _lines(
-                f"ไฟล์: {receipt.filename}",
-                f"ลิงก์: {receipt.link}" if receipt.link else None,
+                f"ไฟล์: {one_line(receipt.filename)}",
+                f"ลิงก์: {clean(receipt.link)}" if receipt.link else None,
                 f"SHA-256: {receipt.sha256}" if receipt.sha256 else None,
                 done,
             ),

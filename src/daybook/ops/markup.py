@@ -1,0 +1,111 @@
+"""A message's text so that a service shows it, and reads no markup or mention in it.
+
+References and errors come from others. `<https://evil.example|Open the file>` would become a
+link that hides its address in Google Chat, `[text](url)` one in Discord, and `@everyone` calls
+a channel. Our own markup stays: code between backquotes, and addresses of files and logs.
+
+Slack, Telegram and e-mail are not here: Apprise escapes a plain text for them. LINE and an own
+service show it as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+FORMATS: Mapping[str, str] = {
+    **dict.fromkeys(("gchat", "slack", "discord", "mmost", "mmosts"), "text"),
+    **dict.fromkeys(("mailto", "mailtos"), "text"),
+    "tgram": "html",
+}
+"""Service → the format that Apprise sends in, whatever an address asks for."""
+
+_ADDRESS = r"https?://[^\s<>|`\"'\\^{}\[\]()*~@…]+"
+"""Holds no sign that a service reads as markup or as the end of an address."""
+_OWN = re.compile(rf"(`[^`\n]+`)|({_ADDRESS})")
+_FENCE = re.compile("`{2,}")
+_MARKDOWN = re.compile(r"[\\*_~|\[\]<>]|!|&(?=#?\w)|(?<!\w)#")
+# A zero-width space parts the sign from the name. An address of e-mail stays whole.
+_MENTION = re.compile(r"(?i)@(?=everyone|here|all\b|channel)|(?<![\w.+-])@(?=\w)")
+_CHAT = str.maketrans({"<": "‹", ">": "›", "*": "∗", "~": "∼"})
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_CHAT_ITALIC = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+
+
+_LONGEST_LABEL = 60
+
+
+def is_ours(service: str) -> bool:
+    """Whether `neutral` does what Apprise does for other services."""
+    return service in _NEUTRAL
+
+
+def neutral(service: str, text: str) -> str:
+    """`text` as the service, named by Apprise's scheme, is to be sent it."""
+    make = _NEUTRAL.get(service)
+    return text if make is None else make(_paired(text))
+
+
+def _paired(text: str) -> str:
+    """With backquotes only where they enclose something in one line."""
+    lines = _FENCE.sub("'", text).split("\n")
+    return "\n".join(line.replace("`", "'") if line.count("`") % 2 else line for line in lines)
+
+
+def _each(
+    text: str,
+    *,
+    other: Callable[[str], str],
+    address: Callable[[str], str] = str,
+    code: Callable[[str], str] = str,
+) -> str:
+    """The text with each of its parts changed by its own function."""
+    parts, at = [], 0
+    for found in _OWN.finditer(text):
+        parts.append(other(text[at : found.start()]))
+        parts.append(code(found[1]) if found[1] else address(found[2]))
+        at = found.end()
+    return "".join([*parts, other(text[at:])])
+
+
+def _markdown(text: str) -> str:
+    """CommonMark, as Discord, Mattermost and Rocket.Chat read it."""
+    return _each(text, other=_literal)
+
+
+def _teams(text: str) -> str:
+    """The subset of adaptive cards, in which an address alone need not be a link.
+
+    https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features
+    """
+    return _each(text, other=_literal, address=_link)
+
+
+def _link(url: str) -> str:
+    """It begins with its address, and so shows where it leads."""
+    label = url if len(url) <= _LONGEST_LABEL else url[: _LONGEST_LABEL - 1] + "…"
+    return f"[{_literal(label)}]({url})"
+
+
+def _literal(text: str) -> str:
+    escaped = _MARKDOWN.sub(lambda found: f"\\{found[0]}", text)
+    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", escaped)
+
+
+def _google_chat(text: str) -> str:
+    """It knows no escapes, so signs that look alike take the place of its markup.
+
+    https://developers.google.com/workspace/chat/format-messages
+    """
+    return _each(text, other=_alike, code=_alike)
+
+
+def _alike(text: str) -> str:
+    return _ENTITY.sub("＆", _CHAT_ITALIC.sub("＿", text.translate(_CHAT)))
+
+
+_NEUTRAL: Mapping[str, Callable[[str], str]] = {
+    "gchat": _google_chat,
+    **dict.fromkeys(("discord", "mmost", "mmosts", "rocket", "rockets"), _markdown),
+    **dict.fromkeys(("workflow", "workflows"), _teams),
+}
