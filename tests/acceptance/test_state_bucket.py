@@ -236,7 +236,7 @@ def test_a_planner_that_applies_changes_nothing(workspace: Workspace, bucket: Bu
     workspace.write("second")
     told = workspace.run("planner", "terraform", "apply", "-auto-approve")
     assert told.returncode == 1
-    refused = ("planner", "storage.objects.delete", bucket.resource(STATE))
+    refused = ("planner", "storage.objects.create", bucket.resource(STATE))
     assert set(bucket.refused) == {refused}
     assert bucket.objects == before
     assert workspace.state() == "first"
