@@ -46,6 +46,13 @@ class KeyReused(BadRequest):
     """The idempotency key belongs to an earlier, different request."""
 
 
+class Forbidden(DaybookError):
+    """The caller is known, and may not do this."""
+
+    type = "forbidden"
+    permanent = True
+
+
 class ConfigurationError(DaybookError):
     """A setting, profile or database that nobody can run with until it is changed."""
 

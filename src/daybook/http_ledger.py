@@ -13,7 +13,7 @@ from daybook import http_ledger_money as money
 from daybook import http_ledger_people as people
 from daybook import log
 from daybook.display import shortened
-from daybook.errors import BadRequest, ConfigurationError, DatabaseError, TooLarge
+from daybook.errors import BadRequest, ConfigurationError, DatabaseError, Forbidden, TooLarge
 from daybook.http_body import MAX_BYTES, receive
 from daybook.http_callers import refusal
 from daybook.http_io import json_answer
@@ -72,6 +72,9 @@ def _handled(
             return handler(app, request, path)
         with pymongo.timeout(app.look_seconds):
             return handler(app, request, path)
+    except Forbidden as error:
+        log.event(logging.WARNING, "caller_refused", str(error))
+        return problem(403, "FORBIDDEN", str(error))
     except Refused as error:
         return problem(STATUS[error.code], error.code, str(error), where=error.where)
     except DocumentInvalid as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import flask
 import pymongo
 from bson import ObjectId
 
-from daybook.errors import BadRequest
+from daybook.errors import BadRequest, Forbidden
 from daybook.http_body import body_of
+from daybook.http_callers import verified_account
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import (
     amount,
@@ -43,6 +45,7 @@ def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
     parameters(request, set())
     body = body_of(request, allowed={OWNER, "currency"})
     owner = object_id(body.get(OWNER), OWNER)
+    _check_right(app, request, owner)
     wanted = once_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
     in_ = currency(body.get("currency", wallet.INR), "currency")
     return answered(wallet.open_wallet(app.ledger, owner, in_, wanted))
@@ -52,12 +55,14 @@ def show_wallet(app: LedgerApp, request: flask.Request, path: Path) -> flask.Res
     """`GET /wallets/{ownerUserId}`."""
     parameters(request, set())
     owner = object_id(path[OWNER], OWNER)
+    _check_right(app, request, owner)
     return json_answer(200, wallet.wallet_of(app.ledger, owner).to_answer())
 
 
 def show_history(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
     """`GET /wallets/{ownerUserId}/transactions`."""
     owner = object_id(path[OWNER], OWNER)
+    _check_right(app, request, owner)
     given = parameters(request, {"limit", "cursor"})
     wanted = limit(given, usual=PAGE, most=MAX_PAGE)
     cursor = history.Cursor.parse(given["cursor"]) if "cursor" in given else None
@@ -84,6 +89,7 @@ def _single(
 ) -> flask.Response:
     parameters(request, set())
     owner = object_id(path[OWNER], OWNER)
+    _check_right(app, request, owner)
     body = body_of(request, allowed={"amountPaise", "type", "description"})
     movement = _movement(app, request, ("wallets", str(owner), what), body)
     return answered(act(app.ledger, owner, movement))
@@ -95,12 +101,13 @@ def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Respo
     allowed = {"fromUserId", "toUserId", "amountPaise", "type", "description"}
     body = body_of(request, allowed=allowed)
     payer = object_id(body.get("fromUserId"), "fromUserId")
+    _check_right(app, request, payer)
     payee = object_id(body.get("toUserId"), "toUserId")
     if payer == payee:
         raise BadRequest("is the payer's own", where="toUserId")
     body |= {"fromUserId": str(payer), "toUserId": str(payee)}
     movement = _movement(app, request, ("transfers",), body)
-    return answered(move.transfer(app.ledger, payer, payee, movement))
+    return answered(_shown(app, request, move.transfer(app.ledger, payer, payee, movement)))
 
 
 def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
@@ -111,6 +118,7 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     description = _description(body)
     key = once_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
     with pymongo.timeout(app.look_seconds):
+        _check_reversal(app, request, transaction_id)
         originals = move.reversal_of(app.ledger, transaction_id)
     movement = Movement(
         once=key,
@@ -118,7 +126,45 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
         amount_paise=originals[0].amount_paise,
         description=description,
     )
-    return answered(move.reverse(app.ledger, movement, originals))
+    return answered(_shown(app, request, move.reverse(app.ledger, movement, originals)))
+
+
+def _check_right(app: LedgerApp, request: flask.Request, owner: ObjectId) -> None:
+    """Raise `Forbidden` unless the caller may move and read the user's wallet."""
+    rights = app.settings.ledger_wallets
+    account = verified_account(app.settings.callers, request)
+    if rights is not None and not rights.allow(account, str(owner)):
+        raise Forbidden(
+            f"{account} may not move or read the wallet of user {owner}: see DAYBOOK_LEDGER_WALLETS"
+        )
+
+
+def _check_reversal(app: LedgerApp, request: flask.Request, transaction_id: ObjectId) -> None:
+    """The same for the wallet that a reversal is about; a transaction that is not there is none."""
+    rights = app.settings.ledger_wallets
+    account = verified_account(app.settings.callers, request)
+    if rights is None or rights.allow_all(account):
+        return
+    owner = move.owner_moved_back(app.ledger, transaction_id)
+    if owner is None or not rights.allow(account, str(owner)):
+        raise Forbidden(
+            f"there is no transaction {transaction_id} whose wallet {account} may move: "
+            "see DAYBOOK_LEDGER_WALLETS"
+        )
+
+
+def _shown(app: LedgerApp, request: flask.Request, answer: Answer) -> Answer:
+    """Of two wallets, without the balance of one that the caller may not read."""
+    rights = app.settings.ledger_wallets
+    if rights is None or "from" not in answer.body:
+        return answer
+    account = verified_account(app.settings.callers, request)
+    hidden = {
+        side: {**answer.body[side], "availablePaise": None, "version": None}
+        for side in ("from", "to")
+        if not rights.allow(account, answer.body[side]["ownerUserId"])
+    }
+    return replace(answer, body={**answer.body, **hidden})
 
 
 def _movement(

@@ -14,6 +14,7 @@ from daybook.cloud import secrets
 from daybook.errors import ConfigurationError
 from daybook.values import DRIVE_MULTIPART_MAX_BYTES, DestinationAddress
 from daybook.variables import VARIABLES, Variable
+from daybook.wallet_rights import WalletRights
 
 __all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables"]
 
@@ -49,6 +50,8 @@ class Settings:
     language: Literal["en", "th"] = "en"
     callers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Route → the service accounts that may call it; empty: whoever IAM lets in."""
+    ledger_wallets: WalletRights | None = None
+    """None: every account that may call a route may move and read every wallet by it."""
     ledger_profile: str = "daily"
     ledger_chart: Chart = field(default_factory=Chart)
     answer_days: int | None = None
@@ -122,6 +125,9 @@ def _contradictions(found: Mapping[str, Any]) -> list[str]:
         faults.append(
             f"DAYBOOK_MONGO_MIN_POOL_SIZE: {least} exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, {most}"
         )
+    if "ledger_wallets" in found and "callers" not in found:
+        # Without it nothing says that Cloud Run verifies who calls.
+        faults.append("DAYBOOK_CALLERS: is needed once DAYBOOK_LEDGER_WALLETS is set")
     if "tasks_queue" in found and "service_url" not in found:
         faults.append("DAYBOOK_SERVICE_URL: is needed once DAYBOOK_TASKS_QUEUE is set")
     credentials = "tasks_service_account" in found or "tasks_endpoint" in found

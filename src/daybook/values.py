@@ -31,7 +31,7 @@ INVOCATION_MAX_SECONDS = 1800
 ANSWER_MAX_DAYS = 36_500
 """A century, which no date that is stored exceeds."""
 
-_EMAIL = re.compile(r"[^\s@,:/]+@[^\s@,:/]+\.[^\s@,:/]+")
+EMAIL = re.compile(r"[^\s@,:/]+@[^\s@,:/]+\.[^\s@,:/]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def _folder(text: str, rest: str) -> DestinationAddress:
 
 
 def email(text: str) -> str:
-    if not _EMAIL.fullmatch(text):
+    if not EMAIL.fullmatch(text):
         raise ValueError("must be an e-mail address")
     return text
 
@@ -183,7 +183,7 @@ def callers(text: str) -> Mapping[str, tuple[str, ...]]:
     callers: dict[str, tuple[str, ...]] = {}
     for pair in (pair.strip() for pair in text.split(",")):
         route, _, account = pair.partition("=")
-        if not route.startswith("/") or not _EMAIL.fullmatch(account):
+        if not route.startswith("/") or not EMAIL.fullmatch(account):
             raise ValueError("must list ROUTE=SERVICE_ACCOUNT, separated by commas")
         callers[route] = (*callers.get(route, ()), account.lower())
     return MappingProxyType(callers)

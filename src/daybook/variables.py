@@ -8,6 +8,7 @@ from typing import Any
 
 from daybook import values
 from daybook.chart import Chart
+from daybook.wallet_rights import WalletRights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,13 @@ VARIABLES: tuple[Variable, ...] = (
         field="callers",
         parse=values.callers,
         description="Which service account may call which route",
+        empty_is_unset=False,
+    ),
+    Variable(
+        name="DAYBOOK_LEDGER_WALLETS",
+        field="ledger_wallets",
+        parse=WalletRights.parse,
+        description="Whose wallets each account may move and read in the ledger",
         empty_is_unset=False,
     ),
     Variable(

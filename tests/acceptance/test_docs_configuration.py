@@ -20,7 +20,8 @@ NEEDED_TOGETHER = {
     "DAYBOOK_TASKS_QUEUE": {
         "DAYBOOK_SERVICE_URL": "https://daybook.example.com",
         "DAYBOOK_TASKS_SERVICE_ACCOUNT": "tasks@acme.iam.gserviceaccount.com",
-    }
+    },
+    "DAYBOOK_LEDGER_WALLETS": {"DAYBOOK_CALLERS": "/wallets=shop@acme.iam.gserviceaccount.com"},
 }
 
 

@@ -24,6 +24,7 @@ LAYERS = (
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
         *("daybook.settings", "daybook.variables", "daybook.values", "daybook.chart"),
+        "daybook.wallet_rights",
         *("daybook.shutdown", "daybook.errors", "daybook.write_errors", "daybook.log"),
         *("daybook.visible", "daybook.display", "daybook.scrub"),
     ),

@@ -276,3 +276,143 @@ def test_until_the_index_is_migrated_a_key_that_another_caller_has_used_moves_no
         assert check_books(deployment.database, [owner]) == 980
     finally:
         deployment.end()
+
+
+# Rights on wallets
+
+WALLETLESS = {
+    *("POST /users", "GET /users", "POST /invites", "GET /invites"),
+    *("POST /invites/{code}/accept", "GET /metrics"),
+}
+"""Requests that are about nobody's wallet."""
+
+
+def bound(deployment: Deployment, *owners: ObjectId | str) -> LedgerApp:
+    """A ledger that lets the shop at these users' wallets, and the bank at all."""
+    pairs = [f"{SHOP}={owner}" for owner in owners] or [f"{SHOP}={'0' * 24}"]
+    return deployment.deploy(
+        DAYBOOK_CALLERS=EVERYWHERE, DAYBOOK_LEDGER_WALLETS=",".join([*pairs, f"{BANK}=*"])
+    )
+
+
+def whose(deployment: Deployment, request: str, path: str, body: Any) -> str:
+    """The id of the user on whose wallet the request needs the right."""
+    if request == "POST /wallets":
+        return str(body["ownerUserId"])
+    if request == "POST /transfers":
+        return str(body["fromUserId"])
+    if "reversals" in request:
+        booked = deployment.database["transactions"].find_one({"_id": ObjectId(path.split("/")[2])})
+        assert booked is not None
+        return str(booked["ownerUserId"])
+    return path.split("/")[2]
+
+
+def test_an_account_reaches_the_wallets_it_is_bound_to_and_no_other(
+    deployment: Deployment,
+) -> None:
+    for request, (method, path, body) in requests_of(deployment).items():
+        stranger = bound(deployment)
+        before = deployment.stored()
+        answer = by(SHOP, stranger, method, path, body, key=str(ObjectId()))
+        if request in WALLETLESS:
+            assert answer.status_code in {200, 201}, request
+            continue
+        assert_problem(answer, 403, "FORBIDDEN", SHOP, "DAYBOOK_LEDGER_WALLETS")
+        assert deployment.stored() == before
+        # Only the transaction of a reversal has to be looked up to know whose wallet it is.
+        assert ("_client" in vars(stranger)) == ("reversals" in request)
+        owner = whose(deployment, request, path, body)
+        assert_problem(
+            by(
+                SHOP,
+                bound(deployment, f"{owner[:-1]}{(int(owner[-1], 16) + 1) % 16:x}"),
+                method,
+                path,
+                body,
+                key=str(ObjectId()),
+            ),
+            *(403, "FORBIDDEN"),
+        )
+        admitted = bound(deployment, owner)
+        answer = by(SHOP, admitted, method, path, body, key=str(ObjectId()))
+        assert answer.status_code in {200, 201}, (request, answer.get_data(as_text=True))
+
+
+@pytest.mark.parametrize("kept", [1, 8, 23])
+def test_the_beginning_of_ids_stands_for_all_that_begin_so(
+    deployment: Deployment, kept: int
+) -> None:
+    (owner,) = purses(deployment.open.ledger, 5)
+    app = bound(deployment, f"{str(owner)[:kept]}*")
+    assert by(SHOP, app, "GET", f"/wallets/{owner}", None).status_code == 200
+    assert by(SHOP, app, "GET", f"/wallets/{str(owner).upper()}", None).status_code == 200
+    other = f"{'0' if str(owner)[0] != '0' else '1'}{str(owner)[1:]}"
+    assert by(SHOP, app, "GET", f"/wallets/{other}", None).status_code == 403
+
+
+def test_an_account_that_is_not_named_reaches_no_wallet(deployment: Deployment) -> None:
+    (owner,) = purses(deployment.open.ledger, 5)
+    app = deployment.deploy(DAYBOOK_CALLERS=EVERYWHERE, DAYBOOK_LEDGER_WALLETS=f"{BANK}={owner}")
+    assert by(BANK, app, "GET", f"/wallets/{owner}", None).status_code == 200
+    assert_problem(by(SHOP, app, "GET", f"/wallets/{owner}", None), 403, "FORBIDDEN", SHOP)
+
+
+def test_a_transfer_needs_the_right_on_the_payer_and_shows_no_other_balance(
+    deployment: Deployment, key: str
+) -> None:
+    payer, payee = purses(deployment.open.ledger, 1000, 70)
+    app = bound(deployment, payer)
+    body = {"amountPaise": 10, "type": "payout"}
+    parties = {"fromUserId": str(payer), "toUserId": str(payee)}
+    back = {"fromUserId": str(payee), "toUserId": str(payer)}
+    assert_problem(by(SHOP, app, "POST", "/transfers", {**body, **back}, key), 403, "FORBIDDEN")
+    for replayed in (False, True):
+        answer = by(SHOP, app, "POST", "/transfers", {**body, **parties}, key)
+        assert ("Idempotency-Replayed" in answer.headers) == replayed
+        told_ = told(answer)
+        assert (told_["from"]["availablePaise"], told_["from"]["version"]) == (990, 2)
+        assert (told_["to"]["availablePaise"], told_["to"]["version"]) == (None, None)
+        assert told_["to"]["ownerUserId"] == str(payee)
+    again = told(by(BANK, app, "POST", "/transfers", {**body, **parties}, str(ObjectId())))
+    assert (again["from"]["availablePaise"], again["to"]["availablePaise"]) == (980, 90)
+    # Taking it back debits the payee, so it is not the payer's to do.
+    path = f"/transactions/{told_['from']['transactionId']}/reversals"
+    assert_problem(by(SHOP, app, "POST", path, {}, str(ObjectId())), 403, "FORBIDDEN")
+    path = f"/transactions/{told_['to']['transactionId']}/reversals"
+    assert_problem(by(SHOP, app, "POST", path, {}, str(ObjectId())), 403, "FORBIDDEN")
+    taken = told(by(SHOP, bound(deployment, payee), "POST", path, {}, str(ObjectId())))
+    assert (taken["from"]["ownerUserId"], taken["from"]["availablePaise"]) == (str(payee), 80)
+    assert (taken["to"]["ownerUserId"], taken["to"]["availablePaise"]) == (str(payer), None)
+    assert check_books(deployment.database, [payer, payee]) == 1070
+
+
+def test_a_transaction_that_is_not_there_reads_like_another_wallets(
+    deployment: Deployment, key: str
+) -> None:
+    owner, other = purses(deployment.open.ledger, 10, 10)
+    theirs = deployment.database["transactions"].find_one({"ownerUserId": other})
+    assert theirs is not None
+    app, nobodys = bound(deployment, owner), ObjectId()
+    details = [
+        told(by(SHOP, app, "POST", f"/transactions/{id_}/reversals", {}, key))["detail"]
+        for id_ in (theirs["_id"], nobodys)
+    ]
+    assert details[0].replace(str(theirs["_id"]), str(nobodys)) == details[1]
+    assert_problem(
+        by(BANK, app, "POST", f"/transactions/{nobodys}/reversals", {}, key),
+        *(404, "TRANSACTION_NOT_FOUND"),
+    )
+
+
+def test_amounts_that_the_payer_lacks_tell_nothing_of_what_the_payee_holds(
+    deployment: Deployment, key: str
+) -> None:
+    """Whichever of the two wallets is changed first."""
+    first, second = sorted(purses(deployment.open.ledger, 5, 700))
+    for payer, payee in ((first, second), (second, first)):
+        app = bound(deployment, payer)
+        body = {"amountPaise": 2**53 - 1, "type": "payout"}
+        parties = {"fromUserId": str(payer), "toUserId": str(payee)}
+        refused = by(SHOP, app, "POST", "/transfers", {**body, **parties}, key)
+        assert_problem(refused, 409, "INSUFFICIENT_FUNDS", str(payer))

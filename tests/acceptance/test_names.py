@@ -53,7 +53,8 @@ def set_by_terraform() -> set[str]:
     common = keys(block(environment, "common_environment = {"))
     export = keys(block(environment, "export_environment = {"))
     assert min(len(common), len(export)) > 8
-    return {*common, *export}
+    ledger = keys(block(environment, "ledger_only_environment = {"))
+    return {*common, *export, *ledger}
 
 
 def secrets_of_terraform() -> set[str]:

@@ -67,9 +67,14 @@ def test_every_variable_fills_a_field_and_every_field_has_a_variable() -> None:
 
 EMPTY = {
     **dict.fromkeys(("DAYBOOK_MONGODB_URI", "DAYBOOK_DESTINATION"), "is not set"),
-    # Unset, the first opens every route, and the others send credentials to Google.
+    # Unset, the first two open every route and wallet, and the others send credentials to Google.
     **dict.fromkeys(
-        ("DAYBOOK_CALLERS", "DAYBOOK_DRIVE_ENDPOINT", "DAYBOOK_TASKS_ENDPOINT"),
+        (
+            "DAYBOOK_CALLERS",
+            "DAYBOOK_LEDGER_WALLETS",
+            "DAYBOOK_DRIVE_ENDPOINT",
+            "DAYBOOK_TASKS_ENDPOINT",
+        ),
         "is set but empty",
     ),
     # Unset opens nothing: fewer messages, no task, no user to act for, or the default.
@@ -280,6 +285,13 @@ def test_a_faulty_destination_is_refused_with_its_right_form(text: str, says: st
         ("DAYBOOK_LANGUAGE", "de"),
         ("DAYBOOK_CALLERS", "scheduler@acme.iam.gserviceaccount.com"),
         ("DAYBOOK_CALLERS", "/run=nobody"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example="),
+        ("DAYBOOK_LEDGER_WALLETS", "*=*"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example=65a1*,"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example=65a1"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example=*65a1"),
+        ("DAYBOOK_LEDGER_WALLETS", "shop@acme.example=.*"),
         ("DAYBOOK_LEDGER_PROFILE", "../daily"),
         ("DAYBOOK_ANSWER_DAYS", "0"),
         ("DAYBOOK_ANSWER_DAYS", "36501"),
@@ -329,6 +341,11 @@ def test_a_faulty_value_is_refused_naming_the_variable_and_the_value(name: str, 
 )
 def test_values_at_the_edge_are_accepted(name: str, text: str, field: str, value: object) -> None:
     assert getattr(read(**{name: text}), field) == value
+
+
+def test_rights_on_wallets_need_verified_callers() -> None:
+    message = fault(DAYBOOK_LEDGER_WALLETS="shop@acme.example=*")
+    assert "DAYBOOK_CALLERS: is needed once DAYBOOK_LEDGER_WALLETS is set" in message
 
 
 def test_a_queue_needs_an_address_to_call_back_and_an_account_to_call_as() -> None:

@@ -16,7 +16,7 @@ from daybook.wallets.context import Document, Ledger
 from daybook.wallets.once import Answer, once
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
-from daybook.wallets.wallet import change, change_back
+from daybook.wallets.wallet import Wallet, change, change_back
 
 
 def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> Answer:
@@ -58,12 +58,18 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
     def work(session: ClientSession) -> Document:
         # In one order for all, so that two transfers in opposite directions meet at the first
         # wallet, where one of them loses, and not at the second, where both would.
-        wallets = {
-            owner: change(
-                ledger, session, owner, sides[owner][0], amount_paise, where=sides[owner][1]
-            )
-            for owner in sorted(sides)
-        }
+        def changed(owner: ObjectId) -> Wallet:
+            direction, where = sides[owner]
+            return change(ledger, session, owner, direction, amount_paise, where=where)
+
+        try:
+            wallets = {owner: changed(owner) for owner in sorted(sides)}
+        except Refused as refused:
+            if refused.code is Refusal.BALANCE_LIMIT and payee < payer:
+                # Only who has the money learns that the payee's wallet has no room for it.
+                # Otherwise, amount by amount, anybody could find out what the payee holds.
+                changed(payer)
+            raise
         currency = wallets[payer].currency
         if wallets[payee].currency != currency:
             raise Refused(
@@ -162,6 +168,19 @@ def reverse(ledger: Ledger, movement: Movement, originals: Sequence[Booked]) -> 
 
     owners = [original.owner for original in originals]
     return once(ledger, movement.once, work, owners=owners)
+
+
+def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | None:
+    """Whose wallet a reversal is about: of a transfer the payee's, which it debits.
+
+    None when there is no such transaction, or it does not say.
+    """
+    doc = queries.TRANSACTION.one(ledger.database, transaction_id=transaction_id)
+    if doc is not None and doc.get("counterpartId") is not None:
+        other = queries.TRANSACTION.one(ledger.database, transaction_id=doc["counterpartId"])
+        doc = next((leg for leg in (doc, other) if leg and leg.get("direction") == "credit"), None)
+    owner = None if doc is None else doc.get("ownerUserId")
+    return owner if isinstance(owner, ObjectId) else None
 
 
 def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Booked]:

@@ -198,9 +198,13 @@ def _not_found(message: str, where: str | None) -> Refused:
 
 
 def _refused(wallet: Wallet, direction: Direction, amount_paise: int) -> Refused:
-    has = f"the wallet of user {wallet.owner} holds {wallet.available_paise}"
+    of_user = f"the wallet of user {wallet.owner}"
     if direction is Direction.DEBIT:
-        return Refused(Refusal.INSUFFICIENT_FUNDS, f"{has}, not {amount_paise}")
+        return Refused(
+            Refusal.INSUFFICIENT_FUNDS,
+            f"{of_user} holds {wallet.available_paise}, not {amount_paise}",
+        )
+    # Without the balance: who pays into a wallet need not be allowed to read it.
     return Refused(
-        Refusal.BALANCE_LIMIT, f"{has}; with {amount_paise} more it would exceed {MAX_PAISE}"
+        Refusal.BALANCE_LIMIT, f"with {amount_paise} more {of_user} would exceed {MAX_PAISE}"
     )

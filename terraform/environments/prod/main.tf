@@ -7,6 +7,7 @@ module "export_function" {
   labels          = { environment = "prod" }
   ledger_callers  = var.ledger_callers
   ledger_enabled  = var.ledger_enabled
+  ledger_wallets  = var.ledger_wallets
   metrics_readers = var.metrics_readers
   operators       = var.operators
   paused          = var.paused

@@ -27,6 +27,12 @@ variable "ledger_enabled" {
   default     = false
 }
 
+variable "ledger_wallets" {
+  description = "Whose wallets each account of ledger_callers may move and read; empty: every wallet."
+  type        = map(set(string))
+  default     = {}
+}
+
 variable "metrics_readers" {
   description = "E-mail addresses of the service accounts that may read /metrics."
   type        = set(string)

@@ -25,6 +25,10 @@ locals {
     for route, accounts in local.callers_by_route : [for account in sort(accounts) : "${route}=${account}"]
   ]))
 
+  ledger_wallets = join(",", flatten([
+    for account, owners in var.ledger_wallets : [for owner in sort(owners) : "${account}=${owner}"]
+  ]))
+
   # The ledger's own, from the same setting of its own function.
   ledger_callers = join(",", flatten([
     for route, accounts in var.ledger_callers : [for account in sort(accounts) : "${route}=${account}"]

@@ -49,8 +49,14 @@ locals {
     name => tostring(value) if value != null
   }
 
+  # Set but empty, either would keep the ledger from starting.
+  ledger_only_environment = {
+    DAYBOOK_CALLERS        = local.ledger_callers
+    DAYBOOK_LEDGER_WALLETS = length(var.ledger_wallets) == 0 ? null : local.ledger_wallets
+  }
+
   ledger_environment = {
-    for name, value in merge(local.common_environment, { DAYBOOK_CALLERS = local.ledger_callers }) :
+    for name, value in merge(local.common_environment, local.ledger_only_environment) :
     name => tostring(value) if value != null
   }
 }

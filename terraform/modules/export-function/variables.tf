@@ -122,6 +122,23 @@ variable "ledger_enabled" {
   nullable    = false
 }
 
+variable "ledger_wallets" {
+  description = "Whose wallets each account may move and read: e-mail address to users' ids, or the beginning of ids and *. Empty: every account of ledger_callers every wallet."
+  type        = map(set(string))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for account in keys(var.ledger_wallets) : contains(flatten([for accounts in var.ledger_callers : tolist(accounts)]), account)])
+    error_message = "ledger_wallets must name accounts that ledger_callers lets in."
+  }
+
+  validation {
+    condition     = alltrue([for owners in var.ledger_wallets : length(owners) > 0 && alltrue([for owner in owners : can(regex("^([0-9a-f]{24}|[0-9a-f]{0,23}\\*)$", owner))])])
+    error_message = "ledger_wallets must give each account users' ids of 24 hexadecimal digits in lower case, or the beginning of ids and *."
+  }
+}
+
 variable "metrics_readers" {
   description = "E-mail addresses of the service accounts that may read /metrics."
   type        = set(string)

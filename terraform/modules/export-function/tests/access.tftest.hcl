@@ -175,6 +175,18 @@ run "ledger_is_off_by_default" {
   }
 }
 
+run "ledger_binds_no_account_to_wallets_unless_asked_to" {
+  variables {
+    ledger_callers = { "/wallets" = ["shop@my-project.iam.gserviceaccount.com"] }
+    ledger_enabled = true
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables), "DAYBOOK_LEDGER_WALLETS")
+    error_message = "The ledger gets an empty setting, with which it does not start."
+  }
+}
+
 run "ledger_has_its_own_account_and_callers" {
   variables {
     ledger_callers = {
@@ -183,6 +195,15 @@ run "ledger_has_its_own_account_and_callers" {
       "/wallets/{ownerUserId}/credits" = ["payments@my-project.iam.gserviceaccount.com"]
     }
     ledger_enabled = true
+    ledger_wallets = {
+      "payments@my-project.iam.gserviceaccount.com" = ["*"]
+      "shop@my-project.iam.gserviceaccount.com"     = ["65a8*", "65b000000000000000000001"]
+    }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables["DAYBOOK_LEDGER_WALLETS"] == "payments@my-project.iam.gserviceaccount.com=*,shop@my-project.iam.gserviceaccount.com=65a8*,shop@my-project.iam.gserviceaccount.com=65b000000000000000000001"
+    error_message = "The ledger gives accounts other wallets than meant."
   }
 
   assert {

@@ -203,6 +203,39 @@ run "refuses_unknown_ingress" {
   expect_failures = [var.ingress]
 }
 
+run "refuses_wallets_for_an_account_that_may_not_call" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/wallets" = ["shop@my-project.iam.gserviceaccount.com"] }
+    ledger_wallets = { "bank@my-project.iam.gserviceaccount.com" = ["*"] }
+  }
+
+  expect_failures = [var.ledger_wallets]
+}
+
+run "refuses_an_account_with_no_wallet" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/wallets" = ["shop@my-project.iam.gserviceaccount.com"] }
+    ledger_wallets = { "shop@my-project.iam.gserviceaccount.com" = [] }
+  }
+
+  expect_failures = [var.ledger_wallets]
+}
+
+run "refuses_wallets_of_what_is_no_id" {
+  command = plan
+
+  variables {
+    ledger_callers = { "/wallets" = ["shop@my-project.iam.gserviceaccount.com"] }
+    ledger_wallets = { "shop@my-project.iam.gserviceaccount.com" = ["65a8"] }
+  }
+
+  expect_failures = [var.ledger_wallets]
+}
+
 run "refuses_a_ledger_without_callers" {
   command = plan
 
