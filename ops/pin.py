@@ -4,7 +4,7 @@
     python3 ops/pin.py --check  exit code 1 when one is missing, with what and where; asks nobody
 
 An image stays at its tag, and gets the digest that the tag has now: `name: IMAGE:TAG@sha256:…`
-in `cloudbuild*.yaml`. Providers go to `.terraform.lock.hcl` in each folder that is applied, with
+in `cloudbuild*.yaml`. Providers go to `.terraform.lock.hcl` in each Terraform folder, with
 checksums for the platforms of a pipeline and of people.
 
 Only the standard library: the check runs before any package is installed.
@@ -49,10 +49,13 @@ def builds(root: Path) -> list[Path]:
     return sorted(root.glob("cloudbuild*.yaml"))
 
 
-def applied(root: Path) -> list[Path]:
-    """The Terraform folders that are applied; modules are applied as a part of these."""
-    folders = [root / "terraform" / "bootstrap", *root.glob("terraform/environments/*")]
-    return sorted(folder for folder in folders if any(folder.glob("*.tf")))
+def folders(root: Path) -> list[Path]:
+    """The Terraform folders that the pipeline initialises: to apply them, or to test a module."""
+    return sorted(
+        path.parent
+        for path in (root / "terraform").glob("**/versions.tf")
+        if ".terraform" not in path.parts
+    )
 
 
 def missing(root: Path) -> Iterator[str]:
@@ -63,7 +66,7 @@ def missing(root: Path) -> Iterator[str]:
             if not DIGEST.fullmatch(found["digest"] or ""):
                 line = text.count("\n", 0, found.start()) + 1
                 yield f"{build.name}:{line}: the image {found['tagged']} has no digest"
-    for folder in applied(root):
+    for folder in folders(root):
         path = (folder / LOCK).relative_to(root)
         if not (root / path).is_file():
             yield f"{path}: is missing, so any provider would be installed"
@@ -89,9 +92,9 @@ def pin_images(root: Path) -> None:
 
 
 def pin_providers(root: Path, terraform: str) -> None:
-    """Writes the providers' checksums of every folder that is applied."""
+    """Writes the providers' checksums of every Terraform folder."""
     platforms = [f"-platform={platform}" for platform in PLATFORMS]
-    for folder in applied(root):
+    for folder in folders(root):
         chdir = f"-chdir={folder}"
         subprocess.run([terraform, chdir, "get"], check=True)  # noqa: S603  (Terraform itself)
         subprocess.run([terraform, chdir, "providers", "lock", *platforms], check=True)  # noqa: S603

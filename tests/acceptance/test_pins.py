@@ -21,7 +21,11 @@ import yaml
 from tests import pages
 from tests.emulators.registry import Registry, registry
 
-ROOTS = ("bootstrap", "environments/prod", "environments/staging")
+ROOTS = sorted(
+    str(path.parent.relative_to(pages.ROOT / "terraform"))
+    for path in (pages.ROOT / "terraform").glob("**/versions.tf")
+    if ".terraform" not in path.parts
+)
 LOCK = ".terraform.lock.hcl"
 DIGEST = f"sha256:{'ab' * 32}"
 LOCKED = f"""provider "registry.terraform.io/hashicorp/google" {{
@@ -223,7 +227,13 @@ def test_what_make_pin_writes_passes_the_check(
     for folder in ROOTS:
         text = (checkout / "terraform" / folder / LOCK).read_text(encoding="utf-8")
         locked = dict(re.findall(r'hashicorp/(\w+)" \{\s+version += "([^"]+)"', text))
-        assert locked == (PROVIDERS if "environments" in folder else {"google": "7.45.0"})
+        wanted = set(
+            re.findall(
+                r'source += "hashicorp/(\w+)"',
+                (checkout / "terraform" / folder / "versions.tf").read_text(encoding="utf-8"),
+            )
+        )
+        assert locked == {name: PROVIDERS[name] for name in wanted}
         assert text.count('"h1:') == len(PLATFORMS) * len(locked)
     assert "is not tracked by git" in check(checkout).stderr  # not before it is added
     git(checkout, "add", "--all")
@@ -241,6 +251,48 @@ def test_pinning_again_takes_what_the_tag_has_become(
     text = (checkout / "cloudbuild.yaml").read_text(encoding="utf-8")
     assert f"{tagged}@{images.digest(tagged)}" in text
     assert former not in text
+
+
+def test_every_folder_of_the_checks_takes_pinned_providers_and_no_others(
+    checkout: Path, images: Registry, mirror: Path
+) -> None:
+    """What `make terraform-test` does in each folder under -lockfile=readonly."""
+    config = mirror.parent / "terraformrc"
+    config.write_text(
+        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n'
+    )
+
+    def init(folder: str) -> subprocess.CompletedProcess[str]:
+        chdir = f"-chdir={checkout / 'terraform' / folder}"
+        return subprocess.run(
+            ["terraform", chdir, "init", "-backend=false", "-input=false", "-no-color"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={
+                **os.environ,
+                "CHECKPOINT_DISABLE": "1",
+                "TF_CLI_ARGS_init": "-lockfile=readonly",
+                "TF_CLI_CONFIG_FILE": str(config),
+            },
+        )
+
+    assert pin(checkout, mirror).returncode == 0
+    for folder in ROOTS:
+        told = init(folder)
+        assert told.returncode == 0, f"{folder}: {told.stdout}{told.stderr}"
+        shutil.rmtree(checkout / "terraform" / folder / ".terraform")
+    for name in PROVIDERS:  # another build of the same version
+        for path in (mirror / "registry.terraform.io" / "hashicorp" / name).iterdir():
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr(f"terraform-provider-{name}", "forged")
+    for folder in ROOTS:
+        told = init(folder)
+        assert told.returncode == 1
+        assert "checksum" in told.stderr
+    (checkout / "terraform" / "bootstrap" / LOCK).unlink()
+    assert init("bootstrap").returncode == 1
 
 
 @pytest.mark.parametrize(
