@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import flask
 import pytest
 import requests
 from requests.adapters import BaseAdapter
+from werkzeug.test import EnvironBuilder
 
+from daybook import http_callers
 from daybook.destinations.drive import DriveDestination
-from e2e.cloud import CloudProbe, Deployment
+from e2e.cloud import INTERNAL, PREFERRED, USUAL, CloudProbe, Deployment
 from e2e.drive import DriveProbe
 from e2e.finding import Exit, Finding, Verdict, exit_of
 from e2e.soak import _EVENTS, evenings
 from tests import pages
 from tests.acceptance.test_docs_logging import events_in_source
+from tests.acceptance.tokens import bearer
 from tests.emulators.drive import DriveEmulator
 
 DEPLOYMENT = Deployment(project="acme-books", region="asia-southeast1", name="daybook")
@@ -198,6 +202,110 @@ def test_a_call_that_leaves_no_record_is_waited_for_and_then_unsettled() -> None
     verdict, answer = found._scheduler()
     assert verdict is Verdict.UNSETTLED
     assert "no call within 180 s" in answer
+
+
+class Cloud:
+    """Cloud Tasks and a Cloud Run that verifies one header, before the function's own check."""
+
+    def __init__(self, *, verified: tuple[str, ...], checks_signatures: bool = True) -> None:
+        self._verified = verified
+        self._checks_signatures = checks_signatures
+        self._status = 0
+        self.asked: list[dict[str, Any]] = []
+
+    def probe(self) -> CloudProbe:
+        return probe(
+            {
+                "cloudresourcemanager": lambda _: {"name": "projects/123456789012"},
+                ":generateIdToken": lambda body: {"token": self._signed("tasks", body["audience"])},
+                "/tasks": self._deliver,
+                "entries": lambda _: {"entries": [{"httpRequest": {"status": self._status}}]},
+            }
+        )
+
+    def _signed(self, purpose: str, audience: str) -> str:
+        assert audience == "https://daybook-123456789012.asia-southeast1.run.app"
+        return bearer(DEPLOYMENT.account(purpose)).removeprefix("Bearer ")
+
+    def _deliver(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body:  # else the task is deleted
+            request = body["task"]["httpRequest"]
+            self.asked.append(request)
+            headers = dict(request["headers"])
+            if "oidcToken" in request:
+                token = request["oidcToken"]
+                headers["Authorization"] = bearer(token["serviceAccountEmail"])
+            self._status = self._answer(request["url"], headers)
+        return {"name": "projects/acme-books/tasks/1"}
+
+    def _answer(self, url: str, headers: dict[str, str]) -> int:
+        looked_at = next((headers[name] for name in self._verified if name in headers), None)
+        signed = looked_at is not None and looked_at.endswith(".SIGNATURE_REMOVED_BY_GOOGLE")
+        if self._checks_signatures and not signed:
+            return 401
+        route = url.removeprefix("https://daybook-123456789012.asia-southeast1.run.app")
+        path = route.partition("?")[0]
+        callers = {
+            "/tasks/run": (DEPLOYMENT.account("tasks"),),
+            "/admin/doctor": (DEPLOYMENT.account("scheduler"),),
+        }
+        environ = EnvironBuilder(path=path, method="POST", headers=headers).get_environ()
+        return 200 if http_callers.refusal(callers, path, flask.Request(environ)) is None else 403
+
+
+ALONE, BESIDE = ((None, PREFERRED), (None, USUAL)), ((USUAL, PREFERRED), (PREFERRED, USUAL))
+
+
+@pytest.mark.parametrize("verified", [(PREFERRED, USUAL), (USUAL, PREFERRED), (USUAL,)])
+@pytest.mark.parametrize(("own", "forged"), [*ALONE, *BESIDE])
+def test_a_forged_token_opens_nothing_whichever_header_is_verified(
+    verified: tuple[str, ...], own: str | None, forged: str
+) -> None:
+    cloud = Cloud(verified=verified)
+    verdict, answer = cloud.probe()._called(own=own, forged=forged)
+    assert verdict is Verdict.AS_ASSUMED
+    assert answer in {"answered 401", "answered 403"}
+    (asked,) = cloud.asked
+    assert ("oidcToken" in asked) == (own == USUAL)
+    assert asked["headers"][forged].startswith("Bearer ")
+
+
+@pytest.mark.parametrize(("own", "forged"), ALONE)
+def test_it_tells_when_a_token_that_nobody_signed_gets_in(own: str | None, forged: str) -> None:
+    cloud = Cloud(verified=(PREFERRED, USUAL), checks_signatures=False)
+    verdict, answer = cloud.probe()._called(own=own, forged=forged)
+    assert verdict is Verdict.OTHERWISE
+    assert answer == "answered 200 to a token that nobody signed"
+
+
+@pytest.mark.parametrize(("own", "forged"), BESIDE)
+def test_two_accounts_are_refused_by_the_function_itself(own: str, forged: str) -> None:
+    """Even where nothing in front of it looks at a signature."""
+    cloud = Cloud(verified=(PREFERRED, USUAL), checks_signatures=False)
+    assert cloud.probe()._called(own=own, forged=forged)[1] == "answered 403"
+
+
+@pytest.mark.parametrize(
+    ("verified", "verdict"),
+    [((PREFERRED, USUAL), Verdict.AS_ASSUMED), ((USUAL,), Verdict.OTHERWISE)],
+)
+def test_it_tells_whether_a_token_in_the_preferred_header_gets_in(
+    verified: tuple[str, ...], verdict: Verdict
+) -> None:
+    cloud = Cloud(verified=verified)
+    assert cloud.probe()._called(own=PREFERRED, forged=None)[0] is verdict
+
+
+def test_without_the_right_to_act_as_the_tasks_account_the_question_is_unsettled() -> None:
+    known = {
+        "services/daybook": lambda _: {"ingress": INTERNAL, "urls": ["https://127.0.0.1:9"]},
+        "cloudresourcemanager": lambda _: {"name": "projects/123456789012"},
+    }
+    found = list(probe(known).findings())
+    tokens = [finding for finding in found if "token" in finding.question]
+    assert len(tokens) == 5
+    assert {finding.verdict for finding in tokens} == {Verdict.UNSETTLED}
+    assert ":generateIdToken answered 404" in of({f.question: f for f in found}, "alone").answer
 
 
 def test_a_function_that_is_not_there_is_unsettled_and_ends_the_questions() -> None:
