@@ -17,6 +17,8 @@ from typing import Any
 
 import flask
 
+from daybook.display import shortened
+
 OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
 """For whoever the service lets in."""
 
@@ -39,7 +41,8 @@ def refusal(callers: Callers, route: str, request: flask.Request) -> str | None:
     account = next(iter(named), None)
     if account is not None and account in callers.get(route, ()):
         return None
-    return f"{account or 'a caller without a token'} may not call {route}: see DAYBOOK_CALLERS"
+    caller = "a caller without a token" if account is None else shortened(account)
+    return f"{caller} may not call {route}: see DAYBOOK_CALLERS"
 
 
 def verified_account(callers: Callers, request: flask.Request) -> str | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
 import flask
 
-from daybook import display
+from daybook import display, log
 from daybook.errors import BadRequest
 from daybook.http_body import body_of
+from daybook.http_callers import refusal
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import (
     answered,
@@ -26,12 +28,16 @@ from daybook.http_ledger_io import (
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import invites, users
 from daybook.wallets.invites import InviteStatus, NewInvite
+from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import DocumentInvalid
 from daybook.wallets.users import NewUser, Wanted
 
 MAX_NAME_LENGTH = 200
 PAGE = 100
 MAX_PAGE = 1000
 INVITE_LASTS = timedelta(days=7)
+INVITES = "/invites"
+"""The route whose callers may create and read invites."""
 
 Path = Mapping[str, str]
 
@@ -81,6 +87,15 @@ def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.
         code=None if own is None else code(own, "code"),
     )
     wanted = once_key_if_given(app, request, ("invites",), body)
+    if own is not None and app.settings.ledger_invite_codes != "chosen":
+        before = invites.made_before(app.ledger, wanted)  # when the setting was another one
+        if before is None:
+            raise BadRequest(
+                "must be absent: codes are random, so that no one can guess them; "
+                "DAYBOOK_LEDGER_INVITE_CODES says whether they may be chosen",
+                where="code",
+            )
+        return answered(before)
     return answered(invites.create_once(app.ledger, invite, wanted))
 
 
@@ -99,11 +114,35 @@ def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.R
 
 
 def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
-    """`POST /invites/{code}/accept`."""
+    """`POST /invites/{code}/accept`.
+
+    Why it failed is told only to callers that may also read invites: to others a failure must
+    not show which codes exist.
+    """
     parameters(request, set())
     body = body_of(request, allowed={"userId"})
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
     invite = code(path["code"], "code")
     wanted = once_key_if_given(app, request, ("invites", invite, "accept"), body)
-    return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)
+    try:
+        return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)
+    except (Refused, DocumentInvalid) as error:
+        if refusal(app.settings.callers, INVITES, request) is None or _of_key(error):
+            raise
+        if isinstance(error, DocumentInvalid):
+            log.event(logging.ERROR, "document_invalid", error.without_value)
+        log.event(logging.WARNING, "invite_refused", f"an invite was not accepted: {_word(error)}")
+        raise Refused(
+            Refusal.INVITE_NOT_FOUND,
+            "the code is not that of an open invite, or userId not that of a user",
+        ) from error
+
+
+def _of_key(error: Refused | DocumentInvalid) -> bool:
+    """Whether the caller's own key is at fault, which tells nothing of the invite."""
+    return isinstance(error, Refused) and error.code is Refusal.IDEMPOTENCY_KEY_REUSED
+
+
+def _word(error: Refused | DocumentInvalid) -> str:
+    return error.code if isinstance(error, Refused) else error.type

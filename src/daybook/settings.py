@@ -54,6 +54,8 @@ class Settings:
     """None: every account that may call a route may move and read every wallet by it."""
     ledger_profile: str = "daily"
     ledger_chart: Chart = field(default_factory=Chart)
+    ledger_invite_codes: str = "random"
+    """`random`, or `chosen`: those who create an invite may choose its code."""
     answer_days: int | None = None
     """None: the ledger's first answers are kept for good."""
     mongo_max_pool_size: int = 50

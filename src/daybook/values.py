@@ -179,6 +179,12 @@ def language(text: str) -> str:
     return text
 
 
+def invite_codes(text: str) -> str:
+    if text not in {"random", "chosen"}:
+        raise ValueError("must be random or chosen")
+    return text
+
+
 def callers(text: str) -> Mapping[str, tuple[str, ...]]:
     callers: dict[str, tuple[str, ...]] = {}
     for pair in (pair.strip() for pair in text.split(",")):

@@ -213,6 +213,13 @@ VARIABLES: tuple[Variable, ...] = (
         description="Chart of accounts of the ledger's journal entries, as JSON",
     ),
     Variable(
+        name="DAYBOOK_LEDGER_INVITE_CODES",
+        field="ledger_invite_codes",
+        parse=values.invite_codes,
+        description="Whether invite codes are random, or may be chosen: random or chosen",
+        default="random",
+    ),
+    Variable(
         name="DAYBOOK_ANSWER_DAYS",
         field="answer_days",
         parse=values.whole(1, values.ANSWER_MAX_DAYS),

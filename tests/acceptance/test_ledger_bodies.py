@@ -19,7 +19,7 @@ from tests.integration.ledgers import balance_of, check_books, make_app, prepare
 def app(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[LedgerApp]:
     database = mongo_client[f"bodies_{ObjectId()}"]
     prepare(database)
-    app = make_app(mongo_uri, database.name)
+    app = make_app(mongo_uri, database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
     yield app
     app.client.close()
     mongo_client.drop_database(database.name)

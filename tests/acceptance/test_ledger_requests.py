@@ -26,7 +26,7 @@ ID = "6b02f42045263142d9ff1af0"
 def app(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[LedgerApp]:
     database = mongo_client[f"requests_{ObjectId()}"]
     prepare(database)
-    app = make_app(mongo_uri, database.name)
+    app = make_app(mongo_uri, database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
     yield app
     app.client.close()
     mongo_client.drop_database(database.name)

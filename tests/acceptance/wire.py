@@ -81,7 +81,10 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def serving(target: str, mongo_uri: str, database: str, folder: Path) -> Iterator[Server]:
+def serving(
+    target: str, mongo_uri: str, database: str, folder: Path, **env: str
+) -> Iterator[Server]:
+    """The function's process; `env` are variables beside those that it needs."""
     port, output = free_port(), folder / f"{target}.log"
     with output.open("wb") as stream:
         process = subprocess.Popen(
@@ -95,6 +98,7 @@ def serving(target: str, mongo_uri: str, database: str, folder: Path) -> Iterato
                 "DAYBOOK_MONGODB_URI": mongo_uri,
                 "DAYBOOK_DATABASE": database,
                 "DAYBOOK_DESTINATION": folder.as_uri(),
+                **env,
             },
             stdin=subprocess.DEVNULL,
             stdout=stream,

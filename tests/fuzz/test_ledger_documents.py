@@ -84,7 +84,7 @@ class Stage:
 @pytest.fixture
 def stage(mongo_uri: str, database: Db, tmp_path: Any) -> Iterator[Stage]:
     prepare(database)
-    app = make_app(mongo_uri, database.name)
+    app = make_app(mongo_uri, database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
     office = books.make_app(mongo_uri, database.name, f"file://{tmp_path}")
     made = _made(app)
     base = {name: list(database[name].find()) for name in COLLECTIONS}

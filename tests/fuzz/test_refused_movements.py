@@ -51,7 +51,9 @@ class Office:
 
     def __init__(self, stage: Stage) -> None:
         self.database = stage.database
-        self.app = make_app(stage.mongo_uri, stage.database.name)
+        self.app = make_app(
+            stage.mongo_uri, stage.database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen"
+        )
         self.owners = [ObjectId(), ObjectId()]
         self.sent = 0
         booked = []
@@ -141,7 +143,7 @@ def test_an_object_of_another_application_is_named_and_halves_no_movement(
 ) -> None:
     office = Office(stage)
     one.make(stage.database)
-    fresh = make_app(stage.mongo_uri, stage.database.name)
+    fresh = make_app(stage.mongo_uri, stage.database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
     refused: set[str] = set()
     for app in (office.app, fresh):  # one has looked at the collections before, one has not
         before = stored(stage.database)
@@ -169,6 +171,8 @@ def test_an_object_of_another_application_is_named_and_halves_no_movement(
         assert any(f"replace {one.collection} by" in line for line in reconciled.lines), reconciled
 
     one.take_away(stage.database)
-    for _name, response in office.requests(make_app(stage.mongo_uri, stage.database.name)):
+    for _name, response in office.requests(
+        make_app(stage.mongo_uri, stage.database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
+    ):
         office.done(response)
     check_whole(stored(stage.database))

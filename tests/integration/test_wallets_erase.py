@@ -36,7 +36,7 @@ BOOKS = ("journalentries", "exportqueues", "transactions")
 @pytest.fixture
 def app(database: Db, mongo_uri: str) -> Iterator[LedgerApp]:
     prepare(database)
-    app = make_app(mongo_uri, database.name)
+    app = make_app(mongo_uri, database.name, DAYBOOK_LEDGER_INVITE_CODES="chosen")
     yield app
     app.client.close()
 

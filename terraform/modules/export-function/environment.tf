@@ -15,6 +15,7 @@ locals {
     DAYBOOK_DESTINATION                       = "drive://${var.drive_folder_id}"
     DAYBOOK_LANGUAGE                          = var.settings.language
     DAYBOOK_LEDGER_ACCOUNTS                   = local.ledger_accounts
+    DAYBOOK_LEDGER_INVITE_CODES               = var.settings.ledger_invite_codes
     DAYBOOK_LEDGER_PROFILE                    = var.settings.ledger_profile
     DAYBOOK_MONGO_MAX_POOL_SIZE               = var.settings.mongo_max_pool_size
     DAYBOOK_MONGO_MIN_POOL_SIZE               = var.settings.mongo_min_pool_size

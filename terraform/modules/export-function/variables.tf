@@ -279,6 +279,7 @@ variable "settings" {
       others  = optional(object({ code = string, name = string }))
       types   = optional(map(object({ code = string, name = string })))
     }))
+    ledger_invite_codes               = optional(string, "random")
     ledger_profile                    = optional(string, "daily")
     mongo_max_pool_size               = optional(number, 50)
     mongo_min_pool_size               = optional(number)
@@ -311,6 +312,11 @@ variable "settings" {
   validation {
     condition     = contains(["en", "th"], var.settings.language)
     error_message = "settings.language must be en or th."
+  }
+
+  validation {
+    condition     = contains(["random", "chosen"], var.settings.ledger_invite_codes)
+    error_message = "settings.ledger_invite_codes must be random or chosen."
   }
 
   validation {

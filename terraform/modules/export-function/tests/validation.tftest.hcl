@@ -546,3 +546,13 @@ run "refuses_answers_kept_for_half_a_day" {
 
   expect_failures = [var.settings]
 }
+
+run "refuses_other_invite_codes" {
+  command = plan
+
+  variables {
+    settings = { ledger_invite_codes = "weak" }
+  }
+
+  expect_failures = [var.settings]
+}
