@@ -401,6 +401,7 @@ class App:
             env=env,
             client=self.client,
             database=self.database,
+            mongodb_uri=self.settings.mongodb_uri,
             destination=lambda: self.destination,
             tasks=self.cloud_tasks,
             needed=rights.NEEDED if self.settings.answer_days is None else rights.WITH_ANSWER_DAYS,

@@ -18,6 +18,8 @@ _REFUSED_COMMAND = re.compile(
 )
 # Atlas has a wording of its own for the same.
 _REFUSED_ACTION = re.compile(r"not allowed to do action \[(\w+)\] on \[([^\]]+)\]")
+# In Atlas' words too; without a code once the driver has tried again and found no server.
+_REFUSED_LOGIN = re.compile(r"(?:\S+: )?(?:Authentication failed|bad auth)\b")
 _DUPLICATE = re.compile(r"E11000.*? collection: (\S+) index: (\S+)")
 _NAMESPACE = (
     re.compile(r"'([^']+)' is a capped collection"),
@@ -54,6 +56,7 @@ class Cause(StrEnum):
     OWN_INDEX = "own_index"  # a unique index that Daybook declares
     INDEX_KEYS = "index_keys"  # an index that cannot hold the document's values
     TOO_LARGE = "too_large"  # the document would exceed 16 MB
+    LOGIN = "login"  # user, password or certificate are refused
     NO_TRANSACTIONS = "no_transactions"  # a single server
     OTHER = "other"
 
@@ -73,10 +76,12 @@ _HINTS: Mapping[Cause, str] = {
     ),
     Cause.INDEX_KEYS: "drop the index of {collection} that Daybook does not declare",
     Cause.TOO_LARGE: "make the document in {collection} smaller: MongoDB stores 16 MB at most",
+    Cause.LOGIN: "correct user, password and authSource in DAYBOOK_MONGODB_URI",
     Cause.NO_TRANSACTIONS: "start mongod with --replSet and run rs.initiate()",
 }
 
-_PERMANENT = frozenset(_HINTS)
+_PERMANENT = frozenset(_HINTS) - {Cause.LOGIN}
+"""A login may fail while a password is being changed, and works again when it has been."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +200,10 @@ def _cause(code: int | None, text: str, collection: str | None, reply: Mapping[s
     match code:
         case 13:  # Unauthorized
             return Cause.PRIVILEGE
+        case 18:  # AuthenticationFailed
+            return Cause.LOGIN
+        case 8000 | None if _REFUSED_LOGIN.match(text):
+            return Cause.LOGIN
         case 8000 if _REFUSED_ACTION.search(text):  # AtlasError
             return Cause.PRIVILEGE
         case 121:  # DocumentValidationFailure
@@ -237,6 +246,8 @@ def _told(
             if refused is None
             else f"the user may not run `{refused[0]}` on {refused[1]}"
         )
+    if cause is Cause.LOGIN:
+        return "the login was refused"
     # Nor the values of the document that was refused: this stands in logs and records.
     text = text.partition(" dup key: ")[0]
     where = collection or "a collection"

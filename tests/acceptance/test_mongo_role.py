@@ -33,6 +33,7 @@ from daybook.ops.doctor import examine
 from daybook.settings import Settings
 from tests import books, pages
 from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
+from tests.acceptance.test_cli import daybook
 from tests.integration.office import Office
 
 Db = Database[dict[str, Any]]
@@ -174,6 +175,32 @@ def evening(books_database: Db, uri: str, caplog: pytest.LogCaptureFixture) -> I
 def limited(books_database: Db, uri: str) -> Iterator[Db]:
     with MongoClient[dict[str, Any]](uri) as client:
         yield client[books_database.name]
+
+
+@pytest.mark.parametrize("user", ["daybook", "nobody"])
+@pytest.mark.parametrize("name", ["status", "history", "run", "migrate", "reconcile", "doctor"])
+def test_a_refused_login_is_one_line(
+    uri: str, books_database: Db, tmp_path: Path, name: str, user: str
+) -> None:
+    wrong = uri.replace("daybook:", f"{user}:").replace(quote_plus(PASSWORD), "WrongOne")
+    env = {
+        "DAYBOOK_MONGODB_URI": wrong,
+        "DAYBOOK_DATABASE": books_database.name,
+        "DAYBOOK_DESTINATION": tmp_path.as_uri(),
+    }
+    process = daybook(env, name)
+    assert process.returncode == 1, process.stdout + process.stderr
+    whole = process.stdout + process.stderr
+    # Off a terminal, log records are JSON.
+    said = [line for line in whole.splitlines() if not line.startswith("{")]
+    if name == "doctor":
+        said = [line for line in said if line.startswith("NOT OK  mongodb ")]
+    (line,) = said
+    assert line.endswith(
+        "the login was refused; correct user, password and authSource in DAYBOOK_MONGODB_URI"
+    )
+    assert "WrongOne" not in whole
+    assert "full error" not in whole
 
 
 def test_the_role_is_enough_for_everything_that_a_day_may_need(evening: Evening) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +215,25 @@ def test_a_server_that_never_answered_is_logged_as_one_error(gate: Gate, events:
         gate.open()
         client.admin.command("ping")
         events.wait_for(["mongodb_error", "mongodb_connected"])
+
+
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
+@pytest.mark.parametrize("what", ["missing", "no certificate", "binary", "a folder", "empty"])
+def test_a_file_for_tls_that_cannot_be_read_is_a_configuration_error(
+    tmp_path: Path, option: str, what: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    contents = {"no certificate": b"not PEM", "binary": b"\x30\x82\xff\x00", "empty": b""}
+    if what in contents:
+        file.write_bytes(contents[what])
+    elif what == "a folder":
+        file.mkdir()
+    uri = f"mongodb://books:{PASSWORD}@db.example.com/?{option}={file}"
+    with pytest.raises(ConfigurationError, match="DAYBOOK_MONGODB_URI: ") as caught:
+        connect(settings_for(uri))
+    assert PASSWORD not in str(caught.value)
+    if what in ("missing", "a folder"):
+        assert str(file) in str(caught.value)
+
+
+PASSWORD = "NeverInAnError"

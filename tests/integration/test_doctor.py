@@ -35,6 +35,7 @@ def patient(office: Office) -> Patient:
         env=office.env,
         client=app.client,
         database=app.database,
+        mongodb_uri=office.env["DAYBOOK_MONGODB_URI"],
         destination=lambda: app.destination,
         tasks=app.cloud_tasks,
         messages={},
@@ -55,7 +56,15 @@ def wrong(patient: Patient) -> dict[str, str]:
 def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
     found = findings(patient)
     assert list(found) == [
-        *("variables", "mongodb", "transactions", "indexes", "collections", "privileges"),
+        *(
+            "variables",
+            "mongodb",
+            "encryption",
+            "transactions",
+            "indexes",
+            "collections",
+            "privileges",
+        ),
         *("clock", "queue", "unclaimed items", "last batch"),
         "folder",
     ]
@@ -82,7 +91,7 @@ def test_without_mongodb_the_rest_is_still_examined(patient: Patient, tmp_path: 
         "mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50
     ) as client:
         found = findings(replace(patient, client=client, database=client["daybook"]))
-    assert list(found) == ["variables", "mongodb", "folder"]
+    assert list(found) == ["variables", "mongodb", "encryption", "folder"]
     assert not found["mongodb"].ok
     assert "DAYBOOK_MONGODB_URI" in found["mongodb"].detail
     assert found["folder"].ok
@@ -204,3 +213,48 @@ def test_examining_changes_nothing(office: Office, patient: Patient) -> None:
     list(examine(patient))
     assert sorted(office.database.list_collection_names()) == sorted(names)
     assert list(office.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://localhost/",
+        "mongodb://127.0.0.1:27017,[::1]:27018/?tls=false",
+        "mongodb://127.1.2.3/",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock/",
+        "mongodb://db.example.com/?tls=true",
+        "mongodb://db.example.com/?ssl=true",
+        "mongodb://db1.example.com,db2.example.com/?tlsCAFile=/etc/ca.pem",
+        "mongodb://u:p%40ss@db.example.com/daybook?TLS=true&authSource=admin",
+        "mongodb+srv://cluster0.example.net/",
+        "mongodb+srv://u:p@cluster0.example.net/daybook?retryWrites=true",
+        "MONGODB+SRV://cluster0.example.net/?tls=true",
+    ],
+)
+def test_a_protected_connection_is_ok(patient: Patient, uri: str) -> None:
+    assert "encryption" not in wrong(replace(patient, mongodb_uri=uri))
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("mongodb://db.example.com/", "not encrypted"),
+        ("mongodb://10.0.0.5:27017/?replicaSet=rs0", "not encrypted"),
+        ("mongodb://[2001:db8::1]/", "not encrypted"),
+        ("mongodb://localhost,db.example.com/", "not encrypted"),
+        ("mongodb://127.0.0.1.example.com/", "not encrypted"),
+        ("mongodb://localhost.example.com/", "not encrypted"),
+        ("mongodb://db.example.com/?tls=false", "not encrypted"),
+        ("mongodb://db.example.com/?ssl=false", "not encrypted"),
+        ("mongodb://db.example.com/?tls=yes", "not encrypted"),
+        ("mongodb+srv://cluster0.example.net/?tls=false", "not encrypted"),
+        ("mongodb+srv://u:p@cluster0.example.net/daybook?ssl=false", "not encrypted"),
+        ("mongodb://db.example.com/?tls=true&tlsInsecure=true", "nobody checks"),
+        ("mongodb://db.example.com/?tlsAllowInvalidCertificates=true", "nobody checks"),
+        ("mongodb+srv://cluster0.example.net/?tlsAllowInvalidHostnames=true", "nobody checks"),
+    ],
+)
+def test_an_unprotected_connection_to_another_host_is_named(
+    patient: Patient, uri: str, why: str
+) -> None:
+    assert why in wrong(replace(patient, mongodb_uri=uri))["encryption"]

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    DuplicateKeyError,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
 
 from daybook.errors import DatabaseError
 from daybook.mongo import indexes
@@ -128,3 +134,26 @@ def test_what_may_pass_is_not_permanent_and_has_no_advice(error: Exception) -> N
 def test_the_servers_reply_and_the_topology_are_left_out() -> None:
     for quoted in (", full error: {'secret': 1}", ", Topology Description: <secret>"):
         assert str(DatabaseError.of("run", AutoReconnect(f"gone{quoted}"))) == "run: gone"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OperationFailure("Authentication failed.", 18), Cause.LOGIN),
+        (OperationFailure("bad auth : Authentication failed.", 8000), Cause.LOGIN),
+        (
+            ServerSelectionTimeoutError(
+                "Authentication failed., full error: {'ok': 0.0, 'code': 18}, Timeout: 5s, "
+                "Topology Description: <TopologyDescription id: 1>"
+            ),
+            Cause.LOGIN,
+        ),
+        (ServerSelectionTimeoutError("db1:27017: connection refused"), Cause.OTHER),
+    ],
+)
+def test_a_refused_login_is_named_and_tried_again(error: Exception, cause: Cause) -> None:
+    described = describe(error)
+    assert described.cause is cause
+    assert not described.permanent
+    assert "full error" not in str(described)
+    assert "Topology" not in str(described)

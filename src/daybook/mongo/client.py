@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,8 +21,9 @@ from pymongo.monitoring import (
     TopologyListener,
     TopologyOpenedEvent,
 )
+from pymongo.uri_parser import parse_uri
 
-from daybook import log
+from daybook import log, write_errors
 from daybook.errors import ConfigurationError
 from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
 from daybook.settings import Settings
@@ -47,7 +50,7 @@ def connect(
 
     Reads and writes go to the primary with majority, whatever the address says: the
     protocol builds on reading what it wrote. Raises `ConfigurationError` for an
-    address that MongoDB's driver does not accept.
+    address that MongoDB's driver does not accept, and for certificates that it cannot read.
     """
     smallest, largest = settings.mongo_min_pool_size, settings.mongo_max_pool_size
     if smallest is None:
@@ -76,6 +79,56 @@ def connect(
         # of the password.
         fault = _fault(settings.mongodb_uri, error)
         raise ConfigurationError(f"DAYBOOK_MONGODB_URI: {fault}") from None
+    except OSError as error:
+        # A file of certificates or keys: the driver reads it here, and names it if it is missing.
+        file = "a file" if error.filename is None else repr(str(error.filename))
+        raise ConfigurationError(
+            f"DAYBOOK_MONGODB_URI: {file} that the address names for TLS (tlsCAFile, "
+            f"tlsCertificateKeyFile or tlsCRLFile) cannot be read: {error.strerror or error}"
+        ) from error
+
+
+def unprotected(uri: str) -> str | None:
+    """Why what is exchanged with MongoDB can be read or altered on its way; None if it cannot.
+
+    `uri` is an address that the driver accepts. Nothing leaves this machine for a loopback
+    address or a Unix socket.
+    """
+    scheme, _, rest = uri.partition("://")
+    by_name = scheme.lower() == "mongodb+srv"
+    # Without `+srv`, which would ask the DNS, and without reading the files that it names.
+    parsed = parse_uri(f"mongodb://{rest}", validate=False)
+    options = parsed["options"]
+    if by_name or not all(_is_local(host) for host, _ in parsed["nodelist"]):
+        implied = by_name or any(_is_set(options, name) for name in _IMPLY_TLS)
+        if not (_is_set(options, "tls") if "tls" in options else implied):
+            return "is not encrypted: add tls=true to DAYBOOK_MONGODB_URI, and enable TLS there"
+        if any(_is_set(options, name) for name in _UNCHECKED):
+            return (
+                "is encrypted, but nobody checks with whom: remove tlsInsecure and "
+                "tlsAllowInvalid… from DAYBOOK_MONGODB_URI, and name the authority in tlsCAFile"
+            )
+    return None
+
+
+_UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+_IMPLY_TLS = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile", *_UNCHECKED)
+"""The driver takes each of these for `tls=true`."""
+
+
+def _is_set(options: Mapping[str, str], name: str) -> bool:
+    """Only the word `true` turns a switch on; other options are the names of files."""
+    text = options.get(name, "")
+    return bool(text) if name.endswith("File") else text == "true"
+
+
+def _is_local(host: str) -> bool:
+    if host.startswith("/") or host.lower() in ("localhost", "localhost.localdomain"):
+        return True
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _fault(uri: str, error: Exception) -> str:
@@ -109,7 +162,8 @@ class _ConnectionLog(TopologyListener):
     def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
         now = event.new_description
         servers = now.server_descriptions().values()
-        error = next((str(server.error) for server in servers if server.error), None)
+        found = next((server.error for server in servers if server.error), None)
+        error = None if found is None else str(write_errors.describe(found))
         if now.has_writable_server():
             self._found()
         elif self._connected and servers:

@@ -22,9 +22,11 @@ from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
 from daybook.mongo import indexes, objects, rights
+from daybook.mongo.client import unprotected
 from daybook.ops import delivery
 from daybook.scrub import scrubbed
 from daybook.settings import VARIABLES, unknown_variables
+from daybook.write_errors import Cause
 
 LEAST_VERSION = (6, 0)
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -43,6 +45,7 @@ class Patient:
     env: Mapping[str, str]
     client: MongoClient[Document]
     database: Database[Document]
+    mongodb_uri: str = field(repr=False)
     destination: Callable[[], Destination]
     """Building one may fail, without credentials for instance."""
     tasks: CloudTasks | None
@@ -66,6 +69,7 @@ def _findings(patient: Patient) -> Iterator[Finding]:
     yield _variables(patient.env)
     reachable = _server(patient.client)
     yield reachable
+    yield _encryption(patient.mongodb_uri)
     if reachable.ok:
         for name, check in _DATABASE_CHECKS:
             try:
@@ -106,15 +110,25 @@ def _server(client: MongoClient[Document]) -> Finding:
     try:
         version = client.server_info()["versionArray"]
     except PyMongoError as error:
+        described = write_errors.describe(error)
         return _bad(
             "mongodb",
-            "cannot be reached; start it, or correct DAYBOOK_MONGODB_URI and its network "
-            f"access: {error}",
+            str(described)
+            if described.cause is Cause.LOGIN
+            else "cannot be reached; start it, or correct DAYBOOK_MONGODB_URI and its network "
+            f"access: {described}",
         )
     text = ".".join(str(number) for number in version[:3])
     if tuple(version[:2]) < LEAST_VERSION:
         return _bad("mongodb", f"version {text} is too old: upgrade to 6.0 or later")
     return _good("mongodb", f"version {text}")
+
+
+def _encryption(uri: str) -> Finding:
+    fault = unprotected(uri)
+    if fault is None:
+        return _good("encryption", "what is exchanged with MongoDB is protected, or stays here")
+    return _bad("encryption", f"what is exchanged with MongoDB {fault}")
 
 
 def _replica_set(patient: Patient) -> Finding:
