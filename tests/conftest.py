@@ -22,6 +22,7 @@ from pymongo.database import Database
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import EmbeddedMongod
+from tests.reusable import ReusableDatabase
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator
@@ -78,9 +79,24 @@ def mongo_client(mongo_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def reusable(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[ReusableDatabase]:
+    reusable = ReusableDatabase(mongo_client)
+    yield reusable
+    reusable.drop()
+
+
 @pytest.fixture
-def database(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
-    """An empty database under a name of its own, dropped afterwards."""
+def database(
+    request: pytest.FixtureRequest,
+    mongo_client: MongoClient[dict[str, Any]],
+    reusable: ReusableDatabase,
+) -> Iterator[Database[dict[str, Any]]]:
+    """An empty database; a migrated one where the test's module is marked `migrated`."""
+    if request.node.get_closest_marker("migrated"):
+        yield reusable.take()
+        reusable.give_back()
+        return
     name = f"test_{uuid.uuid4().hex}"
     yield mongo_client[name]
     mongo_client.drop_database(name)

@@ -129,7 +129,7 @@ def test_while_mongodb_is_away_each_instance_tells_once(
     with MongoProxy(host, port) as proxy:
         evening = make_evening(
             DAYBOOK_MONGODB_URI=proxy.uri,
-            DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="200",
+            DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="1000",
             DAYBOOK_MONGO_SOCKET_TIMEOUT_MS="2000",
         )
         with proxy.down():
@@ -148,7 +148,7 @@ def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(
     host, port = parse_uri(mongo_uri)["nodelist"][0]
     with MongoProxy(host, port) as proxy:
         evening = make_evening(
-            DAYBOOK_MONGODB_URI=proxy.uri, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="200"
+            DAYBOOK_MONGODB_URI=proxy.uri, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="1000"
         )
         with proxy.down():
             assert evening.trigger().status_code == 503

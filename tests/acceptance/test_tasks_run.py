@@ -545,7 +545,7 @@ def proxy(mongo_uri: str) -> Any:
 
 
 QUICK = {
-    "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "200",
+    "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "1000",
     "DAYBOOK_MONGO_SOCKET_TIMEOUT_MS": "2000",
 }
 
@@ -663,7 +663,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     *[("kind", {"kind": bad}) for bad in ({"$ne": ""}, "", 5, None, "x" * 41)],
     *[
         ("manualKey", {"batchDate": None, "manualKey": bad})
-        for bad in ({"$ne": ""}, "", 7, None, "k" * 256, True)
+        for bad in ({"$ne": ""}, "", 7, None, "k" * 1_000, True)
     ],
     ("manualKey", {"manualKey": "k"}),
     ("fence", {"fence": 3}),

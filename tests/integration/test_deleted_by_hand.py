@@ -28,6 +28,8 @@ from tests import books
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 COUNT = 5_003

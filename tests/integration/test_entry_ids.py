@@ -27,6 +27,8 @@ from daybook.export.requeue import requeue
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 _UUID = UUID("12345678-9abc-def0-1234-56789abcdef0")
 
 PRINTED = [

@@ -38,7 +38,7 @@ def test_a_database_that_answers_is_ok(mongo_uri: str) -> None:
 
 
 def test_a_database_that_is_gone_is_degraded_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    with connect(settings_for("mongodb://127.0.0.1:1/", selection_ms=100)) as client:
+    with connect(settings_for("mongodb://127.0.0.1:1/", selection_ms=1000)) as client:
         health = database_health(client, datetime(2026, 1, 18, 11, tzinfo=UTC))
     assert health.http_status == 503
     assert health.to_doc() == {

@@ -14,6 +14,8 @@ from daybook.mongo.objects import LEDGER_WRITES, Kind, faults
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import balance_of, make_app, prepare, purses
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 COLLECTIONS = (*LEDGER_WRITES,)
 USER = {"name": "Malee", "roles": ["brand"]}

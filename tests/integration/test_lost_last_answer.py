@@ -21,6 +21,8 @@ from tests import books
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.office import EVENING
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 DAY = date(2026, 1, 18)

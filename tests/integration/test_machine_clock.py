@@ -20,6 +20,8 @@ from daybook.export.slot import Slot
 from daybook.mongo.machine_clock import MachineClock
 from tests.integration.office import Office
 
+pytestmark = pytest.mark.migrated
+
 YEAR = timedelta(days=365)
 
 

@@ -19,6 +19,8 @@ from daybook.shutdown import Shutdown
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 

@@ -14,6 +14,8 @@ from daybook.ops.metrics import render
 from tests import books
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 BATCH = "daily_batch_export"
 TOTALS = (

@@ -31,6 +31,8 @@ from tests import books
 from tests.emulators.drive import DriveEmulator
 from tests.fuzz.documents import DB_POINTER, UNDEFINED, Pairs, RawText, encode
 
+pytestmark = pytest.mark.migrated
+
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 Db = Database[dict[str, Any]]
 

@@ -18,6 +18,8 @@ from daybook.export.outcome import Status
 from tests import books
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
+pytestmark = pytest.mark.migrated
+
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 Db = Database[dict[str, Any]]
 

@@ -23,6 +23,8 @@ from tests import books
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 TODAY = date(2026, 1, 18)
 

@@ -25,6 +25,8 @@ from tests.integration.test_reconcile import app as app
 from tests.integration.test_reconcile import day_with_money, one, reconciled
 from tests.integration.test_reconcile import ledger as ledger
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 

@@ -16,6 +16,8 @@ from daybook.export.part import PART_SIZE
 from tests import books
 from tests.integration.office import DAY, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 

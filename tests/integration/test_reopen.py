@@ -19,6 +19,8 @@ from daybook.export.slot import Slot
 from tests import books
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 KEY = BatchKey(profile="daily", batch_date=DAY.isoformat())
 ATTEMPTS = 4

@@ -22,6 +22,8 @@ from daybook.ops.schedule_health import schedule_health
 from daybook.ops.watchdog import watch
 from tests.integration.office import DAY, EVENING, Office
 
+pytestmark = pytest.mark.migrated
+
 DATE = DAY.isoformat()
 FILE = f"batch_{DATE}.csv"
 TASK = {"attempt": 2, "fence": 1}

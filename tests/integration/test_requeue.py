@@ -15,6 +15,8 @@ from daybook.export.requeue import NotRequeued, Requeued, requeue
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 
 @pytest.fixture
 def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:

@@ -19,6 +19,8 @@ from daybook.export.schedule import parse_schedule_time
 from tests import books
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 DAY, NEXT_DAY = date(2026, 1, 18), date(2026, 1, 19)
 CHUNK = 262_144
 Db = Database[dict[str, Any]]

@@ -26,6 +26,8 @@ from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, EVENING, NEXT_DAY
 
+pytestmark = pytest.mark.migrated
+
 DATE = DAY.isoformat()
 FILE = f"batch_{DATE}.csv"
 CHUNK = "262144"

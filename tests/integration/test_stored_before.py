@@ -25,6 +25,8 @@ from daybook.export import history, manual
 from daybook.export.outcome import Status
 from tests import books
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 Doc = dict[str, Any]
 

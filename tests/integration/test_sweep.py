@@ -21,6 +21,8 @@ from daybook.export.slot import Slot
 from daybook.export.sweep import Sweep, SweptSlot, sweep
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 
 @pytest.fixture
 def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:

@@ -34,6 +34,8 @@ from daybook.ops.watchdog import watch
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 _BROKEN = "\ue000BROKEN\ue000"
 """Stands for bytes that are no UTF-8 in a document that is to be encoded."""
 

@@ -16,6 +16,8 @@ from daybook.export.outcome import Outcome, Status
 from tests import books
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 DAY = date(2026, 1, 18)

@@ -28,6 +28,8 @@ from daybook.export.run import run
 from daybook.local import sample
 from tests.integration.office import DAY, NEXT_DAY, Office, line
 
+pytestmark = pytest.mark.migrated
+
 
 @pytest.fixture
 def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:

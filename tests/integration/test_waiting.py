@@ -29,6 +29,8 @@ from daybook.ops.watchdog import watch
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
 
+pytestmark = pytest.mark.migrated
+
 MISSING = ...
 AT_EIGHT = datetime(2026, 1, 18, 13, tzinfo=UTC)
 

@@ -29,6 +29,8 @@ from tests.integration.ledgers import (
     purses,
 )
 
+pytestmark = pytest.mark.migrated
+
 NOON = datetime(2026, 1, 18, 5, 0, 0, 123_456, tzinfo=UTC)
 
 

@@ -22,6 +22,8 @@ from daybook.wallets.reconcile import reconcile
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import balance_of, check_books, make_app, prepare
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 DAILY = Profile(name="daily")
 OPENED = datetime(2026, 1, 18, 9, 30, tzinfo=UTC)

@@ -24,6 +24,8 @@ from daybook.wallets.reconcile import reconcile
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import make_app, prepare, purses
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 DAILY = Profile(name="daily")
 NOW = datetime(2026, 1, 18, 9, 30, tzinfo=UTC)

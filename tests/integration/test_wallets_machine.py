@@ -45,6 +45,8 @@ from tests.integration.ledgers import (
     purses,
 )
 
+pytestmark = pytest.mark.migrated
+
 HOLDERS = 3
 Act = Callable[[Ledger, Movement], Answer]
 

@@ -29,6 +29,8 @@ from tests.integration.ledgers import (
     purses,
 )
 
+pytestmark = pytest.mark.migrated
+
 
 @pytest.fixture(scope="module")
 def app(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[LedgerApp]:

@@ -25,6 +25,8 @@ from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.users import NewUser, Wanted
 from tests.integration.ledgers import make_app, movement, prepare, purses
 
+pytestmark = pytest.mark.migrated
+
 NOON = datetime(2026, 1, 18, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
@@ -217,6 +219,9 @@ def stocked(app: LedgerApp) -> LedgerApp:
         users.create(ledger, user)
         expires_at = datetime.now(UTC) + number * MINUTE
         invites.create(ledger, NewInvite(parent_code=f"M-{number}", expires_at=expires_at))
+    for name in (queries.USERS, queries.WALLETS, queries.INVITES):
+        answered = {"answer.createdAt": {"$dateToString": {"date": "$createdAt"}}}
+        ledger.database[name].update_many({}, [{"$set": answered}])
     return app
 
 
