@@ -242,6 +242,7 @@ def test_without_mongodb_commands_fail_and_the_doctor_goes_on(tmp_path: Path) ->
     assert {each["name"]: each["ok"] for each in report["findings"]} == {
         "variables": True,
         "mongodb": False,
+        "encryption": True,
         "folder": True,
     }
 

@@ -84,7 +84,7 @@ def _teams(text: str) -> str:
 def _link(url: str) -> str:
     """It begins with its address, and so shows where it leads."""
     label = url if len(url) <= _LONGEST_LABEL else url[: _LONGEST_LABEL - 1] + "…"
-    return f"[{_literal(label)}]({url})"
+    return f"[{_literal(label)}]({_ENTITY.sub('%26', url)})"
 
 
 def _literal(text: str) -> str:
