@@ -139,13 +139,14 @@ def examination(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/doctor`: what is wrong with the set-up."""
     body_of(request, allowed=set())
     findings = list(doctor.examine(app.patient(os.environ)))
-    faults = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.ok]
+    named = [one for one in findings if one.warning or not one.ok]
+    faults = [f"{one.name}: {one.detail}" for one in named]
     # Whoever had a schedule call sees the log alone.
     log.event(
         logging.WARNING if faults else logging.INFO,
         "examined",
         "; ".join(faults) or "Nothing is wrong with the set-up.",
-        status="not_ok" if faults else "ok",
+        status=doctor.status(findings),
     )
     return json_answer(200, doctor.to_doc(findings))
 

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
-from daybook.ops.doctor import Patient, examine
+from daybook.ops.doctor import Patient, examine, to_doc
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
 
@@ -232,7 +232,7 @@ def test_examining_changes_nothing(office: Office, patient: Patient) -> None:
     ],
 )
 def test_a_protected_connection_is_ok(patient: Patient, uri: str) -> None:
-    assert "encryption" not in wrong(replace(patient, mongodb_uri=uri))
+    assert not findings(replace(patient, mongodb_uri=uri))["encryption"].warning
 
 
 @pytest.mark.parametrize(
@@ -257,4 +257,8 @@ def test_a_protected_connection_is_ok(patient: Patient, uri: str) -> None:
 def test_an_unprotected_connection_to_another_host_is_named(
     patient: Patient, uri: str, why: str
 ) -> None:
-    assert why in wrong(replace(patient, mongodb_uri=uri))["encryption"]
+    found = findings(replace(patient, mongodb_uri=uri))["encryption"]
+    assert (found.ok, found.warning) == (True, True)
+    assert why in found.detail
+    doc = to_doc([found])
+    assert (doc["status"], doc["findings"][0]["warning"]) == ("ok", True)

@@ -6,6 +6,7 @@ import os
 
 from daybook.cli.command import Answer, app_from_env, command
 from daybook.cli.exits import Exit
+from daybook.destinations.base import Finding
 
 
 @command("doctor")
@@ -13,15 +14,18 @@ def doctor() -> Answer:
     """Examine the set-up and say what to do.
 
     Looks at settings, MongoDB, clock, queue and destination; changes nothing. Exit code
-    1: something is not ok.
+    1: something is not ok. A warning leaves it at 0.
     """
     from daybook.ops.doctor import examine, to_doc
 
     findings = list(examine(app_from_env().patient(os.environ)))
     healthy = all(finding.ok for finding in findings)
     width = max(len(finding.name) for finding in findings)
-    lines = [
-        f"{'ok    ' if finding.ok else 'NOT OK'}  {finding.name:<{width}}  {finding.detail}"
-        for finding in findings
-    ]
+    lines = [f"{_mark(finding)}  {finding.name:<{width}}  {finding.detail}" for finding in findings]
     return Answer(doc=to_doc(findings), lines=lines, code=Exit.OK if healthy else Exit.FAILED)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.warning:
+        return "WARN  "
+    return "ok    " if finding.ok else "NOT OK"

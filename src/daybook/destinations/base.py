@@ -60,7 +60,9 @@ class Finding:
     name: str
     ok: bool
     detail: str
-    """What was found and, when not ok, what to do about it."""
+    """What was found and, when not ok or a warning, what to do about it."""
+    warning: bool = False
+    """Whether it should be changed although Daybook works with it; only of one that is ok."""
 
 
 class Destination(Protocol):

@@ -84,12 +84,22 @@ def _findings(patient: Patient) -> Iterator[Finding]:
             yield _addresses(name, urls)
 
 
+def status(findings: Sequence[Finding]) -> str:
+    """`ok`, with warnings too, or `not_ok`."""
+    return "ok" if all(finding.ok for finding in findings) else "not_ok"
+
+
 def to_doc(findings: Sequence[Finding]) -> dict[str, Any]:
     """What `doctor` answers."""
     return {
-        "status": "ok" if all(finding.ok for finding in findings) else "not_ok",
+        "status": status(findings),
         "findings": [
-            {"name": finding.name, "ok": finding.ok, "detail": finding.detail}
+            {
+                "name": finding.name,
+                "ok": finding.ok,
+                "detail": finding.detail,
+                **({"warning": True} if finding.warning else {}),
+            }
             for finding in findings
         ],
     }
@@ -128,7 +138,9 @@ def _encryption(uri: str) -> Finding:
     fault = unprotected(uri)
     if fault is None:
         return _good("encryption", "what is exchanged with MongoDB is protected, or stays here")
-    return _bad("encryption", f"what is exchanged with MongoDB {fault}")
+    return Finding(
+        name="encryption", ok=True, warning=True, detail=f"what is exchanged with MongoDB {fault}"
+    )
 
 
 def _replica_set(patient: Patient) -> Finding:
