@@ -198,7 +198,8 @@ class Evening:
 
     @property
     def day(self) -> str:
-        return self.starts_at.astimezone(BANGKOK).date().isoformat()
+        """That of the last slot, 18:00, when the evening began."""
+        return (self.starts_at.astimezone(BANGKOK) - timedelta(hours=18)).date().isoformat()
 
     def batch(self, day: str | None = None) -> dict[str, Any]:
         found = self.database["exportbatches"].find_one({"batchDate": day or self.day})

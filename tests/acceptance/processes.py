@@ -41,8 +41,8 @@ _UNANSWERED_SECONDS = 0.5
 CHUNK_BYTES = 256 * 1024
 DAY, NEXT_DAY = "2026-01-18", "2026-01-19"
 PASSWORD = "correct-horse-battery"
-SECRET_TEXTS = (PASSWORD, "upload_id", "Consulting for", "Petty cash", "TAX-")
-"""The password of MongoDB, part of every session's address, and what entries say."""
+SECRET_TEXTS = (PASSWORD, "Consulting for", "Petty cash", "TAX-")
+"""The password of MongoDB, and what entries say."""
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 """Of the requests that tests make themselves."""
 
@@ -342,7 +342,8 @@ class Stage:
         return instance
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        return {
+        """What is empty in `env` is not set."""
+        every = {
             "DAYBOOK_MONGODB_URI": f"{self._mongo}&authSource={self.database.name}",
             "DAYBOOK_DATABASE": self.database.name,
             "DAYBOOK_DESTINATION": f"drive://{self.drive.folder_id}",
@@ -355,6 +356,7 @@ class Stage:
             **self._env,
             **env,
         }
+        return {name: value for name, value in every.items() if value}
 
     # The queue
 

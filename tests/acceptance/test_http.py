@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -24,6 +25,8 @@ from tests.emulators.drive import DriveEmulator
 
 ROOT = Path(__file__).parents[2]
 Db = Database[dict[str, Any]]
+
+BANGKOK = ZoneInfo("Asia/Bangkok")
 
 
 class Function:
@@ -142,12 +145,12 @@ def test_a_dry_run_has_the_bytes_of_the_run_and_writes_nothing(function: Functio
 
 
 def test_the_scheduler_names_the_day(function: Function) -> None:
-    scheduled = datetime.now(UTC).replace(microsecond=0)
+    six = datetime.now(BANGKOK).replace(hour=18, minute=0, second=0, microsecond=0)
+    scheduled = six if six <= datetime.now(BANGKOK) else six - timedelta(days=1)
     response = function.post(
         "/run", headers={"X-CloudScheduler-ScheduleTime": scheduled.isoformat()}
     )
-    in_bangkok = scheduled.timestamp() + 7 * 3600
-    assert response.json()["batchDate"] == f"{datetime.fromtimestamp(in_bangkok, UTC):%Y-%m-%d}"
+    assert response.json()["batchDate"] == scheduled.date().isoformat()
 
 
 @pytest.mark.parametrize(
