@@ -162,10 +162,8 @@ class Evening:
 
     def repair(self, name: str, doc_id: Any, path: str, value: Any) -> None:
         """Restore the field; a batch without its key has left its day to another."""
-        found, (parent, _, field) = (
-            self.database[name].find_one({"_id": doc_id}),
-            path.rpartition("."),
-        )
+        found = self.database[name].find_one({"_id": doc_id})
+        parent, _, field = path.rpartition(".")
         try:
             inside = at(found, parent) if parent else found
         except (LookupError, TypeError):
