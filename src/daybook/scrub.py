@@ -17,17 +17,18 @@ _HARMLESS = frozenset({"usp", "alt", "fields", "pageSize", "uploadType", "suppor
 
 # The user and password of a URL. MongoDB's may contain a slash or an @ that was not encoded.
 _MONGODB_USER = re.compile(r"(?i)(?<!\w)(mongodb(?:\+srv)?://)([^\s\"'<>]++)")
-_URL_USER = re.compile(r"://[^\s\"'<>/?#@]*@(?:[^\s\"'<>/?#@]*@)*+")
+# JSON may write a slash as `\/`.
+_URL_USER = re.compile(r"(:\\?/\\?/)[^\s\"'<>/?#@]*@(?:[^\s\"'<>/?#@]*@)*+")
 _QUERY = re.compile(r"([?&])([\w.%\[\]~-]++)=([^\s&\"'<>)\]}]*+)")
 _QUERY_WITHOUT_NAMES = re.compile(r"(?<=[\w/])\?[\w%.~+/:-]{16,}+(?![=&?])")
 # Webhooks have their token in the path: Slack, Discord, Telegram, Teams.
 _WEBHOOK = re.compile(
-    r"(?i)(hooks\.slack\.com/(?:services|workflows|triggers)"
-    r"|discord(?:app)?\.com/api/webhooks/\d{1,30}"
+    r"(?i)(hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)"
+    r"|discord(?:app)?\.com/api/(?:v\d{1,3}/)?webhooks/\d{1,30}"
     r"|api\.telegram\.org/(?:file/)?bot"
     r"|webhook\.office\.com/webhookb2"
     r"|(?<=[\s:])/services(?=/T\w)"
-    r"|(?<=[\s:])/api/webhooks/\d{1,30}"
+    r"|(?<=[\s:])/api/(?:v\d{1,3}/)?webhooks/\d{1,30}"
     r"|(?<=[\s:])/bot(?=\d{5,20}:))"
     r"/?[^\s\"'<>?]++"
 )
@@ -37,13 +38,17 @@ _HEADER = re.compile(
     r"[^\s\"'][^\r\n\"']*+"
 )
 _SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic)\s{1,3}[\w.~+/=-]{16,}+")
-# In JSON, a form or a `repr`; the payload of Secret Manager is `data` below `payload`.
+# In JSON, a form or a `repr`, also inside a string of another; percent-encoded in a URL's query.
 _FIELD = re.compile(
-    r"(?i)(?<![\w-])((?:access|id|refresh|session|security)[_-]?token|client[_-]?secret|password"
-    r"|passwd|private[_-]?key|secret[_-]?access[_-]?key|aws_secret_access_key|upload_id|signature"
+    r"(?i)(?:(?<![\w-])|(?<=%[0-9a-f]{2}))((?:access|id|refresh|session|security)[_-]?token"
+    r"|client[_-]?secret|password|passwd|private[_-]?key|secret[_-]?access[_-]?key"
+    r"|aws_secret_access_key|upload_id|signature"
     r"|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
-    r"([\"']?\s{0,3}[:=]\s{0,3})((?:b?[\"'])?)(?!…)[^\s\"'&,;<>)}]++"
+    r"((?:\\{0,3}[\"'])?\s{0,3}(?:[:=]|%3[ad]|\\u003d)\s{0,3})((?:b?(\\{0,3}+[\"']))?+)(?!…)"
+    # To the quote that closes it; without one, to where a value cannot go on.
+    r"(?(4)(?:(?!\4)(?:\\[^\r\n]|[^\r\n\\]))++|[^\s\"'&,;<>)}]++)"
 )
+# The payload of Secret Manager is `data` below `payload`.
 _PAYLOAD = re.compile(
     r"(?i)([\"']?payload[\"']?\s{0,9}[:=]?\s{0,9}\{\s{0,40}(?:[\"']?data_?crc32c[\"']?\s{0,9}:"
     r"\s{0,9}[\"']?\d{1,20}[\"']?,?\s{0,40})?[\"']?data[\"']?\s{0,9}:\s{0,9}b?[\"'])[^\"']++"
@@ -55,8 +60,12 @@ _TOKEN = re.compile(
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]++)"
 )
 
-# What the driver adds to a MongoDB error's text: the server's reply, which quotes documents.
-_REPLY = re.compile(r"(, full error: |\bdup key: )[^\r\n]*+")
+# What the driver adds to a MongoDB error's text: the server's reply, which quotes documents. The
+# server quotes a key as it is stored, with its line breaks; the driver escapes them.
+_REPLY = ", full error: "
+_KEY = re.compile(r"\bdup key: ")
+_KEY_OF_LINE = re.compile(r"(\bdup key: )[^\r\n]*+")
+_REST_OF_LINE = re.compile(r"\A[^\r\n]++")
 
 
 def scrubbed(text: str, *, longest: int = LONGEST) -> str:
@@ -64,9 +73,9 @@ def scrubbed(text: str, *, longest: int = LONGEST) -> str:
     if len(text) > longest:
         text = f"{text[:longest]}… and {len(text) - longest} more characters"
     text = _PRIVATE_KEY.sub("…", text)
-    text = _REPLY.sub(r"\1…", text)
+    text = _without_reply(text)
     text = _MONGODB_USER.sub(_without_user, text)
-    text = _URL_USER.sub("://…@", text)
+    text = _URL_USER.sub(r"\1…@", text)
     text = _WEBHOOK.sub(r"\1/…", text)
     text = _HEADER.sub(r"\1\2\3…", text)
     text = _SCHEME.sub(r"\1 …", text)
@@ -84,3 +93,16 @@ def _without_value(found: re.Match[str]) -> str:
 def _without_user(found: re.Match[str]) -> str:
     _, at, rest = found[2].rpartition("@")
     return f"{found[1]}…@{rest}" if at else found[0]
+
+
+def _without_reply(text: str) -> str:
+    """Nothing after `dup key: ` up to the reply, or to the line's end when none follows."""
+    head, *replies = text.split(_REPLY)
+    parts = [head, *(_REST_OF_LINE.sub("…", reply) for reply in replies)]
+    for at, part in enumerate(parts):
+        key = _KEY.search(part)
+        if key is not None and at < len(replies):
+            parts[at] = f"{part[: key.end()]}…"
+        elif key is not None:
+            parts[at] = part[: key.start()] + _KEY_OF_LINE.sub(r"\1…", part[key.start() :])
+    return _REPLY.join(parts)

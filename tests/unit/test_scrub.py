@@ -33,6 +33,13 @@ CASES = {
     f"refused, full error: {{'errInfo': {{'consideredValue': '{S}'}}}}\nnext": (
         "refused, full error: …\nnext"
     ),
+    # The server quotes the key as it is stored, and the driver adds the reply.
+    f"E11000 dup key: {{ name: \"a\n{S}\n{S}\" }}, full error: {{'code': '{S}'}}\nnext": (
+        "E11000 dup key: …, full error: …\nnext"
+    ),
+    f"one, full error: {S}\ntwo dup key: a\n{S}, full error: {S}\nthree dup key: {S}\nnext": (
+        "one, full error: …\ntwo dup key: …, full error: …\nthree dup key: …\nnext"
+    ),
     f"Authorization: Bearer {S}": "Authorization: …",
     f"{{'authorization': 'Basic {S}', 'Accept': '*/*'}}": (
         "{'authorization': '…', 'Accept': '*/*'}"
@@ -46,6 +53,17 @@ CASES = {
     f"id_token={JWT}&next=": "id_token=…&next=",
     f'{{"access_token": "{S}", "expires_in": 3599}}': '{"access_token": "…", "expires_in": 3599}',
     f"refresh_token='{S}'": "refresh_token='…'",
+    f'{{"password": "a {S}, \\"{S}", "a": 1}}': '{"password": "…", "a": 1}',
+    f"password='{S} {S}' user=a": "password='…' user=a",
+    f'"{{\\"password\\": \\"a {S}\\", \\"a\\": 1}}"': ('"{\\"password\\": \\"…\\", \\"a\\": 1}"'),
+    f"continue=https%3A%2F%2Fexample.com%2F%3Fupload_id%3D{S}": (
+        "continue=https%3A%2F%2Fexample.com%2F%3Fupload_id%3D…"
+    ),
+    f"https://example.com/a?UPLOAD_ID={S}": "https://example.com/a?UPLOAD_ID=…",
+    f'"https://example.com/a?upload_id\\u003d{S}"': ('"https://example.com/a?upload_id\\u003d…"'),
+    f'"https:\\/\\/a:{S}@example.com\\/a"': '"https:\\/\\/…@example.com\\/a"',
+    f"https://discord.com/api/v10/webhooks/1/{S}": "https://discord.com/api/v10/webhooks/1/…",
+    f"https://hooks.slack-gov.com/services/T0/{S}": "https://hooks.slack-gov.com/services/…",
     f"ya29.{S} is no longer valid": "… is no longer valid",
     f"AIzaSy{S}{S} is not enabled": "… is not enabled",
     f'"private_key": "-----BEGIN PRIVATE KEY-----\\n{S}\\n-----END PRIVATE KEY-----"': (
@@ -120,6 +138,8 @@ UNITS = (
     *("eyJ", "eyJaaaaaa.", "ya29.", "AIza", "AKIA", "-----BEGIN PRIVATE KEY-----", "://a@"),
     *("mongodb://", "mongodb://@", "mongodb://a ", "hooks.slack.com/services/", "/services/T0 "),
     *("authorization", "authorization: ", "authorization: x", "bearer ", "bearer", "password="),
+    *('password="', 'password=\\"', "password=\\", "password='\\'", "%3D", "%3Dupload_id%3D"),
+    *(", full error: ", "dup key: ", "dup key: \n", "dup key: , full error: ", ":\\/\\/"),
     *("payload", "payload{", 'payload{"data":"', "api.telegram.org/bot", "/bot123456:", "x_token:"),
 )
 
