@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,9 @@ OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
 
 HEADERS = ("X-Serverless-Authorization", "Authorization")
 """Where a token may be; Cloud Run verifies the first of them that is there."""
+
+_BEARER = re.compile(r"(?ai)bearer +[\w-]+\.([\w-]+)\.[\w-]*")
+"""A single JSON Web Token. Servers join a header that is sent twice by a comma."""
 
 Callers = Mapping[str, tuple[str, ...]]
 """Route → the accounts that may call it."""
@@ -66,11 +70,10 @@ def _named(request: flask.Request) -> list[str | None]:
 
 def _account(header: str) -> str | None:
     """The e-mail in a header's token; None when there is none that can be read."""
-    scheme, _, token = header.partition(" ")
-    parts = token.strip().split(".")
-    if scheme.lower() != "bearer" or len(parts) != 3:
+    token = _BEARER.fullmatch(header.strip())
+    if token is None:
         return None
-    claims = _claims(parts[1])
+    claims = _claims(token[1])
     email = claims.get("email")
     if not isinstance(email, str) or claims.get("email_verified") is not True:
         return None

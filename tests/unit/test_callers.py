@@ -54,6 +54,25 @@ OTHER = token(email=TASKS, email_verified=True)
 
 
 @pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{OWN},{OWN}",
+        f"Bearer x,{OWN}",
+        f"Bearer x, {OWN}",
+        f"{OWN}, Bearer x",
+        f"Bearer ,{OWN}",
+        OWN.replace(".", ".!", 1),
+        OWN.replace(".", ". ", 1),
+        OWN.removeprefix("Bearer "),
+    ],
+)
+def test_a_header_that_is_not_one_token_names_nobody(name: str, text: str) -> None:
+    assert call("/run", **{name: text}) is not None
+    assert verified_account(CALLERS, made("/run", **{name: text})) is None
+
+
+@pytest.mark.parametrize("name", HEADERS)
 def test_a_token_counts_in_either_header(name: str) -> None:
     assert call("/run", **{name: OWN}) is None
     assert call("/run", **{name: OTHER})
