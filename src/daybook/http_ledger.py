@@ -15,7 +15,7 @@ from daybook import log
 from daybook.display import shortened
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError, Forbidden, TooLarge
 from daybook.http_body import MAX_BYTES, receive
-from daybook.http_callers import refusal
+from daybook.http_callers import refusal, verified_account
 from daybook.http_io import json_answer
 from daybook.http_ledger_io import STATUS, problem
 from daybook.ledger_app import LedgerApp
@@ -79,7 +79,7 @@ def _handled(
         return problem(STATUS[error.code], error.code, str(error), where=error.where)
     except DocumentInvalid as error:
         log.event(logging.ERROR, "document_invalid", error.without_value)
-        return problem(409, "DOCUMENT_INVALID", str(error))
+        return problem(409, "DOCUMENT_INVALID", _told(app, request, error))
     except BadRequest as error:
         return problem(400, "BAD_REQUEST", str(error), where=error.where)
     except DatabaseError as error:
@@ -92,6 +92,13 @@ def _handled(
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
         return problem(500, "INTERNAL", f"{type(error).__name__}: {error}")
+
+
+def _told(app: LedgerApp, request: flask.Request, error: DocumentInvalid) -> str:
+    """What is wrong, without the value for a caller bound to some wallets: it may be another's."""
+    rights = app.settings.ledger_wallets
+    account = verified_account(app.settings.callers, request)
+    return str(error) if rights is None or rights.allow_all(account) else error.without_value
 
 
 def _away(error: DatabaseError) -> flask.Response:

@@ -416,3 +416,42 @@ def test_amounts_that_the_payer_lacks_tell_nothing_of_what_the_payee_holds(
         parties = {"fromUserId": str(payer), "toUserId": str(payee)}
         refused = by(SHOP, app, "POST", "/transfers", {**body, **parties}, key)
         assert_problem(refused, 409, "INSUFFICIENT_FUNDS", str(payer))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("availablePaise", 7777.5),
+        ("availablePaise", "7777"),
+        ("version", "7777"),
+        ("currency", "7777"),
+    ],
+)
+def test_what_is_wrong_with_anothers_wallet_is_told_without_its_value(
+    deployment: Deployment, field: str, value: Any
+) -> None:
+    """Whether it is paid, or a payment of its own is taken back."""
+    own, other = purses(deployment.open.ledger, 100, 700)
+    money = {"amountPaise": 10, "type": "payout"}
+    paid = told(
+        by(
+            *(BANK, deployment.guarded, "POST", "/transfers"),
+            {**money, "fromUserId": str(other), "toUserId": str(own)},
+            str(ObjectId()),
+        )
+    )
+    deployment.database["wallets"].update_one({"ownerUserId": other}, {"$set": {field: value}})
+    app = bound(deployment, own)
+    parties = {"fromUserId": str(own), "toUserId": str(other)}
+    requests = (
+        ("/transfers", {**money, **parties}),
+        (f"/transactions/{paid['from']['transactionId']}/reversals", {}),
+    )
+    before = deployment.stored()
+    for path, body in requests:
+        refused = by(SHOP, app, "POST", path, body, str(ObjectId()))
+        assert_problem(refused, 409, "DOCUMENT_INVALID", f"{field} is of type")
+        assert "7777" not in refused.get_data(as_text=True)
+        seen = by(BANK, app, "POST", path, body, str(ObjectId()))
+        assert_problem(seen, 409, "DOCUMENT_INVALID", f"{field} is ", "7777")
+    assert deployment.stored() == before
