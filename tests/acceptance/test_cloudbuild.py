@@ -208,8 +208,11 @@ STANDINS = {
     "gcloud": """#!/bin/sh
 echo "gcloud $*" >> "$FAKE/calls"
 case "$1 $2" in
+  "builds triggers")
+    case "$3 $4" in "describe daybook-check") echo 1d-of-the-check ;; *) exit 64 ;; esac
+    exit ;;
   "builds list")
-    case "$*" in *daybook-check*"$COMMIT"*SUCCESS*) cat "$FAKE/checked" ;; esac
+    case "$*" in *buildTriggerId=?1d-of-the-check*"$COMMIT"*SUCCESS*) cat "$FAKE/checked" ;; esac
     exit ;;
   "storage cp") shift 2 ;;
   *) echo "unknown: $*" >&2; exit 64 ;;
