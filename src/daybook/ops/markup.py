@@ -20,8 +20,8 @@ FORMATS: Mapping[str, str] = {
 }
 """Service → the format that Apprise sends in, whatever an address asks for."""
 
-_ADDRESS = r"https?://[^\s<>|`\"'\\^{}\[\]()*~@…]+"
-"""Holds no sign that a service reads as markup or as the end of an address."""
+_ADDRESS = r"https?://(?:(?!&#?\w+;)[^\s<>|`\"'\\^{}\[\]()*~@…])+"
+"""Holds no sign that a service reads as markup, as an entity or as the end of an address."""
 _OWN = re.compile(rf"(`[^`\n]+`)|({_ADDRESS})")
 _FENCE = re.compile("`{2,}")
 _MARKDOWN = re.compile(r"[\\*_~|\[\]<>]|!|&(?=#?\w)|(?<!\w)#")
@@ -70,7 +70,7 @@ def _each(
 
 def _markdown(text: str) -> str:
     """CommonMark, as Discord, Mattermost and Rocket.Chat read it."""
-    return _each(text, other=_literal)
+    return _each(text, other=_literal, code=_unmentioned)
 
 
 def _teams(text: str) -> str:
@@ -78,7 +78,7 @@ def _teams(text: str) -> str:
 
     https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features
     """
-    return _each(text, other=_literal, address=_link)
+    return _each(text, other=_literal, address=_link, code=_unmentioned)
 
 
 def _link(url: str) -> str:
@@ -88,8 +88,11 @@ def _link(url: str) -> str:
 
 
 def _literal(text: str) -> str:
-    escaped = _MARKDOWN.sub(lambda found: f"\\{found[0]}", text)
-    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", escaped)
+    return _unmentioned(_MARKDOWN.sub(lambda found: f"\\{found[0]}", text))
+
+
+def _unmentioned(text: str) -> str:
+    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", text)
 
 
 def _google_chat(text: str) -> str:
