@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.periodic_executor import PeriodicExecutor
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import EmbeddedMongod
@@ -33,6 +34,23 @@ ROOM_BYTES = 8 * 1024**3
 # An example's time says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("daybook", deadline=None)
 hypothesis.settings.load_profile("daybook")
+
+
+EVENTS_PAUSE_SECONDS = 0.02
+
+
+def pytest_configure() -> None:
+    """Closing a client waits for the driver's thread of events, which pauses half a second."""
+    make = PeriodicExecutor.__init__
+
+    def make_with_short_pauses(
+        self: PeriodicExecutor, interval: float, min_interval: float, target: Any, name: Any = None
+    ) -> None:
+        if name == "pymongo_events_thread":
+            min_interval = EVENTS_PAUSE_SECONDS
+        make(self, interval, min_interval, target, name)
+
+    PeriodicExecutor.__init__ = make_with_short_pauses  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")
