@@ -27,8 +27,8 @@ from e2e.drive import DriveProbe
 from e2e.finding import Exit, Finding, Verdict, exit_of
 from e2e.soak import _EVENTS, evenings
 from tests import pages
-from tests.acceptance.test_docs_logging import events_in_source
 from tests.acceptance.tokens import bearer
+from tests.consistency.test_docs_logging import events_in_source
 from tests.emulators.drive import DriveEmulator
 
 DEPLOYMENT = Deployment(project="acme-books", region="asia-southeast1", name="daybook")

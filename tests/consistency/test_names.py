@@ -17,7 +17,7 @@ from daybook import http, http_callers
 from daybook.export.notice import AlertEvent
 from daybook.variables import VARIABLES
 from tests import pages
-from tests.acceptance.test_docs_logging import events_in_source
+from tests.consistency.test_docs_logging import events_in_source
 
 EXPORT = pages.ROOT / "terraform" / "modules" / "export-function"
 OBSERVABILITY = pages.ROOT / "terraform" / "modules" / "observability"

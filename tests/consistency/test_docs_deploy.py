@@ -17,8 +17,8 @@ from daybook import http_ledger
 from daybook.http import ROUTES
 from daybook.http_callers import OPEN
 from tests import pages
-from tests.acceptance.test_cloudbuild import triggers
-from tests.acceptance.test_terraform import tfcheck  # noqa: F401  (a fixture)
+from tests.consistency.test_cloudbuild import triggers
+from tests.consistency.test_terraform import tfcheck  # noqa: F401  (a fixture)
 
 TERRAFORM = pages.ROOT / "terraform"
 MODULES = {"export_function": "export-function", "observability": "observability"}

@@ -17,7 +17,7 @@ from daybook.http import ROUTES
 from daybook.settings import VARIABLES
 from tests import pages
 from tests.acceptance.runbook import Chapter, chapters, clauses, matches
-from tests.acceptance.test_docs_logging import events_in_source
+from tests.consistency.test_docs_logging import events_in_source
 
 TERRAFORM = pages.ROOT / "terraform" / "modules"
 OPERATORS = ("runbook.md", "deploy.md", "security.md", "cutover.md")
