@@ -126,6 +126,16 @@ class DatabaseError(DaybookError):
         return cls(f"{operation}: {refused}", refused=refused)
 
 
+class DocumentDamaged(DatabaseError):
+    """A document of Daybook's own was altered; names collection, `_id`, field and what to do."""
+
+    type = "document_damaged"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.permanent = True
+
+
 class DestinationError(DaybookError):
     """The destination failed in a way that may pass (5xx, rate limit, cut connection)."""
 

@@ -14,13 +14,20 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export.profile import Profile
 from daybook.export.render import Renderer
 from daybook.export.seal import ManifestRef
 from daybook.export.source import EntrySource
+from daybook.export.stored import Fields
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive_views import DriveFile
+
+
+def _manifest(batch: dict[str, Any]) -> ManifestRef:
+    return ManifestRef.from_fields(Fields.of(batch, batches.COLLECTION).inner("manifest"))
+
 
 _RECORDED = (
     "filename",
@@ -171,7 +178,7 @@ def _batch_faults(rest: Rest, batch: dict[str, Any], file: DriveFile) -> Iterato
 
 
 def _manifest_faults(rest: Rest, batch: dict[str, Any]) -> Iterator[str]:
-    ref = ManifestRef.from_doc(batch["manifest"])
+    ref = _manifest(batch)
     for number in range(ref.part_count):
         part = rest.database[manifests.COLLECTION].find_one({"_id": ref.part_id(number)})
         if part is None or part.get("markedAt") is None:
@@ -233,7 +240,8 @@ def _render(rest: Rest, batch: dict[str, Any]) -> bytes:
     renderer = Renderer(profile, date.fromisoformat(batch["batchDate"]))
     source = EntrySource(rest.database, profile)
     parts = manifests.read(
-        rest.database[manifests.COLLECTION], ManifestRef.from_doc(batch["manifest"])
+        rest.database[manifests.COLLECTION],
+        _manifest(batch),
     )
     return renderer.header() + b"".join(
         renderer.part(part, source.read(part.entry_ids)) for part in parts

@@ -65,7 +65,7 @@ def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
             "collections",
             "privileges",
         ),
-        *("clock", "queue", "unclaimed items", "last batch"),
+        *("clock", "queue", "unclaimed items", "documents", "last batch"),
         "folder",
     ]
     assert wrong(patient) == {}

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
@@ -84,7 +85,17 @@ def test_after_a_run_that_died_somebody_looks_once_its_lease_is_over(database: D
 
 
 def test_a_commit_whose_items_are_not_all_marked_is_looked_after(database: Data) -> None:
-    put_day(database, "01-18", "committed", markedAt=None)
+    figures = dict.fromkeys(("entryCount", "rowCount", "rejectedCount", "sizeBytes"), 0)
+    texts = dict.fromkeys(("filename", "fileId", "webViewLink", "md5", "sha256"), "x")
+    counts = dict.fromkeys(("generation", "fence", "partCount", "itemCount"), 1)
+    file = {
+        **figures,
+        **texts,
+        "totals": {},
+        "recordId": ObjectId(),
+        "manifest": {"batchId": str(ObjectId()), "digest": "x", **counts},
+    }
+    put_day(database, "01-18", "committed", markedAt=None, **file)
     assert found(database) == [("2026-01-18", "look_again", 2)]
 
 

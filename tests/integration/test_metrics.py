@@ -58,6 +58,7 @@ def day(date: str, *, state: str = "committed", **fields: Any) -> dict[str, Any]
         "endedAttempt": 1,
         "createdAt": START,
         "updatedAt": START,
+        "markedAt": START,
         **fields,
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 
 from pymongo.database import Database
@@ -18,7 +17,7 @@ from daybook.export import records, unmarked
 from daybook.export.batch import Batch
 from daybook.export.entry_id import candidates, displayed, items_of
 from daybook.export.keys import hashable, read_items
-from daybook.export.part import Part
+from daybook.export.part import Part, PartId
 from daybook.export.profile import Profile
 from daybook.export.records import LogAction
 from daybook.export.retry import BatchState
@@ -151,7 +150,8 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
     parts = database[manifests.COLLECTION].find(
         {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
     )
-    batch_ids = {doc["_id"].partition(":")[0] for doc in parts}
+    part_ids = (PartId.parse(doc["_id"]) for doc in parts)
+    batch_ids = {part_id.batch_id for part_id in part_ids if part_id is not None}
     batch_ids |= {
         str(batch.id)
         for batch, part in unmarked.parts(database, profile)
@@ -161,10 +161,10 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
         batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
         for batch_id in batch_ids
     )
-    found = [doc for doc in stored if doc is not None and doc["profile"] == profile.name]
+    found = [batch for batch in stored if batch is not None and batch.key.profile == profile.name]
     standings = (
-        _standing(database, profile, Batch.from_doc(doc), ids)
-        for doc in sorted(found, key=itemgetter("committedAt"))
+        _standing(database, profile, batch, ids)
+        for batch in sorted(found, key=lambda batch: batch.doc["committedAt"])
     )
     return [standing for standing in standings if standing is not None]
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.breaker import COLLECTION, BreakerState, Position
+from daybook.export.breaker import COLLECTION, KINDS, BreakerState, Position
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Every circuit breaker that is open or half-open, whichever destination is configured."""
-    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in database[COLLECTION].find()}
+    found = database[COLLECTION].find({"_id": {"$in": sorted(KINDS)}})
+    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in found}
     return [
         {
             "destination": kind,

@@ -21,7 +21,7 @@ import click
 
 from daybook import display, log, write_errors
 from daybook.cli.exits import Exit
-from daybook.errors import BadRequest, ConfigurationError, DaybookError
+from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
 from daybook.scrub import scrubbed
 from daybook.visible import escaped, visible
 
@@ -61,7 +61,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
                 raise
             except BadRequest as error:
                 raise click.UsageError(f"{error.where}: {error}") from error
-            except ConfigurationError as error:
+            except (ConfigurationError, DocumentDamaged) as error:
                 _fail(error.type, str(error), Exit.CONFIGURATION, as_json=as_json)
             except DaybookError as error:
                 _fail(error.type, str(error), _code_of(error), as_json=as_json)

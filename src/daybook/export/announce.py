@@ -47,29 +47,30 @@ def announce(ctx: Context) -> None:
     logs how its own batch ended. What ended longer ago than `NEWS_FOR` is stored as
     announced without a message.
     """
-    for batch in batches.unannounced(ctx.batches, ctx.job.key):
-        reaches = _reaches(ctx, batch)
-        if not reaches and batch.key != ctx.job.key:
-            continue
+    for doc in batches.unannounced(ctx.batches, ctx.job.key):
         with (
-            log.bound(
-                step="announce",
-                batch_date=batch.key.batch_date,
-                batch_id=str(batch.id),
-                attempt=batch.attempt,
-            ),
-            _by_itself(f"how the batch of {batch.key.batch_date} ended"),
+            log.bound(step="announce", batch_date=doc.get("batchDate"), batch_id=str(doc["_id"])),
+            _by_itself(f"how the batch of {doc.get('batchDate')} ended"),
         ):
-            if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= NEWS_FOR:
-                _tell(ctx, batch)
-            if reaches:
-                transitions.record_announced(ctx.batches, batch, now=ctx.now())
-    for orphan in orphans.unannounced(ctx.database, ctx.job.key.profile):
-        with log.bound(step="announce"), _by_itself(f"the orphan {orphan.file_id}"):
+            _announce(ctx, Batch.from_doc(doc))
+    for doc in orphans.unannounced(ctx.database, ctx.job.key.profile):
+        with log.bound(step="announce"), _by_itself(f"the orphan {doc['_id']}"):
+            orphan = orphans.Orphan.from_doc(doc)
             _tell_orphan(ctx, orphan)
             if not ctx.exporter.tells_operator:
                 continue
             orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
+
+
+def _announce(ctx: Context, batch: Batch) -> None:
+    reaches = _reaches(ctx, batch)
+    if batch.unmarked or (not reaches and batch.key != ctx.job.key):
+        return
+    with log.bound(attempt=batch.attempt):
+        if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= NEWS_FOR:
+            _tell(ctx, batch)
+        if reaches:
+            transitions.record_announced(ctx.batches, batch, now=ctx.now())
 
 
 def _reaches(ctx: Context, batch: Batch) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +15,10 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import DaybookError
 from daybook.export.batch_key import BatchKey
+from daybook.export.figures import Rejected
 from daybook.export.retry import BatchState
-from daybook.export.seal import ManifestRef
+from daybook.export.seal import ManifestRef, totals_from
+from daybook.export.stored import Fields
 from daybook.export.task import Task, TaskKind
 
 COLLECTION = "exportbatches"
@@ -54,29 +56,31 @@ class Batch:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        manifest = doc.get("manifest")
-        pending = None if nothing_follows(doc) else doc.get("pendingTask")
-        key = BatchKey(
-            profile=doc["profile"],
-            batch_date=doc.get("batchDate"),
-            manual_key=doc.get("manualKey"),
-        )
+        """Raises `DocumentDamaged`."""
+        fields = Fields.of(doc, COLLECTION)
+        if not isinstance(doc["_id"], ObjectId):
+            raise fields.damaged("_id", "must be an ObjectId")
+        state = fields.one_of("state", BatchState)
+        _check_facts(fields, state)
+        manifest = fields.inner_or_none("manifest")
+        pending = None if nothing_follows(doc) else fields.inner_or_none("pendingTask")
+        key, generation = _key(fields), fields.whole("generation")
         return cls(
             id=doc["_id"],
             key=key,
-            state=BatchState(doc["state"]),
-            generation=doc["generation"],
-            attempt=doc["attempt"],
-            ended_attempt=doc.get("endedAttempt", 0),
+            state=state,
+            generation=generation,
+            attempt=fields.whole("attempt"),
+            ended_attempt=fields.whole("endedAttempt", 0),
             pending=None
             if pending is None
-            else Task.from_doc(pending, key=key, generation=doc["generation"]),
-            continuations=doc.get("continuations", 0),
-            upload_sessions=doc.get("uploadSessions", 0),
-            fence=doc.get("fence", 0),
-            schedule_time=doc.get("scheduleTime"),
-            manifest=None if manifest is None else ManifestRef.from_doc(manifest),
-            marked_at=doc.get("markedAt"),
+            else Task.from_fields(pending, key=key, generation=generation),
+            continuations=fields.whole("continuations", 0),
+            upload_sessions=fields.whole("uploadSessions", 0),
+            fence=fields.whole("fence", 0),
+            schedule_time=fields.time_or_none("scheduleTime"),
+            manifest=None if manifest is None else ManifestRef.from_fields(manifest),
+            marked_at=fields.time_or_none("markedAt"),
             doc=doc,
         )
 
@@ -102,8 +106,8 @@ class Batch:
     def marking(self) -> ManifestRef | None:
         """The manifest whose items a commit or a sign-off marks."""
         if self.state is BatchState.EMPTY:
-            doc = self.doc.get("rejectedManifest")
-            return None if doc is None else ManifestRef.from_doc(doc)
+            fields = Fields.of(self.doc, COLLECTION).inner_or_none("rejectedManifest")
+            return None if fields is None else ManifestRef.from_fields(fields)
         return self.manifest
 
     @property
@@ -117,14 +121,72 @@ class Batch:
         return self.pending is not None and self.pending.kind is TaskKind.CONTINUATION
 
 
+_TIMES = (
+    *("nextAttemptAt", "startedAt", "committedAt", "alertedAt", "releasedAt", "publishAlertedAt"),
+    *("markingAlertedAt", "createdAt", "updatedAt"),
+)
+_TEXTS = ("filename", "fileId", "webViewLink", "md5", "sha256", "rejectedId", "hiddenAt")
+_COUNTS = (
+    *("sizeBytes", "entryCount", "rowCount", "rejectedCount", "normalisedCount"),
+    *("otherMonthCount", "attemptCount", "conflictCount"),
+)
+_FIGURES = ("entryCount", "rowCount", "rejectedCount", "totals", "committedAt")
+_FILE = ("filename", "fileId", "webViewLink", "sizeBytes", "md5", "sha256", "manifest")
+
+
+def _key(fields: Fields) -> BatchKey:
+    """A day's or a manual export's."""
+    profile = fields.text("profile")
+    if fields.has("manualKey"):
+        return BatchKey(profile=profile, manual_key=fields.text("manualKey"))
+    return BatchKey(profile=profile, batch_date=fields.day("batchDate"))
+
+
+def _check_facts(fields: Fields, state: BatchState) -> None:
+    """What answers, receipts and checks take from `Batch.doc`."""
+    ended = state in (BatchState.COMMITTED, BatchState.EMPTY)
+    if ended and not fields.has("recordedElsewhere"):
+        for name in (*_FIGURES, *(_FILE if state is BatchState.COMMITTED else ())):
+            if not fields.has(name):
+                raise fields.damaged(name, f"is missing, although state is {state}")
+    if ended and fields.time_or_none("markedAt") is None and fields.has("manifest"):
+        fields.read("recordId", ObjectId)  # of the record that marking completes
+    for name in _TIMES:
+        fields.time_or_none(name)
+    for name in _TEXTS:
+        fields.text_or_none(name)
+    for name in _COUNTS:
+        fields.whole(name, 0)
+    for name in ("request", "errorCounts", "rejectedManifest", "manifest"):
+        fields.inner_or_none(name)
+    if fields.has("totals"):
+        totals_from(fields)
+    if fields.has("rejected"):
+        fields.read("rejected", lambda items: [*map(Rejected.from_doc, items)])
+    if fields.has("rejectedReasons"):
+        reasons = fields.inner("rejectedReasons")
+        for reason in fields.read("rejectedReasons", list[str]):
+            reasons.whole(reason)
+    error = fields.inner_or_none("error")
+    if error is not None:
+        error.text("type")
+        error.text("message")
+
+
 def nothing_follows(doc: Mapping[str, Any]) -> bool:
     """Whether a stored batch has ended, so that no call is due, whatever it says.
 
     The previous version recorded a call with a batch that was finished already, when the
     answer to its last transaction was lost. An empty day may still be asked for again.
     """
-    finished = doc["state"] == BatchState.COMMITTED.value and doc.get("markedAt") is not None
-    return finished or bool(doc["state"] == BatchState.FAILED.value)
+    state = doc.get("state")
+    finished = state == BatchState.COMMITTED.value and doc.get("markedAt") is not None
+    return finished or bool(state == BatchState.FAILED.value)
+
+
+def own(found: Iterable[Mapping[str, Any]]) -> Iterator[Batch]:
+    """The batches among the documents; one that has no ObjectId is not Daybook's."""
+    return (Batch.from_doc(doc) for doc in found if isinstance(doc["_id"], ObjectId))
 
 
 def find(
@@ -134,15 +196,15 @@ def find(
     return None if doc is None else Batch.from_doc(doc)
 
 
-def of_manifest(
-    batches: Collection[dict[str, Any]], profile: str, batch_id: str
-) -> dict[str, Any] | None:
-    """The batch, as stored, of the file whose manifest was planned for `batch_id`.
+def of_manifest(batches: Collection[dict[str, Any]], profile: str, batch_id: str) -> Batch | None:
+    """The batch of the file whose manifest was planned for `batch_id`.
 
     It has another id only if it was deleted by hand and made again before the commit.
     """
-    by_id = batches.find_one({"_id": ObjectId(batch_id)})
-    return by_id or batches.find_one({"profile": profile, "manifest.batchId": batch_id})
+    doc = batches.find_one({"_id": ObjectId(batch_id)}) or batches.find_one(
+        {"profile": profile, "manifest.batchId": batch_id, "_id": {"$type": "objectId"}}
+    )
+    return None if doc is None else Batch.from_doc(doc)
 
 
 def ensure(
@@ -181,8 +243,11 @@ def ensure(
     return stored
 
 
-def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
-    """Batches of the key's slot that have ended, with all items marked, and were not announced."""
+def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict[str, Any]]:
+    """Batches of the key's slot, as stored, that have ended and were not announced.
+
+    Each has to be read by itself, so that a damaged one does not keep the others back.
+    """
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
         {
@@ -195,13 +260,13 @@ def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batc
             ],
         }
     )
-    return [batch for batch in map(Batch.from_doc, found) if not batch.unmarked]
+    return [doc for doc in found if isinstance(doc["_id"], ObjectId)]
 
 
 def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
     """Batches of the profile that a task has to follow, days and manual exports."""
     found = batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}})
-    return [batch for batch in map(Batch.from_doc, found) if batch.pending is not None]
+    return [batch for batch in own(found) if batch.pending is not None]
 
 
 def begun_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
@@ -209,7 +274,7 @@ def begun_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
     profile, slash, _ = slot_id.partition("/")
     kind = "manualKey" if slash else "batchDate"
     found = batches.find({"profile": profile, kind: {"$type": "string"}}, {"rejected": 0})
-    return [batch for batch in map(Batch.from_doc, found) if batch.fence]
+    return [batch for batch in own(found) if batch.fence]
 
 
 def perhaps_sealed(begun: Iterable[Batch]) -> list[Batch]:
@@ -234,7 +299,7 @@ def continued_later(
         "pendingTask.kind": TaskKind.CONTINUATION.value,
         **later,
     }
-    return any(Batch.from_doc(doc).pending is not None for doc in batches.find(filters))
+    return any(batch.pending is not None for batch in own(batches.find(filters)))
 
 
 def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
@@ -248,4 +313,4 @@ def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
             "$or": UNMARKED,
         }
     )
-    return [Batch.from_doc(doc) for doc in found]
+    return list(own(found))

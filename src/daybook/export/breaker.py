@@ -20,8 +20,11 @@ from daybook.errors import CircuitOpen
 from daybook.export import slot as slots
 from daybook.export.lease import lease_of
 from daybook.export.slot import Slot
+from daybook.export.stored import Fields
 
 COLLECTION = "circuitbreakers"
+KINDS = frozenset({"google_drive", "local_folder", "s3"})
+"""Of destinations; a document with another `_id` is not Daybook's."""
 CLOCKS_DIFFER = timedelta(minutes=1)
 """By how much the clocks of two instances may, see `mongo.machine_clock`."""
 AFTER_LEASE = timedelta(seconds=5)
@@ -48,13 +51,18 @@ class BreakerState:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any] | None) -> Self:
+        """Raises `DocumentDamaged`."""
         if doc is None:
             return cls()
-        open_until = doc.get("openUntil")
+        fields = Fields.of(doc, COLLECTION)
+        open_until, trial = fields.time_or_none("openUntil"), fields.inner_or_none("trial")
+        if trial is not None:
+            trial.text("slot")
+            trial.text("owner")
         return cls(
-            failures=doc["failures"],
+            failures=fields.whole("failures"),
             open_until=open_until,
-            opened_at=None if open_until is None else doc.get("openedAt"),
+            opened_at=None if open_until is None else fields.time_or_none("openedAt"),
             trial=doc.get("trial"),
         )
 

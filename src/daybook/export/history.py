@@ -18,6 +18,7 @@ from daybook.export.outcome import FACTS
 from daybook.export.profile import Profile
 from daybook.export.refused import Refused
 from daybook.export.retry import BatchState
+from daybook.export.slot_state import SlotState
 from daybook.export.waiting import Unclaimed
 
 _FACTS = (
@@ -144,7 +145,7 @@ def history(database: Database[dict[str, Any]], profile: Profile, *, limit: int)
         .sort("batchDate", -1)
         .limit(limit)
     )
-    return [Batch.from_doc(doc) for doc in found]
+    return list(batches.own(found))
 
 
 def slot_status(database: Database[dict[str, Any]], slot_id: str) -> SlotStatus | None:
@@ -169,16 +170,21 @@ def summary(batch: Batch) -> dict[str, Any]:
 
 
 def _slot_status(doc: Mapping[str, Any]) -> SlotStatus:
-    lease, manifest = doc.get("lease") or {}, doc.get("manifest")
+    state, lease = SlotState.from_doc(doc), doc.get("lease") or {}
     return SlotStatus(
-        fence=doc["fence"],
+        fence=state.fence,
         held=doc["held"],
         lease_owner=lease.get("owner"),
         lease_expires_at=lease.get("expiresAt"),
-        file_id=doc.get("fileId"),
+        file_id=state.file_id,
         seals=tuple(
-            {name: seal[name] for name in ("batchDate", "filename", "sizeBytes", "sealedAt")}
-            for seal in doc.get("seals", ())
+            {
+                "batchDate": seal.batch_date,
+                "filename": seal.filename,
+                "sizeBytes": seal.content.size_bytes,
+                "sealedAt": seal.sealed_at,
+            }
+            for seal in state.seals
         ),
-        planned_items=None if manifest is None else manifest["itemCount"],
+        planned_items=None if state.manifest is None else state.manifest.item_count,
     )

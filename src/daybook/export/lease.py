@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from daybook import log
+from daybook.export.slot_state import COLLECTION
+from daybook.export.stored import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +34,26 @@ class Lease:
 
 
 def lease_of(slots: Collection[dict[str, Any]], slot_id: str) -> Lease | None:
-    """The slot's lease, or None when it was never taken."""
-    left = {"$ifNull": [{"$subtract": ["$lease.expiresAt", "$$NOW"]}, 0]}
+    """The slot's lease, or None when it was never taken. Raises `DocumentDamaged`."""
+    timed = {"$eq": [{"$type": "$lease.expiresAt"}, "date"]}
+    left = {"$cond": [timed, {"$subtract": ["$lease.expiresAt", "$$NOW"]}, 0]}
     found = slots.aggregate(
         [
             {"$match": {"_id": slot_id}},
             {"$project": {"fence": 1, "lease.owner": 1, "lease.session": 1, "left": left}},
         ]
     )
-    return next(
-        (
-            Lease(
-                fence=doc["fence"],
-                owner=(doc.get("lease") or {}).get("owner"),
-                left=timedelta(milliseconds=doc["left"]),
-                session=(doc.get("lease") or {}).get("session"),
-            )
-            for doc in found
-        ),
-        None,
+    return next(map(_lease, found), None)
+
+
+def _lease(doc: Mapping[str, Any]) -> Lease:
+    fields = Fields.of(doc, COLLECTION)
+    lease = fields.inner_or_none("lease")
+    return Lease(
+        fence=fields.whole("fence"),
+        owner=None if lease is None else lease.text_or_none("owner"),
+        left=timedelta(milliseconds=doc["left"]),
+        session=(doc.get("lease") or {}).get("session"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -10,15 +11,15 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from daybook import display, log
 from daybook.errors import DaybookError
 from daybook.export import batch as batches
 from daybook.export.batch_key import BatchKey
 from daybook.export.keys import LENIENT
-from daybook.export.part import Part
+from daybook.export.part import COLLECTION as COLLECTION
+from daybook.export.part import Part, PartId
 from daybook.export.seal import ManifestRef
 from daybook.export.slot_state import SlotState
-
-COLLECTION = "exportmanifests"
 
 
 def write(
@@ -81,8 +82,9 @@ def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) ->
     The slot names parts, through its manifest and its seals, and so does each ended
     batch until it is marked: after the commit the slot is empty, and only the batch says
     what is still to be marked. Only parts of earlier fences go: a run that was overtaken,
-    and sweeps late, cannot take away what its successor is working on. Returns how many
-    were deleted.
+    and sweeps late, cannot take away what its successor is working on. Documents whose
+    `_id` is no part's are left alone. Returns how many were deleted; raises
+    `DocumentDamaged`, and deletes nothing, when a batch of such parts cannot be read.
     """
     manifests = database[COLLECTION]
     unmarked = batches.unmarked(database[batches.COLLECTION], key)
@@ -92,13 +94,25 @@ def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) ->
         *(batch.marking for batch in unmarked),
     ]
     kept = {manifest.prefix for manifest in named if manifest is not None}
-    stray = []
+    stray, foreign, batch_ids = [], [], set()
     unused = {"profile": key.slot_id, "markedAt": {"$exists": False}}
     for doc in manifests.find(unused, {"_id": 1}):
-        prefix, _, _number = doc["_id"].rpartition(":")
-        fence = int(prefix.rpartition(":")[2])
-        if fence < slot.fence and f"{prefix}:" not in kept:
+        part_id = PartId.parse(doc["_id"])
+        if part_id is None:
+            foreign.append(doc["_id"])
+        elif part_id.fence < slot.fence and part_id.prefix not in kept:
             stray.append(doc["_id"])
+            batch_ids.add(part_id.batch_id)
+    if foreign:
+        log.event(
+            logging.WARNING,
+            "foreign_documents",
+            f"{COLLECTION} has documents that are no parts of a manifest; they are left alone.",
+            count=len(foreign),
+            first=display.quoted(foreign[0]),
+        )
+    for batch_id in sorted(batch_ids):  # a damaged one may be delivered, and not marked yet
+        batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id)
     if not stray:
         return 0
     return manifests.delete_many({"_id": {"$in": stray}}).deleted_count

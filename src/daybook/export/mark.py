@@ -13,6 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records
 from daybook.export.figures import Rejected
@@ -21,6 +22,7 @@ from daybook.export.part import Part
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.seal import ManifestRef, Seal
+from daybook.export.stored import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,14 @@ class Delivery:
     ) -> Self:
         """Of a committed batch, or of an empty one whose items are all rejected."""
         empty = doc["state"] == BatchState.EMPTY.value
+        fields = Fields.of(doc, batches.COLLECTION)
+        manifest = fields.inner("rejectedManifest" if empty else "manifest")
         return cls(
             profile=profile,
             batch_date=doc.get("batchDate"),
             file_id=None if empty else doc["fileId"],
             link=None if empty else doc["webViewLink"],
-            manifest=ManifestRef.from_doc(doc["rejectedManifest" if empty else "manifest"]),
+            manifest=ManifestRef.from_fields(manifest),
             rejected=rejected,
         )
 

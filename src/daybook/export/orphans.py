@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.export.slot_state import SlotState
+from daybook.export.stored import Fields
 
 COLLECTION = "exportorphans"
 
@@ -52,18 +54,31 @@ class Orphan:
     reason: Reason
     filename: str | None
     """What was last sealed for it; None when nothing was."""
+    identity: str | None
+    """Whom the id was issued to."""
 
-
-def unannounced(database: Database[dict[str, Any]], profile: str) -> list[Orphan]:
-    """Those that nobody has been told of."""
-    return [
-        Orphan(
-            file_id=doc["_id"],
-            reason=Reason(doc["reason"]),
-            filename=doc["seals"][-1]["filename"] if doc["seals"] else None,
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        """Raises `DocumentDamaged`."""
+        fields = Fields.of(doc, COLLECTION)
+        fields.array("seals")
+        seals = fields.inners("seals")
+        return cls(
+            file_id=fields.text("_id"),
+            reason=fields.one_of("reason", Reason),
+            filename=seals[-1].text("filename") if seals else None,
+            identity=fields.text_or_none("identity"),
         )
-        for doc in database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}})
-    ]
+
+
+def unannounced(database: Database[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
+    """Those, as stored, that nobody has been told of."""
+    return own(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
+
+
+def own(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents whose `_id` can be a file's id; others are not Daybook's."""
+    return [doc for doc in found if isinstance(doc["_id"], str)]
 
 
 def record_announced(database: Database[dict[str, Any]], file_id: str, *, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,45 @@ from typing import Any, Self
 
 import bson
 
+from daybook.export.stored import Fields
+
+COLLECTION = "exportmanifests"
 PART_SIZE = 5000
 """Pairs in a part. One part is planned, checked and marked at a time."""
 PART_BYTES = 1024 * 1024
 """Of ids in a part, about; 5,000 pairs of ObjectIds are far below it."""
+
+
+ID_PATTERN = "^([0-9a-f]{24}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{6,}|rejected-[^:]+)$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartId:
+    """What the `_id` of a part, or of a list of rejected items, says."""
+
+    batch_id: str
+    """Hex."""
+    generation: int
+    fence: int
+    name: str
+    """The part's number, or `rejected-` with a digest and a number."""
+
+    @classmethod
+    def parse(cls, value: object) -> Self | None:
+        """None for an `_id` that has not this form: its document is not Daybook's."""
+        found = re.fullmatch(ID_PATTERN, value) if isinstance(value, str) else None
+        if found is None:
+            return None
+        batch_id, generation, fence, name = found.groups()
+        return cls(batch_id=batch_id, generation=int(generation), fence=int(fence), name=name)
+
+    @property
+    def lists_rejected(self) -> bool:
+        return self.name.startswith("rejected-")
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.batch_id}:{self.generation}:{self.fence}:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +90,17 @@ class Part:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        return cls(
-            number=doc["number"],
-            queue_ids=doc["queueIds"],
-            entry_ids=doc["entryIds"],
-            duplicates=dict(doc["duplicates"]),
+        """Raises `DocumentDamaged`."""
+        fields = Fields.of(doc, COLLECTION)
+        part = cls(
+            number=fields.whole("number"),
+            queue_ids=fields.array("queueIds"),
+            entry_ids=fields.array("entryIds"),
+            duplicates=fields.read("duplicates", dict),
         )
+        if len(part.queue_ids) != len(part.entry_ids):
+            raise fields.damaged("entryIds", "has not as many ids as queueIds")
+        return part
 
     def _content(self) -> dict[str, Any]:
         return {

@@ -25,7 +25,7 @@ from daybook.export.keys import (
     read_items,
     size_of,
 )
-from daybook.export.part import PART_BYTES, PART_SIZE, Part
+from daybook.export.part import PART_BYTES, PART_SIZE, Part, PartId
 from daybook.export.profile import DAILY, Profile
 
 UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes"
@@ -205,11 +205,14 @@ class _Duplicates:
             }
         )
         for doc in parts:
-            batch_id = doc["_id"].partition(":")[0]
+            part_id = PartId.parse(doc["_id"])
+            if part_id is None:
+                continue
+            part, batch_id = Part.from_doc(doc), part_id.batch_id
             if batch_id not in self._files:
                 self._files[batch_id] = _file_of(self._database, self._profile, batch_id)
             filename, rejected = self._files[batch_id]
-            for queue_id, entry_id in zip(doc["queueIds"], doc["entryIds"], strict=True):
+            for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True):
                 key = hashable(entry_id)
                 if key in wanted and hashable(queue_id) not in rejected:
                     found[key] = filename
@@ -258,10 +261,8 @@ def _file_of(
     database: Database[dict[str, Any]], profile: Profile, batch_id: str
 ) -> tuple[str, set[Hashable]]:
     """A batch's file, and the queue items that it rejected."""
-    doc = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
-    if doc is None:
+    batch = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
+    if batch is None:
         return "a file whose batch document is gone", set()
-    if doc.get("rejectedId") is None:  # the previous version's batch has the whole list
-        return doc["filename"], {hashable(item["queueId"]) for item in doc.get("rejected", ())}
-    rejected = rejections.read(database[manifests.COLLECTION], doc["rejectedId"])
-    return doc["filename"], {hashable(item.queue_id) for item in rejected}
+    rejected = rejections.of_batch(database[manifests.COLLECTION], batch.doc)
+    return str(batch.doc["filename"]), {hashable(item.queue_id) for item in rejected}

@@ -19,10 +19,11 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook import log
-from daybook.errors import ConfigurationError
+from daybook.errors import ConfigurationError, DocumentDamaged
 from daybook.export import slot
 from daybook.export.batch_key import BatchKey
 from daybook.export.notice import Alert, AlertEvent, Messenger
+from daybook.export.stored import Fields
 
 STORING_SECONDS = 3.0
 """How long storing may take: the caller waits for its answer, and MongoDB may be the cause."""
@@ -43,15 +44,19 @@ class Refused:
     """When people were told of this type of error on this day."""
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+    def from_slot(cls, doc: Mapping[str, Any]) -> Self | None:
+        """None when nothing was refused; raises `DocumentDamaged`."""
+        fields = Fields.of(doc, slot.COLLECTION).inner_or_none("refused")
+        if fields is None:
+            return None
         return cls(
-            batch_date=doc["batchDate"],
-            type=doc["type"],
-            message=doc["message"],
-            first_at=doc["firstAt"],
-            last_at=doc["lastAt"],
-            count=doc["count"],
-            alerted_at=doc.get("alertedAt"),
+            batch_date=fields.day("batchDate"),
+            type=fields.text("type"),
+            message=fields.text("message"),
+            first_at=fields.time("firstAt"),
+            last_at=fields.time("lastAt"),
+            count=fields.whole("count"),
+            alerted_at=fields.time_or_none("alertedAt"),
         )
 
     def to_doc(self) -> dict[str, Any]:
@@ -98,8 +103,9 @@ def record(
             [{"$set": {"refused": refused}}],
             return_document=ReturnDocument.AFTER,
         )
-    assert doc is not None  # noqa: S101  (inserted just now, and never deleted)
-    return Refused.from_doc(doc["refused"])
+    stored = None if doc is None else Refused.from_slot(doc)
+    assert stored is not None  # noqa: S101  (inserted just now, and never deleted)
+    return stored
 
 
 def record_alerted(
@@ -132,7 +138,7 @@ def announce(
     stored: Refused | None = None
     try:
         stored = record(database(), profile, day, kind=kind, message=message, now=now)
-    except (PyMongoError, ConfigurationError) as error:
+    except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
         log.event(
             logging.WARNING,
             "refusal_not_stored",
@@ -176,8 +182,8 @@ def of_day(
     doc = database[slot.COLLECTION].find_one(
         {"_id": _slot_id(profile)}, {"refused": 1}, session=session
     )
-    found = (doc or {}).get("refused")
-    return Refused.from_doc(found) if found and found["batchDate"] == day else None
+    found = None if doc is None else Refused.from_slot(doc)
+    return found if found is not None and found.batch_date == day else None
 
 
 def _slot_id(profile: str) -> str:

@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 from daybook.errors import DaybookError
 from daybook.export.figures import Rejected
 from daybook.export.seal import ManifestRef
+from daybook.export.stored import Fields
 
 LISTED = 100
 """Rejected items that the batch document lists itself."""
@@ -66,8 +67,8 @@ def read(manifests: Collection[dict[str, Any]], rejected_id: str | None) -> tupl
     if rejected_id is None:
         return ()
     # The previous version stored one document, under the id itself and without a number.
-    docs = sorted(manifests.find(_parts(rejected_id)), key=lambda doc: doc.get("number", 0))
-    parts = [doc["rejected"] for doc in docs]
+    docs = [Fields.of(doc, manifests.name) for doc in manifests.find(_parts(rejected_id))]
+    parts = [doc.array("rejected") for doc in sorted(docs, key=lambda doc: doc.whole("number", 0))]
     if not rejected_id.endswith(f"rejected-{_digest(parts)}"):
         raise DaybookError(
             f"the list of rejected items {rejected_id} in {manifests.name} is incomplete or was "

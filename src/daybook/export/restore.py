@@ -14,16 +14,17 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from daybook.errors import RecordsDisagree
+from daybook.errors import UNREADABLE, DocumentDamaged, RecordsDisagree
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import records, rejections, transitions
 from daybook.export.batch_key import BatchKey
 from daybook.export.keys import LENIENT
-from daybook.export.part import Part
+from daybook.export.part import Part, PartId
 from daybook.export.records import LogAction
-from daybook.export.seal import Content, ManifestRef, Seal, figures_from_doc
+from daybook.export.seal import Content, ManifestRef, Seal, figures_from
 from daybook.export.slot import Slot
+from daybook.export.stored import Fields
 
 Record = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ def restore_deleted(
         try:
             seal = _seal(database, record)
             file_id, link = record["metadata"]["fileId"], record["metadata"]["webViewLink"]
-        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        except (*UNREADABLE, ArithmeticError, DocumentDamaged) as error:
             raise RecordsDisagree(
                 f"record {record['_id']} in {records.COLLECTION} was altered, and its batch was "
                 f"deleted ({type(error).__name__}: {error}): restore them from a backup; nothing "
@@ -83,7 +84,9 @@ def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterato
         {"profile": key.slot_id, "markedAt": {"$exists": False}}, {"_id": 1}
     )
     delivered = [LogAction.CSV_GENERATED.value, LogAction.MANUAL_EXPORT.value]
-    for batch_id in {doc["_id"].partition(":")[0] for doc in unmarked}:
+    part_ids = (PartId.parse(doc["_id"]) for doc in unmarked)
+    # One that cannot be read raises here: it may be delivered, with items still to be marked.
+    for batch_id in sorted({part_id.batch_id for part_id in part_ids if part_id is not None}):
         if batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id) is None:
             record = database[records.COLLECTION].find_one(
                 {"metadata.batchId": batch_id, "action": {"$in": delivered}}
@@ -99,11 +102,14 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
     fences: dict[int, list[Part]] = {}
     lists: dict[int, str] = {}
     for doc in stored.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}).sort("_id", 1):
-        _, _, fence, name = doc["_id"].split(":")
-        if "rejected" not in doc:
-            fences.setdefault(int(fence), []).append(Part.from_doc(doc))
-        elif "markedAt" in doc or int(fence) not in lists:  # the commit marks the file's own
-            lists[int(fence)] = f"{prefix}{fence}:{'-'.join(name.split('-')[:2])}"
+        part_id = PartId.parse(doc["_id"])
+        if part_id is None:
+            continue
+        if not part_id.lists_rejected:
+            fences.setdefault(part_id.fence, []).append(Part.from_doc(doc))
+        elif "markedAt" in doc or part_id.fence not in lists:  # the commit marks the file's own
+            name = "-".join(part_id.name.split("-")[:2])
+            lists[part_id.fence] = f"{part_id.prefix}{name}"
     for fence, parts in fences.items():
         if _digest(parts) == told["manifestDigest"]:
             return Seal(
@@ -120,7 +126,7 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
                 content=Content(
                     size_bytes=told["sizeBytes"], md5=told["md5"], sha256=told["sha256"]
                 ),
-                figures=figures_from_doc(told),
+                figures=figures_from(Fields.of(record, records.COLLECTION).inner("metadata")),
                 opened_fence=fence,
                 sealed_at=record["createdAt"],
                 attempt=told["attempt"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from daybook.export.figures import CurrencyTotals, Figures
+from daybook.export.stored import Fields
+
+_BATCH_ID = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +48,17 @@ class ManifestRef:
         }
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> ManifestRef:
+    def from_fields(cls, fields: Fields) -> ManifestRef:
+        batch_id = fields.text("batchId")
+        if not _BATCH_ID.fullmatch(batch_id):
+            raise fields.damaged("batchId", "must be 24 hexadecimal digits")
         return cls(
-            batch_id=doc["batchId"],
-            generation=doc["generation"],
-            fence=doc["fence"],
-            part_count=doc["partCount"],
-            item_count=doc["itemCount"],
-            digest=doc["digest"],
+            batch_id=batch_id,
+            generation=fields.whole("generation"),
+            fence=fields.whole("fence"),
+            part_count=fields.whole("partCount"),
+            item_count=fields.whole("itemCount"),
+            digest=fields.text("digest"),
         )
 
 
@@ -101,18 +107,22 @@ class Seal:
         }
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Seal:
+    def from_fields(cls, fields: Fields) -> Seal:
         return cls(
-            batch_date=doc["batchDate"],
-            filename=doc["filename"],
-            manifest=ManifestRef.from_doc(doc["manifest"]),
-            content=Content(size_bytes=doc["sizeBytes"], md5=doc["md5"], sha256=doc["sha256"]),
-            figures=figures_from_doc(doc),
-            opened_fence=doc["openedFence"],
-            sealed_at=doc["sealedAt"],
-            attempt=doc["attempt"],
-            rejected_id=doc["rejectedId"],
-            manual_key=doc.get("manualKey"),
+            batch_date=fields.day("batchDate") if fields.has("batchDate") else None,
+            filename=fields.text("filename"),
+            manifest=ManifestRef.from_fields(fields.inner("manifest")),
+            content=Content(
+                size_bytes=fields.whole("sizeBytes"),
+                md5=fields.text("md5"),
+                sha256=fields.text("sha256"),
+            ),
+            figures=figures_from(fields),
+            opened_fence=fields.whole("openedFence"),
+            sealed_at=fields.time("sealedAt"),
+            attempt=fields.whole("attempt"),
+            rejected_id=fields.text_or_none("rejectedId"),
+            manual_key=fields.text_or_none("manualKey"),
         )
 
 
@@ -128,12 +138,20 @@ def figures_to_doc(figures: Figures) -> dict[str, Any]:
     }
 
 
-def figures_from_doc(doc: Mapping[str, Any]) -> Figures:
+def figures_from(fields: Fields) -> Figures:
     return Figures(
-        entry_count=doc["entryCount"],
-        row_count=doc["rowCount"],
-        normalised_count=doc["normalisedCount"],
-        other_month_count=doc["otherMonthCount"],
-        totals={code: CurrencyTotals.from_doc(totals) for code, totals in doc["totals"].items()},
-        rejected_count=doc["rejectedCount"],
+        entry_count=fields.whole("entryCount"),
+        row_count=fields.whole("rowCount"),
+        normalised_count=fields.whole("normalisedCount"),
+        other_month_count=fields.whole("otherMonthCount"),
+        totals=totals_from(fields),
+        rejected_count=fields.whole("rejectedCount"),
+    )
+
+
+def totals_from(fields: Fields) -> dict[str, CurrencyTotals]:
+    """By currency."""
+    return fields.read(
+        "totals",
+        lambda totals: {code: CurrencyTotals.from_doc(sums) for code, sums in totals.items()},
     )

@@ -18,13 +18,14 @@ from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from daybook.errors import ConfigurationError, FencedOut
 from daybook.export import batch as batches
+from daybook.export import slot_state
 from daybook.export.lease import end_abandoned
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
 from daybook.export.slot_state import EMPTIED, Refusal, SlotState, UploadState
 from daybook.mongo.sessions import transaction_in
 
-COLLECTION = "exportslots"
+COLLECTION = slot_state.COLLECTION
 TAKE_TIMEOUT_MS = 5000
 FENCES_SKIPPED = 1000
 """A slot that is made again begins far above any fence that a run of the former may hold."""
@@ -75,7 +76,7 @@ class Slot:
         An upload session survives only if the run before handed it back; it can be
         handed over once.
         """
-        insert_if_absent(collection, slot_id)
+        insert_if_absent(collection, slot_id)  # a damaged one is not written to
         end_abandoned(collection, slot_id)
         session = collection.database.client.start_session()
         free_or_expired = {
@@ -87,6 +88,7 @@ class Slot:
         take = {
             "$set": {
                 "fence": {"$add": ["$fence", 1]},
+                "seals": {"$ifNull": ["$seals", []]},
                 "lease": _lease(owner, lease_seconds, session),
                 "upload": {
                     "$cond": [
@@ -205,7 +207,7 @@ class Slot:
         if sets:
             change["$set"] = dict(sets)
 
-        def fenced(session: ClientSession) -> dict[str, Any]:
+        def fenced(session: ClientSession) -> SlotState:
             doc = self._collection.find_one_and_update(
                 {"_id": self.id, "fence": self.fence},
                 change,
@@ -215,10 +217,11 @@ class Slot:
             )
             if doc is None:
                 raise self._fenced_out()
+            state = SlotState.from_doc(doc)
             work(session)
-            return doc
+            return state
 
-        self.state = SlotState.from_doc(transaction_in(self._session, fenced))
+        self.state = transaction_in(self._session, fenced)
 
     def rehearse(
         self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None
@@ -291,9 +294,12 @@ def insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> No
     """Make the slot's document, free and empty, when it was never taken.
 
     Raises `ConfigurationError` when it was deleted by hand while a file may be visible that
-    only its seals could tell: another file would be made of the same entries.
+    only its seals could tell: another file would be made of the same entries. Raises
+    `DocumentDamaged` when it is there and cannot be read.
     """
-    if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
+    stored = collection.find_one({"_id": slot_id})
+    if stored is not None:
+        SlotState.from_doc(stored)
         return
     begun = batches.begun_in(collection.database[batches.COLLECTION], slot_id)
     if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:

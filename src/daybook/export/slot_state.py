@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from daybook.export.rules import Prefix
 from daybook.export.seal import ManifestRef, Seal
+from daybook.export.stored import Fields
+
+COLLECTION = "exportslots"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +35,15 @@ class UploadState:
         }
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+    def from_fields(cls, fields: Fields) -> Self:
         return cls(
-            session=doc["sessionUri"],
-            manifest_digest=doc["manifestDigest"],
-            opened_fence=doc["openedFence"],
-            filename=doc["filename"],
+            session=fields.text("sessionUri"),
+            manifest_digest=fields.text("manifestDigest"),
+            opened_fence=fields.whole("openedFence"),
+            filename=fields.text("filename"),
             prefixes=tuple(
-                Prefix(size_bytes=p["sizeBytes"], sha256=p["sha256"]) for p in doc["prefixes"]
+                Prefix(size_bytes=prefix.whole("sizeBytes"), sha256=prefix.text("sha256"))
+                for prefix in fields.inners("prefixes")
             ),
         )
 
@@ -53,8 +57,12 @@ class Refusal:
     last_at: datetime
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        return cls(count=doc["count"], first_at=doc["firstAt"], last_at=doc["lastAt"])
+    def from_fields(cls, fields: Fields) -> Self:
+        return cls(
+            count=fields.whole("count"),
+            first_at=fields.time("firstAt"),
+            last_at=fields.time("lastAt"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +81,31 @@ class SlotState:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
-        upload, manifest, refusal = doc.get("upload"), doc.get("manifest"), doc.get("refusal")
+        """Raises `DocumentDamaged`; a slot that was inserted by hand has only its fence."""
+        fields = Fields.of(doc, COLLECTION)
+        lease = fields.inner_or_none("lease")
+        if lease is not None:  # read by MongoDB, and by `lease.py`
+            lease.text("owner")
+            lease.time("expiresAt")
+        of_days = not str(doc.get("_id")).endswith("/manual")
+        for seal in fields.inners("seals") if of_days else ():
+            seal.day("batchDate")  # without it the file would be recorded as a copy
+        seals = tuple(map(Seal.from_fields, fields.inners("seals")))
+        if seals or fields.has("fileId"):  # without one of them a second file could be made
+            fields.text("fileId")
+            fields.text("identity")
+            fields.array("seals")
+        upload = fields.inner_or_none("upload")
+        manifest = fields.inner_or_none("manifest")
+        refusal = fields.inner_or_none("refusal")
         return cls(
-            fence=doc["fence"],
-            file_id=doc.get("fileId"),
-            identity=doc.get("identity"),
-            refusal=None if refusal is None else Refusal.from_doc(refusal),
-            seals=tuple(Seal.from_doc(seal) for seal in doc.get("seals", ())),
-            upload=None if upload is None else UploadState.from_doc(upload),
-            manifest=None if manifest is None else ManifestRef.from_doc(manifest),
+            fence=fields.whole("fence"),
+            file_id=fields.text_or_none("fileId"),
+            identity=fields.text_or_none("identity"),
+            refusal=None if refusal is None else Refusal.from_fields(refusal),
+            seals=seals,
+            upload=None if upload is None else UploadState.from_fields(upload),
+            manifest=None if manifest is None else ManifestRef.from_fields(manifest),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook import log
-from daybook.errors import CircuitOpen, DatabaseError, DestinationError, IdInvalid
+from daybook.errors import CircuitOpen, DatabaseError, DestinationError, DocumentDamaged, IdInvalid
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export import orphans
@@ -103,12 +103,12 @@ def sweep(exporter: Exporter) -> Sweep:
     """
     name = exporter.profile.name
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
-    if exporter.tasks is not None:
-        for batch in batches.pending(exporter.database[batches.COLLECTION], name):
-            assert batch.pending is not None  # noqa: S101  (asked for)
-            create(exporter.tasks, batch.pending)
     slots: list[SweptSlot] = []
     failures: list[DestinationError | DatabaseError] = []
+    try:
+        _have_calls_made(exporter)
+    except DocumentDamaged as error:
+        failures.append(error)  # the slots are swept all the same
     for key in keys:
         try:
             slots.append(_sweep_slot(exporter, key))
@@ -118,6 +118,15 @@ def sweep(exporter: Exporter) -> Sweep:
         raise failures[0]
     resting = any(slot.circuit_open for slot in slots)
     return Sweep(slots=tuple(slots), orphans=_watch(exporter, resting=resting))
+
+
+def _have_calls_made(exporter: Exporter) -> None:
+    if exporter.tasks is None:
+        return
+    collection = exporter.database[batches.COLLECTION]
+    for batch in batches.pending(collection, exporter.profile.name):
+        assert batch.pending is not None  # noqa: S101  (asked for)
+        create(exporter.tasks, batch.pending)
 
 
 def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
@@ -175,22 +184,29 @@ def _watch(exporter: Exporter, *, resting: bool) -> Watch:
     seen = []
     halt = Halt(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
     patience = Patience(exporter.sleep, halt)
-    for orphan in collection.find(
+    watching = collection.find(
         {"profile": exporter.profile.name, "watchUntil": {"$gt": now}, "seenAt": None}
-    ):
+    )
+    damaged: DocumentDamaged | None = None
+    for doc in orphans.own(watching):
+        try:
+            orphan = orphans.Orphan.from_doc(doc)
+        except DocumentDamaged as error:
+            damaged = error  # the others are looked at all the same
+            continue
         watched += 1
-        if resting or orphan["identity"] != exporter.destination.identity:
+        if resting or orphan.identity != exporter.destination.identity:
             unreachable += 1
             continue
         try:
-            file = look(exporter.destination, orphan["_id"], patience)
+            file = look(exporter.destination, orphan.file_id, patience)
         except IdInvalid:
             unreachable += 1
             continue
         if file is None:
             continue
         seen.append(file.id)
-        reason = orphans.Reason(orphan["reason"])
+        reason = orphan.reason
         exporter.messenger.alert(
             Alert(
                 event=AlertEvent.ORPHAN_LEFT_BEHIND,
@@ -208,4 +224,6 @@ def _watch(exporter: Exporter, *, resting: bool) -> Watch:
         if not exporter.tells_operator:
             continue
         collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
+    if damaged is not None:
+        raise damaged
     return Watch(watched=watched, unreachable=unreachable, seen=tuple(seen))

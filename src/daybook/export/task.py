@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from daybook.export.batch_key import BatchKey
+from daybook.export.stored import Fields
 
 
 class TaskKind(StrEnum):
@@ -70,14 +70,14 @@ class Task:
         }
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any], *, key: BatchKey, generation: int) -> Self:
+    def from_fields(cls, fields: Fields, *, key: BatchKey, generation: int) -> Self:
         return cls(
             key=key,
-            kind=TaskKind(doc["kind"]),
+            kind=fields.one_of("kind", TaskKind),
             generation=generation,
-            attempt=doc["attempt"],
-            fence=doc["fence"],
-            due=doc["due"],
+            attempt=fields.whole("attempt"),
+            fence=fields.whole("fence"),
+            due=fields.time("due"),
         )
 
 

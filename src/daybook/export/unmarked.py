@@ -12,7 +12,7 @@ from daybook.export import manifest as manifests
 from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.keys import LENIENT
-from daybook.export.part import Part
+from daybook.export.part import Part, PartId
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 
@@ -32,5 +32,7 @@ def parts(database: Database[dict[str, Any]], profile: Profile) -> Iterator[tupl
         prefix = batch.marking.prefix
         with collection.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}) as found:
             for doc in found:
-                if closing not in doc:
+                part_id = PartId.parse(doc["_id"])
+                is_part = part_id is not None and not part_id.lists_rejected
+                if is_part and closing not in doc:
                     yield batch, Part.from_doc(doc)

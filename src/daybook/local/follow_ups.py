@@ -52,7 +52,7 @@ def _left_behind(database: Database[dict[str, Any]], profile: str) -> Iterator[B
             ],
         }
     )
-    return (Batch.from_doc(doc) for doc in found)
+    return batches.own(found)
 
 
 def _look(batch: Batch, now: datetime) -> Task:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
 
+from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.export.batch import COLLECTION, nothing_follows
 from daybook.export.retry import BatchState
+from daybook.export.stored import Fields
 
 _FIELDS = (
     *("batchDate", "state", "createdAt", "startedAt", "committedAt", "markedAt", "releasedAt"),
@@ -42,19 +44,25 @@ class Day:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        """Raises `DocumentDamaged`."""
+        fields = Fields.of(doc, COLLECTION)
+        if not isinstance(doc["_id"], ObjectId):
+            raise fields.damaged("_id", "must be an ObjectId")
+        task = None if nothing_follows(doc) else fields.inner_or_none("pendingTask")
+        error = fields.inner_or_none("error")
         return cls(
             batch_id=str(doc["_id"]),
-            date=date.fromisoformat(doc["batchDate"]),
-            state=BatchState(doc["state"]),
-            created_at=doc.get("createdAt"),
-            started_at=doc.get("startedAt"),
-            done_at=doc.get("committedAt"),
-            marked_at=doc.get("markedAt"),
-            released_at=doc.get("releasedAt"),
-            follow_up_due=None
-            if nothing_follows(doc)
-            else (doc.get("pendingTask") or {}).get("due"),
-            error=doc.get("error") or {},
+            date=date.fromisoformat(fields.day("batchDate")),
+            state=fields.one_of("state", BatchState),
+            created_at=fields.time_or_none("createdAt"),
+            started_at=fields.time_or_none("startedAt"),
+            done_at=fields.time_or_none("committedAt"),
+            marked_at=fields.time_or_none("markedAt"),
+            released_at=fields.time_or_none("releasedAt"),
+            follow_up_due=None if task is None else task.time_or_none("due"),
+            error={}
+            if error is None
+            else {"type": error.text("type"), "message": error.text("message")},
         )
 
     @property
@@ -92,6 +100,8 @@ def days_since_done(
     days: list[Day] = []
     with database[COLLECTION].find(filters, _FIELDS).sort("batchDate", -1) as found:
         for doc in found:
+            if not isinstance(doc["_id"], ObjectId):
+                continue  # not Daybook's
             days.append(Day.from_doc(doc))
             if days[-1].done:
                 break

@@ -16,8 +16,8 @@ from pymongo.errors import PyMongoError
 from daybook import write_errors
 from daybook.cloud.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
-from daybook.errors import DaybookError
-from daybook.export import history, plan, waiting
+from daybook.errors import DaybookError, DocumentDamaged
+from daybook.export import foreign, history, plan, waiting
 from daybook.export.profile import Profile
 from daybook.export.retry import BatchState
 from daybook.export.schedule import Schedule
@@ -74,6 +74,8 @@ def _findings(patient: Patient) -> Iterator[Finding]:
         for name, check in _DATABASE_CHECKS:
             try:
                 yield check(patient)
+            except DocumentDamaged as error:
+                yield _bad(name, str(error))
             except PyMongoError as error:
                 yield _bad(name, f"MongoDB refused to tell: {write_errors.describe(error)}")
     yield from _destination(patient.destination)
@@ -249,6 +251,13 @@ def _unclaimed(patient: Patient) -> Finding:
     )
 
 
+def _documents(patient: Patient) -> Finding:
+    name, found = "documents", foreign.unread(patient.database, patient.profile)
+    if not found:
+        return _good(name, "Daybook's collections hold its own documents, and all can be read")
+    return _bad(name, "; ".join(found))
+
+
 def _last_batch(patient: Patient) -> Finding:
     latest = history.history(patient.database, patient.profile, limit=1)
     if not latest:
@@ -282,6 +291,7 @@ _DATABASE_CHECKS: tuple[tuple[str, Callable[[Patient], Finding]], ...] = (
     ("clock", _clock),
     ("queue", _queue),
     ("unclaimed items", _unclaimed),
+    ("documents", _documents),
     ("last batch", _last_batch),
 )
 

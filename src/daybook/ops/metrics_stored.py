@@ -84,7 +84,8 @@ class OrphanFigures:
 def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
     """One aggregation over the profile's days; raises `PyMongoError`."""
     (found,) = database[batches.COLLECTION].aggregate(_pipeline(profile))
-    states = {doc["_id"]: doc for doc in found["states"]}
+    # A state that is no text is nobody's, and has no key.
+    states = {doc["_id"]: doc for doc in found["states"] if isinstance(doc["_id"], str)}
     committed = states.get(BatchState.COMMITTED.value, {})
     ends = [states[state]["endedMs"] or 0 for state in _ENDED if state in states]
     return BatchFigures(

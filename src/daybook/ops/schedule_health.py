@@ -13,6 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook import log
+from daybook.errors import DocumentDamaged
 from daybook.export.schedule import Schedule
 from daybook.ops.day import Day, days_since_done
 from daybook.ops.health import timestamp
@@ -65,8 +66,9 @@ def schedule_health(
     try:
         with pymongo.timeout(database.client.options.server_selection_timeout):
             days = days_since_done(database, profile_name, today)
-    except PyMongoError as error:
-        log.event(logging.WARNING, "health_degraded", "MongoDB did not answer.", error=str(error))
+    except (PyMongoError, DocumentDamaged) as error:
+        text = "MongoDB did not answer, or what it holds cannot be read."
+        log.event(logging.WARNING, "health_degraded", text, error=str(error))
         return ScheduleHealth(at=now, healthy=False, last_run=None, next_run=next_run)
     due = first_due(days, schedule)
     return ScheduleHealth(

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook import log
-from daybook.errors import DatabaseError, DaybookError
+from daybook.errors import DatabaseError, DaybookError, DocumentDamaged
 from daybook.export import records, waiting
 from daybook.export import slot as slots
 from daybook.export.batch_key import BatchKey
@@ -108,6 +108,9 @@ def watch(
     try:
         day, lease_expires_at, refused, recorded = _look(database, profile_name, seen.batch_date)
         unclaimed = waiting.unclaimed(database, Profile(name=profile_name))
+    except DocumentDamaged as error:
+        _unseen(seen, messenger, error)
+        raise
     except PyMongoError as error:
         told = DatabaseError.of(f"watch over {seen.batch_date}", error)
         _unseen(seen, messenger, told)
@@ -209,7 +212,9 @@ def _lease_expires_at(
     """None unless the lease is live by the server's clock, which leases go by."""
     live = {"$gte": ["$lease.expiresAt", "$$NOW"]}  # nothing compares lower than any time
     slot = database[slots.COLLECTION].find_one(
-        {"_id": slot_id, "$expr": live}, {"lease.expiresAt": 1}, session=session
+        {"_id": slot_id, "lease.expiresAt": {"$type": "date"}, "$expr": live},
+        {"lease.expiresAt": 1},
+        session=session,
     )
     return None if slot is None else slot["lease"]["expiresAt"]
 

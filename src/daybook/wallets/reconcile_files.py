@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import bson
-from bson import Decimal128
+from bson import Decimal128, ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -65,6 +65,8 @@ def files(
         session=session,
     )
     for doc in found:
+        if not isinstance(doc["_id"], ObjectId):
+            continue  # not Daybook's
         differences = list(_file(database, session, profile, doc, expected))
         differences += record(database, session, doc)
         if destination is not None and doc.get("markedAt") is not None:
