@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.app import App
-from daybook.errors import ConfigurationError, DatabaseError, DocumentDamaged
+from daybook.errors import ConfigurationError, DatabaseError
 from daybook.export.profile import DAILY
 from daybook.http_io import json_answer, problem
 from daybook.ops import metrics
@@ -48,8 +48,6 @@ def measurements(app: App, _request: flask.Request) -> flask.Response:
             destination=app.settings.destination.kind,
             now=app.now(),
         )
-    except DocumentDamaged as error:
-        return problem(500, str(error))
     except PyMongoError as error:
         return problem(503, str(DatabaseError.of("metrics", error)))
     return flask.Response(body, content_type=kind)

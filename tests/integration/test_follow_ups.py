@@ -93,6 +93,7 @@ def test_a_commit_whose_items_are_not_all_marked_is_looked_after(database: Data)
         **texts,
         "totals": {},
         "recordId": ObjectId(),
+        "hiddenAt": None,
         "manifest": {"batchId": str(ObjectId()), "digest": "x", **counts},
     }
     put_day(database, "01-18", "committed", markedAt=None, **file)

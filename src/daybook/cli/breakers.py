@@ -13,8 +13,8 @@ from daybook.export.breaker import COLLECTION, KINDS, BreakerState, Position
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Every circuit breaker that is open or half-open, whichever destination is configured."""
-    found = database[COLLECTION].find({"_id": {"$in": sorted(KINDS)}})
-    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in found}
+    found = database[COLLECTION].find()
+    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in found if doc["_id"] in KINDS}
     return [
         {
             "destination": kind,

@@ -53,7 +53,7 @@ def announce(ctx: Context) -> None:
             _by_itself(f"how the batch of {doc.get('batchDate')} ended"),
         ):
             _announce(ctx, Batch.from_doc(doc))
-    for doc in orphans.unannounced(ctx.database, ctx.job.key.profile):
+    for doc in orphans.own(orphans.unannounced(ctx.database, ctx.job.key.profile)):
         with log.bound(step="announce"), _by_itself(f"the orphan {doc['_id']}"):
             orphan = orphans.Orphan.from_doc(doc)
             _tell_orphan(ctx, orphan)

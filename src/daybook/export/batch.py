@@ -13,7 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from daybook.errors import DaybookError
+from daybook.errors import DaybookError, DocumentDamaged
 from daybook.export.batch_key import BatchKey
 from daybook.export.figures import Rejected
 from daybook.export.retry import BatchState
@@ -149,8 +149,9 @@ def _check_facts(fields: Fields, state: BatchState) -> None:
         for name in (*_FIGURES, *(_FILE if state is BatchState.COMMITTED else ())):
             if not fields.has(name):
                 raise fields.damaged(name, f"is missing, although state is {state}")
-    if ended and fields.time_or_none("markedAt") is None and fields.has("manifest"):
-        fields.read("recordId", ObjectId)  # of the record that marking completes
+    if state is BatchState.COMMITTED and fields.time_or_none("markedAt") is None:
+        fields.read("recordId", _object_id)  # of the record that marking completes
+        fields.present("hiddenAt")  # without it a hidden file would never be published
     for name in _TIMES:
         fields.time_or_none(name)
     for name in _TEXTS:
@@ -173,6 +174,12 @@ def _check_facts(fields: Fields, state: BatchState) -> None:
         error.text("message")
 
 
+def _object_id(value: object) -> ObjectId:
+    if not isinstance(value, ObjectId):
+        raise TypeError("it must be an ObjectId")
+    return value
+
+
 def nothing_follows(doc: Mapping[str, Any]) -> bool:
     """Whether a stored batch has ended, so that no call is due, whatever it says.
 
@@ -185,7 +192,10 @@ def nothing_follows(doc: Mapping[str, Any]) -> bool:
 
 
 def own(found: Iterable[Mapping[str, Any]]) -> Iterator[Batch]:
-    """The batches among the documents; one that has no ObjectId is not Daybook's."""
+    """The batches among the documents; one that has no ObjectId is not Daybook's.
+
+    Raises `DocumentDamaged`.
+    """
     return (Batch.from_doc(doc) for doc in found if isinstance(doc["_id"], ObjectId))
 
 
@@ -263,14 +273,22 @@ def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict
     return [doc for doc in found if isinstance(doc["_id"], ObjectId)]
 
 
-def pending(batches: Collection[dict[str, Any]], profile: str) -> list[Batch]:
-    """Batches of the profile that a task has to follow, days and manual exports."""
-    found = batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}})
-    return [batch for batch in own(found) if batch.pending is not None]
+def pending(
+    batches: Collection[dict[str, Any]], profile: str
+) -> tuple[list[Task], list[DocumentDamaged]]:
+    """The calls that have to follow, of days and manual exports, and what keeps others unknown."""
+    tasks: list[Task] = []
+    damaged: list[DocumentDamaged] = []
+    for doc in batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}}):
+        try:
+            tasks += [batch.pending for batch in own([doc]) if batch.pending is not None]
+        except DocumentDamaged as error:
+            damaged.append(error)
+    return tasks, damaged
 
 
 def begun_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
-    """All batches of a slot of which an attempt has begun."""
+    """All batches of a slot of which an attempt has begun; raises `DocumentDamaged`."""
     profile, slash, _ = slot_id.partition("/")
     kind = "manualKey" if slash else "batchDate"
     found = batches.find({"profile": profile, kind: {"$type": "string"}}, {"rejected": 0})
@@ -299,11 +317,17 @@ def continued_later(
         "pendingTask.kind": TaskKind.CONTINUATION.value,
         **later,
     }
-    return any(batch.pending is not None for batch in own(batches.find(filters)))
+    found = batches.find(filters, {"state": 1, "markedAt": 1})
+    return any(isinstance(doc["_id"], ObjectId) and not nothing_follows(doc) for doc in found)
 
 
 def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
-    """Batches of the key's slot that are `Batch.unmarked`."""
+    """Batches of the key's slot that are `Batch.unmarked`; raises `DocumentDamaged`."""
+    return [Batch.from_doc(doc) for doc in unmarked_documents(batches, key)]
+
+
+def unmarked_documents(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict[str, Any]]:
+    """The same as stored, for what has to go on without a damaged one."""
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
         {
@@ -313,4 +337,4 @@ def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
             "$or": UNMARKED,
         }
     )
-    return list(own(found))
+    return [doc for doc in found if isinstance(doc["_id"], ObjectId)]

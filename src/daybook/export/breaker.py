@@ -23,7 +23,7 @@ from daybook.export.slot import Slot
 from daybook.export.stored import Fields
 
 COLLECTION = "circuitbreakers"
-KINDS = frozenset({"google_drive", "local_folder", "s3"})
+KINDS = ("google_drive", "local_folder", "s3")
 """Of destinations; a document with another `_id` is not Daybook's."""
 CLOCKS_DIFFER = timedelta(minutes=1)
 """By how much the clocks of two instances may, see `mongo.machine_clock`."""

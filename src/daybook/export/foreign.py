@@ -2,71 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from bson import ObjectId
 from pymongo.database import Database
 
 from daybook import display
 from daybook.errors import DocumentDamaged
 from daybook.export import batch as batches
 from daybook.export import breaker, orphans, part, slot
+from daybook.export.batch import Batch
 from daybook.export.batch_key import BatchKey
 from daybook.export.breaker import BreakerState
 from daybook.export.orphans import Orphan
-from daybook.export.part import Part
+from daybook.export.part import Part, PartId
 from daybook.export.profile import Profile
 from daybook.export.slot_state import SlotState
 
+BATCHES_READ = 400
+"""The newest days, more than a year, and as many manual exports."""
+PARTS_READ = 100
+"""Of manifests that are not marked; each has up to 5,000 ids."""
+_OTHERS_READ = 1000
 _NAMED = 3
-_NOT_TEXT = {"_id": {"$not": {"$type": "string"}}}
-_FOREIGN = {
-    slot.COLLECTION: _NOT_TEXT,
-    batches.COLLECTION: {"_id": {"$not": {"$type": "objectId"}}},
-    part.COLLECTION: {"_id": {"$not": {"$regex": part.ID_PATTERN}}},
-    orphans.COLLECTION: _NOT_TEXT,
-    breaker.COLLECTION: {"_id": {"$nin": sorted(breaker.KINDS)}},
-}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    collection: str
+    docs: Sequence[Document]
+    is_own: Callable[[Any], bool]
+    """Whether an `_id` is one that Daybook makes."""
+    reader: Callable[[Document], Any]
 
 
 def unread(database: Database[dict[str, Any]], profile: Profile) -> list[str]:
     """Sentences on documents that are not Daybook's, and on its own that cannot be read.
 
-    Of the profile's own those are read that its next run, or the sweep, reads.
+    Those are looked at that the profile's next run, or the sweep, would read, and its newest
+    batches. At most three of each kind are named for a collection.
     """
-    return [*_foreign(database), *_damaged(database, profile)]
-
-
-def _foreign(database: Database[dict[str, Any]]) -> Iterator[str]:
-    for name, filters in _FOREIGN.items():
-        found = [doc["_id"] for doc in database[name].find(filters, {"_id": 1}).limit(_NAMED)]
-        if found:
-            ids = ", ".join(map(display.quoted, found))
-            yield f"{name} has documents that are not Daybook's, and that it ignores, such as {ids}"
-
-
-def _damaged(database: Database[dict[str, Any]], profile: Profile) -> Iterator[str]:
-    slots = [BatchKey(profile=profile.name).slot_id]
-    slots.append(BatchKey(profile=profile.name, manual_key="").slot_id)
-    reads: list[tuple[str, dict[str, Any], Callable[[Any], Any]]] = [
-        (slot.COLLECTION, {"_id": {"$in": slots}}, SlotState.from_doc),
-        (batches.COLLECTION, {"_id": {"$type": "objectId"}}, batches.Batch.from_doc),
-        (
-            part.COLLECTION,
-            {"profile": {"$in": slots}, "markedAt": {"$exists": False}, "rejected": None},
-            Part.from_doc,
+    keys = (BatchKey(profile=profile.name), BatchKey(profile=profile.name, manual_key=""))
+    parts = _parts(database, keys)
+    reads = (
+        _Read(
+            collection=slot.COLLECTION,
+            docs=_slots(database, keys),
+            is_own=lambda _: True,
+            reader=SlotState.from_doc,
         ),
-        (orphans.COLLECTION, {"profile": profile.name, **_TEXT}, Orphan.from_doc),
-        (breaker.COLLECTION, {"_id": {"$in": sorted(breaker.KINDS)}}, BreakerState.from_doc),
-    ]
-    for name, filters, reader in reads:
-        for doc in database[name].find(filters):
-            if name == part.COLLECTION and part.PartId.parse(doc["_id"]) is None:
-                continue
+        _Read(
+            collection=batches.COLLECTION,
+            docs=_batches(database, keys, parts),
+            is_own=lambda doc_id: isinstance(doc_id, ObjectId),
+            reader=Batch.from_doc,
+        ),
+        _Read(
+            collection=part.COLLECTION,
+            docs=parts,
+            is_own=lambda doc_id: PartId.parse(doc_id) is not None,
+            reader=lambda doc: None if "rejected" in doc else Part.from_doc(doc),
+        ),
+        _Read(
+            collection=orphans.COLLECTION,
+            docs=orphans.unannounced(database, profile.name),
+            is_own=lambda doc_id: isinstance(doc_id, str),
+            reader=Orphan.from_doc,
+        ),
+        _Read(
+            collection=breaker.COLLECTION,
+            docs=database[breaker.COLLECTION].find().limit(_OTHERS_READ).to_list(),
+            is_own=lambda doc_id: doc_id in breaker.KINDS,
+            reader=BreakerState.from_doc,
+        ),
+    )
+    return [sentence for read in reads for sentence in _sentences(read)]
+
+
+def _sentences(read: _Read) -> Iterator[str]:
+    others = [doc["_id"] for doc in read.docs if not read.is_own(doc["_id"])][:_NAMED]
+    if others:
+        ids = ", ".join(map(display.quoted, others))
+        yield (
+            f"{read.collection} has documents that are not Daybook's, and that it ignores, "
+            f"such as {ids}"
+        )
+    yield from islice(_errors(read), _NAMED)
+
+
+def _errors(read: _Read) -> Iterator[str]:
+    for doc in read.docs:
+        if read.is_own(doc["_id"]):
             try:
-                reader(doc)
+                read.reader(doc)
             except DocumentDamaged as error:
                 yield str(error)
 
 
-_TEXT = {"_id": {"$type": "string"}}
+def _slots(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list[Document]:
+    found = [database[slot.COLLECTION].find_one({"_id": key.slot_id}) for key in keys]
+    return [doc for doc in found if doc is not None]
+
+
+def _parts(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list[Document]:
+    """What the sweeps look at."""
+    unmarked = {"markedAt": {"$exists": False}}
+    return [
+        doc
+        for key in keys
+        for doc in database[part.COLLECTION]
+        .find({"profile": key.slot_id, **unmarked})
+        .limit(PARTS_READ)
+    ]
+
+
+def _batches(
+    database: Database[dict[str, Any]], keys: Sequence[BatchKey], parts: Sequence[Document]
+) -> list[Document]:
+    """The newest, those that are not marked, and those of parts that are not."""
+    collection = database[batches.COLLECTION]
+    days = {"profile": keys[0].profile, "batchDate": {"$type": "string"}}
+    copies = {"profile": keys[0].profile, "manualKey": {"$type": "string"}}
+    found = collection.find(days).sort("batchDate", -1).limit(BATCHES_READ).to_list()
+    found += collection.find(copies).limit(BATCHES_READ)
+    for key in keys:
+        found += batches.unmarked_documents(collection, key)
+    part_ids = (PartId.parse(doc["_id"]) for doc in parts)
+    for batch_id in {part_id.batch_id for part_id in part_ids if part_id is not None}:
+        found += collection.find({"_id": ObjectId(batch_id)})
+    return list({repr(doc["_id"]): doc for doc in found}.values())

@@ -72,8 +72,8 @@ class Orphan:
 
 
 def unannounced(database: Database[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
-    """Those, as stored, that nobody has been told of."""
-    return own(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
+    """Those, as stored, that nobody has been told of; others' documents may be among them."""
+    return list(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
 
 
 def own(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

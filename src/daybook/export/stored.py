@@ -67,6 +67,11 @@ class Fields:
             raise self._wrong(name, "a whole number")
         return int(value)
 
+    def present(self, name: str) -> None:
+        """Raises `DocumentDamaged` when the field is missing; null is a value here."""
+        if name not in self._doc:
+            raise self._wrong(name, "there")
+
     def day(self, name: str) -> str:
         """An ISO date, as text."""
         value = self.text(name)
@@ -113,8 +118,7 @@ class Fields:
 
     def read(self, name: str, reader: Callable[[Any], _T]) -> _T:
         """What `reader` makes of the field's value."""
-        if name not in self._doc:
-            raise self._wrong(name, "there")
+        self.present(name)
         with self.reading(name):
             return reader(self._doc[name])
 
@@ -143,7 +147,8 @@ class Fields:
     def _damaged(self, path: str, fault: str) -> DocumentDamaged:
         return DocumentDamaged(
             f"document {display.quoted(self._id)} in {self._collection} was altered: "
-            f"{path.rstrip('.')} {fault}. Restore it from a backup; do not delete it"
+            f"{path.rstrip('.')} {fault}. Restore the field from a backup; do not delete the "
+            "document, except where the runbook allows it (Run refused)"
         )
 
 

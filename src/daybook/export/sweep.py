@@ -105,10 +105,11 @@ def sweep(exporter: Exporter) -> Sweep:
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
     slots: list[SweptSlot] = []
     failures: list[DestinationError | DatabaseError] = []
-    try:
-        _have_calls_made(exporter)
-    except DocumentDamaged as error:
-        failures.append(error)  # the slots are swept all the same
+    if exporter.tasks is not None:
+        pending, damaged = batches.pending(exporter.database[batches.COLLECTION], name)
+        failures += damaged  # the other calls are made, and the slots swept, all the same
+        for task in pending:
+            create(exporter.tasks, task)
     for key in keys:
         try:
             slots.append(_sweep_slot(exporter, key))
@@ -118,15 +119,6 @@ def sweep(exporter: Exporter) -> Sweep:
         raise failures[0]
     resting = any(slot.circuit_open for slot in slots)
     return Sweep(slots=tuple(slots), orphans=_watch(exporter, resting=resting))
-
-
-def _have_calls_made(exporter: Exporter) -> None:
-    if exporter.tasks is None:
-        return
-    collection = exporter.database[batches.COLLECTION]
-    for batch in batches.pending(collection, exporter.profile.name):
-        assert batch.pending is not None  # noqa: S101  (asked for)
-        create(exporter.tasks, batch.pending)
 
 
 def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:

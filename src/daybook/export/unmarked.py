@@ -7,6 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook.errors import DocumentDamaged
 from daybook.export import batch as batches
 from daybook.export import manifest as manifests
 from daybook.export.batch import Batch
@@ -21,18 +22,38 @@ def parts(database: Database[dict[str, Any]], profile: Profile) -> Iterator[tupl
     """Each part of the profile's days that is still to be marked, with its batch.
 
     Their items say `queued`, although they are in a delivered file, or rejected. Nearly
-    always there is none.
+    always there is none. Raises `DocumentDamaged`.
     """
-    collection = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+    for batch in batches.unmarked(database[batches.COLLECTION], BatchKey(profile=profile.name)):
+        for doc in _documents(database, batch):
+            yield batch, Part.from_doc(doc)
+
+
+def readable_parts(
+    database: Database[dict[str, Any]], profile: Profile
+) -> tuple[list[tuple[Batch, Part]], list[DocumentDamaged]]:
+    """The same for figures, which go on without what is damaged; and what that is."""
+    found: list[tuple[Batch, Part]] = []
+    damaged: list[DocumentDamaged] = []
     key = BatchKey(profile=profile.name)
-    for batch in batches.unmarked(database[batches.COLLECTION], key):
-        if batch.marking is None:
-            continue
-        closing = "markedAt" if batch.state is BatchState.COMMITTED else "closedAt"
-        prefix = batch.marking.prefix
-        with collection.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}) as found:
-            for doc in found:
-                part_id = PartId.parse(doc["_id"])
-                is_part = part_id is not None and not part_id.lists_rejected
-                if is_part and closing not in doc:
-                    yield batch, Part.from_doc(doc)
+    for stored in batches.unmarked_documents(database[batches.COLLECTION], key):
+        try:
+            batch = Batch.from_doc(stored)
+            found.extend((batch, Part.from_doc(doc)) for doc in _documents(database, batch))
+        except DocumentDamaged as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def _documents(database: Database[dict[str, Any]], batch: Batch) -> Iterator[dict[str, Any]]:
+    """The parts of an ended batch that are still to be marked, as stored."""
+    if batch.marking is None:
+        return
+    collection = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+    closing = "markedAt" if batch.state is BatchState.COMMITTED else "closedAt"
+    prefix = batch.marking.prefix
+    with collection.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}) as found:
+        for doc in found:
+            part_id = PartId.parse(doc["_id"])
+            if part_id is not None and not part_id.lists_rejected and closing not in doc:
+                yield doc

@@ -29,11 +29,12 @@ def due_calls(database: Database[dict[str, Any]], profile: str, now: datetime) -
 
     They are those that runs have recorded, and a look after each batch whose process died
     before it recorded anything. That one is named after the run that died, so a second
-    look has the same name.
+    look has the same name. Raises `DocumentDamaged`.
     """
-    collection = database[batches.COLLECTION]
-    recorded = (batch.pending for batch in batches.pending(collection, profile))
-    calls = [call for call in recorded if call is not None and call.due <= now]
+    recorded, damaged = batches.pending(database[batches.COLLECTION], profile)
+    if damaged:
+        raise damaged[0]
+    calls = [call for call in recorded if call.due <= now]
     calls += [_look(batch, now) for batch in _left_behind(database, profile)]
     free = {slot_id: _is_free(database, slot_id) for slot_id in {c.key.slot_id for c in calls}}
     return [call for call in calls if free[call.key.slot_id]]

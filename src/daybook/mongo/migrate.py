@@ -176,7 +176,7 @@ def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Standing]
         Standing(
             version=doc["_id"],
             name=str(doc.get("name")),
-            applied_at=doc.get("appliedAt"),
+            applied_at=_applied_at(doc),
             steps=(),
             problems=(problem,) if would else (),
             known=False,
@@ -189,7 +189,8 @@ def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Standing]
 
 def holder(database: Database[dict[str, Any]]) -> Holder | None:
     """Who has the lock, if anybody."""
-    doc = database[COLLECTION].find_one({"_id": LOCK})
+    whole = {"owner": {"$type": "string"}, "expiresAt": {"$type": "date"}}
+    doc = database[COLLECTION].find_one({"_id": LOCK, **whole})
     return None if doc is None else Holder(owner=doc["owner"], expires_at=doc["expiresAt"])
 
 
@@ -223,7 +224,7 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Stand
         return Standing(
             version=migration.VERSION,
             name=migration.NAME,
-            applied_at=doc.get("appliedAt"),
+            applied_at=_applied_at(doc),
             steps=(),
             problems=tuple(blocked),
         )
@@ -231,11 +232,17 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Stand
     return Standing(
         version=migration.VERSION,
         name=migration.NAME,
-        applied_at=doc.get("appliedAt"),
+        applied_at=_applied_at(doc),
         steps=steps,
         # Not asked for nothing: looking for duplicates reads whole collections.
         problems=tuple(migration.check(database)) if steps else (),
     )
+
+
+def _applied_at(doc: Mapping[str, Any]) -> datetime | None:
+    """None for a document that was altered: its step, which may be repeated, is applied again."""
+    found = doc.get("appliedAt")
+    return found if isinstance(found, datetime) else None
 
 
 def _check(standings: Sequence[Standing]) -> None:

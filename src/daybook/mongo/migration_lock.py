@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from threading import Event, Thread
 from typing import Any
 
@@ -84,9 +84,14 @@ class Lock:
         return lock
 
     def _claim(self) -> dict[str, Any]:
-        """The lock as it is then, ours if it was free."""
-        start = datetime(1970, 1, 1, tzinfo=UTC)
-        free = {"$lte": [{"$ifNull": ["$expiresAt", start]}, "$$NOW"]}
+        """The lock as it is then, ours if it was free; a damaged one binds nobody."""
+        free = {
+            "$or": [
+                {"$ne": [{"$type": "$owner"}, "string"]},
+                {"$ne": [{"$type": "$expiresAt"}, "date"]},
+                {"$lte": ["$expiresAt", "$$NOW"]},
+            ]
+        }
         claim = {
             "owner": {"$cond": [free, {"$literal": self.owner}, "$owner"]},
             "expiresAt": {"$cond": [free, self._until(), "$expiresAt"]},

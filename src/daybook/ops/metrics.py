@@ -6,6 +6,7 @@ figures of the batches, and the client's monitors those of the process.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from prometheus_client.core import Metric
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from daybook import log
+from daybook.errors import DocumentDamaged
 from daybook.export.profile import Profile
 from daybook.mongo.monitoring import ClientMonitors
 from daybook.ops import metrics_families as families
@@ -34,15 +37,27 @@ def render(
     `destination` is the kind of place that the profile's files go to, as in
     `Destination.kind`. What the process has counted is left out when
     `daybook.mongo.client` did not build the database's client. Raises `PyMongoError`
-    when MongoDB does not answer within `TIMEOUT_SECONDS`.
+    when MongoDB does not answer within `TIMEOUT_SECONDS`. What a damaged document would have
+    told is left out; the document is counted and logged.
     """
     with pymongo.timeout(TIMEOUT_SECONDS):
+        days = stored.batch_figures(database, profile)
+        queue = stored.queue_figures(database, profile, now)
+        damaged = list(queue.damaged)
         found = [
-            *families.of_batches(stored.batch_figures(database, profile), destination),
-            *families.of_queue(stored.queue_figures(database, profile, now)),
-            families.of_breaker(stored.breaker_position(database, destination, now), destination),
+            *families.of_batches(days, destination),
+            *families.of_queue(queue),
             families.of_orphans(stored.orphan_figures(database, profile, now)),
         ]
+        try:
+            position = stored.breaker_position(database, destination, now)
+        except DocumentDamaged as error:
+            damaged.append(error)
+        else:
+            found.append(families.of_breaker(position, destination))
+    for one in damaged:
+        log.event(logging.WARNING, "document_damaged", str(one))
+    found.append(families.of_damaged(days.damaged + len(damaged)))
     return _answer([*found, *_of_client(database.client)])
 
 

@@ -109,6 +109,14 @@ def of_queue(figures: QueueFigures) -> Iterator[Metric]:
     yield unclaimed
 
 
+def of_damaged(count: int) -> Metric:
+    return GaugeMetricFamily(
+        "daybook_damaged_documents",
+        "Documents of Daybook's own that these figures leave out, since they cannot be read.",
+        count,
+    )
+
+
 def of_breaker(position: Position, destination: str) -> Metric:
     family = GaugeMetricFamily(
         "daybook_circuit_breaker_state",

@@ -15,6 +15,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
+from daybook.errors import DocumentDamaged
 from daybook.export import batch as batches
 from daybook.export import breaker, orphans, plan, unmarked, waiting
 from daybook.export.breaker import BreakerState, Position
@@ -57,6 +58,8 @@ class BatchFigures:
     """Failed attempts by type of error, in alphabetical order."""
     last_entries: int
     """Of the day that ended last, 0 when it was empty or there is none."""
+    damaged: int
+    """Days whose state is none."""
     last_success_timestamp_seconds: float
     """When a day was last delivered or signed off; 0 when none ever was."""
 
@@ -70,6 +73,8 @@ class QueueFigures:
     """Of the first item by `_id`; 0 without one, or when nothing tells its age."""
     unclaimed: Mapping[Unclaimed, int]
     """Items that no run ever takes, by each reason that is counted."""
+    damaged: tuple[DocumentDamaged, ...]
+    """Batches and manifest parts that cannot be read; their items count as queued."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +89,9 @@ class OrphanFigures:
 def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
     """One aggregation over the profile's days; raises `PyMongoError`."""
     (found,) = database[batches.COLLECTION].aggregate(_pipeline(profile))
-    # A state that is no text is nobody's, and has no key.
-    states = {doc["_id"]: doc for doc in found["states"] if isinstance(doc["_id"], str)}
+    # A damaged state may be of any type, and have no key.
+    known = [doc for doc in found["states"] if doc["_id"] in list(BatchState)]
+    states = {doc["_id"]: doc for doc in known}
     committed = states.get(BatchState.COMMITTED.value, {})
     ends = [states[state]["endedMs"] or 0 for state in _ENDED if state in states]
     return BatchFigures(
@@ -99,6 +105,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
         conflicts=sum(doc["conflicts"] for doc in states.values()),
         errors={doc["_id"]: doc["attempts"] for doc in found["errors"]},
         last_entries=next((doc["entryCount"] for doc in found["lastEnded"]), 0),
+        damaged=sum(doc["batches"] for doc in found["states"] if doc not in known),
         last_success_timestamp_seconds=max(ends, default=0) / 1000,
     )
 
@@ -106,7 +113,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
 def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> QueueFigures:
     """Answered by `idx_queue_plan`; raises `PyMongoError`."""
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
-    ended = list(unmarked.parts(database, profile))
+    ended, damaged = unmarked.readable_parts(database, profile)
     gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
     with queue.find(plan.queued(profile), {"createdAt": 1}).sort("_id", 1) as found:
         first = next((item for item in found if hashable(item["_id"]) not in gone), None)
@@ -114,11 +121,12 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
         entries=waiting.count(database, profile, ended),
         oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
         unclaimed=dict.fromkeys(waiting.filters(profile), 0) | waiting.unclaimed(database, profile),
+        damaged=tuple(damaged),
     )
 
 
 def breaker_position(database: Database[Doc], destination: str, now: datetime) -> Position:
-    """Of the kind of destination; raises `PyMongoError`."""
+    """Of the kind of destination; raises `PyMongoError` and `DocumentDamaged`."""
     found = database[breaker.COLLECTION].find_one({"_id": destination})
     return BreakerState.from_doc(found).position(now)
 
