@@ -34,7 +34,7 @@ serve: $(STAMP) ## Serve the functions on this machine
 	$(PYTHON) -m daybook serve $(ARGS)
 
 test: $(STAMP) ## Run all tests but the storms
-	$(PYTHON) -m pytest -n 4 -m "not storm" $(ARGS)
+	$(PYTHON) -m pytest -n 4 --dist worksteal -m "not storm" $(ARGS)
 
 # ruff's rules S are bandit's checks.
 lint: $(STAMP) ## Check style, formatting, types and unsafe calls

@@ -20,6 +20,8 @@ from daybook.export.outcome import Status
 from tests import books
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 DAY = date(2026, 1, 18)
 ROOT = Path(__file__).parents[2]
 Db = Database[dict[str, Any]]

@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 from tests.faults.steps import TRANSACTION, Stage, Step, Steps
 from tests.faults.world import DAY, NEXT_DAY, THIRD_DAY, World, item_for
 
-COUNT = 12_000
+COUNT = 10_003
 """Three parts, of which the sign-off marks the first."""
 
 
@@ -64,7 +64,13 @@ def test_killed_at_each_step_of_a_day_without_a_good_entry(world: World) -> None
 
 @pytest.mark.parametrize(
     ("nth", "most", "next_run"),
-    [(2, 0, NEXT_DAY), (3, 5_000, NEXT_DAY), (3, 5_000, THIRD_DAY), (4, 10_000, THIRD_DAY)],
+    [
+        # At the sign-off itself, where the steps of a small day are killed too.
+        pytest.param(2, 0, NEXT_DAY, marks=pytest.mark.storm),
+        (3, 5_000, NEXT_DAY),
+        pytest.param(3, 5_000, THIRD_DAY, marks=pytest.mark.storm),
+        (4, 10_000, THIRD_DAY),
+    ],
 )
 def test_marking_that_was_broken_off_is_finished_by_the_next_run(
     world: World, nth: int, most: int, next_run: str

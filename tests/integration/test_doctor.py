@@ -21,6 +21,8 @@ from daybook.ops.doctor import Patient, examine, to_doc
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
 
+pytestmark = pytest.mark.migrated
+
 
 @pytest.fixture
 def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:

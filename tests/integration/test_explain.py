@@ -51,6 +51,8 @@ from tests import books
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 PROFILE = Profile(name=DAILY)
 DECLARED = (*queries(PROFILE), *QUERIES)

@@ -24,6 +24,8 @@ from daybook.local.courier import Courier
 from daybook.local.follow_ups import FollowUps, due_calls
 from tests.integration.days import put_day
 
+pytestmark = pytest.mark.migrated
+
 NOW = datetime(2026, 1, 18, 11, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 Data = Database[dict[str, Any]]

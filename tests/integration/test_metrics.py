@@ -19,6 +19,8 @@ from daybook.export.profile import Profile
 from daybook.mongo.migrate import migrate
 from daybook.ops.metrics import TIMEOUT_SECONDS, render
 
+pytestmark = pytest.mark.migrated
+
 START = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 NOW = datetime(2026, 1, 19, 11, 0, tzinfo=UTC)
 DAILY = Profile(name="daily")

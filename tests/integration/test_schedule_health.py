@@ -21,6 +21,8 @@ from tests.integration.days import BANGKOK, local, put_day
 from tests.integration.office import DAY, EVENING, Office
 from tests.integration.test_health import settings_for
 
+pytestmark = pytest.mark.migrated
+
 DAILY = Schedule("0 18 * * *", BANGKOK)
 WEEKDAYS = Schedule("0 18 * * MON-FRI", BANGKOK)
 NOON_AND_EVENING = Schedule("0 12,18 * * *", BANGKOK)

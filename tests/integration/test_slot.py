@@ -15,6 +15,8 @@ from daybook.export.rules import Prefix
 from daybook.export.slot import Slot
 from daybook.export.slot_state import UploadState
 
+pytestmark = pytest.mark.migrated
+
 NO_SUCH_TRANSACTION = 251
 
 Db = Database[dict[str, Any]]

@@ -17,6 +17,8 @@ from daybook.export.render import Renderer
 from daybook.export.source import EntrySource
 from tests.rendering import MISSING, MemoryRows, entry, render
 
+pytestmark = pytest.mark.migrated
+
 NESTED = Column(title="Nested", path="meta.inner.text")
 DUE = Column(title="Due", path="lines.tax.due", type=ColumnType.DATE)
 AS_TEXT = Column(title="Debit as stored", path="lines.debit")

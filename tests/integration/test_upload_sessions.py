@@ -35,7 +35,8 @@ def app(mongo_uri: str, database: Db, drive: DriveEmulator) -> Iterator[App]:
         DAYBOOK_UPLOAD_CHUNK_BYTES=str(CHUNK),
         DAYBOOK_MULTIPART_LIMIT_BYTES=str(CHUNK),
     )
-    books.put_many(database, 4000)
+    padding = "y" * (CHUNK // 4)
+    books.put(database, *(books.entry(f"E-{n}", description=padding) for n in range(5)))
     yield replace(app, sleep=lambda _seconds: None)
     app.client.close()
 
