@@ -1,6 +1,6 @@
 locals {
   # By the address alone; the prefix says what kind of account it is.
-  ledger_invokers = {
+  ledger_members = {
     for email in toset(flatten([for accounts in var.ledger_callers : tolist(accounts)])) :
     email => "${endswith(email, ".gserviceaccount.com") ? "serviceAccount" : "user"}:${email}"
   }
@@ -32,7 +32,7 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "ledger_invoker" {
-  for_each = var.ledger_enabled ? local.ledger_invokers : {}
+  for_each = var.ledger_enabled ? local.ledger_members : {}
 
   project  = var.project_id
   location = var.region
