@@ -9,8 +9,8 @@ output "deployer_service_account" {
 }
 
 output "init_command" {
-  description = "How an environment finds its state."
-  value       = "terraform init -backend-config=bucket=${google_storage_bucket.state.name}"
+  description = "How terraform/environment finds the state of an environment: ENVIRONMENT is staging or prod."
+  value       = "terraform init -reconfigure -backend-config=bucket=${google_storage_bucket.state.name} -backend-config=prefix=daybook/ENVIRONMENT"
 }
 
 output "planner_service_account" {

@@ -33,8 +33,8 @@ locals {
     planner_reads = {
       member     = google_service_account.planner.member
       role       = "roles/storage.objectViewer"
-      title      = "lists, reads states, variables, plans"
-      expression = "resource.name == '${local.state_bucket}' || resource.name.startsWith('${local.state_bucket}/objects/daybook/') || resource.name.startsWith('${local.state_bucket}/objects/plans/') || resource.name.startsWith('${local.state_bucket}/objects/tfvars/')"
+      title      = "lists, reads states, plans"
+      expression = "resource.name == '${local.state_bucket}' || resource.name.startsWith('${local.state_bucket}/objects/daybook/') || resource.name.startsWith('${local.state_bucket}/objects/plans/')"
     }
   }
 }

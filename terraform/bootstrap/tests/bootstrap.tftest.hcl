@@ -160,7 +160,7 @@ run "only_the_planner_writes_plans_and_only_once" {
       deployer_writes = "serviceAccount:daybook-deployer roles/storage.objectUser resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/daybook/')"
       planner_locks   = "serviceAccount:daybook-planner roles/storage.objectUser resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/daybook/') && resource.name.endsWith('.tflock')"
       planner_plans   = "serviceAccount:daybook-planner roles/storage.objectCreator resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/plans/')"
-      planner_reads   = "serviceAccount:daybook-planner roles/storage.objectViewer resource.name == 'projects/_/buckets/my-project-daybook-state' || resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/daybook/') || resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/plans/') || resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/tfvars/')"
+      planner_reads   = "serviceAccount:daybook-planner roles/storage.objectViewer resource.name == 'projects/_/buckets/my-project-daybook-state' || resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/daybook/') || resource.name.startsWith('projects/_/buckets/my-project-daybook-state/objects/plans/')"
     }
     error_message = "Others than the planner could write a plan, or it could write more."
   }
