@@ -21,7 +21,7 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench load storm fuzz terraform-test e2e lock audit pin clean
+.PHONY: help run serve test lint bench load storm fuzz terraform-test docs e2e lock audit pin clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -68,6 +68,9 @@ terraform-test: ## Check the format of the Terraform code, validate and test it
 	  $(TERRAFORM) -chdir=$$root validate; \
 	  $(TERRAFORM) -chdir=$$root test; \
 	done
+
+docs: $(STAMP) ## Write the tables of Terraform's variables into the READMEs under terraform/
+	$(PYTHON) ops/tables.py $(ARGS)
 
 lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
 	$(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
