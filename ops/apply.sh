@@ -1,9 +1,10 @@
 #!/bin/sh
 # Applies plan.tgz, if it is the one that plan.txt names.
 #
-#     cd terraform/environments/ENVIRONMENT && ops/apply.sh STATE_BUCKET
+#     cd terraform/environment && ../../ops/apply.sh STATE_BUCKET ENVIRONMENT
 set -eu
-bucket=${1:?usage: ops/apply.sh STATE_BUCKET}
+bucket=${1:?usage: ops/apply.sh STATE_BUCKET ENVIRONMENT}
+environment=${2:?usage: ops/apply.sh STATE_BUCKET ENVIRONMENT}
 
 approved=$(head -n 1 plan.txt)
 found=$(sha256sum plan.tgz)
@@ -16,5 +17,6 @@ fi
 
 # Nothing else of the archive: code and providers come from the commit.
 tar -xzf plan.tgz plan.tfplan .terraform/daybook-source.zip
-terraform init -input=false -lockfile=readonly -backend-config=bucket="$bucket"
+terraform init -input=false -lockfile=readonly -reconfigure \
+  -backend-config=bucket="$bucket" -backend-config=prefix="daybook/$environment"
 terraform apply -input=false -lock-timeout=5m plan.tfplan

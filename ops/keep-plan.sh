@@ -1,7 +1,7 @@
 #!/bin/sh
 # Uploads plan.tgz and plan.txt, unless there are any already.
 #
-#     cd terraform/environments/ENVIRONMENT && ops/keep-plan.sh gs://BUCKET/plans/ENVIRONMENT/COMMIT
+#     cd terraform/environment && ../../ops/keep-plan.sh gs://BUCKET/plans/ENVIRONMENT/COMMIT
 set -eu
 folder=${1:?usage: ops/keep-plan.sh FOLDER}
 

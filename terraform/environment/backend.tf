@@ -1,6 +1,7 @@
-# The bucket is the bootstrap's: terraform init -backend-config=bucket=PROJECT-daybook-state
+# Each environment has its own bucket, the bootstrap's, and its own prefix in it:
+#
+#     terraform init -reconfigure -backend-config=bucket=PROJECT-daybook-state \
+#       -backend-config=prefix=daybook/ENVIRONMENT
 terraform {
-  backend "gcs" {
-    prefix = "daybook/staging"
-  }
+  backend "gcs" {}
 }

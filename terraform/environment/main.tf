@@ -1,10 +1,11 @@
 module "export_function" {
-  source = "../../modules/export-function"
+  source = "../modules/export-function"
 
   drive_folder_id = var.drive_folder_id
   drive_subject   = var.drive_subject
+  function        = var.function
   ingress         = var.ingress
-  labels          = { environment = "staging" }
+  labels          = { environment = var.environment }
   ledger_callers  = var.ledger_callers
   ledger_enabled  = var.ledger_enabled
   ledger_wallets  = var.ledger_wallets
@@ -13,20 +14,26 @@ module "export_function" {
   paused          = var.paused
   project_id      = var.project_id
   region          = var.region
+  schedules       = var.schedules
   secret_values   = var.secret_values
   secrets         = var.secrets
-  static_egress   = var.static_egress ? {} : null
+  settings        = var.settings
+  static_egress   = var.static_egress ? { subnet_cidr = var.egress_subnet_cidr } : null
+  tasks           = var.tasks
 }
 
 module "observability" {
-  source = "../../modules/observability"
+  source = "../modules/observability"
 
   function_name             = module.export_function.function_name
   ingress                   = module.export_function.ingress
   job_names                 = module.export_function.job_names
-  labels                    = { environment = "staging" }
+  labels                    = { environment = var.environment }
   ledger_name               = module.export_function.ledger_name
+  limits                    = var.limits
+  notification_channels     = var.notification_channels
   notification_emails       = var.notification_emails
+  probe_minutes             = var.probe_minutes
   project_id                = module.export_function.project_id
   queue_name                = module.export_function.queue_name
   region                    = module.export_function.region

@@ -1,4 +1,6 @@
-# Copy to terraform.tfvars and fill in.
+# Fill in and commit: terraform plan -var-file=prod.tfvars. No secret belongs here; staging.tfvars
+# has more examples, and README.md every variable.
+environment     = "prod"
 project_id      = "my-company-daybook-prod"
 region          = "asia-southeast1"
 drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
@@ -16,17 +18,7 @@ runbook = "https://git.example.com/daybook/docs/runbook.md"
 # The secrets exist: printf %s "mongodb+srv://..." | gcloud secrets create daybook-mongodb-uri --data-file=-
 secrets = {
   DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" }
-  # DAYBOOK_ALERT_URLS   = { secret_id = "daybook-alert-urls" }
-  # DAYBOOK_RECEIPT_URLS = { secret_id = "daybook-receipt-urls" }
 }
 
 # One address for the allow-list of MongoDB Atlas; costs a Cloud NAT.
 static_egress = true
-
-# The ledger, and who may call which of its routes (docs/security.md says what each allows).
-# ledger_enabled = true
-# ledger_callers = {
-#   "/wallets/{ownerUserId}"         = ["shop@my-company-shop.iam.gserviceaccount.com"]
-#   "/wallets/{ownerUserId}/credits" = ["payments@my-company-shop.iam.gserviceaccount.com"]
-#   "/wallets/{ownerUserId}/debits"  = ["shop@my-company-shop.iam.gserviceaccount.com"]
-# }

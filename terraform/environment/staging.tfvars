@@ -1,4 +1,5 @@
-# Copy to terraform.tfvars and fill in.
+# Fill in and commit: terraform plan -var-file=staging.tfvars. No secret belongs here.
+environment     = "staging"
 project_id      = "my-company-daybook-staging"
 region          = "asia-southeast1"
 drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
@@ -9,6 +10,12 @@ paused = true
 
 # Who gets the alerts.
 notification_emails = ["operator@example.com"]
+
+# What these leave out has its default; README.md has every attribute. Capacity: docs/capacity.md.
+# function  = { memory = "2Gi" }
+# limits    = { duration_seconds = 60, entries = 10000 }
+# schedules = { batch = "0 19 * * *", time_zone = "Asia/Bangkok", watchdog = "0 21 * * *" }
+# settings  = { language = "th" }
 
 # Where an alert's link to its chapter leads.
 runbook = "https://git.example.com/daybook/docs/runbook.md"

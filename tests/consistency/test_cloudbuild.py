@@ -82,7 +82,7 @@ def test_every_substitution_is_known_and_used(name: str) -> None:
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_folder_and_script_of_a_step_exists(name: str) -> None:
     for step in steps(name).values():
-        folder = pages.ROOT / step.get("dir", ".").replace("${_ENVIRONMENT}", "staging")
+        folder = pages.ROOT / step.get("dir", ".")
         assert folder.is_dir()
         words = " ".join(step.get("args", []))
         for script in re.findall(r"(?<!\S)(?:\.\./)*(?:\.ci|ops)/\S+", words):
@@ -105,12 +105,22 @@ def test_checks_have_no_rights_plans_read_and_only_the_apply_deploys() -> None:
         for name, options in triggers().items()
     } == {
         "daybook-check": (CHECK, "daybook-checker@"),
+        "daybook-pull-request": (CHECK, "daybook-checker@"),
         "daybook-plan": (PLAN, "daybook-planner@"),
         "daybook-apply": (APPLY, "daybook-deployer@"),
     }
     approved = {name for name, options in triggers().items() if "require-approval" in options}
     assert approved == {"daybook-apply"}
-    assert {options["branch-pattern"] for options in triggers().values()} == {"'^main$'"}
+    # Without a branch pattern a trigger ignores pushes, without the other one pull requests.
+    assert {name: options.get("branch-pattern") for name, options in triggers().items()} == {
+        **dict.fromkeys(("daybook-check", "daybook-plan", "daybook-apply"), "'^main$'"),
+        "daybook-pull-request": None,
+    }
+    asked = {name for name, options in triggers().items() if "pull-request-pattern" in options}
+    assert asked == {"daybook-pull-request"}
+    assert triggers()["daybook-pull-request"]["comment-control"] in {
+        *("COMMENTS_ENABLED", "COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY"),
+    }
     for name, options in triggers().items():
         own = set(build(options["build-config"]).get("substitutions", {})) - {"_STATE_BUCKET"}
         assert set(re.findall(r"(_\w+)=", options.get("substitutions", ""))) == own, name
@@ -146,7 +156,7 @@ def test_nothing_is_planned_or_tested_before_the_pins_are_checked() -> None:
 def test_every_init_of_the_pipeline_keeps_to_the_checksums() -> None:
     assert steps(CHECK)["terraform-test"]["env"] == ["TF_CLI_ARGS_init=-lockfile=readonly"]
     for script in ("plan.sh", "apply.sh"):
-        text = (pages.ROOT / "ops" / script).read_text(encoding="utf-8")
+        text = (pages.ROOT / "ops" / script).read_text(encoding="utf-8").replace("\\\n", "")
         (init,) = re.findall(r"^terraform init.*$", text, re.M)
         assert "-lockfile=readonly" in init
 
@@ -236,7 +246,8 @@ done
 echo "terraform $*" >> "$FAKE/calls"
 case "$1" in
   plan) mkdir -p .terraform; echo zip > .terraform/daybook-source.zip
-    cat terraform.tfvars > plan.tfplan; echo "# of run $RUN" >> plan.tfplan ;;
+    for word; do case $word in -var-file=*) cat "${word#*=}" > plan.tfplan ;; esac; done
+    echo "# of run $RUN" >> plan.tfplan ;;
   show) echo "Terraform will do what $3 says:"; cat "$3" ;;
   apply) for last; do :; done; cat "$last" >> "$FAKE/applied"; ls -A >> "$FAKE/listing" ;;
 esac
@@ -264,9 +275,6 @@ class Pipeline:
         for name, text in STANDINS.items():
             (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
-        variables = folder / "objects/my-project-daybook-state/tfvars/staging/terraform.tfvars"
-        variables.parent.mkdir(parents=True)
-        variables.write_text("paused = true\n", encoding="utf-8")
         (folder / "checked").write_text("6cd0\n", encoding="utf-8")
 
     @property
@@ -281,7 +289,10 @@ class Pipeline:
         """The step that failed, if one did; the rest is not run then."""
         self.runs += 1
         workspace = self.fake / f"workspace-{self.runs}"
-        (workspace / "terraform/environments/staging").mkdir(parents=True)
+        root = workspace / "terraform/environment"
+        root.mkdir(parents=True)
+        (root / "staging.tfvars").write_text("paused = true\n", encoding="utf-8")
+        (root / "prod.tfvars").write_text("paused = false\n", encoding="utf-8")
         shutil.copytree(pages.ROOT / "ops", workspace / "ops")
         for id_ in ids:
             step = steps(name)[id_]
@@ -291,7 +302,7 @@ class Pipeline:
             ended = subprocess.run(
                 words,
                 check=False,
-                cwd=workspace / step.get("dir", ".").replace("${_ENVIRONMENT}", "staging"),
+                cwd=workspace / step.get("dir", "."),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -309,7 +320,7 @@ class Pipeline:
         return None
 
     def plan(self) -> str | None:
-        return self.build(PLAN, "variables", "plan", "keep-plan")
+        return self.build(PLAN, "plan", "keep-plan")
 
     def apply(self) -> str | None:
         return self.build(APPLY, "checked", "fetch-plan", "apply")
@@ -330,8 +341,8 @@ def test_the_plan_that_was_kept_is_applied(pipeline: Pipeline) -> None:
     assert pipeline.applied == "paused = true\n# of run 1\n"
     calls = (pipeline.fake / "calls").read_text(encoding="utf-8").splitlines()
     inits = [call for call in calls if call.startswith("terraform init")]
-    bucket = "-backend-config=bucket=my-project-daybook-state"
-    assert inits == [f"terraform init -input=false -lockfile=readonly {bucket}"] * 2
+    state = "-backend-config=bucket=my-project-daybook-state -backend-config=prefix=daybook/staging"
+    assert inits == [f"terraform init -input=false -lockfile=readonly -reconfigure {state}"] * 2
     assert [call.split()[-1] for call in calls if "terraform apply" in call] == ["plan.tfplan"]
     assert not [call for call in calls if "auto-approve" in call]
 
@@ -417,7 +428,8 @@ def test_an_archive_brings_nothing_but_the_plan(pipeline: Pipeline) -> None:
     _first_line(f"{digest}  plan.tgz\n")(kept)
     assert pipeline.apply() is None, pipeline.said
     listing = set((pipeline.fake / "listing").read_text(encoding="utf-8").split())
-    assert listing == {".terraform", "plan.tfplan", "plan.tgz", "plan.txt"}
+    variables = {"staging.tfvars", "prod.tfvars"}
+    assert listing == {".terraform", "plan.tfplan", "plan.tgz", "plan.txt", *variables}
 
 
 def test_a_commit_whose_checks_have_not_passed_is_not_applied(pipeline: Pipeline) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -17,6 +14,7 @@ from daybook import http_ledger
 from daybook.http import ROUTES
 from daybook.http_callers import OPEN
 from tests import pages
+from tests.consistency.planning import EXAMPLE, Planner
 from tests.consistency.test_cloudbuild import triggers
 from tests.consistency.test_terraform import tfcheck  # noqa: F401  (a fixture)
 
@@ -67,12 +65,11 @@ def hcl(folder: str) -> str:
 
 
 def resources() -> set[str]:
-    return {
+    declared = re.compile(r'^resource "(\w+)" "(\w+)"', re.MULTILINE)
+    return {".".join(found) for found in declared.findall(hcl("environment"))} | {
         f"module.{name}.{kind}.{label}"
         for name, folder in MODULES.items()
-        for kind, label in re.findall(
-            r'^resource "(\w+)" "(\w+)"', hcl(f"modules/{folder}"), re.MULTILINE
-        )
+        for kind, label in declared.findall(hcl(f"modules/{folder}"))
     }
 
 
@@ -116,41 +113,15 @@ def test_a_plan_from_the_example_lists_what_the_page_says(
     tmp_path: Path,
     tfcheck: list[str],  # noqa: F811  (the fixture)
 ) -> None:
-    """Without a backend, and with tfcheck's stand-ins for the providers."""
-    folders = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests", "__pycache__")
-    shutil.copytree(TERRAFORM, tmp_path / "terraform", ignore=folders)
-    shutil.copytree(pages.ROOT / "src", tmp_path / "src", ignore=folders)
-    for name in ("main.py", "requirements.txt"):
-        shutil.copy(pages.ROOT / name, tmp_path)
-    staging = tmp_path / "terraform" / "environments" / "staging"
-    (staging / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
-
-    def terraform(*arguments: str) -> str:
-        told = subprocess.run(
-            [*tfcheck[:-1], "run", "terraform", f"-chdir={staging}", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=250,
-            env={**os.environ, "TF_CLI_ARGS": "-no-color"},
-        )
-        assert told.returncode == 0, told.stdout + told.stderr
-        return told.stdout
-
-    (staging / "terraform.tfstate").write_text(json.dumps(FORMER_STATE))
-    terraform("init", "-input=false")
-    terraform("plan", "-input=false", "-var-file=terraform.tfvars.example", "-out=plan")
-    plan = json.loads(terraform("show", "-json", "plan").splitlines()[-1])
+    changes = Planner(tmp_path, tfcheck).planned(EXAMPLE, state=FORMER_STATE)
     listed = Counter(
         re.sub(r"\[.*\]$", "", change["address"])
-        for change in plan["resource_changes"]
+        for change in changes
         if change["mode"] == "managed" and change["change"]["actions"] != ["forget"]
     )
     assert dict(listed) == planned()
     # What Drive and the database know is not made anew: the account that was there stays.
-    actions = {
-        change["address"]: change["change"]["actions"] for change in plan["resource_changes"]
-    }
+    actions = {change["address"]: change["change"]["actions"] for change in changes}
     assert actions["module.export_function.google_service_account.runtime"] == ["forget"]
     assert not [address for address, what in actions.items() if "delete" in what]
 
@@ -175,26 +146,15 @@ def test_the_numbers_are_those_of_the_modules_lists() -> None:
     )
 
 
-def test_the_example_has_the_variables_that_the_plan_is_about() -> None:
-    path: Path = TERRAFORM / "environments" / "staging" / "terraform.tfvars.example"
-    example = path.read_text(encoding="utf-8")
-    settings = dict(re.findall(r"^(\w+) += (.+)$", example, re.MULTILINE))
-    assert settings["static_egress"] == "true"
-    assert settings["operators"] == settings["notification_emails"] == '["operator@example.com"]'
-    assert re.findall(r"^  (\w+) += {", example, re.MULTILINE) == ["DAYBOOK_MONGODB_URI"]
-    folder = settings["drive_folder_id"].strip('"')
-    assert folder in pages.text_of("deploy.md")
-
-
 def test_every_output_that_the_page_asks_for_is_there() -> None:
-    outputs = set(re.findall(r'^output "(\w+)"', hcl("environments/staging"), re.MULTILINE))
+    outputs = set(re.findall(r'^output "(\w+)"', hcl("environment"), re.MULTILINE))
     asked = re.findall(r"terraform output (?:-raw )?(\w+)", pages.text_of("deploy.md"))
     assert asked
     assert set(asked) <= outputs
 
 
 def test_every_variable_in_the_page_is_one_of_the_environment() -> None:
-    variables = set(re.findall(r'^variable "(\w+)"', hcl("environments/staging"), re.MULTILINE))
+    variables = set(re.findall(r'^variable "(\w+)"', hcl("environment"), re.MULTILINE))
     decided = pages.column(pages.table("deploy.md", "variable"))
     assert set(decided) <= variables
 

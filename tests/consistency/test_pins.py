@@ -129,7 +129,7 @@ def _replace(name: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def _untrack(checkout: Path) -> None:
-    git(checkout, "rm", "-q", "--cached", f"terraform/environments/prod/{LOCK}")
+    git(checkout, "rm", "-q", "--cached", f"terraform/environment/{LOCK}")
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def _untrack(checkout: Path) -> None:
             f"terraform/bootstrap/{LOCK}: is missing",
         ),
         (
-            lambda checkout: (checkout / "terraform/environments/staging" / LOCK).write_text(""),
-            f"terraform/environments/staging/{LOCK}: has no checksum",
+            lambda checkout: (checkout / "terraform/environment" / LOCK).write_text(""),
+            f"terraform/environment/{LOCK}: has no checksum",
         ),
-        (_untrack, f"terraform/environments/prod/{LOCK}: is not tracked by git"),
+        (_untrack, f"terraform/environment/{LOCK}: is not tracked by git"),
     ],
     ids=["no digest", "short digest", "a tag for it", "no lock", "empty lock", "untracked lock"],
 )

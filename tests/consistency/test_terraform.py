@@ -63,7 +63,7 @@ def tfcheck(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_every_folder_with_terraform_code_is_checked() -> None:
     holding = {path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts}
     assert {TERRAFORM / folder for folder in FOLDERS} == holding
-    assert {"bootstrap", "environments/prod", "environments/staging"} < set(FOLDERS)
+    assert {"bootstrap", "environment"} < set(FOLDERS)
 
 
 def blocks(folder: str, opening: str) -> dict[str, str]:

@@ -1,12 +1,13 @@
 mock_provider "google" {
   # Half the time of an apply: the archive of the whole source takes most of it.
   override_during = plan
-  source          = "../../modules/export-function/tests/mocks"
+  source          = "../modules/export-function/tests/mocks"
 }
 
 mock_provider "time" {}
 
 variables {
+  environment         = "staging"
   drive_folder_id     = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
   notification_emails = ["operator@example.com"]
   operators           = ["operator@example.com"]
@@ -68,4 +69,44 @@ run "example_becomes_a_running_daybook" {
     condition     = startswith(output.todays_run_url, "https://console.cloud.google.com/logs/query;query=")
     error_message = "Nothing says where to look."
   }
+}
+
+run "another_environment_has_other_names_and_times" {
+  command = plan
+
+  variables {
+    environment = "prod"
+    project_id  = "my-company-daybook-prod"
+    schedules   = { batch = "0 19 * * *", time_zone = "Asia/Tokyo" }
+  }
+
+  assert {
+    condition     = module.export_function.schedules == { batch = "0 19 * * *", sweep = "30 3 * * *", time_zone = "Asia/Tokyo", watchdog = "0 20 * * *" }
+    error_message = "The schedules are not those asked for, with the module's defaults for the others: ${jsonencode(output.schedules)}"
+  }
+
+  assert {
+    condition     = strcontains(output.todays_run_url, "project=my-company-daybook-prod")
+    error_message = "The link leads to another environment."
+  }
+}
+
+run "refuses_a_name_that_is_no_label_and_no_prefix" {
+  command = plan
+
+  variables {
+    environment = "Staging/2"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_an_environment_without_a_name" {
+  command = plan
+
+  variables {
+    environment = null
+  }
+
+  expect_failures = [var.environment]
 }
