@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -124,6 +125,31 @@ def test_checks_have_no_rights_plans_read_and_only_the_apply_deploys() -> None:
     for name, options in triggers().items():
         own = set(build(options["build-config"]).get("substitutions", {})) - {"_STATE_BUCKET"}
         assert set(re.findall(r"(_\w+)=", options.get("substitutions", ""))) == own, name
+
+
+def test_gcloud_knows_every_argument_of_the_triggers(tmp_path: Path) -> None:
+    """It reads them before it looks for an account, and finds none here."""
+    if shutil.which("gcloud") is None:
+        pytest.skip("gcloud is not installed")
+    text = (pages.ROOT / PLAN).read_text(encoding="utf-8").replace(" \\\n#", "")
+    commands = re.findall(r"^#   (gcloud builds triggers create .+)$", text, re.M)
+    assert len(commands) == len(triggers())
+    for command in commands:
+        told = subprocess.run(
+            [*shlex.split(command), "--project=my-project"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={
+                "PATH": os.environ["PATH"],
+                "CLOUDSDK_CONFIG": str(tmp_path),
+                "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
+                "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            },
+        )
+        assert told.returncode == 1, told.stderr  # 2 is a wrong argument
+        assert "do not currently have an active account" in told.stderr
 
 
 def test_every_trigger_has_an_account_that_the_bootstrap_makes() -> None:
