@@ -79,7 +79,7 @@ def app(mongo_uri: str, database: Db, folder: Path) -> Iterator[App]:
 
 
 def check_nothing_follows(app: App, database: Db) -> None:
-    assert batches.pending(database["exportbatches"], "daily") == []
+    assert batches.pending(database["exportbatches"], "daily") == ([], [])
     status = history.status(database, app.profile(), DAY)
     assert status.batch is not None
     assert (status.batch.pending, status.batch.next_attempt_at) == (None, None)
@@ -126,7 +126,7 @@ def test_a_call_that_the_previous_version_left_with_an_ended_day_is_ignored(
         {"$set": {"state": state, "pendingTask": task, "nextAttemptAt": EVENING}},
     )
 
-    assert batches.pending(database["exportbatches"], "daily") == []
+    assert batches.pending(database["exportbatches"], "daily") == ([], [])
     outcome = app.run_batch(batch_date=DAY)
 
     assert outcome.next_attempt_at is None
