@@ -20,8 +20,8 @@ def budget_seconds() -> float:
     return SECONDS_IN_CI if os.environ.get("CI") else SECONDS_ELSEWHERE
 
 
-def rounds() -> Iterator[int]:
-    """0, 1, 2, … until the budget is used up; always 0.
+def rounds(*, share: float = 1.0) -> Iterator[int]:
+    """0, 1, 2, … until this share of the budget is used up; always 0.
 
     Hypothesis counts examples, not seconds, so a fuzzer runs a property of a few examples
     in each round. The numbers can serve as seeds, for rounds that differ:
@@ -29,7 +29,7 @@ def rounds() -> Iterator[int]:
         for number in rounds():
             hypothesis.seed(number)(property_to_check)()
     """
-    until = time.monotonic() + budget_seconds()
+    until = time.monotonic() + share * budget_seconds()
     for number in count():
         yield number
         if time.monotonic() >= until:

@@ -118,7 +118,8 @@ def test_an_entry_of_an_empty_day_is_exported_once_it_is_corrected(office: Offic
 def test_more_than_half_of_a_day_with_more_than_a_hundred_stops_it(
     office: Office, good: int, faulty: int, status: Status
 ) -> None:
-    books.put(office.database, *map(bad, range(faulty)))
+    rejected = [bad(number) for number in range(faulty)]
+    books.put(office.database, *rejected)
     if good:
         books.put_many(office.database, good)
 
@@ -129,7 +130,9 @@ def test_more_than_half_of_a_day_with_more_than_a_hundred_stops_it(
         assert outcome.error is not None
         assert outcome.error["type"] == "too_many_rejected"
         assert f"{faulty} of {good + faulty} entries" in outcome.error["message"]
+        assert str(rejected[0]["_id"]) in outcome.error["message"]
         assert office.queue.count_documents({"status": "queued"}) == good + faulty
+        assert list(office.folder.iterdir()) == []
 
 
 def test_delivered_items_that_are_queued_again_stop_no_day(office: Office) -> None:

@@ -176,30 +176,6 @@ def test_conflict_that_is_not_about_the_id_is_tried_again(
     assert database["exportslots"].find_one({"refusal": {"$ne": None}}) is None
 
 
-def test_an_id_refused_unseen_is_given_up_only_when_that_lasts(
-    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    books.put_many(database, 3)
-    stop_before_commit(drive)
-    app.run_batch(batch_date=DAY)
-    drive.faults.clear()
-    (file,) = drive.files()
-    drive.remove(file.id)
-    app = changed(app, breaker_failures=100)
-
-    outcomes = [app.run_batch(batch_date=DAY) for _ in range(3)]
-
-    assert [outcome.status for outcome in outcomes] == [
-        Status.RETRY_SCHEDULED,
-        Status.RETRY_SCHEDULED,
-        Status.EXPORTED,
-    ]
-    (orphan,) = database["exportorphans"].find()
-    assert (orphan["_id"], orphan["reason"]) == (file.id, "refused_unseen")
-    assert "orphan_left_behind" in events(caplog)
-    assert len(drive.files()) == 1
-
-
 def test_a_repeated_delivery_starts_no_second_attempt(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
@@ -253,23 +229,6 @@ def test_an_upload_handed_back_survives_a_delivery_that_only_reports(
     assert len(books.references(file.content)) == 6000
 
 
-def test_an_edited_entry_makes_a_session_that_was_handed_back_useless(
-    app: App, database: Db, drive: DriveEmulator
-) -> None:
-    fill(database, 6000)
-    changed(app, multipart_limit_bytes=CHUNK, run_deadline_seconds=0.0).run_batch(batch_date=DAY)
-    database["journalentries"].update_one(
-        {"reference": "INV-0"}, {"$set": {"description": "y" * 300}}
-    )
-
-    outcome = changed(app, multipart_limit_bytes=CHUNK).run_batch(batch_date=DAY)
-
-    assert outcome.status is Status.EXPORTED
-    assert [request.operation for request in drive.requests].count("session_open") == 2
-    (file,) = drive.files()
-    assert "y" * 300 in file.content.decode()
-
-
 def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
@@ -287,20 +246,6 @@ def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
     assert planned.facts["entryCount"] == 6
     for name in ("sha256", "md5", "sizeBytes", "totals", "rowCount"):
         assert planned.facts[name] == done.facts[name]
-
-
-def test_more_than_half_rejected_stops_the_day_for_good(
-    app: App, database: Db, drive: DriveEmulator
-) -> None:
-    bad = [books.entry(f"BAD-{n}", lines=books.lines()[:1]) for n in range(53)]
-    ids = books.put(database, *bad, *(books.entry(f"GOOD-{n}") for n in range(52)))
-    outcome = app.run_batch(batch_date=DAY)
-    assert outcome.status is Status.FAILED
-    assert outcome.error is not None
-    assert outcome.error["type"] == "too_many_rejected"
-    assert str(bad[0]["_id"]) in outcome.error["message"]
-    assert books.statuses(database, ids) == ["queued"] * 105
-    assert drive.files() == []
 
 
 def test_rendering_stops_at_its_limit(app: App, database: Db, drive: DriveEmulator) -> None:
@@ -425,26 +370,6 @@ def test_an_id_in_capitals_is_the_same_entry(app: App, database: Db, drive: Driv
     books.put(database, entry)
     outcome = app.run_manual(manual.parse({"entryIds": [str(entry["_id"]).upper()]}, key=None))
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
-
-
-def test_a_failed_days_file_is_committed_for_its_day_by_the_next_days_run(
-    app: App, database: Db, drive: DriveEmulator
-) -> None:
-    books.put_many(database, 2)
-    stop_before_commit(drive)
-    app = changed(app, breaker_failures=100)
-    for _ in range(4):
-        app.run_batch(batch_date=DAY)
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
-    drive.faults.clear()
-    books.put_many(database, 1, prefix="NEXT")
-
-    outcome = app.run_batch(batch_date=NEXT_DAY)
-
-    assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
-    days = {doc["batchDate"]: doc["state"] for doc in database["exportbatches"].find()}
-    assert days == {"2026-01-18": "committed", "2026-01-19": "committed"}
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
 
 
 def test_entries_withdrawn_after_the_plan_do_not_fail_the_day(
