@@ -14,12 +14,14 @@ os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 import flask
 import functions_framework
 
-from daybook import http, http_ledger, log
+from daybook import log
 from daybook.app import App
 from daybook.errors import ConfigurationError
+from daybook.http import routes
+from daybook.http.ledger import routes as ledger_routes
 from daybook.ledger_app import LedgerApp, server_threads
-from daybook.scrub import scrubbed
-from daybook.visible import visible
+from daybook.text.scrub import scrubbed
+from daybook.text.visible import visible
 
 log.setup()
 try:
@@ -32,10 +34,10 @@ _ledger = LedgerApp(_app.settings, threads=server_threads(os.environ))
 @functions_framework.http
 def daybook(request: flask.Request) -> flask.Response:
     """The daily batch, manual exports, health."""
-    return http.answer(_app, request)
+    return routes.answer(_app, request)
 
 
 @functions_framework.http
 def ledger(request: flask.Request) -> flask.Response:
     """Wallets, what moves between them, users and invites."""
-    return http_ledger.answer(_ledger, request)
+    return ledger_routes.answer(_ledger, request)

@@ -20,11 +20,11 @@ from bench.load_drive import uploaded_bytes as uploaded
 from bench.load_figures import Case, Measured
 from bench.load_mongod import Spent
 from bench.load_process import FunctionProcess, cpu_seconds
-from daybook.export import batch as batches
-from daybook.export.batch import Batch
-from daybook.export.batch_key import BatchKey
+from daybook.export.batch import batch as batches
+from daybook.export.batch.batch import Batch
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.profile import DAILY
 from daybook.export.outcome import Status
-from daybook.export.profile import DAILY
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.local.serve import FunctionServer

@@ -17,12 +17,12 @@ from itertools import count, islice
 
 from bench.naive import naive_csv
 from daybook.app import App
-from daybook.export import plan
+from daybook.export.model.part import PART_SIZE, Part
+from daybook.export.model.profile import DAILY
 from daybook.export.outcome import Status
-from daybook.export.part import PART_SIZE, Part
-from daybook.export.profile import DAILY
-from daybook.export.render import Renderer
-from daybook.export.source import EntrySource
+from daybook.export.queue import plan
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
 
 DAY = date(2026, 1, 18)
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from bson.decimal128 import Decimal128
 
-from daybook.export.profile import DEFAULT_COLUMNS
+from daybook.export.model.profile import DEFAULT_COLUMNS
 
 _ZONE = ZoneInfo("Asia/Bangkok")
 _CENT = Decimal("0.01")

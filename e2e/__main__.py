@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daybook.destinations.drive import DriveDestination
+from daybook.destinations.drive.drive import DriveDestination
 from e2e import credentials
 from e2e.cloud import CloudProbe, Deployment
 from e2e.drive import DriveProbe

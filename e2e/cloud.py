@@ -17,9 +17,9 @@ from typing import Any
 
 import requests
 
-from daybook import http_callers
-from daybook.cloud.tasks import CloudTasks
+from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.errors import TaskError
+from daybook.http import callers
 from e2e.finding import Finding, Verdict
 
 INTERNAL = "INGRESS_TRAFFIC_INTERNAL_ONLY"
@@ -35,7 +35,7 @@ _HARMLESS_TASK = {
     "attempt": 1,
     "kind": "look_again",
 }
-PREFERRED, USUAL = http_callers.HEADERS
+PREFERRED, USUAL = callers.HEADERS
 
 
 @dataclass(frozen=True, kw_only=True)

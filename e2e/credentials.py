@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daybook.destinations.drive_session import SCOPE as DRIVE
+from daybook.destinations.drive.session import SCOPE as DRIVE
 from e2e.finding import NotRun
 
 if TYPE_CHECKING:

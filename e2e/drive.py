@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import requests
 
 from daybook.destinations.base import Held, NewFile
-from daybook.destinations.drive import DriveDestination
+from daybook.destinations.drive.drive import DriveDestination
 from daybook.errors import DestinationDoubt, DestinationError, IdInvalid, IdTaken
 from e2e.finding import Finding, Verdict
 

@@ -12,12 +12,12 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from daybook.export.figures import Figures
-from daybook.export.part import Part
-from daybook.export.profile import ColumnType, Profile
-from daybook.export.render import Renderer
-from daybook.export.sheet.layout import Field, Layout
-from daybook.export.sheet.unfit import Unfit, missing
+from daybook.export.model.figures import Figures
+from daybook.export.model.part import Part
+from daybook.export.model.profile import ColumnType, Profile
+from daybook.export.rendering.cells.layout import Field, Layout
+from daybook.export.rendering.cells.rejected_value import Unfit, missing
+from daybook.export.rendering.render import Renderer
 
 MISSING = object()
 BATCH_DATE = date(2026, 1, 18)

@@ -15,36 +15,39 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from daybook import display, log
-from daybook.cloud.tasks import CloudTasks
+from daybook import log
+from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.destinations.configured import destination_of
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError
-from daybook.export import batch as batches
-from daybook.export import jobs, manual, refused
+from daybook.export import jobs
 from daybook.export.announce import NoReceipt, receipt_of
-from daybook.export.batch import Batch
-from daybook.export.batch_key import BatchKey
+from daybook.export.batch import batch as batches
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Exporter, Limits
-from daybook.export.dryrun import dry_run, log_plan
-from daybook.export.notice import Messenger, Receipt
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.notice import Messenger, Receipt
+from daybook.export.model.profile import DAILY, Profile
+from daybook.export.model.task import Task
+from daybook.export.operations.dry_run import dry_run, log_plan
+from daybook.export.operations.reopen import release, reopen
+from daybook.export.operations.sweep import Sweep, sweep
 from daybook.export.outcome import Outcome, Status
-from daybook.export.profile import DAILY, Profile
-from daybook.export.reopen import release, reopen
-from daybook.export.retry import TaskCall
+from daybook.export.queue import manual
 from daybook.export.run import run
-from daybook.export.schedule import Schedule
-from daybook.export.sweep import Sweep, sweep
-from daybook.export.task import Task
-from daybook.export.upload import UploadLimits
+from daybook.export.slot import refused_run
+from daybook.export.upload.upload import UploadLimits
 from daybook.mongo import client, indexes, objects, rights
 from daybook.mongo.machine_clock import MachineClock
-from daybook.ops.alerts import Messages
+from daybook.notifications.alerts import Messages
+from daybook.notifications.messages import Message
+from daybook.notifications.receipt import receipt_message
 from daybook.ops.doctor import Patient
-from daybook.ops.messages import Message
-from daybook.ops.receipt import receipt_message
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.shutdown import Shutdown
+from daybook.text import display
 from daybook.wallets import answers, invites
 
 TASK_CLOCK_BEHIND = timedelta(minutes=1)
@@ -316,7 +319,7 @@ class App:
 
     def run_refused(self, profile_name: str, day: date, *, kind: str, message: str) -> None:
         """Alert that a call for the day's run got an error, once; see `refused.announce`."""
-        refused.announce(
+        refused_run.announce(
             lambda: self.database,
             self.messenger,
             profile_name,

@@ -18,10 +18,10 @@ from pymongo.errors import PyMongoError
 from daybook.errors import DatabaseError
 from daybook.mongo import client, objects
 from daybook.mongo.ledger_indexes import check_ledger_guards
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.wallets.atomic import PATIENCE_SECONDS
 from daybook.wallets.context import Ledger
-from daybook.wallets.turns import Turns
+from daybook.wallets.striped_locks import Turns
 
 APP_NAME = "daybook-ledger"
 MIN_POOL_SIZE = 10

@@ -20,9 +20,9 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from daybook import display
-from daybook.scrub import scrubbed
-from daybook.visible import escaped, visible, visible_lines
+from daybook.text import display
+from daybook.text.scrub import scrubbed
+from daybook.text.visible import escaped, visible, visible_lines
 
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"

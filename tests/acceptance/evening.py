@@ -23,8 +23,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from daybook import http
 from daybook.app import App
+from daybook.http import routes
 from daybook.mongo.migrate import migrate
 from daybook.shutdown import Shutdown
 from tests import books
@@ -46,14 +46,14 @@ WAIT_SECONDS = 30.0
 
 
 class Function:
-    """`daybook.http` on a port of its own: an instance, with an app and a MongoDB client.
+    """`daybook.http.routes` on a port of its own: an instance, with an app and a MongoDB client.
 
     `env` gets the instance's own address as `DAYBOOK_SERVICE_URL`, unless it names one.
     """
 
     def __init__(self, env: Mapping[str, str], clock: Callable[[], datetime] | None) -> None:
         wsgi = flask.Flask("function")
-        wsgi.before_request(lambda: http.answer(self.app, cast(flask.Request, flask.request)))
+        wsgi.before_request(lambda: routes.answer(self.app, cast(flask.Request, flask.request)))
         self._server = make_server(
             "127.0.0.1", 0, wsgi, threaded=True, request_handler=_QuietHandler
         )

@@ -8,7 +8,7 @@ from typing import Any
 import flask
 from werkzeug.test import EnvironBuilder
 
-from daybook import http_ledger
+from daybook.http.ledger import routes
 from daybook.ledger_app import LedgerApp
 
 MISSING = object()
@@ -21,7 +21,7 @@ def send(
     data = None if body is MISSING else body if isinstance(body, bytes) else json.dumps(body)
     given = {name.replace("_", "-"): text for name, text in headers.items()}
     builder = EnvironBuilder(path=path, method=method, data=data, headers=given)
-    return http_ledger.answer(app, flask.Request(builder.get_environ()))
+    return routes.answer(app, flask.Request(builder.get_environ()))
 
 
 def told(response: flask.Response) -> Any:

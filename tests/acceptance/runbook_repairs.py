@@ -13,8 +13,8 @@ from bson import ObjectId
 
 from daybook.wallets import invites, move, users
 from daybook.wallets.context import Ledger
+from daybook.wallets.idempotency import OnceKey
 from daybook.wallets.invites import NewInvite
-from daybook.wallets.once import OnceKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
 from tests import books

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daybook.export.part import PART_SIZE
+from daybook.export.model.part import PART_SIZE
 from tests import books
 from tests.acceptance.runbook_stage import AT_EIGHT, DAY, NEXT_DAY, Stage
 from tests.emulators.drive_log import Moment

@@ -21,11 +21,12 @@ import flask
 from click.testing import CliRunner
 from pymongo.database import Database
 
-from daybook import http, log
+from daybook import log
 from daybook.app import App
 from daybook.cli.main import main
+from daybook.http import routes
 from daybook.mongo.migrate import migrate
-from daybook.settings import VARIABLES
+from daybook.settings.settings import VARIABLES
 from tests import books, pages
 from tests.acceptance.runbook import DAYBOOK
 from tests.emulators.drive import DriveEmulator
@@ -117,7 +118,7 @@ class Stage:
             flask.Flask("function").test_request_context(path, method=method, json=body or {}),
         ):
             log.setup(output)
-            answered: dict[str, Any] = json.loads(http.answer(app, flask.request).get_data())
+            answered: dict[str, Any] = json.loads(routes.answer(app, flask.request).get_data())
         self.records += _records(output.getvalue())
         return answered
 

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from pymongo.database import Database
 
-from daybook.export.batch import Batch
+from daybook.export.batch.batch import Batch
 from tests.acceptance.evening import (
     DAY,
     Evening,

@@ -16,7 +16,7 @@ from bson import Decimal128
 from pymongo.database import Database
 
 from daybook.cli.main import main
-from daybook.export.slot import Slot
+from daybook.export.slot.slot import Slot
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 ROOT = Path(__file__).parents[2]

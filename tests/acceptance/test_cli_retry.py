@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from daybook.export.slot import Slot
+from daybook.export.slot.slot import Slot
 from tests import books
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.drive import DriveEmulator

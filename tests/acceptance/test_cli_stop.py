@@ -15,7 +15,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.part import PART_SIZE
+from daybook.export.model.part import PART_SIZE
 from tests import books
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from daybook.export.records import LogAction
+from daybook.export.batch.export_log import LogAction
 from tests import books, pages
 from tests.acceptance.runbook import DAYBOOK, Turn, agrees, chapters
 from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage

@@ -20,8 +20,8 @@ import requests
 from requests.adapters import BaseAdapter
 from werkzeug.test import EnvironBuilder
 
-from daybook import http_callers
-from daybook.destinations.drive import DriveDestination
+from daybook.destinations.drive.drive import DriveDestination
+from daybook.http import callers
 from e2e.cloud import INTERNAL, PREFERRED, USUAL, CloudProbe, Deployment
 from e2e.drive import DriveProbe
 from e2e.finding import Exit, Finding, Verdict, exit_of
@@ -245,12 +245,12 @@ class Cloud:
             return 401
         route = url.removeprefix("https://daybook-123456789012.asia-southeast1.run.app")
         path = route.partition("?")[0]
-        callers = {
+        allowed = {
             "/tasks/run": (DEPLOYMENT.account("tasks"),),
             "/admin/doctor": (DEPLOYMENT.account("scheduler"),),
         }
         environ = EnvironBuilder(path=path, method="POST", headers=headers).get_environ()
-        return 200 if http_callers.refusal(callers, path, flask.Request(environ)) is None else 403
+        return 200 if callers.refusal(allowed, path, flask.Request(environ)) is None else 403
 
 
 ALONE, BESIDE = ((None, PREFERRED), (None, USUAL)), ((USUAL, PREFERRED), (PREFERRED, USUAL))

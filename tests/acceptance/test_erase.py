@@ -16,8 +16,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.profile import Profile
-from daybook.wallets.reconcile import reconcile
+from daybook.export.model.profile import Profile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_ledger import Function
 from tests.emulators.mongo_proxy import CUT, FORWARD, Action, Event, MongoProxy, Phase

@@ -13,8 +13,8 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collation import Collation
 
-from daybook import http_ledger
-from daybook.http_callers import OPEN
+from daybook.http.callers import OPEN
+from daybook.http.ledger import routes
 from daybook.ledger_app import LedgerApp
 from daybook.mongo.migrate import migrate
 from tests.acceptance.ledger_calls import assert_problem, send, told
@@ -23,7 +23,7 @@ from tests.integration.ledgers import balance_of, check_books, make_app, prepare
 from tests.integration.test_migrate import NOW
 
 SHOP, BANK = "shop@p.iam.gserviceaccount.com", "bank@p.iam.gserviceaccount.com"
-GUARDED = sorted(set(http_ledger.ROUTES) - OPEN)
+GUARDED = sorted(set(routes.ROUTES) - OPEN)
 EVERYWHERE = ",".join(f"{route}={account}" for route in GUARDED for account in (SHOP, BANK))
 COLLECTIONS = ("users", "wallets", "transactions", "invites", "journalentries", "exportqueues")
 

@@ -10,7 +10,7 @@ from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 
 from daybook.ledger_app import LedgerApp
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests import books
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.fuzz.documents import RawText, encode

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from bson import Decimal128
 
-from daybook.export.profile import Column, FormulaGuard, Profile
+from daybook.export.model.profile import Column, FormulaGuard, Profile
 from tests.rendering import entry, render
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"

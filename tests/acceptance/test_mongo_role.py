@@ -23,14 +23,17 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from daybook.errors import ConfigurationError, DaybookError
-from daybook.export import batch, breaker, manifest, orphans, records, slot
+from daybook.export.batch import batch, export_log
+from daybook.export.model.profile import Source
 from daybook.export.outcome import Status
-from daybook.export.profile import Source
+from daybook.export.queue import manifest
+from daybook.export.slot import orphans, slot
+from daybook.export.upload import breaker
 from daybook.local.mongod import find_mongod
 from daybook.mongo import indexes, objects, rights
 from daybook.mongo.migrate import migrate
 from daybook.ops.doctor import examine
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from tests import books, pages
 from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
 from tests.acceptance.test_cli import daybook
@@ -393,7 +396,7 @@ def test_every_collection_of_ours_is_in_the_role_and_no_other() -> None:
         privilege["resource"]["collection"]: set(privilege["actions"])
         for privilege in role()["privileges"]
     }
-    own = {kind.COLLECTION for kind in (records, slot, batch, manifest, orphans, breaker)}
+    own = {kind.COLLECTION for kind in (export_log, slot, batch, manifest, orphans, breaker)}
     source = Source()
     ours = own | {source.entries, source.queue}
     looked_at = {index.collection for index in indexes.INDEXES} - ours

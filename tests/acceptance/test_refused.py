@@ -11,8 +11,8 @@ import pymongo
 import pytest
 from pymongo.uri_parser import parse_uri
 
-from daybook import http
 from daybook.app import App
+from daybook.http import routes
 from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.evening import DAY, MINUTE, Db, Evening, MakeEvening
@@ -181,7 +181,7 @@ def test_a_watchdog_that_cannot_see_the_day_says_so_and_claims_nothing_of_it(
         flask.Flask("function").test_request_context("/watchdog", method="POST"),
         pymongo.timeout(1),  # the watchdog itself tries for longer
     ):
-        answered = http.answer(app, cast(flask.Request, flask.request))
+        answered = routes.answer(app, cast(flask.Request, flask.request))
     assert answered.status_code == status
     assert evening.alarms() == [("CRITICAL", "day_missing")]
     (told,) = evening.mail("alerts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daybook.export.part import PART_SIZE
+from daybook.export.model.part import PART_SIZE
 from tests import books
 from tests.acceptance.evening import (
     DAY,

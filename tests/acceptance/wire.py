@@ -18,8 +18,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo import MongoClient
 
-from daybook.http import ROUTES as DAYBOOK
-from daybook.http_ledger import ROUTES as LEDGER
+from daybook.http.ledger.routes import ROUTES as LEDGER
+from daybook.http.routes import ROUTES as DAYBOOK
 from daybook.mongo.migrate import migrate
 from tests.acceptance.processes import free_port
 

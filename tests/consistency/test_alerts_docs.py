@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from daybook.export.notice import AlertEvent
-from daybook.ops import delivery
-from daybook.ops.messages import Message
+from daybook.export.model.notice import AlertEvent
+from daybook.notifications import delivery
+from daybook.notifications.messages import Message
 from tests import pages
 from tests.unit.test_alerts import LANGUAGES, alert, told
 from tests.unit.test_alerts_receipt import EMPTY, EXAMPLE

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from daybook import errors
-from daybook.destinations.drive import DriveDestination
-from daybook.destinations.local import LocalDestination
-from daybook.destinations.s3 import S3Destination
-from daybook.export.figures import Reason
+from daybook.destinations.drive.drive import DriveDestination
+from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.s3.s3 import S3Destination
+from daybook.export.model.figures import Reason
+from daybook.export.model.profile import DEFAULT_COLUMNS
+from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
-from daybook.export.profile import DEFAULT_COLUMNS
-from daybook.export.task import TaskKind
-from daybook.http import ROUTES
-from daybook.settings import VARIABLES
+from daybook.http.routes import ROUTES
+from daybook.settings.settings import VARIABLES
 from tests import pages
 
 PAGES = sorted([*pages.ROOT.glob("*.md"), *pages.DOCS.rglob("*.md")])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daybook.app import App
-from daybook.ops import delivery
-from daybook.settings import VARIABLES, Settings, Variable
+from daybook.notifications import delivery
+from daybook.settings.settings import VARIABLES, Settings, Variable
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 LEAST = {

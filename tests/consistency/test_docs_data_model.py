@@ -15,14 +15,15 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.export import manual, orphans
+from daybook.export.batch.export_log import LogAction
+from daybook.export.model.lifecycle import BatchState
 from daybook.export.outcome import Status
-from daybook.export.records import LogAction
-from daybook.export.retry import BatchState
+from daybook.export.queue import manual
+from daybook.export.slot import orphans
 from daybook.mongo.indexes import INDEXES, Index
 from daybook.mongo.migrate import MIGRATIONS
 from daybook.mongo.migration_lock import Lock
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.wallets import answers, invites, move
 from daybook.wallets.erase import erase
 from daybook.wallets.invites import NewInvite

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from daybook import http_ledger
-from daybook.http import ROUTES
-from daybook.http_callers import OPEN
+from daybook.http.callers import OPEN
+from daybook.http.ledger import routes
+from daybook.http.routes import ROUTES
 from tests import pages
 from tests.consistency.planning import EXAMPLE, Planner
 from tests.consistency.test_cloudbuild import triggers
@@ -182,11 +182,11 @@ def test_the_table_of_the_ledgers_routes_is_what_the_code_and_terraform_have() -
         for routes, who, _ in pages.table("security.md", "route of the ledger")
         for route in pages.words(routes)
     }
-    assert set(shown) == set(http_ledger.ROUTES)
+    assert set(shown) == set(routes.ROUTES)
     named = {route for route, who in shown.items() if who == "`ledger_callers`"}
     anybody = {route for route, who in shown.items() if who == "whoever has `roles/run.invoker`"}
     assert named | anybody == set(shown)
-    assert anybody == OPEN & set(http_ledger.ROUTES)
+    assert anybody == OPEN & set(routes.ROUTES)
     variable = block(hcl("modules/export-function"), 'variable "ledger_callers"')
     assert re.findall(r'^      "(/\S+)",$', variable, re.MULTILINE) == sorted(named)
 

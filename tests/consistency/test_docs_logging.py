@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from daybook.export.notice import AlertEvent
+from daybook.export.model.notice import AlertEvent
 from tests import pages
 
 GENERIC = ("alert.severity", "alert.event.value")

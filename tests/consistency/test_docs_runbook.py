@@ -12,9 +12,9 @@ import click
 import pytest
 
 from daybook.cli.main import main
-from daybook.export.notice import AlertEvent
-from daybook.http import ROUTES
-from daybook.settings import VARIABLES
+from daybook.export.model.notice import AlertEvent
+from daybook.http.routes import ROUTES
+from daybook.settings.settings import VARIABLES
 from tests import pages
 from tests.acceptance.runbook import Chapter, chapters, clauses, matches
 from tests.consistency.test_docs_logging import events_in_source

@@ -12,26 +12,21 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 
 LAYERS = (
-    (
-        *("main", "daybook.__main__", "daybook.cli", "daybook.http"),
-        *("daybook.http_admin", "daybook.http_callers", "daybook.http_health"),
-        *("daybook.http_body", "daybook.http_io", "daybook.http_runs"),
-        *("daybook.http_ledger", "daybook.http_ledger_io"),
-        *("daybook.http_ledger_money", "daybook.http_ledger_people"),
-    ),
+    ("main", "daybook.__main__", "daybook.cli", "daybook.http"),
     ("daybook.app", "daybook.ledger_app"),
-    ("daybook.audit", "daybook.export", "daybook.wallets", "daybook.ops", "daybook.local"),
+    (
+        *("daybook.audit", "daybook.export", "daybook.wallets"),
+        *("daybook.notifications", "daybook.ops", "daybook.local"),
+    ),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
-        *("daybook.settings", "daybook.variables", "daybook.values", "daybook.chart"),
-        "daybook.wallet_rights",
-        *("daybook.shutdown", "daybook.errors", "daybook.write_errors", "daybook.log"),
-        *("daybook.visible", "daybook.display", "daybook.scrub"),
+        *("daybook.settings", "daybook.chart_of_accounts", "daybook.shutdown", "daybook.log"),
+        *("daybook.errors", "daybook.write_errors", "daybook.text"),
     ),
 )
 """From above to below; `daybook` itself, which holds the version, is open to all."""
 
-UPWARDS = {("daybook.settings", "daybook.cloud.secrets")}
+UPWARDS = {("daybook.settings.settings", "daybook.cloud.secrets")}
 """A value may name a secret, which is fetched while the settings are read."""
 
 SDKS = {
@@ -40,10 +35,25 @@ SDKS = {
     *("apprise", "prometheus_client"),
 }
 PURE = (
-    *("daybook.export.render", "daybook.export.retry", "daybook.export.rules"),
-    *("daybook.export.task", "daybook.export.notice"),
+    *("daybook.export.rendering.render", "daybook.export.model.lifecycle"),
+    *("daybook.export.model.settlement", "daybook.export.model.task"),
+    "daybook.export.model.notice",
 )
-BSON_VALUES = {"daybook.export.part", "daybook.export.sheet.text"}
+EXPORT = (
+    "daybook.export.operations",
+    "daybook.export",
+    *("daybook.export.queue", "daybook.export.upload"),
+    "daybook.export.slot",
+    "daybook.export.batch",
+    "daybook.export.rendering",
+    "daybook.export.model",
+)
+"""Inside `export`, from above to below; `daybook.export` are the run and its steps."""
+BSON_VALUES = {
+    "daybook.export.model.fields",
+    "daybook.export.model.part",
+    "daybook.export.rendering.cells.text",
+}
 """What renders may know BSON's value types here, and nowhere else."""
 
 
@@ -138,6 +148,23 @@ def test_imports_point_down() -> None:
 
 def test_no_modules_need_each_other() -> None:
     assert cycle(OURS) == []
+
+
+def export_package(module: str) -> str:
+    return max((name for name in EXPORT if f"{module}.".startswith(f"{name}.")), key=len)
+
+
+def test_the_packages_of_the_export_point_down() -> None:
+    inside = [name for name in MODULES if f"{name}.".startswith("daybook.export.")]
+    assert {export_package(name) for name in inside} == set(EXPORT)
+    upwards = {
+        (name, other)
+        for name in inside
+        for other in OURS[name]
+        if other in inside
+        and EXPORT.index(export_package(other)) < EXPORT.index(export_package(name))
+    }
+    assert upwards == set()
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer[0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from daybook.chart import Chart
-from daybook.http_ledger import ROUTES
-from daybook.http_ledger_io import STATUS
-from daybook.wallets.reconcile_kind import DifferenceKind
+from daybook.chart_of_accounts import Chart
+from daybook.http.ledger.requests import STATUS
+from daybook.http.ledger.routes import ROUTES
+from daybook.wallets.reconcile.kind import DifferenceKind
 from tests import pages
 
 PAGE = "ledger.md"

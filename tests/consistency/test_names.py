@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from daybook import http, http_callers
-from daybook.export.notice import AlertEvent
-from daybook.variables import VARIABLES
+from daybook.export.model.notice import AlertEvent
+from daybook.http import callers, routes
+from daybook.settings.variables import VARIABLES
 from tests import pages
 from tests.consistency.test_docs_logging import events_in_source
 
@@ -194,14 +194,14 @@ def test_jobs_call_routes_that_exist() -> None:
     paths = re.findall(r'^ +path += "([^"]+)"$', scheduler, re.MULTILINE)
     (method,) = re.findall(r'http_method += "(\w+)"', scheduler)
     assert len(paths) == 6
-    assert [path for path in paths if method not in http.ROUTES.get(path, {})] == []
+    assert [path for path in paths if method not in routes.ROUTES.get(path, {})] == []
 
 
 def test_the_dry_run_calls_a_route_that_lets_the_scheduler_in() -> None:
     dry_run = text(OBSERVABILITY / "dry_run.tf")
     (path,) = re.findall(r'uri += "\$\{var\.service_url\}(/[^"]*)"', dry_run)
     (method,) = re.findall(r'http_method += "(\w+)"', dry_run)
-    assert method in http.ROUTES[path]
+    assert method in routes.ROUTES[path]
     (callers,) = re.findall(rf'"{path}" += (.+)', text(EXPORT / "callers.tf"))
     assert "local.scheduler_email" in callers
 
@@ -210,8 +210,8 @@ def test_the_probe_calls_a_route_that_is_open_to_whoever_gets_in() -> None:
     probe = text(OBSERVABILITY / "probe.tf")
     (path,) = re.findall(r'probe_path += "([^"]+)"', probe)
     (method,) = re.findall(r'http_method += "(\w+)"', probe)
-    assert method in http.ROUTES[path]
-    assert path in http_callers.OPEN
+    assert method in routes.ROUTES[path]
+    assert path in callers.OPEN
     # An uptime check's method is GET, unless it says another.
     assert method == "GET"
     assert "request_method" not in probe
@@ -219,5 +219,5 @@ def test_the_probe_calls_a_route_that_is_open_to_whoever_gets_in() -> None:
 
 def test_terraform_names_the_callers_of_every_route_but_the_open_ones() -> None:
     named = keys(block(text(EXPORT / "callers.tf"), "callers_by_route = {"))
-    assert set(named) == set(http.ROUTES) - http_callers.OPEN
+    assert set(named) == set(routes.ROUTES) - callers.OPEN
     assert len(named) == len(set(named))

@@ -10,7 +10,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from daybook.destinations.base import Destination
-from daybook.destinations.s3 import s3_client
+from daybook.destinations.s3.s3 import s3_client
 from tests.contract.places import DrivePlace, LocalPlace, Place, S3Place
 from tests.emulators.drive import DriveEmulator
 

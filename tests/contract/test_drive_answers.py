@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.drive import DriveDestination, drive_session
-from daybook.destinations.drive_errors import Effect, Refusal, refused
-from daybook.destinations.drive_reasons import ADVICE, NO_ACCESS_ADVICE, PASSING
+from daybook.destinations.drive.drive import DriveDestination, drive_session
+from daybook.destinations.drive.errors import Effect, Refusal, refused
+from daybook.destinations.drive.reasons import ADVICE, NO_ACCESS_ADVICE, PASSING
 from daybook.errors import (
     DestinationDoubt,
     DestinationError,

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.drive import DriveDestination, drive_session
+from daybook.destinations.drive.drive import DriveDestination, drive_session
 from daybook.errors import (
     DestinationDoubt,
     DestinationError,

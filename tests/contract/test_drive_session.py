@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.drive import DriveDestination, drive_session
+from daybook.destinations.drive.drive import DriveDestination, drive_session
 from daybook.errors import ConfigurationError, DestinationError, DestinationRefused
 from tests.contract.raw_server import answer, serving
 from tests.emulators.drive import DriveEmulator
@@ -222,7 +222,7 @@ def in_a_new_process(program: str, **environment: str) -> str:
 
 def test_function_asks_the_metadata_server_whom_it_runs_as() -> None:
     program = (
-        "from daybook.destinations.drive import drive_session\n"
+        "from daybook.destinations.drive.drive import drive_session\n"
         "print(drive_session('somchai@example.com', None).credentials.signer_email)\n"
     )
     with serving(metadata_server) as url:
@@ -234,7 +234,7 @@ def test_function_asks_the_metadata_server_whom_it_runs_as() -> None:
 
 
 METADATA = """
-from daybook.destinations.drive import DriveDestination, drive_session
+from daybook.destinations.drive.drive import DriveDestination, drive_session
 from daybook.errors import DaybookError
 for subject in (None, "somchai@example.com"):
     try:
@@ -260,7 +260,7 @@ def test_metadata_server_that_answers_garbage_is_an_error_of_ours(garbage: str) 
 
 def test_machine_without_credentials_is_told_how_to_log_in() -> None:
     program = (
-        "from daybook.destinations.drive import drive_session\n"
+        "from daybook.destinations.drive.drive import drive_session\n"
         "from daybook.errors import ConfigurationError\n"
         "try:\n    drive_session(None, None)\n"
         "except ConfigurationError as error:\n    print(error)\n"

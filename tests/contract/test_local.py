@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.local import LocalDestination
-from daybook.destinations.local_errors import translated
+from daybook.destinations.local.errors import translated
+from daybook.destinations.local.local import LocalDestination
 from daybook.errors import (
     DestinationDoubt,
     DestinationError,

@@ -8,9 +8,9 @@ import botocore.exceptions
 import pytest
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.s3 import S3Destination, s3_client
-from daybook.destinations.s3_errors import translated
-from daybook.destinations.s3_multipart import PART_BYTES
+from daybook.destinations.s3.errors import translated
+from daybook.destinations.s3.multipart import PART_BYTES
+from daybook.destinations.s3.s3 import S3Destination, s3_client
 from daybook.errors import (
     DestinationDoubt,
     DestinationError,

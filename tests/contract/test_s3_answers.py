@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.s3 import S3Destination, s3_client
-from daybook.destinations.s3_errors import translated
+from daybook.destinations.s3.errors import translated
+from daybook.destinations.s3.s3 import S3Destination, s3_client
 from daybook.errors import DestinationDoubt, DestinationError, DestinationRefused, IdTaken
 from tests.contract.raw_server import answer, serving
 
@@ -241,7 +241,7 @@ def test_every_error_of_the_library_becomes_one_of_ours(error: Exception, change
 # Credentials and settings
 
 BUILD = """
-from daybook.destinations.s3 import S3Destination, s3_client
+from daybook.destinations.s3.s3 import S3Destination, s3_client
 from daybook.errors import DestinationError
 try:
     S3Destination(client=s3_client(), bucket="bucket", prefix="").look("a" * 32)

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from googleapiclient.discovery_cache import get_static_doc
 
-from daybook.cloud import tasks_api
-from daybook.cloud.tasks import CloudTasks
+from daybook.cloud.tasks import api
+from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.errors import TaskError
 from tests.contract.raw_server import answer, serving
 from tests.emulators.tasks import QUEUE, RetryConfig, TasksEmulator
@@ -424,7 +424,7 @@ def google_is_here(tasks: TasksEmulator, monkeypatch: pytest.MonkeyPatch) -> Non
     """Google's document of the API, with the stand-in as the API's real address."""
     document = json.loads(get_static_doc("cloudtasks", "v2"))
     text = json.dumps({**document, "rootUrl": tasks.url})
-    monkeypatch.setattr(tasks_api, "get_static_doc", lambda *_: text)
+    monkeypatch.setattr(api, "get_static_doc", lambda *_: text)
 
 
 @pytest.mark.usefixtures("google_is_here")
@@ -473,7 +473,7 @@ def test_lack_of_credentials_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_importing_and_building_the_client_loads_no_sdk() -> None:
     script = (
-        "import sys; from daybook.cloud.tasks import CloudTasks; "
+        "import sys; from daybook.cloud.tasks.tasks import CloudTasks; "
         "CloudTasks(queue='q', service_url='u', service_account=None, endpoint=None, "
         "dispatch_deadline_seconds=60); "
         "print([name for name in ('googleapiclient', 'httplib2', 'google.auth', 'requests') "

@@ -14,13 +14,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export.profile import Profile
-from daybook.export.render import Renderer
-from daybook.export.seal import ManifestRef
-from daybook.export.source import EntrySource
-from daybook.export.stored import Fields
+from daybook.export.batch import batch as batches
+from daybook.export.model.fields import Fields
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import ManifestRef
+from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive_views import DriveFile
 

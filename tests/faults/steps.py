@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from daybook.export.slot import REHEARSAL
+from daybook.export.slot.slot import REHEARSAL
 from tests.emulators.drive_log import Moment
 from tests.emulators.mongo_proxy import Action, Event, Phase
 

@@ -18,7 +18,7 @@ import requests
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.batch import Batch
+from daybook.export.batch.batch import Batch
 from daybook.local.serve import FunctionServer
 from tests import books
 from tests.acceptance.evening import MINUTE, Evening

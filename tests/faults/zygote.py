@@ -21,7 +21,7 @@ from typing import Any
 # Imported before the fork for the sake of speed alone.
 import google.cloud.logging_v2.handlers.structured_log  # noqa: F401
 
-import daybook.destinations.drive  # noqa: F401
+import daybook.destinations.drive.drive  # noqa: F401
 from daybook import log
 from daybook.app import App
 

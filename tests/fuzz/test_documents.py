@@ -32,10 +32,10 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 from werkzeug.test import EnvironBuilder
 
-from daybook import http
 from daybook.app import App
 from daybook.cli.main import main
-from daybook.export.keys import LONGEST_BYTES
+from daybook.export.model.ids import LONGEST_BYTES
+from daybook.http import routes
 from tests import books
 from tests.emulators.drive import DriveEmulator
 from tests.fuzz import documents, oracle
@@ -181,7 +181,7 @@ class Office:
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the document of an answer, which has to be strict JSON."""
         builder = EnvironBuilder(path=path, method=method, json=body)
-        response = http.answer(self.app, flask.Request(builder.get_environ()))
+        response = routes.answer(self.app, flask.Request(builder.get_environ()))
         text = response.get_data().decode("utf-8", "strict")
         if not response.is_json and response.mimetype != "application/problem+json":
             return response.status_code, text

@@ -26,7 +26,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.app import App
 from daybook.ledger_app import LedgerApp
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from daybook.wallets.stored import number
 from tests import books
 from tests.acceptance.ledger_calls import send, told

@@ -23,15 +23,16 @@ from daybook.app import App
 from daybook.audit.lineage import lineage
 from daybook.cli.main import main
 from daybook.destinations.base import Destination, NewFile
-from daybook.destinations.drive import DriveDestination
-from daybook.destinations.local import LocalDestination
-from daybook.destinations.s3 import S3Destination
+from daybook.destinations.drive.drive import DriveDestination
+from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.s3.s3 import S3Destination
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import breaker, jobs
-from daybook.export.history import history, status
+from daybook.export import jobs
+from daybook.export.operations.history import history, status
 from daybook.export.outcome import Status
 from daybook.export.run import run
-from daybook.http import answer
+from daybook.export.upload import breaker
+from daybook.http.routes import answer
 from daybook.mongo import migrate
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office

@@ -13,11 +13,11 @@ from pymongo.database import Database
 
 from daybook.ledger_app import LedgerApp
 from daybook.mongo.migrate import migrate
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.wallets import move, users
 from daybook.wallets.booking import Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.once import OnceKey
+from daybook.wallets.idempotency import OnceKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
 

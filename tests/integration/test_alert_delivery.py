@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook import log
-from daybook.export.notice import AlertEvent
-from daybook.ops import delivery
-from daybook.ops.alerts import Messages
-from daybook.ops.messages import Language, Message
+from daybook.export.model.notice import AlertEvent
+from daybook.notifications import delivery
+from daybook.notifications.alerts import Messages
+from daybook.notifications.messages import Language, Message
 from tests.contract.raw_server import serving
 from tests.unit.test_alerts import alert
 from tests.unit.test_alerts_receipt import EMPTY, RECEIPT
@@ -247,7 +247,8 @@ def test_a_server_that_never_answers_does_not_hold_the_run(
 
 def test_a_server_that_never_answers_does_not_hold_the_end_of_the_process(silence: str) -> None:
     program = (
-        "import sys; from daybook.ops import delivery; from daybook.ops.messages import Message;"
+        "import sys; from daybook.notifications import delivery;"
+        "from daybook.notifications.messages import Message;"
         "print(delivery.deliver([sys.argv[1]], Message(title='t', text='t'), 50,"
         " within_seconds=1)[0].fault)"
     )

@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from daybook.export.figures import Fault, Reason
-from daybook.export.notice import Alert, AlertEvent, Receipt, SetAside
-from daybook.ops import markup
-from daybook.ops.alerts import Messages
+from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.notice import Alert, AlertEvent, Receipt, SetAside
+from daybook.notifications import markup
+from daybook.notifications.alerts import Messages
 from tests.contract.raw_server import answer
 from tests.integration.test_alert_redirects import Internet, certificate, internet
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from daybook.ops import delivery
-from daybook.ops.delivery import Fault
-from daybook.ops.messages import Message
+from daybook.notifications import delivery
+from daybook.notifications.delivery import Fault
+from daybook.notifications.messages import Message
 from tests.contract.raw_server import answer
 
 SERVICES = {

@@ -17,7 +17,7 @@ from pymongo.uri_parser import parse_uri
 from daybook.errors import ConfigurationError
 from daybook.mongo import client as client_module
 from daybook.mongo.client import connect
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from tests.emulators.gate import Gate
 
 

@@ -17,13 +17,14 @@ from pymongo.database import Database
 from daybook.audit.lineage import lineage
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import ConfigurationError
-from daybook.export import batch as batches
-from daybook.export import jobs, manual
-from daybook.export.batch_key import BatchKey
+from daybook.export import jobs
+from daybook.export.batch import batch as batches
 from daybook.export.context import Job
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.operations.sweep import sweep
 from daybook.export.outcome import Status
+from daybook.export.queue import manual
 from daybook.export.run import run
-from daybook.export.sweep import sweep
 from tests import books
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office

@@ -19,11 +19,11 @@ from daybook.audit.difference import Kind
 from daybook.audit.lineage import EntryUnknown, lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
-from daybook.export import manual
-from daybook.export.entry_id import candidates, displayed
-from daybook.export.keys import hashable
+from daybook.export.model.ids import hashable
+from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
-from daybook.export.requeue import requeue
+from daybook.export.queue import manual
+from daybook.export.rendering.entry_id import candidates, displayed
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 

@@ -26,24 +26,25 @@ from daybook.app import App
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli import breakers
-from daybook.export import history, manual
+from daybook.export.model.profile import DAILY, Profile
+from daybook.export.operations import history
+from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
-from daybook.export.profile import DAILY, Profile
-from daybook.export.queries import queries
-from daybook.export.requeue import requeue
+from daybook.export.queue import manual
 from daybook.local.follow_ups import due_calls
 from daybook.mongo import building
 from daybook.mongo.explain import Explained, Plan, explain
 from daybook.mongo.indexes import INDEXES
 from daybook.mongo.migrate import migrate
-from daybook.ops import metrics_stored
 from daybook.ops.doctor import examine
+from daybook.ops.metrics import stored as stored_figures
+from daybook.ops.queries.catalogue import queries
 from daybook.wallets import answers, invites, move, users
 from daybook.wallets import history as wallet_history
 from daybook.wallets.context import Ledger, stamp
 from daybook.wallets.history import Cursor
+from daybook.wallets.idempotency import OnceKey
 from daybook.wallets.invites import InviteStatus, NewInvite
-from daybook.wallets.once import OnceKey
 from daybook.wallets.queries import QUERIES
 from daybook.wallets.users import NewUser, Wanted
 from daybook.wallets.wallet import open_wallet
@@ -147,9 +148,9 @@ def a_day_with_everything(app: App) -> None:
     history.history(database, profile, limit=5)
     history.status(database, profile, TODAY)
     now = app.clock()
-    metrics_stored.batch_figures(database, profile)
-    metrics_stored.queue_figures(database, profile, now)
-    metrics_stored.orphan_figures(database, profile, now)
+    stored_figures.batch_figures(database, profile)
+    stored_figures.queue_figures(database, profile, now)
+    stored_figures.orphan_figures(database, profile, now)
     breakers.not_closed(database, now)
     from daybook.ops.watchdog import watch
 

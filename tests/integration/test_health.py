@@ -10,7 +10,7 @@ from pymongo.uri_parser import parse_uri
 
 from daybook.mongo.client import connect
 from daybook.ops.health import database_health
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from tests.emulators.gate import Gate
 
 NOW = datetime(2026, 1, 18, 18, 0, 1, 234567, tzinfo=timezone(timedelta(hours=7)))

@@ -11,8 +11,8 @@ from bson import Decimal128
 from pymongo.database import Database
 
 from daybook.audit.lineage import EntryUnknown, Lineage, lineage
-from daybook.export import manual
-from daybook.export.requeue import requeue
+from daybook.export.operations.requeue import requeue
+from daybook.export.queue import manual
 from daybook.local import sample
 from tests import books
 from tests.integration.office import DAY, NEXT_DAY, Office, line

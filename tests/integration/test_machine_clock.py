@@ -14,9 +14,9 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.errors import BadRequest, CircuitOpen
-from daybook.export.breaker import Breaker
 from daybook.export.outcome import Status
-from daybook.export.slot import Slot
+from daybook.export.slot.slot import Slot
+from daybook.export.upload.breaker import Breaker
 from daybook.mongo.machine_clock import MachineClock
 from tests.integration.office import Office
 

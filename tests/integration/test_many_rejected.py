@@ -12,9 +12,9 @@ import pytest
 from bson import Decimal128
 from pymongo.database import Database
 
-from daybook.export import rejections
+from daybook.export.batch import rejections
+from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Status
-from daybook.export.part import PART_SIZE
 from daybook.shutdown import Shutdown
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office

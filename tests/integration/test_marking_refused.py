@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Outcome, Status
-from daybook.export.part import PART_SIZE
 from tests import books
 from tests.integration.office import DAY, NEXT_DAY, Office
 

@@ -15,9 +15,9 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from daybook.export.profile import Profile
+from daybook.export.model.profile import Profile
 from daybook.mongo.migrate import migrate
-from daybook.ops.metrics import TIMEOUT_SECONDS, render
+from daybook.ops.metrics.metrics import TIMEOUT_SECONDS, render
 
 pytestmark = pytest.mark.migrated
 

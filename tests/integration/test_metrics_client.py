@@ -15,7 +15,7 @@ from pymongo.uri_parser import parse_uri
 
 from daybook.mongo.client import connect
 from daybook.mongo.monitoring import ClientMonitors, PoolMonitor, PoolUse
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from tests.emulators.gate import Gate
 
 

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from daybook.local.mongod import EmbeddedMongod
 from daybook.mongo.client import connect
 from daybook.mongo.monitoring import ClientMonitors
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 
 
 class Events(logging.Handler):

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from daybook.export.profile import Profile
+from daybook.export.model.profile import Profile
 from daybook.mongo.client import connect
-from daybook.ops.metrics import render
-from daybook.settings import Settings
+from daybook.ops.metrics.metrics import render
+from daybook.settings.settings import Settings
 from tests import pages
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.export.outcome import Status
-from daybook.ops.metrics import render
+from daybook.ops.metrics.metrics import render
 from tests import books
 from tests.emulators.drive import DriveEmulator
 

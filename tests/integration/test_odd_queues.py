@@ -22,11 +22,11 @@ from pymongo.monitoring import (
 from daybook.app import App
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
-from daybook.export import manual, plan
+from daybook.export.model.part import PART_SIZE
+from daybook.export.model.profile import DAILY
 from daybook.export.outcome import Status
-from daybook.export.part import PART_SIZE
-from daybook.export.profile import DAILY
-from daybook.export.waiting import Unclaimed
+from daybook.export.queue import manual, plan
+from daybook.export.queue.waiting import Unclaimed
 from tests import books
 from tests.emulators.drive import DriveEmulator
 from tests.fuzz.documents import DB_POINTER, UNDEFINED, Pairs, RawText, encode

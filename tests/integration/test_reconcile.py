@@ -17,8 +17,8 @@ from daybook.audit.verify import verify
 from daybook.export.outcome import Status
 from daybook.wallets import move
 from daybook.wallets.context import Ledger
-from daybook.wallets.reconcile import Reconciliation, reconcile
-from daybook.wallets.reconcile_kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.reconcile import Reconciliation, reconcile
 from tests import books
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
@@ -255,7 +255,7 @@ def test_an_altered_manifest_is_one_difference_and_its_other_entries_are_found(
 def test_of_many_differences_each_is_counted_and_some_are_named(
     ledger: Ledger, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daybook.wallets.reconcile.NAMED", 2)
+    monkeypatch.setattr("daybook.wallets.reconcile.reconcile.NAMED", 2)
     purses(ledger, 1, 2, 3, 4)
     app.database["wallets"].update_many({}, {"$inc": {"availablePaise": 1}})
     found = reconciled(app)

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.chart import Account, Chart
+from daybook.chart_of_accounts import Account, Chart
 from daybook.cli.reconcile import reconcile as command
 from daybook.wallets import move
 from daybook.wallets.context import Ledger
-from daybook.wallets.reconcile import reconcile
-from daybook.wallets.reconcile_kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests import books
 from tests.integration.ledgers import movement, purses
 from tests.integration.test_reconcile import app as app

@@ -12,10 +12,10 @@ import pytest
 from bson import Int64, ObjectId
 from pymongo.database import Database
 
-from daybook.chart import BANK, WALLETS, Direction
+from daybook.chart_of_accounts import BANK, WALLETS, Direction
 from daybook.export.outcome import Status
 from daybook.wallets import journal
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests import books
 from tests.integration.ledgers import prepare
 

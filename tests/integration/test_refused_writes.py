@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
 from daybook.mongo.client import connect
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.write_errors import Cause
 
 Db = Database[dict[str, Any]]

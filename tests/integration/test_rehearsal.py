@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from daybook.export import manual
+from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Status
-from daybook.export.part import PART_SIZE
+from daybook.export.queue import manual
 from tests import books
 from tests.integration.office import DAY, NEXT_DAY, Office
 

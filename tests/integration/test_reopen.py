@@ -11,11 +11,11 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.errors import FencedOut
-from daybook.export.batch_key import BatchKey
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.lifecycle import TaskCall
+from daybook.export.operations.reopen import NotPossible, SlotBusy
 from daybook.export.outcome import Outcome, Status
-from daybook.export.reopen import NotPossible, SlotBusy
-from daybook.export.retry import TaskCall
-from daybook.export.slot import Slot
+from daybook.export.slot.slot import Slot
 from tests import books
 from tests.emulators.drive import DriveEmulator
 

@@ -15,9 +15,9 @@ from pymongo.database import Database
 from daybook.cli import outcome as words
 from daybook.cli import status as shown
 from daybook.cli.following import advice
-from daybook.export import history
+from daybook.export.operations import history
 from daybook.export.outcome import Outcome
-from daybook.export.slot import Slot
+from daybook.export.slot.slot import Slot
 from daybook.ops.schedule_health import schedule_health
 from daybook.ops.watchdog import watch
 from tests.integration.office import DAY, EVENING, Office

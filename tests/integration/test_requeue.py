@@ -11,7 +11,7 @@ import pytest
 from bson import Decimal128
 from pymongo.database import Database
 
-from daybook.export.requeue import NotRequeued, Requeued, requeue
+from daybook.export.operations.requeue import NotRequeued, Requeued, requeue
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 

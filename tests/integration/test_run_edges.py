@@ -11,11 +11,12 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.errors import BadRequest, DaybookError, KeyReused
-from daybook.export import batch as batches
-from daybook.export import manual, transitions
-from daybook.export.batch_key import BatchKey
+from daybook.export.batch import batch as batches
+from daybook.export.batch import transitions
+from daybook.export.batch.schedule import parse_schedule_time
+from daybook.export.model.batch_key import BatchKey
 from daybook.export.outcome import Outcome, Status
-from daybook.export.schedule import parse_schedule_time
+from daybook.export.queue import manual
 from tests import books
 from tests.emulators.drive import DriveEmulator
 

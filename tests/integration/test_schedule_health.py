@@ -12,7 +12,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.schedule import Schedule
+from daybook.export.batch.schedule import Schedule
 from daybook.mongo.client import connect
 from daybook.mongo.migrate import migrate
 from daybook.ops.schedule_health import ScheduleHealth, schedule_health

@@ -11,9 +11,9 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from daybook.errors import FencedOut
-from daybook.export.rules import Prefix
-from daybook.export.slot import Slot
-from daybook.export.slot_state import UploadState
+from daybook.export.model.settlement import Prefix
+from daybook.export.slot.slot import Slot
+from daybook.export.slot.state import UploadState
 
 pytestmark = pytest.mark.migrated
 

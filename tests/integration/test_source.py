@@ -10,11 +10,11 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from daybook.export.figures import Reason
-from daybook.export.part import Part
-from daybook.export.profile import DEFAULT_COLUMNS, Column, ColumnType, Profile, Source
-from daybook.export.render import Renderer
-from daybook.export.source import EntrySource
+from daybook.export.model.figures import Reason
+from daybook.export.model.part import Part
+from daybook.export.model.profile import DEFAULT_COLUMNS, Column, ColumnType, Profile, Source
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
 from tests.rendering import MISSING, MemoryRows, entry, render
 
 pytestmark = pytest.mark.migrated

@@ -24,15 +24,15 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, ConfigurationError, DuplicateKeyError
 
-from daybook.export.profile import Profile
-from daybook.export.requeue import requeue
+from daybook.export.model.profile import Profile
+from daybook.export.operations.requeue import requeue
 from daybook.local.mongod import REPLICA_SET, EmbeddedMongod
 from daybook.mongo.client import connect
 from daybook.mongo.sessions import renew_connections, snapshot, transaction
 from daybook.ops.watchdog import WatchStatus, watch
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.wallets import move
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests.emulators.mongo_proxy import Action, Event, MongoProxy, Phase, neither
 from tests.integration.ledgers import balance_of, make_app, movement, prepare, purses
 from tests.integration.office import DAY, EVENING, Office

@@ -15,9 +15,9 @@ from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 from daybook.cli.main import main
-from daybook.export.part import PART_SIZE
-from daybook.export.slot import Slot
-from daybook.ops import metrics
+from daybook.export.model.part import PART_SIZE
+from daybook.export.slot.slot import Slot
+from daybook.ops.metrics import metrics
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
 from tests import books

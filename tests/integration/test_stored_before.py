@@ -21,8 +21,9 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
-from daybook.export import history, manual
+from daybook.export.operations import history
 from daybook.export.outcome import Status
+from daybook.export.queue import manual
 from tests import books
 
 pytestmark = pytest.mark.migrated

@@ -14,11 +14,12 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import DestinationError
-from daybook.export import jobs, orphans
+from daybook.export import jobs
+from daybook.export.operations.sweep import Sweep, SweptSlot, sweep
 from daybook.export.outcome import Status
 from daybook.export.run import run
-from daybook.export.slot import Slot
-from daybook.export.sweep import Sweep, SweptSlot, sweep
+from daybook.export.slot import orphans
+from daybook.export.slot.slot import Slot
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -259,9 +260,9 @@ def test_an_id_of_another_identity_is_counted_as_out_of_reach(office: Office) ->
 
 
 def test_a_manual_export_that_died_is_settled_too(office: Office) -> None:
-    from daybook.export import manual
-    from daybook.export.batch_key import BatchKey
     from daybook.export.context import Job
+    from daybook.export.model.batch_key import BatchKey
+    from daybook.export.queue import manual
 
     entry_id = office.add()
     profile = office.app.profile()

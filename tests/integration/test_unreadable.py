@@ -19,18 +19,20 @@ from bson.raw_bson import RawBSONDocument
 from click.testing import CliRunner
 from pymongo.database import Database
 
-from daybook import display, log
+from daybook import log
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
-from daybook.export import history
-from daybook.export.keys import LENIENT, hashable
+from daybook.export.model.ids import LENIENT, hashable
+from daybook.export.operations import history
+from daybook.export.operations.requeue import NotRequeued, requeue
 from daybook.export.outcome import Status
-from daybook.export.queries import queries
-from daybook.export.requeue import NotRequeued, requeue
 from daybook.mongo.explain import explain
-from daybook.ops import doctor, metrics_stored
+from daybook.ops import doctor
+from daybook.ops.metrics import stored
+from daybook.ops.queries.catalogue import queries
 from daybook.ops.watchdog import watch
+from daybook.text import display
 from tests import books
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
@@ -84,8 +86,8 @@ def everything_responds(office: Office, *entry_ids: Any, day: date = DAY) -> Non
     assert verify(database, app.destination, profile, day).to_doc()["status"] == "verified"
     assert app.sweep().in_progress is False
     watch(database, "daily", app.schedule, EVENING, app.messenger)
-    metrics_stored.queue_figures(database, profile, EVENING)
-    metrics_stored.batch_figures(database, profile)
+    stored.queue_figures(database, profile, EVENING)
+    stored.batch_figures(database, profile)
     list(doctor.examine(app.patient(os.environ)))
     assert not explain(database, queries(profile)).missing
 
@@ -249,10 +251,10 @@ def test_ids_are_displayed_without_what_cannot_be() -> None:
 def test_figures_of_the_queue_count_around_an_id_that_no_query_can_name(office: Office) -> None:
     office.queue.insert_one(raw({**books.queue_item(ObjectId()), "_id": _BROKEN}))
     office.add()
-    figures = metrics_stored.queue_figures(office.database, office.app.profile(), EVENING)
+    figures = stored.queue_figures(office.database, office.app.profile(), EVENING)
     assert figures.entries == 2
     assert office.export().facts["entryCount"] == 1
-    figures = metrics_stored.queue_figures(office.database, office.app.profile(), EVENING)
+    figures = stored.queue_figures(office.database, office.app.profile(), EVENING)
     assert figures.entries == 1
 
 

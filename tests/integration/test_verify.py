@@ -18,12 +18,12 @@ from pymongo.database import Database
 from daybook.audit.difference import Difference, Kind
 from daybook.audit.verify import NotDelivered, Verification, verify
 from daybook.errors import DestinationError
-from daybook.export.batch_key import BatchKey
 from daybook.export.context import Job
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.profile import Profile
+from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
-from daybook.export.plan import scan
-from daybook.export.profile import Profile
-from daybook.export.requeue import requeue
+from daybook.export.queue.plan import scan
 from daybook.export.run import run
 from daybook.local import sample
 from tests.integration.office import DAY, NEXT_DAY, Office, line

@@ -17,14 +17,16 @@ from pymongo.database import Database
 
 from daybook.audit.lineage import lineage
 from daybook.cli.main import main
-from daybook.export import batch as batches
-from daybook.export import history, waiting
 from daybook.export.announce import receipt_of
-from daybook.export.batch_key import BatchKey
-from daybook.export.part import PART_SIZE
-from daybook.export.waiting import Unclaimed
-from daybook.ops import doctor, metrics
-from daybook.ops.receipt import receipt_message
+from daybook.export.batch import batch as batches
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.part import PART_SIZE
+from daybook.export.operations import history
+from daybook.export.queue import waiting
+from daybook.export.queue.waiting import Unclaimed
+from daybook.notifications.receipt import receipt_message
+from daybook.ops import doctor
+from daybook.ops.metrics import metrics
 from daybook.ops.watchdog import watch
 from tests import books
 from tests.integration.office import DAY, EVENING, Office

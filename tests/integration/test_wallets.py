@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from daybook.errors import ConfigurationError
 from daybook.ledger_app import LedgerApp
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 from daybook.wallets import history, move, wallet
 from daybook.wallets.context import MAX_PAISE, Ledger
 from daybook.wallets.refusal import Refusal, Refused

@@ -14,11 +14,11 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.export.profile import Profile
+from daybook.export.model.profile import Profile
 from daybook.ledger_app import LedgerApp
 from daybook.mongo.explain import explain
 from daybook.wallets import answers, queries
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import balance_of, check_books, make_app, prepare
 

@@ -17,10 +17,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from daybook.errors import DatabaseError
-from daybook.export.profile import Profile
+from daybook.export.model.profile import Profile
 from daybook.ledger_app import LedgerApp
 from daybook.wallets.erase import NotErased, erase, look
-from daybook.wallets.reconcile import reconcile
+from daybook.wallets.reconcile.reconcile import reconcile
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import make_app, prepare, purses
 

@@ -18,7 +18,7 @@ from daybook.errors import DatabaseError
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import Movement
-from daybook.wallets.once import Answer
+from daybook.wallets.idempotency import Answer
 from daybook.wallets.refusal import Refusal, Refused
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
 

@@ -32,7 +32,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import REVERSAL, Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.once import Answer
+from daybook.wallets.idempotency import Answer
 from daybook.wallets.refusal import Refusal, Refused
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.ledgers import (

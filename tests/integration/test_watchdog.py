@@ -15,9 +15,9 @@ from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 
 from daybook.errors import DatabaseError
-from daybook.export.notice import Alert, AlertEvent, Receipt
-from daybook.export.schedule import Schedule
-from daybook.export.slot import Slot
+from daybook.export.batch.schedule import Schedule
+from daybook.export.model.notice import Alert, AlertEvent, Receipt
+from daybook.export.slot.slot import Slot
 from daybook.mongo.client import connect
 from daybook.mongo.migrate import migrate
 from daybook.ops.watchdog import Watch, WatchStatus, watch

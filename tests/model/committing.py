@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daybook.export.rules import Action
+from daybook.export.model.settlement import Action
 
 from . import real
 from .moves import Step, go, holds, stop

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from daybook.destinations.base import DeliveredFile
-from daybook.export import rules
-from daybook.export.figures import Figures
-from daybook.export.seal import Content as RealContent
-from daybook.export.seal import ManifestRef, Seal
+from daybook.export.model import settlement
+from daybook.export.model.figures import Figures
+from daybook.export.model.seal import Content as RealContent
+from daybook.export.model.seal import ManifestRef, Seal
 
 from .world import Content, File, Manifest, SealKey
 
@@ -18,8 +18,8 @@ from .world import Content, File, Manifest, SealKey
 @cache
 def settle(
     seals: tuple[SealKey, ...], file: File | None, by_bytes: bool, *, private: bool = False
-) -> tuple[rules.Action, SealKey | None]:
-    """`rules.settle`; `private` hides the file's properties from it.
+) -> tuple[settlement.Action, SealKey | None]:
+    """`settlement.settle`; `private` hides the file's properties from it.
 
     `by_bytes` breaks the rule: the file then passes for the last seal of its bytes.
     """
@@ -27,15 +27,17 @@ def settle(
         alike = [key for key in seals if key.content == file.content]
         file = file._replace(day=alike[-1].day, fence=alike[-1].opened_fence) if alike else file
     delivered = None if file is None else _delivered(file, private)
-    settlement = rules.settle([_seal(key) for key in seals], delivered)
-    return settlement.action, _key_of(seals, settlement.seal)
+    settled = settlement.settle([_seal(key) for key in seals], delivered)
+    return settled.action, _key_of(seals, settled.seal)
 
 
 @cache
 def resume_at(prefixes: tuple[Content, ...], held: int) -> tuple[int, str] | None:
     """`rules.resume_at`: the size and digest to go on from, or None."""
-    stored = [rules.Prefix(size_bytes=len(prefix), sha256=sha256(prefix)) for prefix in prefixes]
-    found = rules.resume_at(stored, held)
+    stored = [
+        settlement.Prefix(size_bytes=len(prefix), sha256=sha256(prefix)) for prefix in prefixes
+    ]
+    found = settlement.resume_at(stored, held)
     return None if found is None else (found.size_bytes, found.sha256)
 
 
@@ -72,8 +74,8 @@ def _seal(key: SealKey) -> Seal:
 def _delivered(file: File, private: bool) -> DeliveredFile:
     content = _content(file.content)
     properties = {
-        rules.FENCE_PROPERTY: str(file.fence),
-        rules.DATE_PROPERTY: _date(file.day),
+        settlement.FENCE_PROPERTY: str(file.fence),
+        settlement.DATE_PROPERTY: _date(file.day),
     }
     return DeliveredFile(
         id="id",

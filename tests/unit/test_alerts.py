@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook import log
-from daybook.export.notice import Alert, AlertEvent, Messenger
-from daybook.export.orphans import Reason as OrphanReason
-from daybook.ops.alerts import Messages
-from daybook.ops.messages import Language, Message, alert_message
-from daybook.ops.messages_th_files import ORPHANS
+from daybook.export.model.notice import Alert, AlertEvent, Messenger
+from daybook.export.slot.orphans import Reason as OrphanReason
+from daybook.notifications.alerts import Messages
+from daybook.notifications.messages import Language, Message, alert_message
+from daybook.notifications.messages_th_files import ORPHANS
 
 BANGKOK = ZoneInfo("Asia/Bangkok")
 DAY = "2026-01-18"
@@ -428,8 +428,8 @@ def test_messages_are_a_messenger() -> None:
 def test_apprise_is_not_imported_without_addresses() -> None:
     program = (
         "import logging, sys; from zoneinfo import ZoneInfo;"
-        "from daybook.export.notice import Alert, AlertEvent;"
-        "from daybook.ops.alerts import Messages;"
+        "from daybook.export.model.notice import Alert, AlertEvent;"
+        "from daybook.notifications.alerts import Messages;"
         "m = Messages(alert_urls=(), receipt_urls=(), language='en',"
         " time_zone=ZoneInfo('Asia/Bangkok'), project=None);"
         "m.alert(Alert(event=AlertEvent.DAY_LATE, severity=logging.WARNING, profile='daily'));"

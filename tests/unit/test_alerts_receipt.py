@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daybook.export.figures import Fault, Reason
-from daybook.export.notice import Receipt, SetAside
-from daybook.ops.messages import Language, Message
-from daybook.ops.receipt import LISTED, receipt_message
+from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.notice import Receipt, SetAside
+from daybook.notifications.messages import Language, Message
+from daybook.notifications.receipt import LISTED, receipt_message
 from tests.unit.test_alerts import LANGUAGES, is_thai
 
 DAY = "2026-01-18"

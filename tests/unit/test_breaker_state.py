@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.export.breaker import BreakerState, Position, after_failure
+from daybook.export.upload.breaker import BreakerState, Position, after_failure
 
 NOW = datetime(2026, 1, 18, 11, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

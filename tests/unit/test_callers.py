@@ -10,8 +10,8 @@ import flask
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from daybook.http import ROUTES
-from daybook.http_callers import HEADERS, OPEN, refusal, verified_account
+from daybook.http.callers import HEADERS, OPEN, refusal, verified_account
+from daybook.http.routes import ROUTES
 
 SCHEDULER = "scheduler@p.iam.gserviceaccount.com"
 TASKS = "tasks@p.iam.gserviceaccount.com"

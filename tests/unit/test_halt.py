@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from daybook.errors import DestinationDoubt, DestinationError, DestinationRefused, Interrupted
-from daybook.export.halt import Halt
-from daybook.export.patience import TOTAL_SECONDS, Patience
+from daybook.export.model.stop_token import Halt
+from daybook.export.upload.retry_budget import TOTAL_SECONDS, Patience
 
 LONG = 3600.0
 OVER = -1.0

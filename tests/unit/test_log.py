@@ -16,7 +16,7 @@ import pytest
 from bson import ObjectId
 
 from daybook import log
-from daybook.visible import visible
+from daybook.text.visible import visible
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACE_FIELD = "logging.googleapis.com/trace"

@@ -27,8 +27,8 @@ from daybook.mongo.monitoring import (
     CommandUse,
     PoolMonitor,
 )
-from daybook.ops.metrics_families import of_commands
-from daybook.settings import Settings
+from daybook.ops.metrics.families import of_commands
+from daybook.settings.settings import Settings
 
 SERVER = ("db.example.com", 27017)
 

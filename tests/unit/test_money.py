@@ -8,15 +8,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.figures import Reason
-from daybook.export.sheet.currency import (
+from daybook.export.model.figures import Reason
+from daybook.export.rendering.cells.currency import (
     _DECIMALS,
     _WITHOUT_DECIMALS,
     CurrencyReader,
     decimals_of,
 )
-from daybook.export.sheet.money import AmountReader, fixed_point, to_decimal
-from daybook.export.sheet.unfit import Unfit
+from daybook.export.rendering.cells.money import AmountReader, fixed_point, to_decimal
+from daybook.export.rendering.cells.rejected_value import Unfit
 
 PLAIN = r"-?(0|[1-9][0-9]*)\.[0-9]{2}"
 # A Decimal128 has up to 34 digits and an exponent from -6176 to 6111.

@@ -7,8 +7,8 @@ from typing import Any
 import mongomock
 import pytest
 
-from daybook.export.plan import queued
-from daybook.export.profile import Profile
+from daybook.export.model.profile import Profile
+from daybook.export.queue.plan import queued
 
 ITEMS: list[dict[str, Any]] = [
     {"_id": "plain", "exportPath": "scheduled", "status": "queued"},

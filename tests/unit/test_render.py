@@ -13,15 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.figures import (
-    REJECTED_BYTES,
-    CurrencyTotals,
-    Fault,
-    Reason,
-    Rejected,
-)
-from daybook.export.part import Part
-from daybook.export.profile import (
+from daybook.export.model.figures import REJECTED_BYTES, CurrencyTotals, Fault, Reason, Rejected
+from daybook.export.model.part import Part
+from daybook.export.model.profile import (
     DEFAULT_COLUMNS,
     Calendar,
     Column,
@@ -30,8 +24,8 @@ from daybook.export.profile import (
     Required,
     Source,
 )
-from daybook.export.render import Renderer
-from daybook.export.sheet.memo import Memo
+from daybook.export.rendering.cells.cache import Memo
+from daybook.export.rendering.render import Renderer
 from tests.rendering import MISSING, MemoryRows, entry, render
 
 HEADER = (

@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.figures import Reason
-from daybook.export.profile import Column, ColumnType, FormulaGuard, Profile
-from daybook.export.sheet.dialect import Dialect
-from daybook.export.sheet.text import TextReader, looks_like_formula, plain_text
-from daybook.export.sheet.unfit import Unfit
+from daybook.export.model.figures import Reason
+from daybook.export.model.profile import Column, ColumnType, FormulaGuard, Profile
+from daybook.export.rendering.cells.dialect import Dialect
+from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.text import TextReader, looks_like_formula, plain_text
 from tests.rendering import entry, render
 
 TRIGGERS = "=+-@\t\r\n＝＋－＠"

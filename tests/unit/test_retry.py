@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.export.retry import (
+from daybook.export.model.lifecycle import (
     BatchState,
     Next,
     Step,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from daybook.destinations.base import DeliveredFile
-from daybook.export.figures import Figures
-from daybook.export.rules import DATE_PROPERTY, FENCE_PROPERTY, Action, settle
-from daybook.export.seal import Content, ManifestRef, Seal
+from daybook.export.model.figures import Figures
+from daybook.export.model.seal import Content, ManifestRef, Seal
+from daybook.export.model.settlement import DATE_PROPERTY, FENCE_PROPERTY, Action, settle
 
 BYTES = Content(size_bytes=10, md5="a" * 32, sha256="b" * 64)
 OTHER = Content(size_bytes=10, md5="c" * 32, sha256="d" * 64)

@@ -13,7 +13,7 @@ from bson import ObjectId
 from bson.decimal128 import Decimal128
 
 from daybook.errors import BadRequest
-from daybook.export.figures import Reason
+from daybook.export.model.figures import Reason
 from daybook.local.sample import BROKEN_BY, SeedResult, seed
 
 AT = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.scrub import LONGEST, scrubbed
+from daybook.text.scrub import LONGEST, scrubbed
 
 S = "NeverToBeShown0123456789"
 """The secret of each case."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook.errors import ConfigurationError
-from daybook.settings import VARIABLES, Settings, unknown_variables
+from daybook.settings.settings import VARIABLES, Settings, unknown_variables
 
 URI = "mongodb://book:s3cr3t-word@db.example.com:27017/?replicaSet=rs0"
 LEAST = {"DAYBOOK_MONGODB_URI": URI, "DAYBOOK_DESTINATION": "file:///srv/books"}

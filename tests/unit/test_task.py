@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.export.batch_key import BatchKey
-from daybook.export.stored import Fields
-from daybook.export.task import Task, TaskKind
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.fields import Fields
+from daybook.export.model.task import Task, TaskKind
 
 DUE = datetime(2026, 1, 18, 11, 5, tzinfo=UTC)
 TASK = Task(

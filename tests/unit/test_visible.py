@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.visible import clean, escaped, visible, visible_lines
+from daybook.text.visible import clean, escaped, visible, visible_lines
 
 BIDIRECTIONAL = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 REORDERING = [

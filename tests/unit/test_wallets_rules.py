@@ -12,12 +12,12 @@ from bson import Decimal128, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybook.chart import Account, Chart, Direction
+from daybook.chart_of_accounts import Account, Chart, Direction
 from daybook.errors import BadRequest
 from daybook.wallets import journal
 from daybook.wallets.context import MAX_PAISE, stamp
 from daybook.wallets.history import Cursor
-from daybook.wallets.once import OnceKey
+from daybook.wallets.idempotency import OnceKey
 from daybook.wallets.stored import DocumentInvalid
 
 A, B = Account(code="1", name="a"), Account(code="2", name="b")

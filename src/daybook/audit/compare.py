@@ -14,8 +14,8 @@ from daybook.audit.delivered import DeliveredBytes
 from daybook.audit.difference import Difference, Kind
 from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown_short
 from daybook.audit.rerender import Rerendering
-from daybook.export.figures import Reason
-from daybook.export.part import Part
+from daybook.export.model.figures import Reason
+from daybook.export.model.part import Part
 
 _LOOK_AHEAD = 100
 _SLACK_BYTES = 1000

@@ -12,10 +12,10 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import Difference, Kind
-from daybook.export.entry_id import displayed
-from daybook.export.figures import Reason
-from daybook.export.profile import Column, Profile
-from daybook.export.sheet.currency import normalised
+from daybook.export.model.figures import Reason
+from daybook.export.model.profile import Column, Profile
+from daybook.export.rendering.cells.currency import normalised
+from daybook.export.rendering.entry_id import displayed
 
 Row = list[str]
 

@@ -11,17 +11,18 @@ from pymongo.database import Database
 
 from daybook.audit.rerender import Rerendering, slice_of
 from daybook.errors import DaybookError
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import records, unmarked
-from daybook.export.batch import Batch
-from daybook.export.entry_id import candidates, displayed, items_of
-from daybook.export.keys import hashable, read_items
-from daybook.export.part import Part, PartId
-from daybook.export.profile import Profile
-from daybook.export.records import LogAction
-from daybook.export.retry import BatchState
-from daybook.export.waiting import Unclaimed, reason_of
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.export_log import LogAction
+from daybook.export.model.ids import hashable, read_items
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.part import Part, PartId
+from daybook.export.model.profile import Profile
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue import unmarked
+from daybook.export.queue.waiting import Unclaimed, reason_of
+from daybook.export.rendering.entry_id import candidates, displayed, items_of
 
 
 class EntryUnknown(DaybookError):
@@ -214,7 +215,7 @@ def _item(doc: Mapping[str, Any], profile: Profile) -> Item:
 
 def _events(database: Database[dict[str, Any]], ids: list[Any]) -> list[Event]:
     told = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
-    found = database[records.COLLECTION].find(
+    found = database[export_log.COLLECTION].find(
         {"metadata.entryId": {"$in": ids}, "action": {"$in": told}}
     )
     return [_event(doc) for doc in found.sort("createdAt", 1)]

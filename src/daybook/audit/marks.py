@@ -8,13 +8,13 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.audit.difference import Difference, Kind
-from daybook.export import records
-from daybook.export.batch import Batch
-from daybook.export.entry_id import displayed
-from daybook.export.keys import hashable
-from daybook.export.part import Part
-from daybook.export.profile import Profile
-from daybook.export.records import LogAction
+from daybook.export.batch import export_log
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.export_log import LogAction
+from daybook.export.model.ids import hashable
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.rendering.entry_id import displayed
 
 
 def check_marks(
@@ -58,7 +58,7 @@ def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
 
 def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
     """Items of the part that an operator has put back in the queue since."""
-    found = database[records.COLLECTION].find(
+    found = database[export_log.COLLECTION].find(
         {
             "metadata.entryId": {"$in": part.entry_ids},
             "action": LogAction.ENTRY_REQUEUED.value,

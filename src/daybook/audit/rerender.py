@@ -10,17 +10,17 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
-from daybook.export import manifest as manifests
-from daybook.export import rejections
-from daybook.export.batch import Batch
-from daybook.export.figures import Figures
-from daybook.export.keys import hashable
-from daybook.export.part import Part
-from daybook.export.profile import Profile
-from daybook.export.render import Renderer
-from daybook.export.seal import ManifestRef
-from daybook.export.sheet.unfit import Unfit, missing
-from daybook.export.source import EntrySource
+from daybook.export.batch import rejections
+from daybook.export.batch.batch import Batch
+from daybook.export.model.figures import Figures
+from daybook.export.model.ids import hashable
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import ManifestRef
+from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.cells.rejected_value import Unfit, missing
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
 
 
 class Rerendering:

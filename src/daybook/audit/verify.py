@@ -18,16 +18,16 @@ from daybook.audit.marks import check_marks
 from daybook.audit.rerender import Rerendering
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import records
-from daybook.export.batch import Batch
-from daybook.export.batch_key import BatchKey
-from daybook.export.profile import Profile
-from daybook.export.records import LogAction
-from daybook.export.retry import BatchState
-from daybook.export.seal import figures_to_doc
-from daybook.export.sheet.currency import normalised
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.export_log import LogAction
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import figures_to_doc
+from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.cells.currency import normalised
 
 MAX_ROW_DIFFERENCES = 1000
 """After so many, rows are not compared any further."""
@@ -93,7 +93,7 @@ def verify(
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
     if batch is None:
-        metadata = records.generated(database, profile.name, day.isoformat())
+        metadata = export_log.generated(database, profile.name, day.isoformat())
         if metadata is not None:
             raise NotDelivered(_delivered_elsewhere(key, metadata.get("fileId")))
         raise NotDelivered(f"{key.batch_date}: there was no run for this day")
@@ -230,8 +230,8 @@ def _normalised_totals(
 
 def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
     key = batch.key
-    found = database[records.COLLECTION].find(
-        records.day_filter(key.profile, key.batch_date, LogAction.CSV_GENERATED)
+    found = database[export_log.COLLECTION].find(
+        export_log.day_filter(key.profile, key.batch_date, LogAction.CSV_GENERATED)
     )
     generated = found.to_list()
     if len(generated) != 1:
@@ -248,8 +248,8 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Diffe
                     detail=f"record {record['_id']}: {name} is {stored}, "
                     f"the batch has {batch.doc[name]}",
                 )
-    set_aside = database[records.COLLECTION].count_documents(
-        records.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
+    set_aside = database[export_log.COLLECTION].count_documents(
+        export_log.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
     )
     if set_aside != batch.doc["rejectedCount"] and batch.marked_at is not None:
         yield Difference(
@@ -262,8 +262,8 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Diffe
 def _of_empty(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
     key = batch.key
     for action, wanted in ((LogAction.BATCH_EMPTY, 1), (LogAction.CSV_GENERATED, 0)):
-        count = database[records.COLLECTION].count_documents(
-            records.day_filter(key.profile, key.batch_date, action)
+        count = database[export_log.COLLECTION].count_documents(
+            export_log.day_filter(key.profile, key.batch_date, action)
         )
         if count != wanted:
             yield Difference(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.breaker import COLLECTION, KINDS, BreakerState, Position
+from daybook.export.upload.breaker import COLLECTION, KINDS, BreakerState, Position
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from daybook import display, log, write_errors
+from daybook import log, write_errors
 from daybook.cli.exits import Exit
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
-from daybook.scrub import scrubbed
-from daybook.visible import escaped, visible
+from daybook.text import display
+from daybook.text.scrub import scrubbed
+from daybook.text.visible import escaped, visible
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -136,7 +137,7 @@ class _OnFirstRecord(logging.Handler):
 
 
 def _code_of(error: DaybookError) -> Exit:
-    from daybook.export.reopen import SlotBusy
+    from daybook.export.operations.reopen import SlotBusy
 
     if isinstance(error, BrokenOff):
         return Exit.BROKEN_OFF

@@ -17,7 +17,7 @@ from daybook.cli.command import Answer
 from daybook.cli.outcome import figures, row
 from daybook.cli.verify import describe
 from daybook.errors import DaybookError
-from daybook.export.records import COLLECTION
+from daybook.export.batch.export_log import COLLECTION
 from daybook.local import sample
 from daybook.local.serve import FunctionServer, make_folder, surroundings
 from daybook.mongo.migrate import migrate

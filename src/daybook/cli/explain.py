@@ -18,8 +18,8 @@ def explain() -> Answer:
     Runs every declared query with values out of stored documents; reads only. Exit code
     1: one of them scans a collection or sorts in memory, or an index is missing.
     """
-    from daybook.export.queries import queries
     from daybook.mongo.explain import explain as ask
+    from daybook.ops.queries.catalogue import queries
     from daybook.wallets.queries import QUERIES
 
     app = app_from_env()

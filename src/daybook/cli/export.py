@@ -26,7 +26,7 @@ def export(
     key and request again is answered with the file that exists. Ctrl-C or SIGTERM stops
     it where the same command goes on; exit code 4: it is not done yet.
     """
-    from daybook.export import manual
+    from daybook.export.queue import manual
 
     body: dict[str, Any] = {}
     if entry_ids:

@@ -9,8 +9,8 @@ from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
     from daybook.app import App
+    from daybook.export.model.task import Task
     from daybook.export.outcome import Outcome
-    from daybook.export.task import Task
 
 _WORDS = {
     "retry": "attempt {attempt} is due at {due}",
@@ -62,8 +62,8 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
 
 
 def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
-    from daybook.export import batch as batches
-    from daybook.export.batch_key import BatchKey
+    from daybook.export.batch import batch as batches
+    from daybook.export.model.batch_key import BatchKey
 
     if outcome.batch_date is None:
         return [row("next", f"once the cause is removed: {again}")]

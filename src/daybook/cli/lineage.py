@@ -28,7 +28,7 @@ def lineage(entry_id: str) -> Answer:
 
 
 def _lines(found: Lineage) -> list[str]:
-    from daybook.export.entry_id import displayed
+    from daybook.export.rendering.entry_id import displayed
 
     reference = f" ({found.reference})" if found.reference else ""
     gone = "" if found.exists else ", which no longer exists"

@@ -12,7 +12,7 @@ from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
-    from daybook.wallets.reconcile import Reconciliation
+    from daybook.wallets.reconcile.reconcile import Reconciliation
 
 _SHOWN = 20
 
@@ -25,7 +25,7 @@ def reconcile(files: bool) -> Answer:
     Reads only, all as it was at one moment. Exit code 1: there is a difference; each is
     named.
     """
-    from daybook.wallets.reconcile import reconcile as compare
+    from daybook.wallets.reconcile.reconcile import reconcile as compare
 
     app = app_from_env()
     found = compare(

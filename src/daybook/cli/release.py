@@ -22,7 +22,7 @@ def release(profile_name: str, day: date) -> Answer:
     is recorded for it. Exit code 1: nothing was run for the day, or it is done. Exit code
     4: a run is at work.
     """
-    from daybook.export import history
+    from daybook.export.operations import history
 
     app = app_from_env()
     batch = app.release_day(app.due_day(day), profile_name=profile_name)

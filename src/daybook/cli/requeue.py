@@ -14,7 +14,7 @@ def requeue(entry_id: str) -> Answer:
 
     Refused for an entry that is unknown, queued already, exported, or still wrong.
     """
-    from daybook.export.requeue import requeue as put_back
+    from daybook.export.operations.requeue import requeue as put_back
 
     app = app_from_env()
     requeued = put_back(app.database, app.profile(), entry_id, now=app.now())

@@ -15,9 +15,9 @@ from daybook.cli.outcome import figures, row
 
 if TYPE_CHECKING:
     from daybook.app import App
-    from daybook.export.batch import Batch
-    from daybook.export.history import SlotStatus, Status
-    from daybook.export.refused import Refused
+    from daybook.export.batch.batch import Batch
+    from daybook.export.operations.history import SlotStatus, Status
+    from daybook.export.slot.refused_run import Refused
 
 _REJECTED_SHOWN = 20
 
@@ -31,7 +31,7 @@ def status(day: date | None) -> Answer:
     when the next batch is due. DATE defaults to the latest day that was due.
     """
     from daybook.cli import breakers
-    from daybook.export import history
+    from daybook.export.operations import history
 
     app = app_from_env()
     now = app.now()
@@ -65,7 +65,7 @@ def status(day: date | None) -> Answer:
 @click.option("--limit", type=click.IntRange(1, 1000), default=14, show_default=True)
 def history(limit: int) -> Answer:
     """List the latest days, newest first."""
-    from daybook.export import history as past
+    from daybook.export.operations import history as past
 
     app = app_from_env()
     days = [_summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
@@ -120,7 +120,7 @@ def _next(app: App, found: Status) -> list[str]:
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
-    from daybook.export.history import summary
+    from daybook.export.operations.history import summary
 
     return {
         **summary(batch),
@@ -137,7 +137,7 @@ def _is_released(batch: Mapping[str, Any]) -> bool:
 
 
 def _unclaimed(found: Status) -> list[str]:
-    from daybook.export.waiting import told
+    from daybook.export.queue.waiting import told
 
     if not found.unclaimed:
         return []

@@ -9,7 +9,7 @@ from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
-    from daybook.export.sweep import Sweep
+    from daybook.export.operations.sweep import Sweep
 
 
 @command("sweep")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daybook.destinations.base import Destination
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 
 
 def destination_of(settings: Settings, *, cut: Callable[[], bool]) -> Destination:
@@ -15,7 +15,7 @@ def destination_of(settings: Settings, *, cut: Callable[[], bool]) -> Destinatio
     """
     address = settings.destination
     if address.scheme == "drive":
-        from daybook.destinations.drive import ROOT_URL, DriveDestination, drive_session
+        from daybook.destinations.drive.drive import ROOT_URL, DriveDestination, drive_session
 
         assert address.folder_id is not None  # noqa: S101  (checked by the settings)
         return DriveDestination(
@@ -26,11 +26,11 @@ def destination_of(settings: Settings, *, cut: Callable[[], bool]) -> Destinatio
             cut=cut,
         )
     if address.scheme == "s3":
-        from daybook.destinations.s3 import S3Destination, s3_client
+        from daybook.destinations.s3.s3 import S3Destination, s3_client
 
         assert address.bucket is not None  # noqa: S101  (checked by the settings)
         return S3Destination(client=s3_client(), bucket=address.bucket, prefix=address.prefix)
-    from daybook.destinations.local import LocalDestination
+    from daybook.destinations.local.local import LocalDestination
 
     assert address.path is not None  # noqa: S101  (checked by the settings)
     return LocalDestination(address.path)

@@ -16,16 +16,18 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.errors import DaybookError
-from daybook.export import batch as batches
-from daybook.export import orphans, refused, rejections, transitions, waiting
-from daybook.export.batch import Batch
+from daybook.export.batch import batch as batches
+from daybook.export.batch import rejections, transitions
+from daybook.export.batch.batch import Batch
 from daybook.export.context import Context
-from daybook.export.entry_id import displayed
-from daybook.export.figures import Rejected
-from daybook.export.keys import hashable
-from daybook.export.notice import AlertEvent, Receipt, SetAside
-from daybook.export.profile import Profile
-from daybook.export.retry import BatchState
+from daybook.export.model.figures import Rejected
+from daybook.export.model.ids import hashable
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import AlertEvent, Receipt, SetAside
+from daybook.export.model.profile import Profile
+from daybook.export.queue import waiting
+from daybook.export.rendering.entry_id import displayed
+from daybook.export.slot import orphans, refused_run
 
 NEWS_FOR = timedelta(days=8)
 """How long the end of a batch is news: a function may be deployed after a year of commands."""
@@ -112,7 +114,7 @@ def _tell(ctx: Context, batch: Batch) -> None:
         _tell_failed(ctx, batch)
         return
     recovered = batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts")
-    if recovered or refused.of_day(ctx.database, batch.key.profile, batch.key.batch_date):
+    if recovered or refused_run.of_day(ctx.database, batch.key.profile, batch.key.batch_date):
         ctx.alert(
             AlertEvent.BATCH_RECOVERED,
             logging.INFO,

@@ -7,24 +7,26 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from daybook import display, log
+from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import manifest as manifests
-from daybook.export import pause, records, rejections, transitions
-from daybook.export.batch import Batch
+from daybook.export import pause
+from daybook.export.batch import export_log, rejections, transitions
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.export_log import LogAction
+from daybook.export.batch.transitions import LeftOut
 from daybook.export.commit import mark
 from daybook.export.context import Context
-from daybook.export.figures import Rejected
-from daybook.export.mark import Delivery
-from daybook.export.notice import AlertEvent
+from daybook.export.decision import report
+from daybook.export.model.figures import Rejected
+from daybook.export.model.lifecycle import BatchState, Next, Step, next_attempt_at
+from daybook.export.model.notice import AlertEvent
+from daybook.export.model.seal import ManifestRef
+from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
-from daybook.export.records import LogAction
-from daybook.export.retry import BatchState, Next, Step, next_attempt_at
-from daybook.export.seal import ManifestRef
-from daybook.export.standing import report
-from daybook.export.task import TaskKind
-from daybook.export.transitions import LeftOut
-from daybook.scrub import scrubbed
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue.mark import Delivery
+from daybook.text import display
+from daybook.text.scrub import scrubbed
 
 
 def begin(ctx: Context, batch: Batch, step: Step) -> None:
@@ -124,7 +126,7 @@ def recorded_elsewhere(ctx: Context, batch: Batch) -> bool:
     if ctx.job.key.batch_date is None:
         return False
     record = ctx.logs.find_one(
-        records.day_filter(ctx.job.key.profile, ctx.job.key.batch_date, LogAction.CSV_GENERATED)
+        export_log.day_filter(ctx.job.key.profile, ctx.job.key.batch_date, LogAction.CSV_GENERATED)
     )
     if record is None:
         return False
@@ -192,10 +194,10 @@ def _record_empty(
     day = ctx.job.key.batch_date
     if day is None:
         return None
-    filters = records.day_filter(ctx.job.key.profile, day, LogAction.BATCH_EMPTY)
+    filters = export_log.day_filter(ctx.job.key.profile, day, LogAction.BATCH_EMPTY)
     known = ctx.logs.find_one(filters, {"_id": 1}, session=session)
     if known is None:
-        record = records.empty(
+        record = export_log.empty(
             profile=ctx.job.key.profile,
             batch_date=day,
             batch_id=str(batch.id),

@@ -21,21 +21,22 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from daybook import write_errors
 from daybook.destinations.base import DeliveredFile
 from daybook.errors import DatabaseError, FencedOut
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import orphans, records, rejections, transitions
-from daybook.export.batch import Batch
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log, rejections, transitions
+from daybook.export.batch.batch import Batch
+from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
-from daybook.export.keys import hashable
-from daybook.export.mark import Delivery, Discrepancies, mark_copies, mark_part
-from daybook.export.notice import AlertEvent
-from daybook.export.part import Part
-from daybook.export.profile import Profile
-from daybook.export.records import LogAction
-from daybook.export.retry import BatchState
-from daybook.export.seal import Seal
-from daybook.export.slot import Slot
-from daybook.export.slot_state import EMPTIED
+from daybook.export.model.ids import hashable
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import AlertEvent
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import Seal
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue.mark import Delivery, Discrepancies, mark_copies, mark_part
+from daybook.export.slot import orphans
+from daybook.export.slot.slot import Slot
+from daybook.export.slot.state import EMPTIED
 from daybook.mongo import indexes
 from daybook.mongo.objects import may_refuse_some
 from daybook.write_errors import Cause
@@ -129,7 +130,7 @@ def rehearse(ctx: Context, seal: Seal) -> None:
 
 def _single_documents_matter(ctx: Context) -> bool:
     """Whether MongoDB may accept one item's mark and refuse another's, as far as can be seen."""
-    written = (ctx.exporter.profile.source.queue, records.COLLECTION)
+    written = (ctx.exporter.profile.source.queue, export_log.COLLECTION)
     try:
         return any(may_refuse_some(ctx.database, name) for name in written)
     except OperationFailure as error:
@@ -217,7 +218,7 @@ class _Recording:
                 link=link,
             ),
             first=next(manifests.read(stored, seal.manifest)),
-            record=records.delivered(
+            record=export_log.delivered(
                 seal, profile=profile.name, file_id=file_id, link=link, now=now
             ),
             file_id=file_id,
@@ -228,7 +229,7 @@ class _Recording:
 
     def write(self, session: ClientSession) -> None:
         """The record, the batch, and the marks of the first part."""
-        self.database[records.COLLECTION].insert_one(dict(self.record), session=session)
+        self.database[export_log.COLLECTION].insert_one(dict(self.record), session=session)
         transitions.record_commit(
             self.database[batches.COLLECTION],
             session,
@@ -316,10 +317,10 @@ def _read_back(
     makes one that has not begun to commit fail: what is read then is final.
     """
     slot.transaction(lambda _session: None)
-    if database[records.COLLECTION].find_one({"_id": record_id}) is not None:
+    if database[export_log.COLLECTION].find_one({"_id": record_id}) is not None:
         return Committed.OURS
-    found = seal.batch_date and database[records.COLLECTION].find_one(
-        records.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
+    found = seal.batch_date and database[export_log.COLLECTION].find_one(
+        export_log.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
     )
     if not found or not isinstance(error, DuplicateKeyError):
         raise DatabaseError.of(
@@ -350,7 +351,7 @@ def _list_discrepancies(
     if not found:
         return
     # A record that was deleted by hand takes the list with it; its items are marked all the same.
-    database[records.COLLECTION].update_one(
+    database[export_log.COLLECTION].update_one(
         {"_id": record_id},
         {
             "$push": {

@@ -14,22 +14,22 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.destinations.base import Destination
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import records
-from daybook.export.batch import Batch
-from daybook.export.batch_key import BatchKey
-from daybook.export.breaker import Breaker
-from daybook.export.halt import Halt
-from daybook.export.notice import Alert, AlertEvent, Messenger
-from daybook.export.part import Part
-from daybook.export.patience import Patience
-from daybook.export.profile import Profile
-from daybook.export.retry import TaskCall
-from daybook.export.slot import Slot
-from daybook.export.stopwatch import Stopwatch
-from daybook.export.task import TaskQueue
-from daybook.export.upload import UploadLimits
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log
+from daybook.export.batch.batch import Batch
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.notice import Alert, AlertEvent, Messenger
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.model.stop_token import Halt
+from daybook.export.model.task import TaskQueue
+from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.time_budget import Stopwatch
+from daybook.export.slot.slot import Slot
+from daybook.export.upload.breaker import Breaker
+from daybook.export.upload.retry_budget import Patience
+from daybook.export.upload.upload import UploadLimits
 
 
 def _never() -> bool:
@@ -146,7 +146,7 @@ class Context:
 
     @property
     def logs(self) -> Collection[dict[str, Any]]:
-        return self.database[records.COLLECTION]
+        return self.database[export_log.COLLECTION]
 
     @property
     def breaker(self) -> Breaker:

@@ -12,18 +12,20 @@ from daybook.errors import (
     IdTaken,
     TooManyRejected,
 )
-from daybook.export import manifest as manifests
-from daybook.export import plan, rejections, rules, transitions
-from daybook.export.chunks import StartOver
+from daybook.export.batch import rejections, transitions
 from daybook.export.commit import rehearse
 from daybook.export.context import Context
-from daybook.export.figures import Rejected
-from daybook.export.look import look_at_taken
-from daybook.export.render import Renderer
-from daybook.export.seal import ManifestRef, Seal
-from daybook.export.slot_state import UploadState
-from daybook.export.source import EntrySource
-from daybook.export.upload import Upload
+from daybook.export.model import settlement
+from daybook.export.model.figures import Rejected
+from daybook.export.model.seal import ManifestRef, Seal
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue import plan
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
+from daybook.export.slot.state import UploadState
+from daybook.export.upload.chunks import StartOver
+from daybook.export.upload.lookup import look_at_taken
+from daybook.export.upload.upload import Upload
 
 MAX_REJECTED = 10_000
 """Entries that a day may reject before something must be wrong upstream."""
@@ -207,10 +209,10 @@ def _new_file(ctx: Context, manifest: ManifestRef) -> NewFile:
     properties = {
         "daybookProfile": ctx.job.key.profile,
         "daybookBatch": manifest.batch_id,
-        rules.FENCE_PROPERTY: str(ctx.slot.fence),
+        settlement.FENCE_PROPERTY: str(ctx.slot.fence),
     }
     if ctx.job.key.batch_date is not None:
-        properties[rules.DATE_PROPERTY] = ctx.job.key.batch_date
+        properties[settlement.DATE_PROPERTY] = ctx.job.key.batch_date
     return NewFile(id=_file_id(ctx), name=ctx.job.filename, properties=properties)
 
 

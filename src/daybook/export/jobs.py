@@ -8,13 +8,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export import manual as requests
-from daybook.export import plan
-from daybook.export.batch import Batch
-from daybook.export.batch_key import BatchKey
+from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
-from daybook.export.manual import ManualRequest
-from daybook.export.profile import DAILY, Profile
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.profile import DAILY, Profile
+from daybook.export.queue import manual as requests
+from daybook.export.queue import plan
+from daybook.export.queue.manual import ManualRequest
 
 NO_REQUEST: Mapping[str, Any] = {"entryIds": []}
 

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from daybook.errors import DaybookError
-from daybook.export.batch import Batch
-from daybook.export.retry import BatchState
-from daybook.export.task import Task
-from daybook.scrub import scrubbed
+from daybook.export.batch.batch import Batch
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.task import Task
+from daybook.text.scrub import scrubbed
 
 
 class Status(StrEnum):

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from daybook import log
 from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout
-from daybook.export import transitions
-from daybook.export.batch import Batch
+from daybook.export.batch import transitions
+from daybook.export.batch.batch import Batch
 from daybook.export.context import Context
+from daybook.export.decision import decide, report
+from daybook.export.model.lifecycle import BatchState, Next, attempt_of_look
+from daybook.export.model.task import Task, TaskKind
 from daybook.export.outcome import Outcome, Status
-from daybook.export.retry import BatchState, Next, attempt_of_look
-from daybook.export.standing import decide, report
-from daybook.export.task import Task, TaskKind
 
 MAX_CONTINUATIONS = 100
 """Of one attempt. Each sends a chunk at least, so more means that it never gets further."""

@@ -15,16 +15,16 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.errors import UNREADABLE, DocumentDamaged, RecordsDisagree
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
-from daybook.export import records, rejections, transitions
-from daybook.export.batch_key import BatchKey
-from daybook.export.keys import LENIENT
-from daybook.export.part import Part, PartId
-from daybook.export.records import LogAction
-from daybook.export.seal import Content, ManifestRef, Seal, figures_from
-from daybook.export.slot import Slot
-from daybook.export.stored import Fields
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log, rejections, transitions
+from daybook.export.batch.export_log import LogAction
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.fields import Fields
+from daybook.export.model.ids import LENIENT
+from daybook.export.model.part import Part, PartId
+from daybook.export.model.seal import Content, ManifestRef, Seal, figures_from
+from daybook.export.queue import manifest as manifests
+from daybook.export.slot.slot import Slot
 
 Record = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def restore_deleted(
             file_id, link = record["metadata"]["fileId"], record["metadata"]["webViewLink"]
         except (*UNREADABLE, ArithmeticError, DocumentDamaged) as error:
             raise RecordsDisagree(
-                f"record {record['_id']} in {records.COLLECTION} was altered, and its batch was "
+                f"record {record['_id']} in {export_log.COLLECTION} was altered, and its batch was "
                 f"deleted ({type(error).__name__}: {error}): restore them from a backup; nothing "
                 "is exported before"
             ) from error
@@ -88,7 +88,7 @@ def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterato
     # One that cannot be read raises here: it may be delivered, with items still to be marked.
     for batch_id in sorted({part_id.batch_id for part_id in part_ids if part_id is not None}):
         if batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id) is None:
-            record = database[records.COLLECTION].find_one(
+            record = database[export_log.COLLECTION].find_one(
                 {"metadata.batchId": batch_id, "action": {"$in": delivered}}
             )
             if record is not None:
@@ -126,14 +126,14 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
                 content=Content(
                     size_bytes=told["sizeBytes"], md5=told["md5"], sha256=told["sha256"]
                 ),
-                figures=figures_from(Fields.of(record, records.COLLECTION).inner("metadata")),
+                figures=figures_from(Fields.of(record, export_log.COLLECTION).inner("metadata")),
                 opened_fence=fence,
                 sealed_at=record["createdAt"],
                 attempt=told["attempt"],
                 rejected_id=lists.get(fence) if told["rejectedCount"] else None,
             )
     raise RecordsDisagree(
-        f"{told['filename']} is delivered, says {records.COLLECTION}, but its batch "
+        f"{told['filename']} is delivered, says {export_log.COLLECTION}, but its batch "
         f"{told['batchId']} and its manifest were deleted or altered before its items were "
         "marked: restore them from a backup; nothing is exported before"
     )

@@ -29,22 +29,24 @@ from daybook.errors import (
     RecordsDisagree,
     RunTimeout,
 )
-from daybook.export import attempt, orphans, pause, standing, transitions
-from daybook.export import batch as batches
-from daybook.export import manifest as manifests
+from daybook.export import attempt, decision, pause
 from daybook.export.announce import announce
+from daybook.export.batch import batch as batches
+from daybook.export.batch import transitions
 from daybook.export.commit import Committed, RecordedElsewhere
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import NothingLeft, QueueChanged, deliver
-from daybook.export.follow import follow_up
-from daybook.export.lease import end_abandoned
-from daybook.export.manual import same_request
+from daybook.export.followup import follow_up
+from daybook.export.model.lifecycle import BatchState, Next
+from daybook.export.model.part import Part
+from daybook.export.model.seal import ManifestRef
 from daybook.export.outcome import Outcome, Status
-from daybook.export.part import Part
-from daybook.export.retry import BatchState, Next
-from daybook.export.seal import ManifestRef
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue.manual import same_request
 from daybook.export.settle import bring_home, finish_marking, give_up_id, refused, take_over
-from daybook.export.slot import COLLECTION, Slot
+from daybook.export.slot import orphans
+from daybook.export.slot.lease import end_abandoned
+from daybook.export.slot.slot import COLLECTION, Slot
 
 PLANS_PER_RUN = 3
 """How often one run starts over because the queue or the id changed under it."""
@@ -81,9 +83,9 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.ask_again(collection, batch, now=exporter.clock())
         batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
-    nothing_to_do = batch.finished or not standing.applies(job, batch)
+    nothing_to_do = batch.finished or not decision.applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
-        return standing.report(batch)
+        return decision.report(batch)
     if _yields(exporter, batch):
         return _kept_out(exporter, job, batch)
     slot = Slot.take(
@@ -137,9 +139,9 @@ def _yields(exporter: Exporter, batch: batches.Batch) -> bool:
 
 def _kept_out(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
     """What to answer when another run has the slot; somebody looks again, if there is cause."""
-    step = standing.decide(job, batch, attempts=exporter.limits.attempts)
+    step = decision.decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
-        outcome = standing.report(batch)
+        outcome = decision.report(batch)
         ended = batch.state is not BatchState.OPEN
         # Otherwise nobody would be told before the slot's next run.
         return replace(outcome, looks=outcome.looks or (ended and not batch.announced))
@@ -180,14 +182,14 @@ def _road(ctx: Context) -> Outcome:
     committed = batch.state is BatchState.COMMITTED
     try:
         if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
-            return standing.report(ctx.batch())
+            return decision.report(ctx.batch())
     except RecordsDisagree as error:
         unsettled = error
-    step = standing.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    step = decision.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     if (committed or batch.unmarked) and unsettled is not None:
         return attempt.fail(ctx, unsettled)
     if step.next is Next.REPORT:
-        return standing.report(batch, error=unsettled)
+        return decision.report(batch, error=unsettled)
     with log.bound(attempt=step.attempt, step="attempt"):
         if step.next is Next.GIVE_UP:
             return attempt.give_up(ctx, batch, unsettled)
@@ -223,7 +225,7 @@ def _export(ctx: Context) -> Outcome:
             continue
         except RecordedElsewhere:
             if attempt.recorded_elsewhere(ctx, ctx.batch()):
-                return standing.report(ctx.batch())
+                return decision.report(ctx.batch())
             ctx.slot.raise_fence()
             continue
         except IdInvalid:
@@ -238,7 +240,7 @@ def _export(ctx: Context) -> Outcome:
         batch = ctx.batch()
         if batch.finished:
             if committed is not Committed.OURS:
-                return standing.report(batch)
+                return decision.report(batch)
             _describe(ctx, batch)
             return Outcome.of_batch(Status.EXPORTED, batch)
         # What stood at the id was another day's file, or nobody's: again, with a new id.

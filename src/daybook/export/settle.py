@@ -22,17 +22,19 @@ from daybook.errors import (
     DestinationRefused,
     FencedOut,
 )
-from daybook.export import orphans, rules, transitions
-from daybook.export.batch import Batch, unmarked
+from daybook.export.batch import transitions
+from daybook.export.batch.batch import Batch, unmarked
 from daybook.export.commit import Committed, commit, finish
 from daybook.export.context import Context
-from daybook.export.look import look
-from daybook.export.notice import Alert, AlertEvent
+from daybook.export.model import settlement
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import Alert, AlertEvent
+from daybook.export.model.seal import Seal
+from daybook.export.model.settlement import Action
 from daybook.export.restore import restore_deleted
-from daybook.export.retry import BatchState
-from daybook.export.rules import Action
-from daybook.export.seal import Seal
-from daybook.export.slot_state import GIVEN_UP
+from daybook.export.slot import orphans
+from daybook.export.slot.state import GIVEN_UP
+from daybook.export.upload.lookup import look
 
 REFUSALS = 3
 """Runs that an id may be refused to, unseen, however soon after one another."""
@@ -82,18 +84,18 @@ def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
     Raises `DestinationRefused` when nothing tells for which of several days it was made, and
     `DatabaseError` when MongoDB refuses the commit, with an alert if only an operator can help.
     """
-    settlement = rules.settle(ctx.slot.state.seals, file)
-    if settlement.action is Action.UNCLEAR:
+    settled = settlement.settle(ctx.slot.state.seals, file)
+    if settled.action is Action.UNCLEAR:
         alike = {seal.filename for seal in ctx.slot.state.seals if seal.content.md5 == file.md5}
         raise DestinationRefused(
             f"file {file.id} is named {file.name}, and its properties are hidden from this "
             f"account: its content was sealed as {' and as '.join(sorted(alike))}. "
             "Rename it back to the name it had, then retry"
         )
-    if settlement.action is not Action.COMMIT or settlement.seal is None:
+    if settled.action is not Action.COMMIT or settled.seal is None:
         give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
         return None
-    seal = settlement.seal
+    seal = settled.seal
     with log.bound(
         step="commit",
         batch_date=seal.batch_date,

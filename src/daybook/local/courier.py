@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from daybook import log
-from daybook.export.task import Task
+from daybook.export.model.task import Task
 
 QUEUE_NAME = "serve"
 LONGEST_REST = timedelta(seconds=60)

@@ -13,12 +13,12 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook import log
-from daybook.export import batch as batches
-from daybook.export import slot
-from daybook.export.batch import Batch
-from daybook.export.lease import lease_of
-from daybook.export.retry import BatchState, attempt_of_look
-from daybook.export.task import Task, TaskKind
+from daybook.export.batch import batch as batches
+from daybook.export.batch.batch import Batch
+from daybook.export.model.lifecycle import BatchState, attempt_of_look
+from daybook.export.model.task import Task, TaskKind
+from daybook.export.slot import slot
+from daybook.export.slot.lease import lease_of
 from daybook.local.courier import Courier
 
 POLL_SECONDS = 1.0

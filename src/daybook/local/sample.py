@@ -16,7 +16,7 @@ from bson.decimal128 import Decimal128
 from pymongo.database import Database
 
 from daybook.errors import BadRequest
-from daybook.export.figures import Reason
+from daybook.export.model.figures import Reason
 from daybook.local.vouchers import Voucher, decimal, journal_lines, pick_voucher
 
 PAGE_SIZE = 2000

@@ -26,7 +26,7 @@ from pymongo.uri_parser import parse_uri
 from daybook import log, write_errors
 from daybook.errors import ConfigurationError
 from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
-from daybook.settings import Settings
+from daybook.settings.settings import Settings
 
 Document = dict[str, Any]
 

@@ -11,9 +11,9 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from daybook.export.batch import COLLECTION, nothing_follows
-from daybook.export.retry import BatchState
-from daybook.export.stored import Fields
+from daybook.export.batch.batch import COLLECTION, nothing_follows
+from daybook.export.model.fields import Fields
+from daybook.export.model.lifecycle import BatchState
 
 _FIELDS = (
     *("batchDate", "state", "createdAt", "startedAt", "committedAt", "markedAt", "releasedAt"),

@@ -14,18 +14,19 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook import write_errors
-from daybook.cloud.tasks import CloudTasks
+from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError, DocumentDamaged
-from daybook.export import foreign, history, plan, waiting
-from daybook.export.profile import Profile
-from daybook.export.retry import BatchState
-from daybook.export.schedule import Schedule
+from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import Profile
+from daybook.export.operations import foreign_documents, history
+from daybook.export.queue import plan, waiting
 from daybook.mongo import indexes, objects, rights
 from daybook.mongo.client import unprotected
-from daybook.ops import delivery
-from daybook.scrub import scrubbed
-from daybook.settings import VARIABLES, unknown_variables
+from daybook.notifications import delivery
+from daybook.settings.settings import VARIABLES, unknown_variables
+from daybook.text.scrub import scrubbed
 from daybook.write_errors import Cause
 
 LEAST_VERSION = (6, 0)
@@ -252,7 +253,7 @@ def _unclaimed(patient: Patient) -> Finding:
 
 
 def _documents(patient: Patient) -> Finding:
-    name, found = "documents", foreign.unread(patient.database, patient.profile)
+    name, found = "documents", foreign_documents.unread(patient.database, patient.profile)
     if not found:
         return _good(name, "Daybook's collections hold its own documents, and all can be read")
     return _bad(name, "; ".join(found))

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import DocumentDamaged
-from daybook.export.schedule import Schedule
+from daybook.export.batch.schedule import Schedule
 from daybook.ops.day import Day, days_since_done
 from daybook.ops.health import timestamp
 

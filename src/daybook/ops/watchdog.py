@@ -17,17 +17,18 @@ from pymongo.read_concern import ReadConcern
 
 from daybook import log
 from daybook.errors import DatabaseError, DaybookError, DocumentDamaged
-from daybook.export import records, waiting
-from daybook.export import slot as slots
-from daybook.export.batch_key import BatchKey
-from daybook.export.notice import Alert, AlertEvent, Messenger
-from daybook.export.profile import Profile
-from daybook.export.refused import Refused, of_day
-from daybook.export.schedule import Schedule
-from daybook.export.waiting import Unclaimed
+from daybook.export.batch import export_log
+from daybook.export.batch.schedule import Schedule
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.notice import Alert, AlertEvent, Messenger
+from daybook.export.model.profile import Profile
+from daybook.export.queue import waiting
+from daybook.export.queue.waiting import Unclaimed
+from daybook.export.slot import slot as slots
+from daybook.export.slot.refused_run import Refused, of_day
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
-from daybook.scrub import scrubbed
+from daybook.text.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)
 """How long a slot is watched: called daily, the watchdog saw an older one the last time."""
@@ -115,7 +116,7 @@ def watch(
         told = DatabaseError.of(f"watch over {seen.batch_date}", error)
         _unseen(seen, messenger, told)
         raise told from error
-    elsewhere = (day is None or not day.done) and records.by_another(
+    elsewhere = (day is None or not day.done) and export_log.by_another(
         recorded, None if day is None else day.batch_id
     )
     seen = replace(
@@ -192,7 +193,7 @@ def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _
             find_day(database, profile_name, day, session),
             _lease_expires_at(database, slot_id, session),
             of_day(database, profile_name, batch_date, session=session),
-            records.generated(database, profile_name, batch_date, session=session),
+            export_log.generated(database, profile_name, batch_date, session=session),
         )
 
     with pymongo.timeout(ASKING_SECONDS):

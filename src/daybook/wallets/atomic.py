@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from daybook.mongo.sessions import transaction
-from daybook.wallets.turns import TooContended, Turn
+from daybook.wallets.striped_locks import TooContended, Turn
 
 PATIENCE_SECONDS = 15.0
 """For all tries, their pauses and the commit, whatever the client's own limits are."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
 
-from daybook.chart import Direction
+from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.once import OnceKey
+from daybook.wallets.idempotency import OnceKey
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet
 

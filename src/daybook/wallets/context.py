@@ -9,10 +9,10 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.chart import Chart
-from daybook.export.profile import DAILY
+from daybook.chart_of_accounts import Chart
+from daybook.export.model.profile import DAILY
 from daybook.wallets.atomic import PATIENCE_SECONDS
-from daybook.wallets.turns import Turns
+from daybook.wallets.striped_locks import Turns
 
 MAX_PAISE = 2**53 - 1
 """Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""

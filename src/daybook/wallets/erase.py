@@ -24,12 +24,12 @@ from pymongo.read_concern import ReadConcern
 
 from daybook import log
 from daybook.errors import DatabaseError, DaybookError
-from daybook.export.entry_id import candidates, displayed, type_name
-from daybook.export.keys import hashable
+from daybook.export.model.ids import hashable
+from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.mongo.client import LENIENT
 from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
-from daybook.visible import shown
+from daybook.text.visible import shown
 from daybook.wallets import queries
 from daybook.wallets.answers import without_answer
 from daybook.wallets.context import Document

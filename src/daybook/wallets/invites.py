@@ -15,10 +15,17 @@ from pymongo.errors import DuplicateKeyError
 from daybook import write_errors
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.once import Answer, OnceKey, check_same_request, earlier, insert_once, new_id
+from daybook.wallets.idempotency import (
+    Answer,
+    OnceKey,
+    check_same_request,
+    earlier,
+    insert_once,
+    new_id,
+)
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
-from daybook.wallets.turns import TooContended
+from daybook.wallets.striped_locks import TooContended
 
 _RANDOM_BYTES = 10
 """80 bits. With a million open invites and 200 guesses a second the first hit is to be expected

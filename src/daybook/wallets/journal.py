@@ -8,10 +8,10 @@ from decimal import Decimal
 
 from bson import Decimal128, ObjectId
 
-from daybook.chart import Account
-from daybook.export.profile import DAILY
-from daybook.export.sheet.currency import decimals_of
-from daybook.export.sheet.money import to_decimal
+from daybook.chart_of_accounts import Account
+from daybook.export.model.profile import DAILY
+from daybook.export.rendering.cells.currency import decimals_of
+from daybook.export.rendering.cells.money import to_decimal
 from daybook.wallets.context import Document
 from daybook.wallets.stored import Stored, is_storable, number
 

@@ -9,11 +9,11 @@ from typing import Self
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
-from daybook.chart import Direction
+from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.booking import REVERSAL, Leg, Movement, book
 from daybook.wallets.context import Document, Ledger
-from daybook.wallets.once import Answer, once
+from daybook.wallets.idempotency import Answer, once
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet, change, change_back

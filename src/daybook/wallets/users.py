@@ -7,7 +7,7 @@ from typing import Any
 
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.once import Answer, OnceKey, insert_once, new_id
+from daybook.wallets.idempotency import Answer, OnceKey, insert_once, new_id
 from daybook.wallets.queries_of_users import USERS
 from daybook.wallets.query import Query
 from daybook.wallets.stored import Stored

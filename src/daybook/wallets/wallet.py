@@ -12,11 +12,11 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from daybook import write_errors
-from daybook.chart import Direction
-from daybook.export.sheet.currency import is_currency
+from daybook.chart_of_accounts import Direction
+from daybook.export.rendering.cells.currency import is_currency
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
-from daybook.wallets.once import Answer, OnceKey, earlier, insert_once, new_id
+from daybook.wallets.idempotency import Answer, OnceKey, earlier, insert_once, new_id
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored

@@ -1,0 +1,1 @@
+"""Cloud Tasks: creating the calls that Daybook makes to itself later."""

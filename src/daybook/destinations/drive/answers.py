@@ -1,0 +1,119 @@
+"""Reading what Drive answers: documents, upload progress, a delivered file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from daybook.destinations.base import DeliveredFile, Held
+from daybook.destinations.drive.errors import unanswered
+from daybook.destinations.drive.http import Answer, Request
+from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
+
+FILE_FIELDS = "id,name,size,md5Checksum,sha256Checksum,webViewLink,appProperties,trashed"
+_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+_SIZE = re.compile(r"\d{1,18}", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+
+
+def document(request: Request, answer: Answer) -> Mapping[str, Any]:
+    """The JSON object of an answer; one that is cut off raises what `unanswered` says."""
+    try:
+        content = json.loads(answer.body)
+    except UNREADABLE:
+        content = None
+    if not isinstance(content, dict):
+        kind = str(answer.headers.get("Content-Type") or "no type").partition(";")[0].strip()
+        raise unanswered(
+            request.operation,
+            f"the answer is not complete JSON ({kind:.40})",
+            effect=request.effect,
+        )
+    return content
+
+
+def new_id(request: Request, answer: Answer) -> str:
+    """The one id that was asked for, from the answer of `files.generateIds`."""
+    ids = document(request, answer).get("ids")
+    match ids:
+        case [str(issued)] if _ID.fullmatch(issued):
+            return issued
+        case [*several] if len(several) != 1:
+            said = f"{len(several)} ids instead of one"
+        case _:
+            said = "no usable id"
+    raise DestinationError(f"Drive {request.operation} answered with {said}")
+
+
+def check_made(request: Request, answer: Answer, file_id: str) -> None:
+    """Raise unless the answer says that the file was made under its id.
+
+    An answer without an id says nothing about the file: it is a doubt, like a lost one.
+    """
+    made = document(request, answer).get("id")
+    if made == file_id:
+        return
+    if not (isinstance(made, str) and _ID.fullmatch(made)):
+        raise unanswered(request.operation, "no id came back", effect=request.effect)
+    raise DestinationRefused(
+        f"Drive {request.operation} made a file under the id {made} "
+        f"instead of {file_id}: remove it; nothing more is sent"
+    )
+
+
+def progress(request: Request, answer: Answer) -> Held:
+    """How far a session has come, from its answer with status 200, 201 or 308."""
+    if answer.status == 308:
+        stated = answer.headers.get("Range")
+        held = _RANGE.fullmatch(stated or "bytes=0-0")
+        if held is None:
+            raise unanswered(request.operation, "an unreadable Range", effect=request.effect)
+        return Held(size_bytes=0 if stated is None else int(held[1]) + 1)
+    size = str(document(request, answer).get("size"))
+    if not _SIZE.fullmatch(size):
+        raise unanswered(request.operation, "no size came back", effect=request.effect)
+    return Held(size_bytes=int(size), complete=True)
+
+
+def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
+    """The file under `file_id` from its metadata with `FILE_FIELDS`.
+
+    Raises `DestinationRefused` when it lies in the trash, `DestinationError` when Drive
+    does not know its size or digest yet, or describes another file.
+    """
+    if file.get("trashed"):
+        raise DestinationRefused(
+            f"Drive file {file_id} ({file.get('name')}) lies in the trash: restore it, then retry"
+        )
+    wanted = ("id", "name", "size", "md5Checksum")
+    missing = [key for key in wanted if not isinstance(file.get(key), str)]
+    if missing:
+        raise DestinationError(f"Drive files.get of {file_id}: no {', '.join(missing)} yet")
+    if file["id"] != file_id or not _SIZE.fullmatch(file["size"]):
+        raise DestinationError(
+            f"Drive files.get of {file_id} answered about {file['id']:.100} "
+            f"of {file['size']:.30} bytes"
+        )
+    sha256, properties = file.get("sha256Checksum"), file.get("appProperties")
+    return DeliveredFile(
+        id=file_id,
+        name=file["name"],
+        size_bytes=int(file["size"]),
+        md5=file["md5Checksum"],
+        sha256=sha256 if isinstance(sha256, str) else None,
+        link=str(file.get("webViewLink") or ""),
+        properties=properties if isinstance(properties, dict) else {},
+    )
+
+
+def total_bytes(request: Request, answer: Answer, *, offset: int) -> int:
+    """The whole content's size, from an answer with the part that begins at `offset`."""
+    if answer.status == 200 and offset == 0:
+        return len(answer.body)  # ranges are optional: this is the whole content
+    stated = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if stated is None or int(stated[1]) != offset or not answer.body:
+        raise DestinationError(f"Drive {request.operation}: not the range that was asked for")
+    return int(stated[2])

@@ -1,0 +1,1 @@
+"""Batches: one document per profile and day, its transitions and its records."""

@@ -1,0 +1,391 @@
+"""Every change of a batch's state. Each runs in a transaction of the slot, under its fence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+from daybook.errors import DaybookError, RecordsDisagree
+from daybook.export.batch import rejections
+from daybook.export.batch.batch import COLLECTION, Batch, nothing_follows
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.figures import NOTHING, Rejected
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.seal import ManifestRef, Seal, figures_to_doc
+from daybook.export.model.task import Task
+from daybook.text import display
+
+NOTHING_FOLLOWS: Mapping[str, Any] = {"nextAttemptAt": None, "pendingTask": None}
+NOTHING_COUNTED: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """The manifest of a day of which no entry is left, with all of its items rejected."""
+
+    manifest: ManifestRef
+    rejected: tuple[Rejected, ...]
+    rejected_id: str | None
+    """Of the stored list, see `rejections.py`."""
+    record_id: Any
+    """Of the day's `batch_empty` record."""
+
+
+def start_attempt(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    attempt: int,
+    fence: int,
+    schedule_time: datetime | None,
+    now: datetime,
+) -> None:
+    """Count an attempt; it counts from here, so a crash counts too."""
+    changes: dict[str, Any] = {
+        "state": BatchState.OPEN.value,
+        "attempt": attempt,
+        "endedAttempt": attempt - 1,
+        "fence": fence,
+        "continuations": 0,
+        "uploadSessions": 0,
+        **NOTHING_FOLLOWS,
+        "startedAt": now,
+        "updatedAt": now,
+    }
+    if batch.state is BatchState.EMPTY:
+        changes["committedAt"] = None
+    if schedule_time is not None:
+        changes["scheduleTime"] = schedule_time
+    _change(batches, session, batch, changes, counts={"attemptCount": 1})
+
+
+def resume_attempt(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    fence: int,
+    now: datetime,
+) -> None:
+    """Go on with an attempt that was handed back; from here a crash counts again."""
+    changes = {"fence": fence, **NOTHING_FOLLOWS, "updatedAt": now}
+    _change(batches, session, batch, changes, counts={"continuations": 1})
+
+
+def count_session(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Count an upload session of the attempt that runs."""
+    _change(batches, session, batch, {"updatedAt": now}, counts={"uploadSessions": 1})
+
+
+def record_follow_up(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    task: Task,
+    now: datetime,
+) -> None:
+    """Record that a call has to follow, without an end of the attempt.
+
+    Of a batch that has ended in the meantime nothing follows; the caller sees that in
+    what is stored.
+    """
+    stored = batches.find_one({"_id": batch.id}, {"state": 1, "markedAt": 1}, session=session)
+    if stored is None:
+        raise _deleted(batch.id)
+    if nothing_follows(stored):
+        return
+    changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
+    batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
+
+
+def record_failure(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    error: Mapping[str, Any],
+    retry: Task | None,
+    now: datetime,
+) -> None:
+    """Record how the last attempt ended; without a retry the batch is given up."""
+    state = BatchState.FAILED if retry is None else BatchState.OPEN
+    changes: dict[str, Any] = {
+        "state": state.value,
+        "endedAttempt": batch.attempt,
+        "nextAttemptAt": None if retry is None else retry.due,
+        "pendingTask": None if retry is None else retry.to_doc(),
+        "error": dict(error),
+        "updatedAt": now,
+    }
+    if retry is None:
+        changes["alertedAt"] = None
+    _change(batches, session, batch, changes, counts={f"errorCounts.{error['type']}": 1})
+
+
+def reopen(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Open a failed day again: a new generation with all of its attempts."""
+    _change(batches, session, batch, _reopened(batch, now))
+
+
+def _reopened(batch: Batch, now: datetime) -> dict[str, Any]:
+    return {
+        "state": BatchState.OPEN.value,
+        "generation": batch.generation + 1,
+        "attempt": 0,
+        "endedAttempt": 0,
+        **NOTHING_FOLLOWS,
+        "alertedAt": None,
+        "updatedAt": now,
+    }
+
+
+def ask_again(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Open a failed manual export again, unless that, or more, has happened meanwhile.
+
+    Needs no fence: no run works at a failed batch, and a file of it that turns up is
+    committed whatever the batch is called.
+    """
+    batches.update_one(
+        {
+            "_id": batch.id,
+            "state": BatchState.FAILED.value,
+            "generation": batch.generation,
+        },
+        {"$set": _reopened(batch, now)},
+    )
+
+
+def release(
+    batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
+) -> None:
+    """Close a day for good: no attempt follows, and whoever closed it needs no alert."""
+    changes = {
+        "state": BatchState.FAILED.value,
+        "endedAttempt": batch.attempt,
+        **NOTHING_FOLLOWS,
+        "releasedAt": now,
+        "alertedAt": now,
+        "updatedAt": now,
+    }
+    if batch.doc.get("error") is None:
+        told = "an operator closed the day; its entries go with the next one"
+        changes["error"] = {"type": "released", "message": told, "at": now}
+    _change(batches, session, batch, changes)
+
+
+def record_empty(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    *,
+    now: datetime,
+    left_out: LeftOut | None = None,
+) -> None:
+    """Sign an empty day off; `left_out` when it had items, and all of them are rejected.
+
+    What an earlier sign-off of the same day rejected stays counted.
+    """
+    changes = {
+        "state": BatchState.EMPTY.value,
+        **figures_to_doc(NOTHING),
+        "rejectedCount": batch.doc.get("rejectedCount", 0),
+        "endedAttempt": batch.attempt,
+        **NOTHING_FOLLOWS,
+        "error": None,
+        "committedAt": now,
+        "markedAt": now,
+        "updatedAt": now,
+    }
+    if left_out is not None:
+        changes["rejectedCount"] += len(left_out.rejected)
+        changes |= rejections.summary(left_out.rejected, left_out.rejected_id, before=batch.doc)
+        changes |= {
+            "rejectedManifest": left_out.manifest.to_doc(),
+            "recordId": left_out.record_id,
+            "markedAt": None,
+            "alertedAt": None,
+        }
+    _change(batches, session, batch, changes)
+
+
+def _change(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch: Batch,
+    changes: Mapping[str, Any],
+    *,
+    counts: Mapping[str, int] = NOTHING_COUNTED,
+) -> None:
+    """Change a batch that is not committed: a commit, even one learnt of late, is never undone."""
+    filters = {"_id": batch.id, "state": {"$ne": BatchState.COMMITTED.value}}
+    change: dict[str, Any] = {"$set": changes}
+    if counts:
+        change["$inc"] = counts
+    if not batches.update_one(filters, change, session=session).matched_count:
+        raise DaybookError(
+            f"batch {batch.key.fields()} was committed, or deleted, while it was worked on"
+        )
+
+
+def record_commit(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    seal: Seal,
+    *,
+    rejected: Sequence[Rejected],
+    file_id: str,
+    link: str,
+    profile: str,
+    hidden_at: str | None,
+    record_id: ObjectId,
+    now: datetime,
+) -> None:
+    """Store the seal's figures in its batch, whatever the batch was called before.
+
+    A batch that was deleted by hand is restored from the seal: without it the rest of the
+    items would never be marked, and the next day would export them again. If the day has
+    a new batch by then, that one becomes the batch of the file.
+    """
+    changes = {
+        "state": BatchState.COMMITTED.value,
+        "endedAttempt": seal.attempt,
+        **NOTHING_FOLLOWS,
+        "alertedAt": None,
+        "error": None,
+        "filename": seal.filename,
+        "fileId": file_id,
+        "webViewLink": link,
+        "sizeBytes": seal.content.size_bytes,
+        "md5": seal.content.md5,
+        "sha256": seal.content.sha256,
+        **figures_to_doc(seal.figures),
+        **rejections.summary(rejected, seal.rejected_id, before={}),
+        "manifest": seal.manifest.to_doc(),
+        "recordId": record_id,
+        "hiddenAt": hidden_at,
+        "committedAt": now,
+        "markedAt": None,
+        "updatedAt": now,
+    }
+    batch_id = ObjectId(seal.manifest.batch_id)
+    if batches.update_one({"_id": batch_id}, {"$set": changes}, session=session).matched_count:
+        return
+    unknown_key = seal.batch_date is None and seal.manual_key is None
+    key = BatchKey(
+        profile=profile,
+        batch_date=seal.batch_date,
+        manual_key=f"deleted {batch_id}" if unknown_key else seal.manual_key,
+    )
+    batches.update_one(
+        key.filter(),
+        {
+            "$set": changes,
+            "$max": {"generation": seal.manifest.generation, "attempt": seal.attempt},
+            "$setOnInsert": {
+                "_id": batch_id,
+                **key.fields(),
+                "attemptCount": seal.attempt,
+                "continuations": 0,
+                "createdAt": now,
+            },
+        },
+        upsert=True,
+        session=session,
+    )
+
+
+def record_marked(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch_id: ObjectId,
+    *,
+    now: datetime,
+) -> None:
+    found = batches.update_one(
+        {"_id": batch_id},
+        {"$set": {"markedAt": now, **NOTHING_FOLLOWS, "updatedAt": now}},
+        session=session,
+    )
+    if not found.matched_count:
+        raise _deleted(batch_id)
+
+
+def _deleted(batch_id: ObjectId) -> DaybookError:
+    return DaybookError(f"batch {batch_id} was deleted from {COLLECTION} while it was worked on")
+
+
+_ADOPTED_TEXTS = ("filename", "fileId", "webViewLink")
+
+
+def adopt(
+    batches: Collection[dict[str, Any]],
+    session: ClientSession,
+    batch_id: ObjectId,
+    record: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> None:
+    """Take over a day that another application has recorded as delivered.
+
+    Raises `RecordsDisagree` when the record names this very batch.
+    """
+    found, created = record.get("metadata"), record.get("createdAt")
+    metadata = found if isinstance(found, Mapping) else {}
+    if metadata.get("batchId") == str(batch_id):
+        raise RecordsDisagree(
+            f"exportlogs says that this batch, {batch_id}, was delivered, and {COLLECTION} does "
+            "not: one of them was restored or edited; nothing is exported for the day before "
+            "they agree"
+        )
+    changes = {
+        "state": BatchState.COMMITTED.value,
+        "recordedElsewhere": True,
+        **NOTHING_FOLLOWS,
+        "alertedAt": now,
+        "error": None,
+        "committedAt": created if isinstance(created, datetime) else now,
+        "markedAt": now,
+        "updatedAt": now,
+        **{name: display.text(str(metadata[name])) for name in _ADOPTED_TEXTS if name in metadata},
+    }
+    # Deleted by hand, the batch is made again by the day's next run, which adopts it then.
+    batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
+
+
+def record_publish_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Remember that people were told that the file has not got its name. Only adds."""
+    batches.update_one({"_id": batch.id}, {"$set": {"publishAlertedAt": now}})
+
+
+def record_marking_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Remember that people were told that items cannot be marked. Only adds."""
+    batches.update_one({"_id": batch.id}, {"$set": {"markingAlertedAt": now}})
+
+
+def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Remember that people were told of this end of the batch. Needs no fence: it only adds."""
+    batches.update_one(
+        {
+            "_id": batch.id,
+            "state": batch.state.value,
+            "generation": batch.generation,
+            "attempt": batch.attempt,
+        },
+        {"$set": {"alertedAt": now}},
+    )

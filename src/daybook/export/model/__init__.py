@@ -1,0 +1,1 @@
+"""Values and decisions of the export, without I/O."""

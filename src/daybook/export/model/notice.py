@@ -1,0 +1,116 @@
+"""What people are told: alerts for the operator, receipts for the accountant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from daybook.export.model.figures import Fault
+
+
+class AlertEvent(StrEnum):
+    """The constant names under which alerts are logged; the word on the wire never changes."""
+
+    ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file, the next one has its time
+    BATCH_FAILED = "batch_failed"  # CRITICAL: given up; the entries stay queued
+    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run got an error instead of a run
+    BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
+    BREAKER_OPENED = "breaker_opened"  # WARNING: the destination rests for a while
+    ENTRIES_REJECTED = (
+        "entries_rejected"  # WARNING: entries are left out of a file, or of an empty day
+    )
+    ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: a file stands, or may yet, unrecorded
+    UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
+    ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile
+    FILE_UNRECORDED = "file_unrecorded"  # CRITICAL: visible, but MongoDB refuses its record
+    MARKING_REFUSED = "marking_refused"  # CRITICAL: recorded, but MongoDB refuses the items' marks
+    PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
+    DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and nothing is at it
+    DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Something that an operator has to know. `facts` are what its text tells, see `ops.alerts`."""
+
+    event: AlertEvent
+    severity: int
+    """One of `logging`'s levels."""
+    profile: str
+    batch_date: str | None = None
+    """ISO date; None for what belongs to no day."""
+    batch_id: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """An entry that the file leaves out."""
+
+    entry_id: str
+    reference: str | None
+    """As the journal entry has it; None when the entry is missing or has none."""
+    faults: tuple[Fault, ...]
+    """At least one; the first few of `fault_count`."""
+    fault_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A committed or an empty day, as the accountant is told of it."""
+
+    profile: str
+    batch_date: str
+    batch_id: str
+    filename: str | None
+    """None on an empty day, as are `link` and `sha256`."""
+    link: str | None
+    sha256: str | None
+    entry_count: int
+    row_count: int
+    totals: Mapping[str, Mapping[str, str]]
+    """Currency → `debit`, `credit`, `amount`, each a plain decimal in major units."""
+    rejected_count: int
+    rejected: tuple[SetAside, ...]
+    """The first of them; `rejected_count` says how many there are."""
+    done_at: datetime
+    unclaimed: Mapping[str, int] = field(default_factory=dict)
+    """Queue items that no run ever takes, by `waiting.Unclaimed`."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "profile": self.profile,
+            "batchDate": self.batch_date,
+            "batchId": self.batch_id,
+            "filename": self.filename,
+            "webViewLink": self.link,
+            "sha256": self.sha256,
+            "entryCount": self.entry_count,
+            "rowCount": self.row_count,
+            "totals": self.totals,
+            "rejectedCount": self.rejected_count,
+            "unclaimed": dict(self.unclaimed),
+            "rejected": [
+                {
+                    "entryId": one.entry_id,
+                    "reference": one.reference,
+                    "faults": [fault.to_doc() for fault in one.faults],
+                    "faultCount": one.fault_count,
+                }
+                for one in self.rejected
+            ],
+            "doneAt": self.done_at,
+        }
+
+
+class Messenger(Protocol):
+    """Tells people. Neither method raises: a message that cannot be delivered fails no batch."""
+
+    def alert(self, alert: Alert) -> None:
+        """Log it under its event, and send it where alerts go."""
+
+    def receipt(self, receipt: Receipt) -> int:
+        """Send it where receipts go; how many addresses got it."""

@@ -1,0 +1,157 @@
+"""Seals: what a file will be, stored before the request that can make it visible."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from daybook.export.model.fields import Fields
+from daybook.export.model.figures import CurrencyTotals, Figures
+
+_BATCH_ID = re.compile(r"[0-9a-f]{24}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRef:
+    """A stored manifest: the batch it was planned for and where its parts lie."""
+
+    batch_id: str
+    """Of the batch document, as hex."""
+    generation: int
+    fence: int
+    """Of the run that planned it."""
+    part_count: int
+    item_count: int
+    digest: str
+    """SHA-256 over the digests of the parts, hex."""
+
+    def part_id(self, number: int) -> str:
+        return f"{self.prefix}{number:06d}"
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.batch_id}:{self.generation}:{self.fence}:"
+
+    def is_of(self, batch_id: str, generation: int) -> bool:
+        return (self.batch_id, self.generation) == (batch_id, generation)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "batchId": self.batch_id,
+            "generation": self.generation,
+            "fence": self.fence,
+            "partCount": self.part_count,
+            "itemCount": self.item_count,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> ManifestRef:
+        batch_id = fields.text("batchId")
+        if not _BATCH_ID.fullmatch(batch_id):
+            raise fields.damaged("batchId", "must be 24 hexadecimal digits")
+        return cls(
+            batch_id=batch_id,
+            generation=fields.whole("generation"),
+            fence=fields.whole("fence"),
+            part_count=fields.whole("partCount"),
+            item_count=fields.whole("itemCount"),
+            digest=fields.text("digest"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The bytes of a file, described."""
+
+    size_bytes: int
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """Everything that a commit of the file will record."""
+
+    batch_date: str | None
+    """ISO date; None for a manual export."""
+    filename: str
+    manifest: ManifestRef
+    content: Content
+    figures: Figures
+    opened_fence: int
+    """Fence of the run that began the upload; the file's properties carry it."""
+    sealed_at: datetime
+    attempt: int = 1
+    rejected_id: str | None = None
+    """Of the document in `exportmanifests` that lists the rejected items."""
+    manual_key: str | None = None
+    """Of a manual export; None for a day, and in seals of earlier versions."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "batchDate": self.batch_date,
+            "manualKey": self.manual_key,
+            "filename": self.filename,
+            "manifest": self.manifest.to_doc(),
+            "sizeBytes": self.content.size_bytes,
+            "md5": self.content.md5,
+            "sha256": self.content.sha256,
+            "openedFence": self.opened_fence,
+            "sealedAt": self.sealed_at,
+            "attempt": self.attempt,
+            "rejectedId": self.rejected_id,
+            **figures_to_doc(self.figures),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Seal:
+        return cls(
+            batch_date=fields.day("batchDate") if fields.has("batchDate") else None,
+            filename=fields.text("filename"),
+            manifest=ManifestRef.from_fields(fields.inner("manifest")),
+            content=Content(
+                size_bytes=fields.whole("sizeBytes"),
+                md5=fields.text("md5"),
+                sha256=fields.text("sha256"),
+            ),
+            figures=figures_from(fields),
+            opened_fence=fields.whole("openedFence"),
+            sealed_at=fields.time("sealedAt"),
+            attempt=fields.whole("attempt"),
+            rejected_id=fields.text_or_none("rejectedId"),
+            manual_key=fields.text_or_none("manualKey"),
+        )
+
+
+def figures_to_doc(figures: Figures) -> dict[str, Any]:
+    """The counts and totals, without the rejected items themselves."""
+    return {
+        "entryCount": figures.entry_count,
+        "rowCount": figures.row_count,
+        "rejectedCount": figures.rejected_count,
+        "normalisedCount": figures.normalised_count,
+        "otherMonthCount": figures.other_month_count,
+        "totals": {code: totals.to_doc() for code, totals in figures.totals.items()},
+    }
+
+
+def figures_from(fields: Fields) -> Figures:
+    return Figures(
+        entry_count=fields.whole("entryCount"),
+        row_count=fields.whole("rowCount"),
+        normalised_count=fields.whole("normalisedCount"),
+        other_month_count=fields.whole("otherMonthCount"),
+        totals=totals_from(fields),
+        rejected_count=fields.whole("rejectedCount"),
+    )
+
+
+def totals_from(fields: Fields) -> dict[str, CurrencyTotals]:
+    """By currency."""
+    return fields.read(
+        "totals",
+        lambda totals: {code: CurrencyTotals.from_doc(sums) for code, sums in totals.items()},
+    )

@@ -1,0 +1,90 @@
+"""The protocol's decisions, pure: which seal a file is, what settling does, what may be resumed.
+
+They are kept apart from MongoDB and Drive so that a model can explore them under
+every interleaving of crashes and stale writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from daybook.destinations.base import DeliveredFile
+from daybook.export.model.seal import Seal
+
+FENCE_PROPERTY = "daybookFence"
+DATE_PROPERTY = "daybookDate"
+
+
+class Action(Enum):
+    GO_ON = auto()  # no file exists under the id; keep the id
+    COMMIT = auto()  # the file is a sealed one: commit it with that seal's figures
+    TAMPERED = auto()  # a file that nobody sealed: alert, and give the id up
+    UNCLEAR = auto()  # sealed bytes, but of several days, and nothing says which: a person decides
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What to do about the slot's id; `seal` comes with `Action.COMMIT`."""
+
+    action: Action
+    seal: Seal | None = None
+
+
+def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
+    """Decide from the stored seals and what the destination shows under the id.
+
+    Two days may seal the same bytes (a day that failed, then the next one, which takes over
+    its entries). Which of them the file is:
+
+    - Its properties tell, if they are visible. They are there from the first request on, and
+      only the application that wrote them can change them; so they count even when a person
+      has renamed the file.
+    - Drive hides them from every other application. The name tells then, since it contains
+      the date.
+    - If a person has renamed a file whose properties are hidden, all seals of its bytes must
+      be of the same name.
+    """
+    if file is None:
+        return Settlement(action=Action.GO_ON)
+    same = [seal for seal in seals if _same_content(seal, file)]
+    if FENCE_PROPERTY in file.properties:
+        same = [seal for seal in same if seal.batch_date == file.properties.get(DATE_PROPERTY)]
+        fence = file.properties[FENCE_PROPERTY]
+        same = [seal for seal in same if str(seal.opened_fence) == fence] or same
+    else:
+        same = [seal for seal in same if seal.filename == file.name] or same
+    if not same:
+        return Settlement(action=Action.TAMPERED)
+    if len({seal.filename for seal in same}) > 1:
+        return Settlement(action=Action.UNCLEAR)
+    return Settlement(action=Action.COMMIT, seal=same[-1])
+
+
+def _same_content(seal: Seal, file: DeliveredFile) -> bool:
+    return (
+        seal.content.size_bytes == file.size_bytes
+        and seal.content.md5 == file.md5
+        and file.sha256 in (None, seal.content.sha256)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """The start of a file as far as a chunk was acknowledged."""
+
+    size_bytes: int
+    sha256: str
+
+
+def resume_at(prefixes: Sequence[Prefix], held_bytes: int) -> Prefix | None:
+    """Where a session that was handed back may go on, or None for a new session.
+
+    Only at a boundary whose digest was stored: bytes that nobody can vouch for
+    are never built upon.
+    """
+    if held_bytes == 0:
+        return Prefix(size_bytes=0, sha256="")
+    boundaries = (prefix for prefix in reversed(prefixes) if prefix.size_bytes == held_bytes)
+    return next(boundaries, None)

@@ -1,0 +1,1 @@
+"""What operators and schedules ask for beside a run."""

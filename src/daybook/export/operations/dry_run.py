@@ -1,0 +1,138 @@
+"""The dry run: what a run would deliver now, with nothing written anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook import log
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log
+from daybook.export.batch.batch import Batch
+from daybook.export.context import Job
+from daybook.export.deliver import check_rejected
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import figures_to_doc
+from daybook.export.outcome import Outcome, Status
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue.plan import no_longer_queued
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
+from daybook.export.slot import slot
+from daybook.export.slot.state import SlotState
+
+_PLANNED = {
+    Status.PLANNED: "a run would deliver this now",
+    Status.EMPTY: "a run would find nothing to deliver now",
+    Status.ALREADY_EXPORTED: "it was delivered before, and a run would do nothing",
+    Status.IN_PROGRESS: "a run would first finish marking an earlier file's items",
+    Status.FAILED: "the day has failed or was closed, and a run would do nothing",
+}
+"""What a dry run tells in the log, by its status."""
+
+
+def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
+    """Render what a run would deliver now. Raises what a run would fail with.
+
+    What an earlier run left unsettled at the destination is not looked at.
+    """
+    started = time.monotonic()
+    batch = batches.find(database[batches.COLLECTION], job.key)
+    if batch is not None and batch.state in (BatchState.COMMITTED, BatchState.FAILED):
+        failed = batch.state is BatchState.FAILED
+        return Outcome.of_batch(Status.FAILED if failed else Status.ALREADY_EXPORTED, batch)
+    if export_log.generated(database, job.key.profile, job.key.batch_date or "") is not None:
+        return _outcome(Status.ALREADY_EXPORTED, batch, job, {}, started)
+    if batches.unmarked(database[batches.COLLECTION], job.key):
+        message = "an earlier file's items are not all marked yet; a run does that first"
+        error = {"type": "not_settled", "message": message}
+        return replace(_outcome(Status.IN_PROGRESS, batch, job, {}, started), error=error)
+    renderer = Renderer(profile, job.day)
+    source = EntrySource(database, profile)
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    size_bytes = 0
+    pieces = (
+        renderer.part(part, reading.result())
+        for part, reading in source.read_ahead(_parts(database, profile, batch, job))
+    )
+    for data in chain((renderer.header(),), pieces):
+        md5.update(data)
+        sha256.update(data)
+        size_bytes += len(data)
+        check_rejected(renderer)
+    figures = renderer.figures()
+    check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)
+    if figures.entry_count == 0:
+        return _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
+    facts = {
+        "filename": job.filename,
+        **figures_to_doc(figures),
+        "md5": md5.hexdigest(),
+        "sha256": sha256.hexdigest(),
+        "sizeBytes": size_bytes,
+    }
+    return _outcome(Status.PLANNED, batch, job, facts, started)
+
+
+def _parts(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch | None, job: Job
+) -> Iterator[Part]:
+    """The manifest that an earlier attempt of the day stored, else what is queued now.
+
+    A run notices before it seals that items of a stored manifest have left the queue,
+    and plans afresh; so does this.
+    """
+    doc = database[slot.COLLECTION].find_one({"_id": job.key.slot_id})
+    stored = None if doc is None else SlotState.from_doc(doc).manifest
+    if batch is None or stored is None or not stored.is_of(str(batch.id), batch.generation):
+        return job.scan()
+    collection = database[manifests.COLLECTION]
+    changed = (
+        no_longer_queued(database, profile, part) for part in manifests.read(collection, stored)
+    )
+    return job.scan() if any(changed) else manifests.read(collection, stored)
+
+
+def _outcome(
+    status: Status, batch: Batch | None, job: Job, facts: Mapping[str, Any], started: float
+) -> Outcome:
+    return Outcome(
+        status=status,
+        profile=job.key.profile,
+        batch_date=job.key.batch_date,
+        batch_id=None if batch is None else str(batch.id),
+        attempt=None if batch is None else batch.attempt,
+        facts=facts,
+        duration_seconds=time.monotonic() - started,
+    )
+
+
+def log_plan(job: Job, outcome: Outcome) -> None:
+    """Log what a dry run found, since nobody reads the answer of a scheduled call."""
+    log.event(
+        logging.INFO,
+        "planned",
+        f"{job.filename}: {_planned(outcome)}; nothing was written.",
+        status=outcome.status.value,
+        profile=job.key.profile,
+        batch_date=job.key.batch_date,
+        entry_count=outcome.facts.get("entryCount"),
+        rejected_count=outcome.facts.get("rejectedCount"),
+        totals=outcome.facts.get("totals"),
+        sha256=outcome.facts.get("sha256"),
+    )
+
+
+def _planned(outcome: Outcome) -> str:
+    if outcome.delivered and outcome.batch is not None and outcome.batch.unmarked:
+        return "it was delivered before, and a run would finish marking its items"
+    return _PLANNED[outcome.status]

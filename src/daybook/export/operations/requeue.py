@@ -1,0 +1,154 @@
+"""Requeueing: an operator puts a corrected entry, which a run had rejected, back in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.errors import DaybookError
+from daybook.export.batch import export_log
+from daybook.export.model.ids import addressable, hashable, read_items
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.queue import plan, unmarked
+from daybook.export.rendering.entry_id import candidates, displayed, items_of
+from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.source import EntrySource
+from daybook.mongo.sessions import transaction
+from daybook.text.display import shortened
+
+
+class NotRequeued(DaybookError):
+    """The entry is not one that a run has rejected, no longer, or still wrong."""
+
+    type = "not_requeued"
+    permanent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requeued:
+    """A queue item that the next run takes along again."""
+
+    queue_id: Any
+    entry_id: Any
+    reason: str | None
+    """Why it had been rejected, if that was recorded."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": "requeued",
+            "queueId": displayed(self.queue_id),
+            "entryId": displayed(self.entry_id),
+            "reason": self.reason,
+        }
+
+
+def requeue(
+    database: Database[dict[str, Any]], profile: Profile, entry_id: str, *, now: datetime
+) -> Requeued:
+    """Queue a rejected entry again and record it, in one transaction.
+
+    `entry_id` is the id as the file shows it, of whatever type. Raises `NotRequeued`, with
+    nothing changed, when there is no scheduled queue item for the entry, when one is queued
+    already or was exported, and when a run would reject the entry again.
+    """
+    queue = database[profile.source.queue]
+    ids = candidates(entry_id)
+    found = read_items(queue, {"entryId": {"$in": ids}, "exportPath": "scheduled"})
+    items = items_of(found, ids)
+    _check_marked(database, profile, entry_id, items)
+    item = _rejected(entry_id, items)
+    _check_exportable(database, profile, item)
+
+    def work(session: ClientSession) -> None:
+        changed = queue.update_one(
+            {"_id": item["_id"], "entryId": item["entryId"], "status": "failed"},
+            {"$set": {"status": "queued", "updatedAt": now}, "$unset": {"error": ""}},
+            session=session,
+        )
+        if changed.matched_count == 0:
+            raise NotRequeued(f"entry {shortened(entry_id)} was changed at this moment; look again")
+        database[export_log.COLLECTION].insert_one(
+            export_log.requeued(item["_id"], item["entryId"], now=now), session=session
+        )
+
+    transaction(database.client, work)
+    error = item.get("error")
+    reason = error.get("reason") if isinstance(error, Mapping) else None
+    return Requeued(
+        queue_id=item["_id"],
+        entry_id=item["entryId"],
+        reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _check_marked(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    entry_id: str,
+    items: Sequence[Mapping[str, Any]],
+) -> None:
+    """Raise `NotRequeued` for an item that only says `queued` because marking is unfinished."""
+    named = {hashable(item["_id"]) for item in items if item.get("status") == "queued"}
+    if not named:
+        return
+    for batch, part in unmarked.parts(database, profile):
+        if named.intersection(map(hashable, part.queue_ids)):
+            raise NotRequeued(
+                f"entry {shortened(entry_id)} went with the batch of {batch.key.batch_date}, whose "
+                "items are not all marked yet: finish that by `python -m daybook sweep`, then look "
+                "again"
+            )
+
+
+def _check_exportable(
+    database: Database[dict[str, Any]], profile: Profile, item: Mapping[str, Any]
+) -> None:
+    """Raise `NotRequeued` with what a run would reject the entry for."""
+    entry_id = item["entryId"]
+    name = f"entry {shortened(displayed(entry_id))}"
+    if not addressable(item["_id"]):
+        raise NotRequeued(
+            f"{name}: the _id of its queue item, {displayed(item['_id']):.100}, "
+            f"{plan.UNREADABLE_ID}, so no run can export it; give the item another _id"
+        )
+    file = plan.delivered_in(database, profile, entry_id)
+    if file is not None:
+        raise NotRequeued(
+            f"{name} was exported already with {file}. A delivered entry is final: correct it by "
+            "a reversing entry and a new one, or make a copy in a file of its own by `export`"
+        )
+    renderer = Renderer(profile, None)
+    part = Part(number=0, queue_ids=[item["_id"]], entry_ids=[entry_id], duplicates={})
+    renderer.part(part, EntrySource(database, profile).read(part.entry_ids))
+    for fault in renderer.figures().rejected:
+        raise NotRequeued(f"{name} would be rejected again; correct it first. {fault.detail}")
+
+
+def _rejected(entry_id: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The item to queue again: the only one that can be, or the first of several."""
+    if not items:
+        raise NotRequeued(f"entry {shortened(entry_id)} has no scheduled queue item")
+    for item in items:
+        name = displayed(item["_id"])
+        if item.get("status") == "queued":
+            raise NotRequeued(f"entry {shortened(entry_id)} is queued already (queue item {name})")
+        if item.get("status") == "completed":
+            metadata = item.get("metadata")
+            file = metadata.get("fileId") if isinstance(metadata, Mapping) else None
+            raise NotRequeued(
+                f"entry {shortened(entry_id)} was exported already with file {file or 'unknown'} "
+                f"(queue item {name}); exporting it again would make a duplicate"
+            )
+    failed = next((item for item in items if item.get("status") == "failed"), None)
+    if failed is None:
+        statuses = ", ".join(repr(item.get("status")) for item in items)
+        raise NotRequeued(
+            f"entry {shortened(entry_id)} was not rejected by a run: its status is {statuses}"
+        )
+    return failed

@@ -1,0 +1,119 @@
+"""The manifest: which queue items, in which order, one file is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from daybook import log
+from daybook.errors import DaybookError
+from daybook.export.batch import batch as batches
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.ids import LENIENT
+from daybook.export.model.part import COLLECTION as COLLECTION
+from daybook.export.model.part import Part, PartId
+from daybook.export.model.seal import ManifestRef
+from daybook.export.slot.state import SlotState
+from daybook.text import display
+
+
+def write(
+    manifests: Collection[dict[str, Any]],
+    parts: Iterable[Part],
+    *,
+    batch_id: str,
+    generation: int,
+    fence: int,
+    profile: str,
+    now: datetime,
+) -> ManifestRef:
+    """Write the parts and describe them; they count for nothing until a slot names them."""
+    digest = hashlib.sha256()
+    ref = ManifestRef(
+        batch_id=batch_id, generation=generation, fence=fence, part_count=0, item_count=0, digest=""
+    )
+    part_count = item_count = 0
+    for part in parts:
+        manifests.insert_one(part.to_doc(ref.part_id(part.number), profile=profile, now=now))
+        digest.update(part.digest())
+        part_count += 1
+        item_count += len(part.queue_ids)
+    return ManifestRef(
+        batch_id=batch_id,
+        generation=generation,
+        fence=fence,
+        part_count=part_count,
+        item_count=item_count,
+        digest=digest.hexdigest(),
+    )
+
+
+def read(
+    manifests: Collection[dict[str, Any]], ref: ManifestRef, *, first: int = 0
+) -> Iterator[Part]:
+    """The stored parts in order; raises `DaybookError` when one is missing or altered."""
+    digest = hashlib.sha256()
+    lenient = manifests.with_options(codec_options=LENIENT)
+    for number in range(first, ref.part_count):
+        doc = lenient.find_one({"_id": ref.part_id(number)})
+        if doc is None:
+            raise missing(ref.part_id(number))
+        part = Part.from_doc(doc)
+        digest.update(part.digest())
+        yield part
+    if first == 0 and digest.hexdigest() != ref.digest:
+        raise DaybookError(f"manifest {ref.prefix} in {COLLECTION} was altered since it was stored")
+
+
+def missing(part_id: str) -> DaybookError:
+    return DaybookError(
+        f"manifest part {part_id} is missing from {COLLECTION}: it was deleted by hand"
+    )
+
+
+def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) -> int:
+    """Delete the slot's parts that are not marked and that nothing names any more.
+
+    The slot names parts, through its manifest and its seals, and so does each ended
+    batch until it is marked: after the commit the slot is empty, and only the batch says
+    what is still to be marked. Only parts of earlier fences go: a run that was overtaken,
+    and sweeps late, cannot take away what its successor is working on. Documents whose
+    `_id` is no part's are left alone. Returns how many were deleted; raises
+    `DocumentDamaged`, and deletes nothing, when a batch of such parts cannot be read.
+    """
+    manifests = database[COLLECTION]
+    unmarked = batches.unmarked(database[batches.COLLECTION], key)
+    named = [
+        slot.manifest,
+        *(seal.manifest for seal in slot.seals),
+        *(batch.marking for batch in unmarked),
+    ]
+    kept = {manifest.prefix for manifest in named if manifest is not None}
+    stray, foreign, batch_ids = [], [], set()
+    unused = {"profile": key.slot_id, "markedAt": {"$exists": False}}
+    for doc in manifests.find(unused, {"_id": 1}):
+        part_id = PartId.parse(doc["_id"])
+        if part_id is None:
+            foreign.append(doc["_id"])
+        elif part_id.fence < slot.fence and part_id.prefix not in kept:
+            stray.append(doc["_id"])
+            batch_ids.add(part_id.batch_id)
+    if foreign:
+        log.event(
+            logging.WARNING,
+            "foreign_documents",
+            f"{COLLECTION} has documents that are no parts of a manifest; they are left alone.",
+            count=len(foreign),
+            first=display.quoted(foreign[0]),
+        )
+    for batch_id in sorted(batch_ids):  # a damaged one may be delivered, and not marked yet
+        batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id)
+    if not stray:
+        return 0
+    return manifests.delete_many({"_id": {"$in": stray}}).deleted_count

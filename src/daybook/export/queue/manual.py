@@ -1,0 +1,205 @@
+"""Manual exports: a copy of chosen entries in a file of its own, beside the daily ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from typing import Any, Self
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from daybook.errors import BadRequest
+from daybook.export.model.ids import LONGEST_BYTES, addressable, hashable
+from daybook.export.model.part import PART_SIZE, Part
+from daybook.export.model.profile import Profile
+from daybook.export.rendering.entry_id import candidates
+from daybook.text import display
+
+FIELDS = frozenset({"entryIds", "from", "to"})
+MAX_ENTRIES = 100_000
+MAX_KEY_LENGTH = 255
+MAX_STORED_KEY_LENGTH = 2 * MAX_KEY_LENGTH + 100
+"""With the caller's account before it."""
+_DATE = re.compile(r"(19|[2-9]\d)\d\d-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualRequest:
+    """Which entries to copy: by id, or by their dates, both ends included."""
+
+    key: str
+    """The idempotency key, or a hash of the request; with a caller, its account comes first."""
+    entry_ids: tuple[str, ...] = ()
+    first: date | None = None
+    last: date | None = None
+    caller: str | None = None
+    """The verified account that the key belongs to; None where callers are not verified."""
+
+    @property
+    def filename(self) -> str:
+        digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
+        return f"manual_{digest}.csv"
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any], *, key: str) -> Self:
+        """As a batch keeps it."""
+        caller = doc.get("caller")
+        if "entryIds" in doc:
+            return cls(key=key, entry_ids=tuple(doc["entryIds"]), caller=caller)
+        first, last = date.fromisoformat(doc["from"]), date.fromisoformat(doc["to"])
+        return cls(key=key, first=first, last=last, caller=caller)
+
+    def to_doc(self) -> dict[str, Any]:
+        whose = {} if self.caller is None else {"caller": self.caller}
+        if self.first is not None and self.last is not None:
+            return {"from": self.first.isoformat(), "to": self.last.isoformat(), **whose}
+        return {"entryIds": list(self.entry_ids), **whose}
+
+    def by(self, caller: str) -> Self:
+        """The same request under a key that no other caller's equals: accounts have no space."""
+        return replace(self, key=f"{caller} {self.key}", caller=caller)
+
+
+def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
+    """Check a request's body; raises `BadRequest` naming the field."""
+    unknown = next((name for name in body if name not in FIELDS), None)
+    if unknown is not None:
+        raise BadRequest(f"unknown field {display.quoted(unknown)}", where=unknown)
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise BadRequest(
+            f"must have 1 to {MAX_KEY_LENGTH} characters, has {len(key)}", where="Idempotency-Key"
+        )
+    chosen = key or hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    if "entryIds" in body:
+        if "from" in body or "to" in body:
+            raise BadRequest("give either entryIds, or from and to", where="entryIds")
+        return ManualRequest(key=chosen, entry_ids=_entry_ids(body["entryIds"]))
+    first, last = parse_date(body, "from"), parse_date(body, "to")
+    if first > last:
+        raise BadRequest(f"{first} lies after to, {last}", where="from")
+    return ManualRequest(key=chosen, first=first, last=last)
+
+
+def caller_of(doc: Mapping[str, Any]) -> str | None:
+    """The account that a manual export's batch belongs to; None where none was verified."""
+    caller = (doc.get("request") or {}).get("caller")
+    return caller if isinstance(caller, str) else None
+
+
+def same_request(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> bool:
+    """Whether a batch was made for this request.
+
+    The previous version stored ObjectIds in lower case, each once.
+    """
+    if stored is None or "entryIds" not in stored or "entryIds" not in asked:
+        return stored == asked
+    of_one_caller = stored.get("caller") == asked.get("caller")
+    return of_one_caller and _folded(stored["entryIds"]) == _folded(asked["entryIds"])
+
+
+def _folded(entry_ids: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(x.lower() if ObjectId.is_valid(x) else x for x in entry_ids))
+
+
+def check_entries(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> None:
+    """Raise `BadRequest` when none of the ids that were asked for is an entry."""
+    if request.entry_ids:
+        entries = database[profile.source.entries]
+        asked = (c for text in request.entry_ids for c in candidates(text))
+        pages = (entries.find_one({"_id": {"$in": page}}, {"_id": 1}) for page in _pages(asked))
+        if all(found is None for found in pages):
+            raise BadRequest(
+                f"no journal entry has the id {display.quoted(request.entry_ids[0])}, "
+                "nor any other that was given",
+                where="entryIds",
+            )
+
+
+def scan(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> Iterator[Part]:
+    """The chosen entries in parts; they stand for no queue items of their own."""
+    for number, entry_ids in enumerate(_pages(_chosen(database, profile, request))):
+        yield Part(
+            number=number,
+            queue_ids=[None] * len(entry_ids),
+            entry_ids=entry_ids,
+            duplicates={},
+        )
+
+
+def _chosen(
+    database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
+) -> Iterator[Any]:
+    entries = database[profile.source.entries]
+    if request.first is None or request.last is None:
+        for page in _pages(iter(request.entry_ids)):
+            asked = [(text, candidate) for text in page for candidate in candidates(text)]
+            wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
+            there = {hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})}
+            missing = set(page) - {text for text, one in asked if hashable(one) in there}
+            for text, candidate in asked:
+                entry_id = there.pop(hashable(candidate), None)
+                if entry_id is not None:
+                    yield entry_id
+                elif text in missing:
+                    missing.remove(text)
+                    yield text
+        return
+    start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
+    try:
+        end = datetime.combine(request.last, time.max, profile.time_zone).astimezone(UTC)
+    except OverflowError:  # the last day of the year 9999, west of Greenwich
+        end = datetime.max.replace(tzinfo=UTC)
+    date_path = profile.source.date
+    found_by_date = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
+    for doc in found_by_date.sort([(date_path, 1), ("_id", 1)]):
+        # An _id that no query can name is left out of the file, with a reason.
+        yield doc["_id"] if addressable(doc["_id"]) else None
+
+
+def _pages(ids: Iterator[Any]) -> Iterator[list[Any]]:
+    page: list[Any] = []
+    for entry_id in ids:
+        page.append(entry_id)
+        if len(page) == PART_SIZE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _entry_ids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise BadRequest("must be a list of at least one entry id", where="entryIds")
+    if len(value) > MAX_ENTRIES:
+        raise BadRequest(f"has {len(value)} ids; at most {MAX_ENTRIES}", where="entryIds")
+    for at, entry_id in enumerate(value):
+        text = isinstance(entry_id, str) and entry_id and "\0" not in entry_id
+        if not text or not addressable(entry_id):
+            raise BadRequest(
+                f"must be a string of 1 to {LONGEST_BYTES:,} bytes of valid UTF-8 without NUL, "
+                f"not {display.quoted(entry_id)}",
+                where=f"entryIds[{at}]",
+            )
+    return tuple(dict.fromkeys(value))
+
+
+def parse_date(body: Mapping[str, Any], name: str) -> date:
+    """The date of a field as YYYY-MM-DD; raises `BadRequest` naming the field."""
+    value = body.get(name)
+    try:
+        if not isinstance(value, str) or not _DATE.fullmatch(value):
+            raise ValueError  # noqa: TRY301  (one message for every form of a wrong date)
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise BadRequest(
+            f"must be a date like 2026-01-18, not {display.quoted(value)}", where=name
+        ) from error

@@ -1,0 +1,295 @@
+"""Marking: what a committed file means for the queue items of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
+
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from daybook.export.batch import batch as batches
+from daybook.export.batch import export_log
+from daybook.export.model.fields import Fields
+from daybook.export.model.figures import Rejected
+from daybook.export.model.ids import BY_ID, hashable
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.part import Part
+from daybook.export.model.profile import Profile
+from daybook.export.model.seal import ManifestRef, Seal
+from daybook.export.queue import manifest as manifests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A committed file, as far as its queue items need to know it.
+
+    Or a day that is signed off as empty since all of its items are rejected.
+    """
+
+    profile: Profile
+    batch_date: str | None
+    """None for a manual export, which never touches scheduled items."""
+    file_id: str | None
+    """None, as `link`, for an empty day."""
+    link: str | None
+    manifest: ManifestRef
+    rejected: tuple[Rejected, ...]
+
+    @classmethod
+    def of_seal(
+        cls,
+        seal: Seal,
+        *,
+        profile: Profile,
+        rejected: tuple[Rejected, ...],
+        file_id: str,
+        link: str,
+    ) -> Self:
+        return cls(
+            profile=profile,
+            batch_date=seal.batch_date,
+            file_id=file_id,
+            link=link,
+            manifest=seal.manifest,
+            rejected=rejected,
+        )
+
+    @classmethod
+    def of_batch(
+        cls, doc: Mapping[str, Any], *, profile: Profile, rejected: tuple[Rejected, ...]
+    ) -> Self:
+        """Of a committed batch, or of an empty one whose items are all rejected."""
+        empty = doc["state"] == BatchState.EMPTY.value
+        fields = Fields.of(doc, batches.COLLECTION)
+        manifest = fields.inner("rejectedManifest" if empty else "manifest")
+        return cls(
+            profile=profile,
+            batch_date=doc.get("batchDate"),
+            file_id=None if empty else doc["fileId"],
+            link=None if empty else doc["webViewLink"],
+            manifest=ManifestRef.from_fields(manifest),
+            rejected=rejected,
+        )
+
+    @property
+    def closing_field(self) -> str:
+        """The field of a part that says that its items are marked.
+
+        An entry of a part with `markedAt` counts as delivered, so a part of an empty day
+        gets another one.
+        """
+        return "closedAt" if self.file_id is None else "markedAt"
+
+    def rejected_of(self, part: Part) -> list[Rejected]:
+        """Those that are in the part, in its order."""
+        if not self.rejected:
+            return []
+        keys = zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True)
+        return [self._by_key[key] for key in keys if key in self._by_key]
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[Hashable, Hashable], Rejected]:
+        return {(hashable(item.queue_id), hashable(item.entry_id)): item for item in self.rejected}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discrepancies:
+    """Items that another application changed although a file already contained them."""
+
+    gone: tuple[Any, ...] = ()
+    """Deleted, or pointing to another entry by now, which is left to be exported."""
+    completed_elsewhere: tuple[Any, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.completed_elsewhere)
+
+    def __add__(self, other: Discrepancies) -> Discrepancies:
+        return Discrepancies(
+            gone=self.gone + other.gone,
+            completed_elsewhere=self.completed_elsewhere + other.completed_elsewhere,
+        )
+
+
+def mark_part(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    *,
+    now: datetime,
+) -> Discrepancies:
+    """Mark the part's items whatever their status: the file exists, so the manifest wins.
+
+    Runs inside the caller's transaction; a part is marked once.
+    """
+    queue = database[delivery.profile.source.queue]
+    rejected = delivery.rejected_of(part)
+    exported = _exported(part, rejected)
+    completed = _completed(delivery, now)
+    ordinary = queue.update_many(
+        {**exported, "status": "queued"}, completed, session=session, hint=BY_ID
+    ).matched_count
+    found = Discrepancies()
+    if ordinary < len(exported["_id"]["$in"]):
+        found = _discrepancies(queue, session, delivery, exported)
+        queue.update_many(exported, completed, session=session, hint=BY_ID)
+    if rejected:
+        left_out = queue.bulk_write(
+            [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
+            session=session,
+        )
+        if left_out.matched_count < len(rejected):
+            found += _rejected_discrepancies(queue, session, rejected)
+        _insert_rejected(database, session, delivery, rejected, now)
+    _close_part(database, session, delivery, part, now)
+    return found
+
+
+def mark_copies(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    *,
+    now: datetime,
+) -> None:
+    """Complete what waits for a manual export of the part's entries; scheduled items never."""
+    queue = database[delivery.profile.source.queue]
+    rejected = delivery.rejected_of(part)
+    left_out = {hashable(item.entry_id) for item in rejected}
+    copied = [
+        entry_id
+        for entry_id in part.entry_ids
+        if entry_id is not None and hashable(entry_id) not in left_out
+    ]
+    waiting = {"exportPath": "manual", "status": "queued"}
+    queue.update_many(
+        {"entryId": {"$in": copied}, **waiting}, _completed(delivery, now), session=session
+    )
+    for item in rejected:
+        if item.entry_id is None:
+            continue  # it would find each item that has no entryId
+        queue.update_many(
+            {"entryId": item.entry_id, **waiting}, _failed(delivery, item, now), session=session
+        )
+    _close_part(database, session, delivery, part, now)
+
+
+def _close_part(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    part: Part,
+    now: datetime,
+) -> None:
+    part_id = delivery.manifest.part_id(part.number)
+    found = database[manifests.COLLECTION].update_one(
+        {"_id": part_id}, {"$set": {delivery.closing_field: now}}, session=session
+    )
+    if not found.matched_count:
+        raise manifests.missing(part_id)
+
+
+def _rejected_item(item: Rejected) -> dict[str, Any]:
+    """The filter for an item whose entry was rejected, unless it was completed since."""
+    filters = {"_id": item.queue_id, "status": {"$ne": "completed"}}
+    return filters if item.entry_id is None else {**filters, "entryId": item.entry_id}
+
+
+def _rejected_discrepancies(
+    queue: Collection[dict[str, Any]], session: ClientSession, rejected: Sequence[Rejected]
+) -> Discrepancies:
+    ids = [item.queue_id for item in rejected]
+    there = queue.find({"_id": {"$in": ids}}, {"status": 1}, session=session).to_list()
+    statuses = {hashable(item["_id"]): item.get("status") for item in there}
+    return Discrepancies(
+        gone=tuple(x for x in ids if statuses.get(hashable(x)) not in ("failed", "completed")),
+        completed_elsewhere=tuple(x for x in ids if statuses.get(hashable(x)) == "completed"),
+    )
+
+
+def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:
+    # A pipeline, because metadata may be null or absent, and what else it holds stays.
+    facts = {"fileId": delivery.file_id, "webViewLink": delivery.link}
+    if delivery.batch_date is not None:
+        facts["batchDate"] = delivery.batch_date
+    known = {"$cond": [{"$eq": [{"$type": "$metadata"}, "object"]}, "$metadata", {}]}
+    return [
+        {
+            "$set": {
+                "status": "completed",
+                "metadata": {"$mergeObjects": [known, {"$literal": facts}]},
+                "updatedAt": now,
+            }
+        }
+    ]
+
+
+def _failed(delivery: Delivery, item: Rejected, now: datetime) -> dict[str, Any]:
+    error = item.why()
+    if delivery.batch_date is not None:
+        error["batchDate"] = delivery.batch_date
+    return {"$set": {"status": "failed", "error": error, "updatedAt": now}}
+
+
+def _insert_rejected(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    rejected: Sequence[Rejected],
+    now: datetime,
+) -> None:
+    database[export_log.COLLECTION].insert_many(
+        [
+            export_log.rejected(
+                item, profile=delivery.profile.name, batch_date=delivery.batch_date, now=now
+            )
+            for item in rejected
+        ],
+        session=session,
+    )
+
+
+def _exported(part: Part, rejected: Sequence[Rejected]) -> dict[str, Any]:
+    """The filter for the part's items whose entries are in the file."""
+    left_out = {hashable(item.queue_id) for item in rejected}
+    pairs = [
+        (queue_id, entry_id)
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+        if not left_out or hashable(queue_id) not in left_out
+    ]
+    return {
+        "_id": {"$in": [queue_id for queue_id, _ in pairs]},
+        "entryId": {"$in": [entry_id for _, entry_id in pairs]},
+    }
+
+
+def _discrepancies(
+    queue: Collection[dict[str, Any]],
+    session: ClientSession,
+    delivery: Delivery,
+    exported: Mapping[str, Any],
+) -> Discrepancies:
+    there = queue.find(
+        exported, {"status": 1, "metadata.fileId": 1}, session=session, hint=BY_ID
+    ).to_list()
+    known = {hashable(item["_id"]) for item in there}
+    return Discrepancies(
+        gone=tuple(item for item in exported["_id"]["$in"] if hashable(item) not in known),
+        completed_elsewhere=tuple(
+            item["_id"]
+            for item in there
+            if item.get("status") == "completed" and _file_id(item) != delivery.file_id
+        ),
+    )
+
+
+def _file_id(item: Mapping[str, Any]) -> Any:
+    metadata = item.get("metadata")
+    return metadata.get("fileId") if isinstance(metadata, Mapping) else None

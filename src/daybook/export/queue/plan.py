@@ -1,0 +1,268 @@
+"""Planning: from what is queued now to the parts of a manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, cast
+
+import bson
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from daybook import log
+from daybook.export.batch import batch as batches
+from daybook.export.batch import rejections
+from daybook.export.model.ids import (
+    BY_ID,
+    LENIENT,
+    addressable,
+    decode_items,
+    hashable,
+    read_items,
+    size_of,
+)
+from daybook.export.model.part import PART_BYTES, PART_SIZE, Part, PartId
+from daybook.export.model.profile import DAILY, Profile
+from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.entry_id import displayed
+
+UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes"
+"""Of an `_id` that is not `addressable`; the end of a sentence."""
+
+
+def queued(profile: Profile) -> dict[str, Any]:
+    """The filter for what the profile's scheduled batch takes."""
+    return {
+        "exportPath": "scheduled",
+        "status": "queued",
+        "profile": {"$in": [None, DAILY]} if profile.name == DAILY else profile.name,
+    }
+
+
+def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]:
+    """Everything queued, in the order of the queue's `_id`, in parts; reads only.
+
+    An item whose entry has an earlier item in the queue, or stands in a file that was
+    delivered, is named as a duplicate.
+    """
+    duplicates = _Duplicates(database, profile)
+    # One cursor, not ranges by _id: a range only finds ids of the same BSON type.
+    cursor = read_items(
+        _queue(database, profile), queued(profile), {"entryId": 1}, batch_size=PART_SIZE
+    )
+    with closing(cursor):
+        items = (item for item in cursor if _can_be_marked(item))
+        for number, page in enumerate(_pages(items)):
+            queue_ids = [item["_id"] for item in page]
+            entry_ids = [_entry_id(item) for item in page]
+            yield Part(
+                number=number,
+                queue_ids=queue_ids,
+                entry_ids=entry_ids,
+                duplicates=duplicates.of(queue_ids, entry_ids),
+            )
+
+
+def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The items of each part: as many as one transaction can mark, however long their ids are."""
+    page: list[Mapping[str, Any]] = []
+    size_bytes = 0
+    for item in items:
+        page.append(item)
+        size_bytes += size_of(item["_id"]) + size_of(_entry_id(item))
+        if len(page) == PART_SIZE or size_bytes >= PART_BYTES:
+            yield page
+            page, size_bytes = [], 0
+    if page:
+        yield page
+
+
+def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
+    """Ids of items that were taken out of the queue, or given another entry, since the plan."""
+    queue = _queue(database, profile)
+    now = queue.find_raw_batches(
+        {"_id": {"$in": part.queue_ids}, **queued(profile)},
+        {"entryId": 1},
+        sort=[("_id", 1)],
+        hint=BY_ID,
+        batch_size=PART_SIZE + 1,
+    )
+    content = b"".join(cast("Iterable[bytes]", now))
+    if content == _as_queued(part):
+        return []
+    still = {(hashable(item["_id"]), hashable(_entry_id(item))) for item in decode_items(content)}
+    return [
+        queue_id
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+        if (hashable(queue_id), hashable(entry_id)) not in still
+    ]
+
+
+def _as_queued(part: Part) -> bytes:
+    """The part's items as MongoDB sends them while nothing has changed."""
+    return b"".join(
+        bson.encode({"_id": queue_id, "entryId": entry_id}, codec_options=LENIENT)
+        for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
+    )
+
+
+def _queue(database: Database[dict[str, Any]], profile: Profile) -> Collection[dict[str, Any]]:
+    return database.get_collection(profile.source.queue, codec_options=LENIENT)
+
+
+def _can_be_marked(item: Mapping[str, Any]) -> bool:
+    if addressable(item["_id"]):
+        return True
+    log.event(
+        logging.ERROR,
+        "queue_item_unreadable",
+        f"A queue item's _id, {displayed(item['_id']):.100}, {UNREADABLE_ID}: "
+        "it stays in the queue and is never exported; give it another _id.",
+    )
+    return False
+
+
+def _entry_id(item: Mapping[str, Any]) -> Any:
+    """The entry that the item points to; None when no document can have such an id."""
+    entry_id = item.get("entryId")
+    return entry_id if addressable(entry_id) else None
+
+
+class _Duplicates:
+    """Finds the duplicates of one scan, part by part.
+
+    Looks an entry with several items up once, however many of them the scan meets.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], profile: Profile) -> None:
+        self._database = database
+        self._profile = profile
+        self._taken: dict[Hashable, str] = {}
+        """Entries of several items that are in a delivered file → which."""
+        self._first: dict[Hashable, Hashable] = {}
+        """Entry of several items → the queued item that comes first: that one is exported."""
+        self._files: dict[str, tuple[str, set[Hashable]]] = {}
+        """Batch → its file, and the items that it rejected."""
+
+    def of(self, queue_ids: Sequence[Any], entry_ids: Sequence[Any]) -> dict[int, str]:
+        """Positions of items whose entry an earlier queued item, or a delivered file, has."""
+        keys = list(map(hashable, entry_ids))
+        unknown = {
+            key: entry_id
+            for key, entry_id in zip(keys, entry_ids, strict=True)
+            if entry_id is not None and key not in self._first
+        }
+        taken = {**self._taken, **self._look_up(list(unknown.values()))}
+        duplicates = {}
+        for at, (queue_id, key) in enumerate(zip(queue_ids, keys, strict=True)):
+            if key in taken:
+                duplicates[at] = taken[key]
+            elif key in self._first and self._first[key] != hashable(queue_id):
+                duplicates[at] = "this batch, through an earlier queue item"
+        return duplicates
+
+    def file_of(self, entry_id: Any) -> str | None:
+        """The delivered file that the entry is in; None when it is in none."""
+        key = hashable(entry_id)
+        return self._look_up([entry_id]).get(key)
+
+    def _look_up(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
+        """Those of the entries that are taken; remembers the ones that have several items."""
+        suspects = [
+            group["_id"]
+            for group in _queue(self._database, self._profile).aggregate(
+                [
+                    {"$match": {"entryId": {"$in": entry_ids}}},
+                    {"$group": {"_id": "$entryId", "items": {"$sum": 1}}},
+                    {"$match": {"items": {"$gt": 1}}},
+                ]
+            )
+        ]
+        taken = self._delivered(entry_ids)
+        if suspects:
+            first = _first_items(self._database, self._profile, suspects)
+            taken = {**_completed(self._database, self._profile, suspects), **taken}
+            self._first |= first
+            self._taken |= {key: taken[key] for key in first if key in taken}
+        return taken
+
+    def _delivered(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
+        """Entries that are in the profile's delivered files, by the manifests themselves.
+
+        The queue alone would not tell: the other application may have deleted an item,
+        or set it back to queued.
+        """
+        wanted = {hashable(entry_id) for entry_id in entry_ids}
+        found: dict[Hashable, str] = {}
+        manifest_parts = self._database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+        parts = manifest_parts.find(
+            {
+                "entryIds": {"$in": list(entry_ids)},
+                "markedAt": {"$exists": True},
+                "profile": self._profile.name,
+            }
+        )
+        for doc in parts:
+            part_id = PartId.parse(doc["_id"])
+            if part_id is None:
+                continue
+            part, batch_id = Part.from_doc(doc), part_id.batch_id
+            if batch_id not in self._files:
+                self._files[batch_id] = _file_of(self._database, self._profile, batch_id)
+            filename, rejected = self._files[batch_id]
+            for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True):
+                key = hashable(entry_id)
+                if key in wanted and hashable(queue_id) not in rejected:
+                    found[key] = filename
+        return found
+
+
+def delivered_in(database: Database[dict[str, Any]], profile: Profile, entry_id: Any) -> str | None:
+    """The file of the profile that the entry is in already; None when it is in none."""
+    return _Duplicates(database, profile).file_of(entry_id)
+
+
+def _first_items(
+    database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
+) -> dict[Hashable, Hashable]:
+    """Of each entry the queued item that comes first.
+
+    Asked of the queue as it is now, so an item that was queued behind the scan's back
+    is seen. One that has left the queue meanwhile is found out before the seal.
+    """
+    first: dict[Hashable, Hashable] = {}
+    for item in read_items(
+        _queue(database, profile),
+        {**queued(profile), "entryId": {"$in": list(entry_ids)}},
+        {"entryId": 1},
+    ):
+        if addressable(item["_id"]):  # no other is ever exported
+            first.setdefault(hashable(item["entryId"]), hashable(item["_id"]))
+    return first
+
+
+def _completed(
+    database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
+) -> dict[Hashable, str]:
+    """Entries that a completed scheduled item of the queue says are exported."""
+    completed = _queue(database, profile).find(
+        {**queued(profile), "entryId": {"$in": list(entry_ids)}, "status": "completed"},
+        {"entryId": 1},
+    )
+    return {
+        hashable(item["entryId"]): f"a file, says queue item {displayed(item['_id']):.100}"
+        for item in completed
+    }
+
+
+def _file_of(
+    database: Database[dict[str, Any]], profile: Profile, batch_id: str
+) -> tuple[str, set[Hashable]]:
+    """A batch's file, and the queue items that it rejected."""
+    batch = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
+    if batch is None:
+        return "a file whose batch document is gone", set()
+    rejected = rejections.of_batch(database[manifests.COLLECTION], batch.doc)
+    return str(batch.doc["filename"]), {hashable(item.queue_id) for item in rejected}

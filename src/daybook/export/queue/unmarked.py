@@ -1,0 +1,59 @@
+"""Items of batches that have ended, which are still to be marked: no run takes them any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.errors import DocumentDamaged
+from daybook.export.batch import batch as batches
+from daybook.export.batch.batch import Batch
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.ids import LENIENT
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.part import Part, PartId
+from daybook.export.model.profile import Profile
+from daybook.export.queue import manifest as manifests
+
+
+def parts(database: Database[dict[str, Any]], profile: Profile) -> Iterator[tuple[Batch, Part]]:
+    """Each part of the profile's days that is still to be marked, with its batch.
+
+    Their items say `queued`, although they are in a delivered file, or rejected. Nearly
+    always there is none. Raises `DocumentDamaged`.
+    """
+    for batch in batches.unmarked(database[batches.COLLECTION], BatchKey(profile=profile.name)):
+        for doc in _documents(database, batch):
+            yield batch, Part.from_doc(doc)
+
+
+def readable_parts(
+    database: Database[dict[str, Any]], profile: Profile
+) -> tuple[list[tuple[Batch, Part]], list[DocumentDamaged]]:
+    """The same for figures, which go on without what is damaged; and what that is."""
+    found: list[tuple[Batch, Part]] = []
+    damaged: list[DocumentDamaged] = []
+    key = BatchKey(profile=profile.name)
+    for stored in batches.unmarked_documents(database[batches.COLLECTION], key):
+        try:
+            batch = Batch.from_doc(stored)
+            found.extend((batch, Part.from_doc(doc)) for doc in _documents(database, batch))
+        except DocumentDamaged as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def _documents(database: Database[dict[str, Any]], batch: Batch) -> Iterator[dict[str, Any]]:
+    """The parts of an ended batch that are still to be marked, as stored."""
+    if batch.marking is None:
+        return
+    collection = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
+    closing = "markedAt" if batch.state is BatchState.COMMITTED else "closedAt"
+    prefix = batch.marking.prefix
+    with collection.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}) as found:
+        for doc in found:
+            part_id = PartId.parse(doc["_id"])
+            if part_id is not None and not part_id.lists_rejected and closing not in doc:
+                yield doc

@@ -1,0 +1,1 @@
+"""From the parts of a manifest to the bytes of a file."""

@@ -1,0 +1,153 @@
+"""Dates: BSON's milliseconds as text in the profile's time zone and calendar."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from daybook.errors import ConfigurationError
+from daybook.export.model.figures import Reason
+from daybook.export.model.profile import Calendar
+from daybook.export.rendering.cells.dialect import Quote
+from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.text.visible import shown
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BUDDHIST_YEARS = 543
+_BUCKET_MS = 15 * 60 * 1000
+_MEMO_SIZE = 20_000
+_DIRECTIVE = re.compile("%(.?)", re.DOTALL)
+# The directives whose text depends neither on the platform nor, in the C locale that
+# Python starts with, on the machine, and whose year the calendar can be applied to.
+_DIRECTIVES = "YymdHIMSfpjaAbBzZ%"
+_COMPOSED = {"F": "%Y-%m-%d", "D": "%m/%d/%y", "T": "%H:%M:%S", "R": "%H:%M"}
+
+
+class Date(NamedTuple):
+    """A date as its cell prints, and the month it lies in there."""
+
+    text: str
+    month: tuple[int, int] | None
+    """(year, month) in the Common Era; None for a missing date."""
+
+
+NO_DATE = Date("", None)
+
+
+class DateReader:
+    """Turns dates in the form of `layout` into cells, remembering quarters of an hour."""
+
+    def __init__(
+        self,
+        quote: Quote,
+        zone: ZoneInfo,
+        date_format: str,
+        calendar: Calendar,
+        years: tuple[int, int],
+    ) -> None:
+        """Raises `ConfigurationError` for a format with an unknown directive."""
+        self._first_year, self._last_year = years
+        self._quote = quote
+        self._zone = zone
+        self._format = _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
+        self._years = _BUDDHIST_YEARS if calendar is Calendar.BUDDHIST_ERA else 0
+        self._buckets: dict[int, Date | None] = {}
+        for found in _DIRECTIVE.finditer(self._format):
+            if found[1] not in _DIRECTIVES or not found[1]:
+                raise ConfigurationError(
+                    f"dateFormat {date_format!r}: {found[0]!r} is not supported; "
+                    f"use %{', %'.join(_DIRECTIVES)}"
+                )
+
+    def trim(self) -> None:
+        """Forget everything once it is much. Call between pages."""
+        if len(self._buckets) > _MEMO_SIZE:
+            self._buckets.clear()
+
+    def read(self, value: Any) -> Date:
+        """Raises `Unfit` for what is no date of a plausible year."""
+        if not isinstance(value, int):
+            if unwrapped(value) is None:
+                return NO_DATE
+            what = shown(unwrapped(value))
+            if isinstance(unwrapped(value), str):
+                raise Unfit(
+                    Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a date", value=what
+                )
+            raise Unfit(Reason.INVALID_DATE, f"{what} is no date", value=what)
+        bucket = value // _BUCKET_MS
+        try:
+            date = self._buckets[bucket]
+        except KeyError:
+            date = self._buckets[bucket] = self._whole_bucket(bucket)
+        return date if date is not None else self._date(value)
+
+    def column(self, values: list[Any]) -> list[Date]:
+        """The same of many values. Raises `Unfit`."""
+        return list(map(self.read, values))
+
+    def _whole_bucket(self, bucket: int) -> Date | None:
+        """The date that the whole bucket prints as, or None when it prints as several.
+
+        With the same offset at both ends local time runs straight through, so what
+        prints alike at both ends prints alike in between.
+        """
+        try:
+            first = self._local(bucket * _BUCKET_MS)
+            last = self._local((bucket + 1) * _BUCKET_MS - 1)
+        except Unfit:
+            return None
+        date = self._print(first)
+        same = first.utcoffset() == last.utcoffset() and date == self._print(last)
+        return date if same else None
+
+    def _date(self, milliseconds: int) -> Date:
+        return self._print(self._local(milliseconds))
+
+    def _local(self, milliseconds: int) -> datetime:
+        try:
+            local = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self._zone)
+        except OverflowError:
+            raise Unfit(
+                Reason.INVALID_DATE,
+                f"{milliseconds} ms from 1970 is no date between the years 1 and 9999",
+                value=f"{milliseconds} ms",
+            ) from None
+        if not self._is_plausible(local.year):
+            raise self._implausible(local)
+        return local
+
+    def _is_plausible(self, year: int) -> bool:
+        return self._first_year <= year <= self._last_year
+
+    def _implausible(self, local: datetime) -> Unfit:
+        value = f"{local.year:04d}-{local.month:02d}-{local.day:02d}"
+        common = local.year - _BUDDHIST_YEARS
+        if self._is_plausible(common):
+            return Unfit(
+                Reason.BUDDHIST_YEAR,
+                f"{value} is a year of the Buddhist Era in a date of the Common Era, "
+                f"where it is {common}",
+                value=value,
+            )
+        return Unfit(
+            Reason.IMPLAUSIBLE_YEAR,
+            f"{value} is outside the years {self._first_year} to {self._last_year}",
+            value=value,
+        )
+
+    def _print(self, local: datetime) -> Date:
+        year = local.year + self._years
+
+        def directive(found: re.Match[str]) -> str:
+            # Some platforms print years before 1000 without leading zeros.
+            if found[1] == "Y":
+                return f"{year:04d}"
+            if found[1] == "y":
+                return f"{year % 100:02d}"
+            return local.strftime(found[0])
+
+        text = _DIRECTIVE.sub(directive, self._format)
+        return Date(self._quote(text), (local.year, local.month))

@@ -1,0 +1,128 @@
+"""Which fields of an entry a profile needs, and the form in which they reach the renderer.
+
+MongoDB converts what is slow to decode on the client, so a row source hands the
+renderer documents of this form, one per entry found:
+
+- `_id`: an ObjectId as its hex text, any other id wrapped as `{"v": id}`.
+- a text field: the value as it is; absent when missing.
+- a date field: milliseconds since 1970 (UTC); anything else, null and missing
+  included, wrapped as `{"v": value}`, without `v` when missing.
+- an amount field: a Decimal128 as its text, a number or null as it is, absent when
+  missing; anything else wrapped as `{"v": value}`. So text is never a string amount.
+- `LINES`: one such document per line, None for a line that is no document; when
+  `lines` is no array, whatever it is wrapped as `{"v": value}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from daybook.errors import ConfigurationError
+from daybook.export.model.profile import Column, ColumnType, Profile, Required
+from daybook.export.rendering.cells.rejected_value import Unfit
+
+ID = "_id"
+LINES = "lines"
+LINE_NUMBER = "_line"
+LINE_AMOUNT = "_amount"
+_LINE_PREFIX = "lines."
+
+
+class Rows(Protocol):
+    """One page of entries in the form above."""
+
+    def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
+        """The entries with these ids, in this order; None where there is none."""
+
+    def why_missing(self, entry_id: Any) -> Unfit:
+        """Why `find` returned None for the id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A field of the entry, or of its lines, under the short name it is read by."""
+
+    key: str
+    path: str
+    type: ColumnType
+    of_line: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Where the values of a column come from; `field` is None for the computed ones."""
+
+    column: Column
+    field: Field | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The fields a profile reads, each once, however often it is printed or added up."""
+
+    fields: tuple[Field, ...]
+    cells: tuple[Cell, ...]
+    date: Field
+    currency: Field
+    amount: Field
+    debit: Field
+    credit: Field
+    account: Field | None
+    """None where the profile does not require it."""
+
+    @classmethod
+    def of(cls, profile: Profile) -> Layout:
+        """Raises `ConfigurationError` for a column that cannot be read."""
+        fields: dict[tuple[bool, str, ColumnType], Field] = {}
+
+        def field(path: str, kind: ColumnType, *, of_line: bool = False) -> Field:
+            known = fields.get((of_line, path, kind))
+            if known is None:
+                _check_path(profile, path)
+                printed_id = path == ID and kind is ColumnType.TEXT and not of_line
+                key = ID if printed_id else f"f{len(fields)}"
+                known = Field(key=key, path=path, type=kind, of_line=of_line)
+                fields[of_line, path, kind] = known
+            return known
+
+        def cell(column: Column) -> Cell:
+            if column.path in (LINE_NUMBER, LINE_AMOUNT):
+                return Cell(column=column, field=None)
+            if column.type is ColumnType.NUMBER:
+                raise ConfigurationError(
+                    f"profile {profile.name}, column {column.title!r}: only {LINE_NUMBER} "
+                    "is a number, other columns are text, date or amount"
+                )
+            for prefix in (_LINE_PREFIX, profile.source.lines + "."):
+                if column.path.startswith(prefix):
+                    path = column.path.removeprefix(prefix)
+                    return Cell(column=column, field=field(path, column.type, of_line=True))
+            return Cell(column=column, field=field(column.path, column.type))
+
+        source = profile.source
+        _check_path(profile, source.lines)
+        return cls(
+            date=field(source.date, ColumnType.DATE),
+            currency=field(source.currency, ColumnType.TEXT),
+            amount=field(source.amount, ColumnType.AMOUNT),
+            debit=field(source.debit, ColumnType.AMOUNT, of_line=True),
+            credit=field(source.credit, ColumnType.AMOUNT, of_line=True),
+            account=(
+                field(source.account_code, ColumnType.TEXT, of_line=True)
+                if Required.ACCOUNT_CODE in profile.require
+                else None
+            ),
+            cells=tuple(cell(column) for column in profile.columns),
+            fields=tuple(fields.values()),
+        )
+
+    def prints(self, field: Field) -> bool:
+        return any(cell.field == field for cell in self.cells)
+
+
+def _check_path(profile: Profile, path: str) -> None:
+    # A part that begins with $ would be an operator or a variable in the projection.
+    if any(not part or part.startswith("$") or "\0" in part for part in path.split(".")):
+        raise ConfigurationError(f"profile {profile.name}: {path!r} is no path of a field")

@@ -1,0 +1,227 @@
+"""Amounts: read exactly, kept as whole minor units, printed in plain fixed-point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from math import isfinite
+from operator import itemgetter, sub
+from sys import float_info
+from typing import Any, NamedTuple
+
+from daybook.export.model.figures import Reason
+from daybook.export.rendering.cells.cache import Memo
+from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.text.visible import shown
+
+_HAIR = Decimal("0.001")
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_MOST_DIGITS = 18
+"""Before the decimal point. More is no amount of money but an error, such as 1E+6000."""
+
+
+class Amount(NamedTuple):
+    """An amount in minor units, with its text in major units."""
+
+    minor: int
+    text: str
+    normalised: bool = False
+    """True for a double that was a hair off a whole minor unit."""
+
+
+BLANK = Amount(0, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """A column of amounts."""
+
+    minor: list[int]
+    text: list[str]
+    normalised_count: int = 0
+
+    @classmethod
+    def of(cls, amounts: Sequence[Amount]) -> Amounts:
+        return cls(
+            minor=[amount.minor for amount in amounts],
+            text=[amount.text for amount in amounts],
+            normalised_count=sum(amount.normalised for amount in amounts),
+        )
+
+
+def fixed_point(minor: int, decimals: int) -> str:
+    """Minor units as text in major units: no exponent, no separators, no negative zero."""
+    sign = "-" if minor < 0 else ""
+    size = abs(minor)
+    digits = str(size)
+    if not decimals:
+        return sign + digits
+    digits = digits.rjust(decimals + 1, "0")
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+def to_decimal(minor: int, decimals: int) -> Decimal:
+    """Minor units as an exact Decimal in major units, with the currency's decimals."""
+    return Decimal(minor).scaleb(-decimals, _EXACT)
+
+
+def difference(debit: Amounts, credit: Amounts, decimals: Iterable[int]) -> Amounts:
+    """Debit minus credit, row by row; a blank one counts as nothing."""
+    rows = zip(debit.minor, credit.minor, debit.text, credit.text, decimals, strict=True)
+    # Where only one of the two is there, so is the text.
+    text = [
+        debit_text
+        if not credit_minor and debit_text
+        else "-" + credit_text
+        if not debit_minor and credit_minor > 0
+        else fixed_point(debit_minor - credit_minor, places)
+        for debit_minor, credit_minor, debit_text, credit_text, places in rows
+    ]
+    return Amounts(minor=list(map(sub, debit.minor, credit.minor)), text=text)
+
+
+class AmountReader:
+    """Reads amounts in the form of `layout`."""
+
+    def __init__(self, decimals: int) -> None:
+        self.decimals = decimals
+        self._places = -decimals - 1
+        self._point = itemgetter(self._places)
+        self._print = f"%.{decimals}f".__mod__
+        self._short = 10 ** (float_info.dig - decimals)
+        self._negative_zero = "-0." + "0" * decimals
+        self._longest = _MOST_DIGITS + 1 + decimals
+        # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
+        self._memo = Memo(self.read, keep=(str, int, float, type(None)))
+        self.quick = self._memo.__getitem__
+        self.trim = self._memo.trim
+
+    def read(self, value: Any) -> Amount:
+        """Raises `Unfit` for what is no finite number, too large, or finer than the currency."""
+        if isinstance(value, str):
+            return self._from_decimal128(value)
+        if value is None:
+            return BLANK
+        if isinstance(value, float):
+            return self._from_double(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            if abs(value) >= 10**_MOST_DIGITS:
+                raise _too_large(str(value))
+            return self.of(int(value) * 10**self.decimals)
+        what = shown(unwrapped(value))
+        if isinstance(unwrapped(value), str):
+            raise Unfit(
+                Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a number", value=what
+            )
+        raise Unfit(Reason.INVALID_AMOUNT, f"{what} is no number", value=what)
+
+    def of(self, minor: int) -> Amount:
+        """A whole number of minor units."""
+        return Amount(minor, fixed_point(minor, self.decimals))
+
+    def column(self, values: list[Any]) -> Amounts:
+        """Many values, quickly. Raises `Unfit` or TypeError when one of them is unfit."""
+        return (
+            self._canonical(values)
+            or self._short_doubles(values)
+            or Amounts.of(list(map(self.quick, values)))
+        )
+
+    def _short_doubles(self, values: list[Any]) -> Amounts | None:
+        """Numbers that no other number of so many decimals comes as close to; else None."""
+        try:
+            texts = list(map(self._print, values))
+            if list(map(float, texts)) != values or max(map(abs, values)) >= self._short:
+                return None
+        except TypeError:
+            return None
+        return self._canonical(texts)
+
+    def _canonical(self, values: list[Any]) -> Amounts | None:
+        """Values that are texts exactly as they print, as is usual; else None."""
+        try:
+            if (
+                not self.decimals
+                or set(map(self._point, values)) != {"."}
+                or max(map(len, values)) > self._longest
+            ):
+                return None
+            joined = "\n".join(values)
+            if self._negative_zero in joined:
+                return None
+            minor = list(map(int, joined.replace(".", "").split("\n")))
+        except (TypeError, LookupError, ValueError):
+            return None
+        return Amounts(minor=minor, text=values)
+
+    def _from_decimal128(self, text: str) -> Amount:
+        places = self._places
+        if (
+            self.decimals
+            and text[places : places + 1] == "."
+            and "E" not in text
+            and len(text) <= self._longest
+        ):
+            minor = int(text[:places] + text[places + 1 :])
+            if minor:
+                # MongoDB writes no leading zeros or plus signs: the text is right as it is.
+                return Amount(minor, text)
+        return self._exactly(Decimal(text), text)
+
+    def _exactly(self, amount: Decimal, text: str) -> Amount:
+        minor = self._minor(amount, text)
+        if minor is None:
+            raise self._too_fine(text)
+        return self.of(minor)
+
+    def _from_double(self, value: float) -> Amount:
+        text = repr(value)
+        if not isfinite(value):
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
+        amount = Decimal(text)
+        minor = self._minor(amount, text)
+        if minor is not None:
+            return self.of(minor)
+        scaled = amount.scaleb(self.decimals, _EXACT)
+        whole = scaled.to_integral_value(ROUND_HALF_EVEN)
+        if _EXACT.subtract(scaled, whole).copy_abs() > _HAIR:
+            raise self._too_fine(text)
+        return self.of(int(whole))._replace(normalised=True)
+
+    def _minor(self, amount: Decimal, text: str) -> int | None:
+        """Whole minor units, or None when there is no whole number of them."""
+        sign, digits, exponent = amount.as_tuple()
+        if not isinstance(exponent, int):
+            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
+        if not amount:
+            return 0
+        if amount.adjusted() >= _MOST_DIGITS:
+            raise _too_large(text)
+        shift = exponent + self.decimals
+        size = int("".join(map(str, digits)))
+        if shift >= 0:
+            size *= int(10**shift)
+        elif -shift > len(digits):
+            return None
+        else:
+            size, finer = divmod(size, 10**-shift)
+            if finer:
+                return None
+        return -size if sign else size
+
+    def _too_fine(self, text: str) -> Unfit:
+        places = "decimal" if self.decimals == 1 else "decimals"
+        return Unfit(
+            Reason.TOO_MANY_DECIMALS,
+            f"{text} has more than the {self.decimals} {places} of its currency",
+            value=text,
+        )
+
+
+def _too_large(text: str) -> Unfit:
+    return Unfit(
+        Reason.TOO_LARGE,
+        f"{text} has more than {_MOST_DIGITS} digits before the decimal point",
+        value=text,
+    )

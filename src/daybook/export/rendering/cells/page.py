@@ -1,0 +1,338 @@
+"""One page of entries as columns of the file.
+
+Columns of thousands of values are read by C loops over remembered readings; only
+a column that holds something unfit is gone through again, value by value.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain, repeat
+from operator import add, itemgetter
+from typing import Any, TypeVar
+
+from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.profile import ColumnType, Required
+from daybook.export.rendering.cells.cache import Reader
+from daybook.export.rendering.cells.currency import NO_CURRENCY
+from daybook.export.rendering.cells.dates import NO_DATE, Date
+from daybook.export.rendering.cells.layout import ID, LINE_NUMBER, LINES, Cell, Field
+from daybook.export.rendering.cells.money import BLANK, Amounts, difference
+from daybook.export.rendering.cells.readers import Readers
+from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.export.rendering.cells.text import plain_text
+from daybook.text.visible import shown
+
+Entry = Mapping[str, Any]
+_T = TypeVar("_T")
+_NO_LINES: list[Entry] = [{}]
+
+
+class Page:
+    """What goes into the file of some entries, read when the page is built."""
+
+    def __init__(self, readers: Readers, entries: Sequence[Entry]) -> None:
+        self._faults: dict[int, list[Fault]] = defaultdict(list)
+        self._uncountable: set[int] = set()
+        """Entries of which an amount, the currency or the lines cannot be read: their balance,
+        or a missing amount, would only repeat that fault."""
+        self._void: list[tuple[int, int]] = []
+        """(entry, index of the line) of lines that are no documents."""
+        self._readers = readers
+        self._layout = readers.layout
+        self._entries = entries
+        self._lines: list[Entry] = []
+        self._bare: list[int] = []
+        self._counts = self._take_lines()
+        self.ends = list(accumulate(self._counts, initial=0))
+        """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
+        currencies = self._read(self._layout.currency, readers.currency, NO_CURRENCY)
+        self.currencies = [currency.code for currency in currencies]
+        """What each entry counts under."""
+        self._currency_cells = [currency.cell for currency in currencies]
+        amount_readers = {name: readers.amount(name) for name in set(self.currencies)}
+        self._amount_readers = [amount_readers[name] for name in self.currencies]
+        self._amounts: dict[Field, Amounts] = {}
+        self._dates: dict[Field, Sequence[Date]] = {}
+        self._texts: dict[Field, Sequence[str]] = {}
+        self.debits = self._amounts_of(self._layout.debit)
+        self.credits = self._amounts_of(self._layout.credit)
+        self._check_required()
+        self.amounts = self._net_amounts()
+        """Debit minus credit of each row, or the amount of an entry without lines."""
+        self.columns = [self._cells(cell) for cell in self._layout.cells]
+        """One cell per row each."""
+
+    def faults(self) -> dict[int, list[Fault]]:
+        """All faults of the entries that have any, by position of the entry, in order of lines.
+
+        Such an entry is in the page with blanks for what cannot be read.
+        """
+        return {
+            at: sorted(faults, key=lambda fault: fault.line or 0)
+            for at, faults in self._faults.items()
+        }
+
+    def check_encoding(self) -> None:
+        """Find the texts that the file's encoding cannot hold, too."""
+        lacking = self._readers.dialect.lacking
+        for cell, cells in zip(self._layout.cells, self.columns, strict=True):
+            checked = -1
+            for row, text in enumerate(cells):
+                if text.isascii():
+                    continue
+                at = self.entry_of(row)
+                of_line = cell.field is not None and cell.field.of_line
+                if not of_line and at == checked:
+                    continue
+                checked = at
+                unfit = lacking(self._plain(cell, text, row if of_line else at))
+                if unfit is not None:
+                    line = row - self.ends[at] + 1 if of_line else None
+                    path = cell.column.path if cell.field is None else cell.field.path
+                    self._faults[at].append(unfit.at(path, line=line))
+
+    def _plain(self, cell: Cell, printed: str, at: int) -> str:
+        """The text of a cell before it was guarded and quoted."""
+        if cell.field is None or cell.field.type is not ColumnType.TEXT:
+            return printed
+        return plain_text(unwrapped(self._values(cell.field)[at]))
+
+    def normalised_count(self) -> int:
+        """How many doubles were read as the whole minor unit next to them."""
+        return sum(amounts.normalised_count for amounts in self._amounts.values())
+
+    def months(self) -> list[tuple[int, int] | None]:
+        """The (year, month) each entry is dated in, None where that cannot be said."""
+        field = self._layout.date
+        if field in self._dates:
+            return [date.month for date in self._dates[field]]
+        months = []
+        for value in self._values(field):
+            try:
+                months.append(self._readers.date.read(value).month)
+            except Unfit:  # the date is not printed, so it is no fault of the entry
+                months.append(None)
+        return months
+
+    def entry_of(self, row: int) -> int:
+        return bisect_right(self.ends, row) - 1
+
+    def _take_lines(self) -> list[int]:
+        """Line up the rows of all entries and return how many each has."""
+        of_entries = [entry[LINES] for entry in self._entries]
+        for at, lines in enumerate(of_entries):
+            if type(lines) is not list or not lines:
+                of_entries[at] = _NO_LINES
+                self._bare.append(at)
+                self._check_lines(at, lines)
+            elif None in lines:
+                of_entries[at] = self._without_void(at, lines)
+        self._lines = list(chain.from_iterable(of_entries))
+        return list(map(len, of_entries))
+
+    def _check_lines(self, at: int, lines: Any) -> None:
+        if lines and unwrapped(lines) is not None:
+            what = shown(unwrapped(lines))
+            fault = Unfit(Reason.INVALID_LINES, f"{what} is no array", value=what)
+            self._faults[at].append(fault.at(self._readers.lines_path))
+            self._uncountable.add(at)
+
+    def _without_void(self, at: int, lines: list[Entry | None]) -> list[Entry]:
+        for index, line in enumerate(lines):
+            if line is None:
+                fault = Unfit(Reason.INVALID_LINES, "is no document")
+                self._faults[at].append(fault.at(line=index + 1))
+                self._void.append((at, index))
+        self._uncountable.add(at)
+        return [line or {} for line in lines]
+
+    def _values(self, field: Field) -> list[Any]:
+        of = self._lines if field.of_line else self._entries
+        try:
+            return list(map(itemgetter(field.key), of))
+        except KeyError:
+            return [values.get(field.key) for values in of]
+
+    def _on_rows(self, of_entries: Iterable[_T]) -> list[_T]:
+        return list(chain.from_iterable(map(repeat, of_entries, self._counts)))
+
+    def _read(self, field: Field, reader: Reader[_T], blank: _T) -> Sequence[_T]:
+        """Read a column; what is unfit becomes blank and a fault of its entry."""
+        values = self._values(field)
+        try:
+            return reader.column(values)
+        except (Unfit, TypeError):
+            return [
+                self._read_one(field, at, reader.read, value, blank)
+                for at, value in enumerate(values)
+            ]
+
+    def _read_one(
+        self, field: Field, at: int, read: Callable[[Any], _T], value: Any, blank: _T
+    ) -> _T:
+        try:
+            return read(value)
+        except Unfit as unfit:
+            entry = self.entry_of(at) if field.of_line else at
+            line = at - self.ends[entry] + 1 if field.of_line else None
+            if field.type is ColumnType.AMOUNT:
+                if unfit.reason is Reason.TOO_MANY_DECIMALS and not self.currencies[entry]:
+                    return blank  # how many it may have depends on the currency
+                self._uncountable.add(entry)
+            elif field == self._layout.currency:
+                self._uncountable.add(entry)
+            self._faults[entry].append(unfit.at(field.path, line=line))
+            return blank
+
+    def _amounts_of(self, field: Field) -> Amounts:
+        """The amounts of a field, by row or by entry; each field is read and counted once."""
+        if field not in self._amounts:
+            values = self._values(field)
+            if field == self._layout.amount and not self._layout.prints(field):
+                # An entry with lines may hold anything here: nobody looks at it.
+                bare = set(self._bare)
+                values = [value if at in bare else None for at, value in enumerate(values)]
+            self._amounts[field] = self._read_amounts(field, values)
+        return self._amounts[field]
+
+    def _read_amounts(self, field: Field, values: list[Any]) -> Amounts:
+        readers = self._amount_readers
+        one = readers.count(readers[0]) == len(readers)
+        if field.of_line and not one:
+            readers = self._on_rows(readers)
+        try:
+            if one:
+                return readers[0].column(values)
+            pairs = zip(readers, values, strict=True)
+            return Amounts.of([reader.quick(value) for reader, value in pairs])
+        except (Unfit, TypeError):
+            if one:
+                readers = [readers[0]] * len(values)
+            return Amounts.of(
+                [
+                    self._read_one(field, at, readers[at].read, value, BLANK)
+                    for at, value in enumerate(values)
+                ]
+            )
+
+    def _dates_of(self, field: Field) -> Sequence[Date]:
+        if field not in self._dates:
+            self._dates[field] = self._read(field, self._readers.date, NO_DATE)
+        return self._dates[field]
+
+    def _net_amounts(self) -> Amounts:
+        places = self._on_rows(reader.decimals for reader in self._amount_readers)
+        net = difference(self.debits, self.credits, places)
+        self._check_balances(net.minor)
+        field = self._layout.amount
+        required = Required.AMOUNT in self._readers.require
+        for at in self._bare:
+            amounts = self._amounts_of(field)
+            net.minor[self.ends[at]] = amounts.minor[at]
+            net.text[self.ends[at]] = amounts.text[at]
+            if required and not amounts.text[at] and at not in self._uncountable:
+                self._lacks(at, field, None, "missing, and there are no lines")
+        return net
+
+    def _check_required(self) -> None:
+        """Find what entries with lines lack of what the profile requires."""
+        require, layout = self._readers.require, self._layout
+        if Required.DATE in require:
+            dates = self._dates_of(layout.date)
+            if NO_DATE in dates:
+                values, bare = self._values(layout.date), set(self._bare)
+                for at, date in enumerate(dates):
+                    lacking = date == NO_DATE and unwrapped(values[at]) is None
+                    if lacking and at not in bare:
+                        self._lacks(at, layout.date, None, "missing")
+        if layout.account is not None:
+            values = self._values(layout.account)
+            blanks = self._readers.text.blanks(values)
+            for at, index in self._lines_with(blanks):
+                self._lacks(at, layout.account, index, "missing or blank")
+        if Required.AMOUNT in require:
+            debit, credit = self._values(layout.debit), self._values(layout.credit)
+            texts = map(add, self.debits.text, self.credits.text)
+            for at, index in self._lines_with([not text for text in texts]):
+                row = self.ends[at] + index
+                if debit[row] is None and credit[row] is None:
+                    why = f"missing, and so is {layout.credit.path}"
+                    self._lacks(at, layout.debit, index, why)
+                    self._uncountable.add(at)
+
+    def _lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
+        """(entry, index of the line) of the marked rows that are lines."""
+        if True not in marks:
+            return
+        others = {self.ends[at] for at in self._bare}
+        others.update(self.ends[at] + index for at, index in self._void)
+        for row, marked in enumerate(marks):
+            if marked and row not in others:
+                at = self.entry_of(row)
+                yield at, row - self.ends[at]
+
+    def _lacks(self, at: int, field: Field, index: int | None, why: str) -> None:
+        line = None if index is None else index + 1
+        fault = Unfit(Reason.MISSING_VALUE, why).at(field.path, line=line)
+        self._faults[at].append(fault)
+
+    def _check_balances(self, minor: Sequence[int]) -> None:
+        running = list(accumulate(minor, initial=0))
+        after = [running[end] for end in self.ends]
+        if not any(after):
+            return
+        for at, reader in enumerate(self._amount_readers):
+            if after[at] != after[at + 1] and at not in self._uncountable:
+                rows = slice(self.ends[at], self.ends[at + 1])
+                debit = reader.of(sum(self.debits.minor[rows]))
+                credit = reader.of(sum(self.credits.minor[rows]))
+                unfit = Unfit(
+                    Reason.UNBALANCED,
+                    f"debit {debit.text} is not credit {credit.text}",
+                    value=f"{debit.text} ≠ {credit.text}",
+                )
+                self._faults[at].append(unfit.at(self._readers.lines_path))
+
+    def _cells(self, cell: Cell) -> Sequence[str]:
+        cells: Sequence[str]
+        column, field = cell.column, cell.field
+        if field is None:
+            if column.path == LINE_NUMBER:
+                return self._line_numbers()
+            return self.amounts.text
+        match column.type:
+            case ColumnType.AMOUNT:
+                cells = self._amounts_of(field).text
+            case ColumnType.DATE:
+                cells = [date.text for date in self._dates_of(field)]
+            case _ if field.key == ID:
+                cells = self._ids(field)
+            case _ if field == self._layout.currency:
+                cells = self._currency_cells
+            case _:
+                cells = self._texts_of(field)
+        return cells if field.of_line else self._on_rows(cells)
+
+    def _texts_of(self, field: Field) -> Sequence[str]:
+        if field not in self._texts:
+            self._texts[field] = self._read(field, self._readers.text, "")
+        return self._texts[field]
+
+    def _line_numbers(self) -> list[str]:
+        numbers = [str(number) for number in range(1, max(self._counts) + 1)]
+        cells = list(chain.from_iterable(numbers[:count] for count in self._counts))
+        for at in self._bare:
+            cells[self.ends[at]] = ""
+        return cells
+
+    def _ids(self, field: Field) -> Sequence[str]:
+        values = self._values(field)
+        if all(type(value) is str for value in values):
+            return values  # hex digits need no guard and no quotes
+        read = self._readers.text.read
+        return [
+            self._read_one(field, at, read, unwrapped(value), "") for at, value in enumerate(values)
+        ]

@@ -1,0 +1,130 @@
+"""Text cells, guarded against formulas."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bson import Decimal128, ObjectId
+from bson.binary import UUID_SUBTYPE, Binary
+
+from daybook.export.model.figures import Reason
+from daybook.export.model.profile import FormulaGuard
+from daybook.export.rendering.cells.cache import Memo
+from daybook.export.rendering.cells.dialect import Dialect
+from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.text.visible import shown
+
+# White space, control and format characters, and what else Unicode calls
+# default-ignorable: nothing a reader sees in front of the first sign. TAB, CR and
+# LF are left out, they are triggers themselves.
+# https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
+_INVISIBLE = (
+    r"\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891"
+    r"\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd"
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# https://owasp.org/www-community/attacks/CSV_Injection
+_TRIGGERS = r"=+\-@\t\r\n＝＋－＠"
+_FORMULA = re.compile(f"[{_INVISIBLE}]*[{_TRIGGERS}]")
+_SUSPECT = re.compile(f"[{_INVISIBLE}{_TRIGGERS}]")
+# Unicode's category Cc, without the three that a text of several lines or columns may have.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([Ee][+-]?\d+)?", re.ASCII)
+_BLANK = re.compile(f"[{_INVISIBLE}\\t\\r\\n]*")
+_EXACT_DOUBLE = 2**53
+_UUID_BYTES = 16
+
+
+def looks_like_formula(text: str) -> bool:
+    """True when a spreadsheet could compute the text, or drop its start to do so."""
+    return _FORMULA.match(text) is not None
+
+
+class TextReader:
+    """Turns values into text cells."""
+
+    def __init__(self, dialect: Dialect, guard: FormulaGuard) -> None:
+        self._dialect = dialect
+        self._guarded = guard is FormulaGuard.APOSTROPHE
+        self._memo = Memo(self.read, keep=(str, type(None)))
+        self._harmless = Memo(self._begins_harmlessly, keep=(str,))
+        self._blank = Memo(is_blank, keep=(str, type(None)))
+
+    def read(self, value: Any) -> str:
+        """Raises `Unfit` for what has no plain text."""
+        text = plain_text(value)
+        _check_control_characters(text)
+        if self._guarded and looks_like_formula(text) and not _is_number(value, text):
+            text = "'" + text
+        return self._dialect.quote(text)
+
+    def column(self, values: list[Any]) -> list[str]:
+        """The same of many values, quickly. Raises `Unfit` or TypeError."""
+        if set(map(type, values)) == {str} and self._are_cells(values):
+            return values
+        return list(map(self._memo.__getitem__, values))
+
+    def blanks(self, values: list[Any]) -> list[bool]:
+        """Which of the values show nothing; see `is_blank`."""
+        try:
+            return list(map(self._blank.__getitem__, values))
+        except TypeError:  # a document or an array, which is no key
+            return list(map(is_blank, values))
+
+    def trim(self) -> None:
+        """Forget what is remembered once it is much. Call between pages."""
+        self._blank.trim()
+        self._memo.trim()
+        self._harmless.trim()
+
+    def _are_cells(self, values: list[str]) -> bool:
+        """True when none of the strings needs a guard or quotes."""
+        return self._dialect.all_plain(values) and all(
+            map(self._harmless.__getitem__, {text[:1] for text in values})
+        )
+
+    def _begins_harmlessly(self, sign: str) -> bool:
+        return not self._guarded or _SUSPECT.match(sign) is None
+
+
+def is_blank(value: Any) -> bool:
+    """True for null, and for a text of nothing but white space and invisible characters."""
+    return value is None or (isinstance(value, str) and _BLANK.fullmatch(value) is not None)
+
+
+def _is_number(value: Any, text: str) -> bool:
+    """True for a number that is stored as one: `-5` computes to itself."""
+    return isinstance(value, int | float | Decimal128) and _NUMBER.fullmatch(text) is not None
+
+
+def _check_control_characters(text: str) -> None:
+    found = None if text.isprintable() else _CONTROL.search(text)
+    if found is not None:
+        code = f"U+{ord(found[0]):04X}"
+        raise Unfit(
+            Reason.CONTROL_CHARACTER,
+            f"character {found.start() + 1} is the control character {code}",
+            value=code,
+        )
+
+
+def plain_text(value: Any) -> str:
+    """The text of a string, number, boolean, ObjectId or UUID; nothing for null.
+
+    Raises `Unfit` for anything else.
+    """
+    if type(value) is str:  # BSON's JavaScript code is a subclass
+        return value
+    if value is None:
+        return ""
+    # JavaScript has one kind of number: 1000 may be stored as the double 1000.0.
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_DOUBLE:
+        return str(int(value))
+    if isinstance(value, bool | int | float | ObjectId | Decimal128):
+        return str(value)
+    if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == _UUID_BYTES:
+        return str(value.as_uuid())
+    what = shown(value)
+    raise Unfit(Reason.INVALID_TEXT, f"{what} is no text", value=what)

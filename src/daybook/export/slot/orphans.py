@@ -1,0 +1,123 @@
+"""Orphans: ids that were given up although a file stands, or may yet appear, at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.export.model.fields import Fields
+from daybook.export.slot.state import SlotState
+
+COLLECTION = "exportorphans"
+
+WATCHED_FOR = timedelta(days=8)
+"""An upload session lives a week; after eight days no file can come any more."""
+
+
+class Reason(StrEnum):
+    UNSEALED = "unsealed"  # the file at the id matches no seal: somebody changed it
+    REFUSED_UNSEEN = "refused_unseen"  # 409 for the id, but no file can be seen there
+    ID_INVALID = "id_invalid"  # the destination no longer accepts an id that was sealed for
+    IDENTITY_CHANGED = "identity_changed"  # sealed for under another identity, which cannot look
+    DAY_RECORDED_ELSEWHERE = "day_recorded_elsewhere"  # the day's record names another file
+
+    @property
+    def explanation(self) -> str:
+        """What an operator is told."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Reason.UNSEALED: "the file that stands there is not what Daybook sent; somebody changed it. "
+    "Compare it with the delivered file of the day and remove one of the two",
+    Reason.REFUSED_UNSEEN: "the destination calls it taken, but shows no file; it is watched for "
+    "8 days in case one appears",
+    Reason.ID_INVALID: "the destination no longer accepts it, although a file may have been sent "
+    "under it; it is watched for 8 days",
+    Reason.IDENTITY_CHANGED: "it was issued to another account, under which a file may have been "
+    "sent; look into that account's folder for a file without a record",
+    Reason.DAY_RECORDED_ELSEWHERE: "the day is recorded with another file; remove one of the two",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """An id that was given up."""
+
+    file_id: str
+    reason: Reason
+    filename: str | None
+    """What was last sealed for it; None when nothing was."""
+    identity: str | None
+    """Whom the id was issued to."""
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        """Raises `DocumentDamaged`."""
+        fields = Fields.of(doc, COLLECTION)
+        fields.array("seals")
+        seals = fields.inners("seals")
+        return cls(
+            file_id=fields.text("_id"),
+            reason=fields.one_of("reason", Reason),
+            filename=seals[-1].text("filename") if seals else None,
+            identity=fields.text_or_none("identity"),
+        )
+
+
+def unannounced(database: Database[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
+    """Those, as stored, that nobody has been told of; others' documents may be among them."""
+    return list(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
+
+
+def own(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents whose `_id` can be a file's id; others are not Daybook's."""
+    return [doc for doc in found if isinstance(doc["_id"], str)]
+
+
+def record_announced(database: Database[dict[str, Any]], file_id: str, *, now: datetime) -> None:
+    database[COLLECTION].update_one(
+        {"_id": file_id}, {"$set": {"alertedAt": now, "updatedAt": now}}
+    )
+
+
+def insert(
+    database: Database[dict[str, Any]],
+    session: ClientSession,
+    slot: SlotState,
+    *,
+    profile: str,
+    reason: Reason,
+    file_id: str,
+    now: datetime,
+) -> None:
+    """Remember a given-up id with the seals that were stored for it. Repeating is harmless."""
+    database[COLLECTION].update_one(
+        {"_id": file_id},
+        {
+            "$setOnInsert": {
+                "profile": profile,
+                "identity": slot.identity,
+                "reason": reason.value,
+                "seals": [_summary(seal.to_doc()) for seal in slot.seals],
+                "seenAt": None,
+                "alertedAt": None,
+                "watchUntil": now + WATCHED_FOR,
+                "createdAt": now,
+            },
+            "$set": {"updatedAt": now},
+        },
+        upsert=True,
+        session=session,
+    )
+
+
+def _summary(seal: dict[str, Any]) -> dict[str, Any]:
+    names = ("batchDate", "filename", "sizeBytes", "md5", "sha256", "entryCount")
+    return {name: seal[name] for name in names}

@@ -1,0 +1,190 @@
+"""Refused runs: a call for a day's run that was answered with an error before it became one.
+
+Stored in the profile's slot, whose `_id` is unique by nature. A batch is not made for it:
+without its unique index, which is one of the causes, the repeated call would make a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Self
+
+import pymongo
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from daybook import log
+from daybook.errors import ConfigurationError, DocumentDamaged
+from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.fields import Fields
+from daybook.export.model.notice import Alert, AlertEvent, Messenger
+from daybook.export.slot import slot
+
+STORING_SECONDS = 3.0
+"""How long storing may take: the caller waits for its answer, and MongoDB may be the cause."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The latest day of a profile whose run was refused."""
+
+    batch_date: str
+    type: str
+    """An error's `type`."""
+    message: str
+    first_at: datetime
+    last_at: datetime
+    count: int
+    alerted_at: datetime | None
+    """When people were told of this type of error on this day."""
+
+    @classmethod
+    def from_slot(cls, doc: Mapping[str, Any]) -> Self | None:
+        """None when nothing was refused; raises `DocumentDamaged`."""
+        fields = Fields.of(doc, slot.COLLECTION).inner_or_none("refused")
+        if fields is None:
+            return None
+        return cls(
+            batch_date=fields.day("batchDate"),
+            type=fields.text("type"),
+            message=fields.text("message"),
+            first_at=fields.time("firstAt"),
+            last_at=fields.time("lastAt"),
+            count=fields.whole("count"),
+            alerted_at=fields.time_or_none("alertedAt"),
+        )
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "message": self.message,
+            "firstAt": self.first_at,
+            "lastAt": self.last_at,
+            "count": self.count,
+        }
+
+    def still_stands(self, *, started_at: datetime | None, done: bool) -> bool:
+        """False once an attempt of the day has begun after it, or the day is done."""
+        return not done and (started_at is None or started_at < self.last_at)
+
+
+def record(
+    database: Database[dict[str, Any]],
+    profile: str,
+    day: date,
+    *,
+    kind: str,
+    message: str,
+    now: datetime,
+) -> Refused:
+    """Count a refused call; returns what is stored then."""
+    same_day = {"$eq": ["$refused.batchDate", day.isoformat()]}
+    same = {"$and": [same_day, {"$eq": ["$refused.type", kind]}]}
+    refused = {
+        "batchDate": day.isoformat(),
+        "type": {"$literal": kind},
+        "message": {"$literal": message},
+        "firstAt": {"$cond": [same_day, "$refused.firstAt", now]},
+        "lastAt": now,
+        "count": {"$add": [1, {"$cond": [same_day, "$refused.count", 0]}]},
+        "alertedAt": {"$cond": [same, "$refused.alertedAt", None]},
+    }
+    slots = database[slot.COLLECTION]
+    slot_id = _slot_id(profile)
+    with pymongo.timeout(STORING_SECONDS):
+        slot.insert_if_absent(slots, slot_id)
+        doc = slots.find_one_and_update(
+            {"_id": slot_id},
+            [{"$set": {"refused": refused}}],
+            return_document=ReturnDocument.AFTER,
+        )
+    stored = None if doc is None else Refused.from_slot(doc)
+    assert stored is not None  # noqa: S101  (inserted just now, and never deleted)
+    return stored
+
+
+def record_alerted(
+    database: Database[dict[str, Any]], profile: str, refused: Refused, *, now: datetime
+) -> None:
+    told = {"refused.batchDate": refused.batch_date, "refused.type": refused.type}
+    with pymongo.timeout(STORING_SECONDS):
+        database[slot.COLLECTION].update_one(
+            {"_id": _slot_id(profile), **told}, {"$set": {"refused.alertedAt": now}}
+        )
+
+
+def announce(
+    database: Callable[[], Database[dict[str, Any]]],
+    messenger: Messenger,
+    profile: str,
+    day: date,
+    *,
+    kind: str,
+    message: str,
+    now: datetime,
+    alerted: set[tuple[str, date, str]],
+) -> None:
+    """Alert that a call for the day's run got an error, and store it for `status`.
+
+    Once for each type of error and day, however often the call is delivered again: by what
+    is stored, or else by `alerted`, which this process keeps. `database` may raise
+    `ConfigurationError`, which can be the very error.
+    """
+    stored: Refused | None = None
+    try:
+        stored = record(database(), profile, day, kind=kind, message=message, now=now)
+    except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
+        log.event(
+            logging.WARNING,
+            "refusal_not_stored",
+            "The refused run is alerted, but not stored.",
+            error=str(error),
+        )
+    seen = (profile, day, kind)
+    if seen in alerted or (stored is not None and stored.alerted_at is not None):
+        return
+    messenger.alert(
+        Alert(
+            event=AlertEvent.RUN_REFUSED,
+            severity=logging.CRITICAL,
+            profile=profile,
+            batch_date=day.isoformat(),
+            facts={"at": now, "error_type": kind, "error": message},
+        )
+    )
+    alerted.add(seen)
+    if stored is None:
+        return
+    try:
+        record_alerted(database(), profile, stored, now=now)
+    except PyMongoError as error:
+        log.event(
+            logging.WARNING,
+            "refusal_not_stored",
+            "It is not stored that the refused run was alerted; it may be alerted again.",
+            error=str(error),
+        )
+
+
+def of_day(
+    database: Database[dict[str, Any]],
+    profile: str,
+    day: str,
+    *,
+    session: ClientSession | None = None,
+) -> Refused | None:
+    """What was stored of the day's refused runs; None when there were none."""
+    doc = database[slot.COLLECTION].find_one(
+        {"_id": _slot_id(profile)}, {"refused": 1}, session=session
+    )
+    found = None if doc is None else Refused.from_slot(doc)
+    return found if found is not None and found.batch_date == day else None
+
+
+def _slot_id(profile: str) -> str:
+    return BatchKey(profile=profile).slot_id

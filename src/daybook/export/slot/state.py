@@ -1,0 +1,122 @@
+"""What a slot holds, as its document says under the fence that was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from daybook.export.model.fields import Fields
+from daybook.export.model.seal import ManifestRef, Seal
+from daybook.export.model.settlement import Prefix
+
+COLLECTION = "exportslots"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadState:
+    """An upload session that this run opened, or was handed by the run before."""
+
+    session: str
+    manifest_digest: str
+    opened_fence: int
+    filename: str
+    prefixes: tuple[Prefix, ...] = ()
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "sessionUri": self.session,
+            "manifestDigest": self.manifest_digest,
+            "openedFence": self.opened_fence,
+            "filename": self.filename,
+            "prefixes": [{"sizeBytes": p.size_bytes, "sha256": p.sha256} for p in self.prefixes],
+            "handedBack": False,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        return cls(
+            session=fields.text("sessionUri"),
+            manifest_digest=fields.text("manifestDigest"),
+            opened_fence=fields.whole("openedFence"),
+            filename=fields.text("filename"),
+            prefixes=tuple(
+                Prefix(size_bytes=prefix.whole("sizeBytes"), sha256=prefix.text("sha256"))
+                for prefix in fields.inners("prefixes")
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """How often, and by the server's clock from when to when, an id was refused unseen."""
+
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        return cls(
+            count=fields.whole("count"),
+            first_at=fields.time("firstAt"),
+            last_at=fields.time("lastAt"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotState:
+    """The slot as it stands under the fence that was taken."""
+
+    fence: int
+    file_id: str | None
+    identity: str | None
+    """Whom the id was issued to."""
+    refusal: Refusal | None
+    """Set once the destination called the id taken while it showed no file there."""
+    seals: tuple[Seal, ...]
+    upload: UploadState | None
+    manifest: ManifestRef | None
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Self:
+        """Raises `DocumentDamaged`; a slot that was inserted by hand has only its fence."""
+        fields = Fields.of(doc, COLLECTION)
+        lease = fields.inner_or_none("lease")
+        if lease is not None:  # read by MongoDB, and by `lease.py`
+            lease.text("owner")
+            lease.time("expiresAt")
+        of_days = not str(doc.get("_id")).endswith("/manual")
+        for seal in fields.inners("seals") if of_days else ():
+            seal.day("batchDate")  # without it the file would be recorded as a copy
+        seals = tuple(map(Seal.from_fields, fields.inners("seals")))
+        if seals or fields.has("fileId"):  # without one of them a second file could be made
+            fields.text("fileId")
+            fields.text("identity")
+            fields.array("seals")
+        upload = fields.inner_or_none("upload")
+        manifest = fields.inner_or_none("manifest")
+        refusal = fields.inner_or_none("refusal")
+        return cls(
+            fence=fields.whole("fence"),
+            file_id=fields.text_or_none("fileId"),
+            identity=fields.text_or_none("identity"),
+            refusal=None if refusal is None else Refusal.from_fields(refusal),
+            seals=seals,
+            upload=None if upload is None else UploadState.from_fields(upload),
+            manifest=None if manifest is None else ManifestRef.from_fields(manifest),
+        )
+
+
+GIVEN_UP: Mapping[str, Any] = {
+    "fileId": None,
+    "identity": None,
+    "refusal": None,
+    "seals": [],
+    "upload": None,
+}
+"""The slot's fields once its id was used or given up."""
+
+EMPTIED: Mapping[str, Any] = {**GIVEN_UP, "manifest": None}
+"""The slot's fields after a commit: a stored manifest may name items just marked."""

@@ -1,0 +1,1 @@
+"""Sending one file to the destination, and looking up what it holds."""

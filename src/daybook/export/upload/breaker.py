@@ -1,0 +1,195 @@
+"""The circuit breaker: a destination that keeps failing is left alone for a while.
+
+It stands in MongoDB, one document per kind of destination, since instances share
+nothing else. Closed, open until a time, then half-open: one run may try, whose right
+lasts as long as its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from daybook.errors import CircuitOpen
+from daybook.export.model.fields import Fields
+from daybook.export.slot import slot as slots
+from daybook.export.slot.lease import lease_of
+from daybook.export.slot.slot import Slot
+
+COLLECTION = "circuitbreakers"
+KINDS = ("google_drive", "local_folder", "s3")
+"""Of destinations; a document with another `_id` is not Daybook's."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By how much the clocks of two instances may, see `mongo.machine_clock`."""
+AFTER_LEASE = timedelta(seconds=5)
+"""When to ask again for a right that ends with another run's lease."""
+
+
+class Position(StrEnum):
+    CLOSED = "closed"  # the destination is used
+    OPEN = "open"  # it is not touched
+    HALF_OPEN = "half_open"  # one run at a time may try
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerState:
+    """What is stored of a breaker."""
+
+    failures: int = 0
+    """Attempts in a row that failed by the destination's fault."""
+    open_until: datetime | None = None
+    opened_at: datetime | None = field(default=None, compare=False)
+    """By the clock of the process that opened it; None while it is closed."""
+    trial: Mapping[str, Any] | None = None
+    """`slot` and lease `owner` of the run that may try."""
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any] | None) -> Self:
+        """Raises `DocumentDamaged`."""
+        if doc is None:
+            return cls()
+        fields = Fields.of(doc, COLLECTION)
+        open_until, trial = fields.time_or_none("openUntil"), fields.inner_or_none("trial")
+        if trial is not None:
+            trial.text("slot")
+            trial.text("owner")
+        return cls(
+            failures=fields.whole("failures"),
+            open_until=open_until,
+            opened_at=None if open_until is None else fields.time_or_none("openedAt"),
+            trial=doc.get("trial"),
+        )
+
+    def position(self, now: datetime) -> Position:
+        """Where it is at `now`.
+
+        One that was opened in the future was opened by a process whose clock was wrong: it
+        must not stay open until then, so one run may try.
+        """
+        if self.open_until is None:
+            return Position.CLOSED
+        credible = self.opened_at is None or self.opened_at <= now + CLOCKS_DIFFER
+        return Position.OPEN if credible and now < self.open_until else Position.HALF_OPEN
+
+
+def after_failure(
+    state: BreakerState, *, now: datetime, failures: int, reset_seconds: float
+) -> BreakerState:
+    """Count a failed attempt; at `failures` in a row, or on a trial, it opens."""
+    count = state.failures + 1
+    if state.open_until is None and count < failures:
+        return BreakerState(failures=count)
+    return BreakerState(
+        failures=count, open_until=now + timedelta(seconds=reset_seconds), opened_at=now
+    )
+
+
+class Breaker:
+    """The breaker of one kind of destination."""
+
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        kind: str,
+        *,
+        failures: int,
+        reset_seconds: float,
+    ) -> None:
+        self._collection = database[COLLECTION]
+        self._slots = database[slots.COLLECTION]
+        self._kind = kind
+        self._failures = failures
+        self._reset_seconds = reset_seconds
+
+    def state(self) -> BreakerState:
+        return BreakerState.from_doc(self._collection.find_one({"_id": self._kind}))
+
+    def admit(self, slot: Slot, now: datetime) -> None:
+        """Let the run that holds `slot` touch the destination, or raise `CircuitOpen`."""
+        while True:
+            state = self.state()
+            if state.open_until is None:
+                return
+            if state.position(now) is Position.OPEN:
+                raise CircuitOpen(
+                    f"{self._kind} failed {state.failures} times in a row and is left alone",
+                    until=state.open_until,
+                )
+            mine = {"slot": slot.id, "owner": slot.owner}
+            left = None if state.trial == mine else self._trial_left(state)
+            if left is not None:
+                raise CircuitOpen(
+                    f"{self._kind} is being tried by another run", until=now + left + AFTER_LEASE
+                )
+            claimed = self._collection.update_one(
+                {"_id": self._kind, "openUntil": state.open_until, "trial": state.trial},
+                {"$set": {"trial": mine}},
+            )
+            if claimed.matched_count:
+                return
+
+    def record_failure(self, now: datetime) -> BreakerState | None:
+        """Count a failed attempt, once it is recorded.
+
+        Not in a transaction: all profiles share this document, and one that a killed
+        process locked would keep every one of them waiting. A kill before this write
+        costs the count of one failure. Returns the state when it went from closed to open.
+        """
+        while True:
+            before = self.state()
+            state = after_failure(
+                before,
+                now=now,
+                failures=self._failures,
+                reset_seconds=self._reset_seconds,
+            )
+            if self._replace(before, state, now):
+                opened = before.open_until is None and state.open_until is not None
+                return state if opened else None
+
+    def _replace(self, before: BreakerState, state: BreakerState, now: datetime) -> bool:
+        """Store `state` unless another run has changed `before` in the meantime."""
+        changes: dict[str, Any] = {
+            "failures": state.failures,
+            "openUntil": state.open_until,
+            "trial": None,
+            "updatedAt": now,
+        }
+        if state.opened_at is not None:
+            changes["openedAt"] = state.opened_at
+        unchanged = {
+            "_id": self._kind,
+            "failures": before.failures,
+            "openUntil": before.open_until,
+            "trial": before.trial,
+        }
+        absent = before == BreakerState()
+        try:
+            stored = self._collection.update_one(unchanged, {"$set": changes}, upsert=absent)
+        except DuplicateKeyError:
+            return False  # another run inserted it at the same moment
+        return bool(stored.matched_count) or stored.did_upsert
+
+    def close(self, now: datetime) -> None:
+        """The destination works: forget its failures."""
+        if self.state() == BreakerState():
+            return
+        self._collection.update_one(
+            {"_id": self._kind},
+            {"$set": {"failures": 0, "openUntil": None, "trial": None, "updatedAt": now}},
+        )
+
+    def _trial_left(self, state: BreakerState) -> timedelta | None:
+        """How long the lease of the run that tries lasts yet; None when nobody tries."""
+        if state.trial is None:
+            return None
+        lease = lease_of(self._slots, state.trial["slot"])
+        if lease is None or lease.owner != state.trial["owner"] or lease.left <= timedelta():
+            return None
+        return lease.left

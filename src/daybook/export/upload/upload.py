@@ -1,0 +1,281 @@
+"""Uploading one file's bytes while they are rendered, up to the moment it becomes visible."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from daybook.destinations.base import DeliveredFile, Destination, Held, NewFile
+from daybook.errors import (
+    DaybookError,
+    DestinationDoubt,
+    DestinationError,
+    IdInvalid,
+    IdTaken,
+    SessionGone,
+)
+from daybook.export.model.seal import Content
+from daybook.export.model.settlement import Prefix, resume_at
+from daybook.export.model.stop_token import Halt
+from daybook.export.slot.slot import Slot
+from daybook.export.slot.state import UploadState
+from daybook.export.upload.chunks import Chunks, StartOver
+from daybook.export.upload.lookup import held_by, look, look_at_taken
+from daybook.export.upload.retry_budget import Patience
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadLimits:
+    """Sizes in bytes; `chunk` is a multiple of what the destination asks for."""
+
+    chunk: int
+    whole: int
+    """Up to this size a file goes in one request."""
+
+
+class Upload:
+    """Takes the file's bytes in order and sends them in chunks, one in flight at a time.
+
+    Nothing becomes visible before `complete`, which the caller precedes with a seal
+    of `content()`.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        destination: Destination,
+        file: NewFile,
+        *,
+        manifest_digest: str,
+        limits: UploadLimits,
+        patience: Patience,
+        halt: Halt,
+        on_conflict: Callable[[], None],
+        before_session: Callable[[], None],
+    ) -> None:
+        self._slot = slot
+        self._destination = destination
+        self._file = file
+        self._manifest_digest = manifest_digest
+        self._limits = limits
+        self._patience = patience
+        self._halt = halt
+        self._on_conflict = on_conflict
+        self._before_session = before_session
+        self._chunks = Chunks(slot, destination, patience, filename=file.name)
+        self._session: str | None = None
+        self._skip: Prefix | None = None
+        self._buffer = bytearray()
+        self._offset = 0  # bytes cut off the buffer so far
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self.opened_fence = slot.fence
+        """Of the run that began the upload, as the file's properties say."""
+        self._answered = True
+        """False while the outcome of the last request is unknown."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._settle_at_end(hand_back=isinstance(error, DaybookError))
+        finally:
+            self._chunks.close()
+
+    def _settle_at_end(self, *, hand_back: bool) -> None:
+        self._chunks.end()
+        answered = self._answered and self._chunks.answered
+        if hand_back and answered and self._session is not None:
+            self._slot.hand_back_upload()
+
+    def carry_on(self, upload: UploadState) -> None:
+        """Go on with a session that the run before handed back; raises `StartOver`."""
+        try:
+            held = held_by(self._destination, upload.session, self._patience)
+        except SessionGone as error:
+            raise StartOver from error
+        skip = None if held.complete else resume_at(upload.prefixes, held.size_bytes)
+        if skip is None:
+            raise StartOver
+        self._session = upload.session
+        self.opened_fence = upload.opened_fence
+        self._skip = skip if skip.size_bytes else None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; sends what is more than a chunk."""
+        self._buffer += data
+        if self._skip is not None:
+            self._pass_over()
+        in_session = self._session is not None or len(self._buffer) > self._limits.whole
+        while in_session and self._skip is None and len(self._buffer) > self._limits.chunk:
+            self._send(self._cut(self._limits.chunk))
+
+    def content(self) -> Content:
+        """Digest the whole file, the rest in the buffer included; call it once, at the end."""
+        if self._skip is not None or not self._buffer:
+            raise StartOver  # the session holds as much as the file has now, or more
+        self._chunks.settle()
+        self._stop_at_boundary()
+        md5, sha256 = self._md5.copy(), self._sha256.copy()
+        md5.update(self._buffer)
+        sha256.update(self._buffer)
+        return Content(
+            size_bytes=self._offset + len(self._buffer),
+            md5=md5.hexdigest(),
+            sha256=sha256.hexdigest(),
+        )
+
+    def complete(self) -> DeliveredFile | None:
+        """Send what makes the file visible and return what stands at the id then.
+
+        None: the destination refuses the id as taken but shows no file at it.
+        Raises `StartOver`, `IdInvalid`, or the error that outlasted all patience.
+        """
+        content = bytes(self._buffer)
+        whole = self._session is None and len(content) <= self._limits.whole
+        if not whole and self._session is None:
+            self._open_session()
+        at = 0
+        while True:
+            try:
+                self._answered = False
+                held = self._complete_once(content, at, whole=whole)
+                self._answered = True
+            except IdInvalid:
+                raise
+            except IdTaken as error:
+                file = look_at_taken(self._destination, self._file.id, self._patience, error)
+                if file is not None:
+                    self._on_conflict()
+                return file
+            except SessionGone as error:
+                file = look(self._destination, self._file.id, self._patience)
+                if file is None:
+                    raise StartOver from error
+                return file
+            except DestinationError as error:
+                self._patience.wait(error)
+                file = look(self._destination, self._file.id, self._patience)
+                if file is not None:
+                    return file
+                at = self._held_of_last(at)
+            else:
+                if held.complete:
+                    return self._look_for_sent()
+                arrived = self._within(held.size_bytes, len(content))
+                if arrived == at:
+                    self._patience.wait(
+                        DestinationError(
+                            f"upload of {self._file.name}: the destination holds "
+                            f"{held.size_bytes} bytes, takes no more and does not make the file"
+                        )
+                    )
+                at = arrived
+
+    def _complete_once(self, content: bytes, at: int, *, whole: bool) -> Held:
+        """One request that makes the file visible, `at` being how much of `content` is held."""
+        size_bytes = self._offset + len(content)
+        if whole:
+            self._destination.send_whole(self._file, content)
+            return Held(size_bytes=size_bytes, complete=True)
+        assert self._session is not None  # noqa: S101  (complete opened it)
+        self._slot.touch_upload()
+        if at == len(content):
+            return self._destination.finish(self._session, size_bytes)
+        return self._destination.send_chunk(
+            self._session, content[at:], offset=self._offset + at, last=True
+        )
+
+    def _held_of_last(self, at: int) -> int:
+        """After a doubtful last chunk: how much of it the session holds, perhaps all."""
+        if self._session is None:
+            return 0
+        try:
+            held = self._destination.held(self._session)
+        except SessionGone as error:
+            raise StartOver from error
+        except DestinationError:
+            return at  # sending again asks the same question
+        if held.complete:
+            return at  # the repeat is answered with the file, or with 409
+        return self._within(held.size_bytes, len(self._buffer))
+
+    def _within(self, held_bytes: int, length: int) -> int:
+        at = held_bytes - self._offset
+        if not 0 <= at <= length:
+            raise StartOver
+        return at
+
+    def _look_for_sent(self) -> DeliveredFile | None:
+        while True:
+            file = look(self._destination, self._file.id, self._patience)
+            if file is not None:
+                return file
+            self._patience.wait(
+                DestinationDoubt(
+                    f"upload of {self._file.name}: the destination answered that the file was "
+                    "made, but shows none under its id"
+                )
+            )
+
+    def _open_session(self) -> None:
+        self._before_session()
+        while True:
+            try:
+                session = self._destination.open_session(self._file)
+                break
+            except (IdTaken, IdInvalid):
+                raise
+            except DestinationError as error:
+                self._patience.wait(error)  # a second session under the id does no harm
+        self._session = session
+        self._slot.store_upload(
+            UploadState(
+                session=session,
+                manifest_digest=self._manifest_digest,
+                opened_fence=self.opened_fence,
+                filename=self._file.name,
+            )
+        )
+
+    def _stop_at_boundary(self) -> None:
+        """Each invocation sends a chunk, so that one with too short a deadline gets on too."""
+        if self._chunks.count:
+            self._halt.check()
+        else:
+            self._halt.check_process()
+
+    def _send(self, content: bytes) -> None:
+        if self._session is None:
+            self._open_session()
+        self._chunks.settle()
+        self._stop_at_boundary()
+        assert self._session is not None  # noqa: S101  (opened above)
+        prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
+        self._chunks.send(self._session, content, prefix)
+
+    def _cut(self, count: int) -> bytes:
+        content = bytes(memoryview(self._buffer)[:count])
+        del self._buffer[:count]
+        self._md5.update(content)
+        self._sha256.update(content)
+        self._offset += count
+        return content
+
+    def _pass_over(self) -> None:
+        """Drop what the session holds already, once its digest has been compared."""
+        assert self._skip is not None  # noqa: S101  (checked by the caller)
+        self._cut(min(len(self._buffer), self._skip.size_bytes - self._offset))
+        if self._offset == self._skip.size_bytes:
+            if self._sha256.hexdigest() != self._skip.sha256:
+                raise StartOver
+            self._skip = None

@@ -1,0 +1,137 @@
+"""A request's body: read to its end within a limit, and parsed once."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import flask
+from werkzeug.wsgi import get_input_stream
+
+from daybook.errors import BadRequest, TooLarge
+from daybook.text import display
+
+MAX_BYTES = 64 * 1024
+MAX_EXPORT_BYTES = 8 * 1024 * 1024
+"""A manual export may name 100,000 entries."""
+
+_PIECE_BYTES = 64 * 1024
+_MAX_LEVELS = 8
+_MAX_VALUES = 500_000
+"""Five for each entry of an export, since an id may contain the characters that are counted."""
+
+
+def receive(request: flask.Request, *, longest: int) -> None:
+    """Read the body, of which `longest` bytes may be kept. Raises `BadRequest`, `TooLarge`.
+
+    Must come first in every answer. After it, functions-framework reads what is left of the
+    body into memory, all at once, and answers 500 when that fails; now nothing is left.
+    """
+    environ = request.environ
+    try:
+        kept = _read(get_input_stream(environ), request.content_length, longest)
+    except BadRequest:
+        kept = b""
+        raise
+    except Exception as error:  # the server's own, of any class
+        kept = b""
+        raise BadRequest(
+            f"cannot be read: {display.shortened(str(error))}", where="body"
+        ) from error
+    finally:
+        environ["wsgi.input"] = io.BytesIO(kept)
+        environ["wsgi.input_terminated"] = True
+
+
+def _read(stream: Any, announced: int | None, longest: int) -> bytes:
+    """The whole body. Raises `BadRequest`, `TooLarge`.
+
+    What is beyond the limit is read and dropped: a client whose connection is closed while it
+    sends does not see the answer.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while piece := stream.read(_PIECE_BYTES):
+        size += len(piece)
+        if size <= longest:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+    # gunicorn ends a body where the connection ends; nothing at all would be an empty object.
+    if announced is not None and size < announced:
+        raise BadRequest(f"ends after {size} of {announced} bytes", where="body")
+    if size > longest:
+        raise TooLarge(f"has {size} bytes; at most {longest} are read", where="body")
+    return b"".join(pieces)
+
+
+def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:
+    """The received JSON object, empty for an empty body; at most 8 levels deep.
+
+    Raises `BadRequest`, also for a name that is not `allowed`, and for one that is given twice
+    at any level: which of two values counts differs from parser to parser
+    (https://www.rfc-editor.org/rfc/rfc8259#section-4). Raises `TooLarge`.
+    """
+    text = request.get_data(cache=False)
+    if not text or text.isspace():
+        return {}
+    if sum(map(text.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # parsed, 70 bytes for each 3
+        raise TooLarge(f"has more than {_MAX_VALUES} values", where="body")
+    body = _parsed(text)
+    if not isinstance(body, dict):
+        raise BadRequest(f"must be a JSON object, not {type(body).__name__}", where="body")
+    for name in body:
+        if name not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise BadRequest(f"unknown field {display.quoted(name)}; known are {known}", where=name)
+    _check_levels(body)
+    return body
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"is not JSON: {error}", where="body") from error
+    except RecursionError as error:
+        raise BadRequest("is nested too deeply", where="body") from error
+    except (
+        ValueError
+    ) as error:  # https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+        most = sys.get_int_max_str_digits()
+        raise BadRequest(f"has a number of more than {most} digits", where="body") from error
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadRequest("is given more than once", where=_twice(name for name, _ in pairs))
+    return found
+
+
+def _twice(names: Iterable[str]) -> str:
+    """The first name that repeats an earlier one."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("no name is repeated")
+
+
+def _check_levels(body: dict[str, Any]) -> None:
+    """Raise `BadRequest` for a body on which code that recurses could fail."""
+    level: list[Any] = [body]
+    for _ in range(_MAX_LEVELS):
+        parts = (part for whole in level for part in _parts(whole))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise BadRequest(f"is nested more than {_MAX_LEVELS} levels deep", where="body")
+
+
+def _parts(whole: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return whole.values() if isinstance(whole, dict) else whole

@@ -1,0 +1,88 @@
+"""Who may call which route.
+
+The role that lets somebody call the service opens every route. So, when
+`DAYBOOK_CALLERS` is set, each route is open to the accounts that are named for it, and
+one that is not named to nobody, but for the health checks. The account is the e-mail in
+the token that Cloud Run has verified, and whose signature it has taken off
+(https://cloud.google.com/run/docs/authenticating/service-to-service); nothing else may
+stand in front of the function then.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+
+from daybook.text.display import shortened
+
+OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
+"""For whoever the service lets in."""
+
+
+HEADERS = ("X-Serverless-Authorization", "Authorization")
+"""Where a token may be; Cloud Run verifies the first of them that is there."""
+
+_BEARER = re.compile(r"(?ai)bearer +[\w-]+\.([\w-]+)\.[\w-]*")
+"""A single JSON Web Token. Servers join a header that is sent twice by a comma."""
+
+Callers = Mapping[str, tuple[str, ...]]
+"""Route → the accounts that may call it."""
+
+
+def refusal(callers: Callers, route: str, request: flask.Request) -> str | None:
+    """Why the caller may not call the route; None when it may."""
+    if not callers or route in OPEN:
+        return None
+    named = _named(request)
+    if len(set(named)) > 1:
+        shown = " and ".join(f"{account or 'no account'!s:.80}" for account in named)
+        return f"{' and '.join(HEADERS)} name {shown}: only one of them was verified"
+    account = next(iter(named), None)
+    if account is not None and account in callers.get(route, ()):
+        return None
+    caller = "a caller without a token" if account is None else shortened(account)
+    return f"{caller} may not call {route}: see DAYBOOK_CALLERS"
+
+
+def verified_account(callers: Callers, request: flask.Request) -> str | None:
+    """The account of a caller that was let in.
+
+    None without `DAYBOOK_CALLERS`: then nothing says that tokens are verified at all.
+    """
+    named = set(_named(request)) if callers else set()
+    return named.pop() if len(named) == 1 else None
+
+
+def _named(request: flask.Request) -> list[str | None]:
+    """The account in each header that is there; None for one that names nobody.
+
+    Google documents that Cloud Run verifies only `X-Serverless-Authorization` when both are
+    there, so the other may be forged. Requiring that both name the same account holds
+    whichever it verifies.
+    """
+    return [_account(request.headers[name]) for name in HEADERS if name in request.headers]
+
+
+def _account(header: str) -> str | None:
+    """The e-mail in a header's token; None when there is none that can be read."""
+    token = _BEARER.fullmatch(header.strip())
+    if token is None:
+        return None
+    claims = _claims(token[1])
+    email = claims.get("email")
+    if not isinstance(email, str) or claims.get("email_verified") is not True:
+        return None
+    return email.lower()
+
+
+def _claims(part: str) -> Mapping[str, Any]:
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -1,0 +1,53 @@
+"""Requests that look: health of database and schedule, metrics."""
+
+from __future__ import annotations
+
+import logging
+
+import flask
+from pymongo.errors import PyMongoError
+
+from daybook import log
+from daybook.app import App
+from daybook.errors import ConfigurationError, DatabaseError
+from daybook.export.model.profile import DAILY
+from daybook.http.requests import json_answer, problem
+from daybook.ops.health import DatabaseHealth, database_health
+from daybook.ops.metrics import metrics
+from daybook.ops.schedule_health import ScheduleHealth, schedule_health
+
+
+def health(app: App, _request: flask.Request) -> flask.Response:
+    """`GET /health`: whether the database answers."""
+    try:
+        found = database_health(app.client, app.clock())
+    except ConfigurationError as error:  # an address that the driver cannot read
+        log.event(logging.WARNING, "health_degraded", str(error))
+        found = DatabaseHealth(at=app.clock(), connected=False)
+    return json_answer(found.http_status, found.to_doc())
+
+
+def cron(app: App, _request: flask.Request) -> flask.Response:
+    """`GET /health/cron`: whether the batch was done when it was due."""
+    now = app.now()
+    try:
+        found = schedule_health(app.database, DAILY, app.schedule, now)
+    except ConfigurationError as error:
+        log.event(logging.WARNING, "health_degraded", str(error))
+        next_run = app.schedule.next_slot(now)
+        found = ScheduleHealth(at=now, healthy=False, last_run=None, next_run=next_run)
+    return json_answer(found.http_status, found.to_doc())
+
+
+def measurements(app: App, _request: flask.Request) -> flask.Response:
+    """`GET /metrics`: in Prometheus' text format."""
+    try:
+        kind, body = metrics.render(
+            app.database,
+            profile=app.profile(),
+            destination=app.settings.destination.kind,
+            now=app.now(),
+        )
+    except PyMongoError as error:
+        return problem(503, str(DatabaseError.of("metrics", error)))
+    return flask.Response(body, content_type=kind)

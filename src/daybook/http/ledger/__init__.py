@@ -1,0 +1,1 @@
+"""The ledger's HTTP interface; `routes` says what is answered at which path."""

@@ -1,0 +1,149 @@
+"""Requests about users and invites."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+import flask
+
+from daybook import log
+from daybook.errors import BadRequest
+from daybook.http.body import body_of
+from daybook.http.callers import refusal
+from daybook.http.ledger.requests import (
+    answered,
+    code,
+    limit,
+    line,
+    moment,
+    object_id,
+    once_key_if_given,
+    parameters,
+    word,
+    words,
+)
+from daybook.http.requests import json_answer
+from daybook.ledger_app import LedgerApp
+from daybook.text import display
+from daybook.wallets import invites, users
+from daybook.wallets.invites import InviteStatus, NewInvite
+from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.stored import DocumentInvalid
+from daybook.wallets.users import NewUser, Wanted
+
+MAX_NAME_LENGTH = 200
+PAGE = 100
+MAX_PAGE = 1000
+INVITE_LASTS = timedelta(days=7)
+INVITES = "/invites"
+"""The route whose callers may create and read invites."""
+
+Path = Mapping[str, str]
+
+
+def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /users`."""
+    parameters(request, set())
+    body = body_of(request, allowed={"name", "roles", "status", "brandCode", "mediatorCode"})
+    brand, mediator = body.get("brandCode"), body.get("mediatorCode")
+    user = NewUser(
+        name=line(body.get("name"), "name", longest=MAX_NAME_LENGTH),
+        roles=words(body.get("roles"), "roles"),
+        status=word(body.get("status", "active"), "status"),
+        brand_code=None if brand is None else code(brand, "brandCode"),
+        mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
+    )
+    wanted = once_key_if_given(app, request, ("users",), body)
+    return answered(users.create_once(app.ledger, user, wanted))
+
+
+def find_users(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /users`."""
+    given = parameters(request, {"role", "status", "brandCode", "mediatorCode", "limit"})
+    wanted = Wanted(
+        role=word(given["role"], "role") if "role" in given else None,
+        status=word(given["status"], "status") if "status" in given else None,
+        brand_code=code(given["brandCode"], "brandCode") if "brandCode" in given else None,
+        mediator_code=(
+            code(given["mediatorCode"], "mediatorCode") if "mediatorCode" in given else None
+        ),
+    )
+    query = wanted.query()
+    if query is None:
+        raise BadRequest("is missing: give role, brandCode or mediatorCode", where="role")
+    most = limit(given, usual=PAGE, most=MAX_PAGE)
+    return json_answer(200, users.find(app.ledger, query, wanted, limit=most))
+
+
+def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`POST /invites`."""
+    parameters(request, set())
+    body = body_of(request, allowed={"parentCode", "code", "expiresAt"})
+    given, own = body.get("expiresAt"), body.get("code")
+    invite = NewInvite(
+        parent_code=code(body.get("parentCode"), "parentCode"),
+        expires_at=app.clock() + INVITE_LASTS if given is None else moment(given, "expiresAt"),
+        code=None if own is None else code(own, "code"),
+    )
+    wanted = once_key_if_given(app, request, ("invites",), body)
+    if own is not None and app.settings.ledger_invite_codes != "chosen":
+        before = invites.made_before(app.ledger, wanted)  # when the setting was another one
+        if before is None:
+            raise BadRequest(
+                "must be absent: codes are random, so that no one can guess them; "
+                "DAYBOOK_LEDGER_INVITE_CODES says whether they may be chosen",
+                where="code",
+            )
+        return answered(before)
+    return answered(invites.create_once(app.ledger, invite, wanted))
+
+
+def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+    """`GET /invites`."""
+    given = parameters(request, {"parentCode", "status", "limit"})
+    parent = code(given.get("parentCode"), "parentCode")
+    status = given.get("status", InviteStatus.ACTIVE.value)
+    if status not in set(InviteStatus):
+        raise BadRequest(
+            f"must be one of {', '.join(InviteStatus)}, not {display.quoted(status)}",
+            where="status",
+        )
+    most = limit(given, usual=PAGE, most=MAX_PAGE)
+    return json_answer(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))
+
+
+def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+    """`POST /invites/{code}/accept`.
+
+    Why it failed is told only to callers that may also read invites: to others a failure must
+    not show which codes exist.
+    """
+    parameters(request, set())
+    body = body_of(request, allowed={"userId"})
+    given = body.get("userId")
+    user_id = None if given is None else object_id(given, "userId")
+    invite = code(path["code"], "code")
+    wanted = once_key_if_given(app, request, ("invites", invite, "accept"), body)
+    try:
+        return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)
+    except (Refused, DocumentInvalid) as error:
+        if refusal(app.settings.callers, INVITES, request) is None or _of_key(error):
+            raise
+        if isinstance(error, DocumentInvalid):
+            log.event(logging.ERROR, "document_invalid", error.without_value)
+        log.event(logging.WARNING, "invite_refused", f"an invite was not accepted: {_word(error)}")
+        raise Refused(
+            Refusal.INVITE_NOT_FOUND,
+            "the code is not that of an open invite, or userId not that of a user",
+        ) from error
+
+
+def _of_key(error: Refused | DocumentInvalid) -> bool:
+    """Whether the caller's own key is at fault, which tells nothing of the invite."""
+    return isinstance(error, Refused) and error.code is Refusal.IDEMPOTENCY_KEY_REUSED
+
+
+def _word(error: Refused | DocumentInvalid) -> str:
+    return error.code if isinstance(error, Refused) else error.type

@@ -1,0 +1,246 @@
+"""What requests of the ledger carry, checked by type, and what they are answered."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import flask
+from bson import ObjectId
+
+from daybook.errors import BadRequest
+from daybook.export.rendering.cells.currency import is_currency
+from daybook.http.callers import verified_account
+from daybook.http.requests import json_answer
+from daybook.ledger_app import LedgerApp
+from daybook.text import display
+from daybook.text.scrub import scrubbed
+from daybook.wallets.context import MAX_PAISE
+from daybook.wallets.idempotency import Answer, OnceKey
+from daybook.wallets.refusal import Refusal
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+MAX_KEY_LENGTH = 255
+MAX_ROLES = 20
+EARLIEST_YEAR = 1970
+_ID = re.compile(r"[0-9a-fA-F]{24}")
+_KEY = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_KEY_LENGTH - 2}}}[\x21-\x7e])?")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_COUNT = re.compile(r"[1-9][0-9]{0,3}")
+
+STATUS: Mapping[Refusal, int] = {
+    Refusal.USER_NOT_FOUND: 404,
+    Refusal.USER_ERASED: 410,
+    Refusal.WALLET_NOT_FOUND: 404,
+    Refusal.WALLET_EXISTS: 409,
+    Refusal.INSUFFICIENT_FUNDS: 409,
+    Refusal.BALANCE_LIMIT: 409,
+    Refusal.CURRENCY_MISMATCH: 409,
+    Refusal.TRANSACTION_NOT_FOUND: 404,
+    Refusal.ALREADY_REVERSED: 409,
+    Refusal.NOT_REVERSIBLE: 409,
+    Refusal.IDEMPOTENCY_KEY_REUSED: 422,
+    Refusal.ANSWER_EXPIRED: 410,
+    Refusal.INVITE_NOT_FOUND: 404,
+    Refusal.INVITE_EXISTS: 409,
+    Refusal.INVITE_USED: 409,
+    Refusal.INVITE_EXPIRED: 410,
+}
+
+_TITLES = {
+    400: "Bad request",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Not possible now",
+    410: "Not possible any more",
+    413: "Content too large",
+    422: "Idempotency key reused",
+    500: "Internal error",
+    503: "The database is away",
+}
+
+
+def problem(status: int, code: str, detail: str, *, where: str | None = None) -> flask.Response:
+    """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not of the caller
+        detail = scrubbed(detail)
+    doc: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _TITLES[status],
+        "status": status,
+        "code": code,
+        "detail": detail if where is None else f"{where}: {detail}",
+    }
+    if where is not None:
+        doc["where"] = where
+    return flask.Response(
+        json.dumps(display.document(doc)), status=status, mimetype="application/problem+json"
+    )
+
+
+def once_key(
+    app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
+) -> OnceKey:
+    """The header's key with its caller and the request it is for; raises `BadRequest`."""
+    wanted = once_key_if_given(app, request, path, body)
+    if wanted is None:
+        raise BadRequest(
+            "is missing: money moves only under a key, so that a repeated request moves it once",
+            where=IDEMPOTENCY_KEY,
+        )
+    return wanted
+
+
+def once_key_if_given(
+    app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
+) -> OnceKey | None:
+    """The same where a request does without; raises `BadRequest` for a key that is none."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise BadRequest(
+            f"must be 1 to {MAX_KEY_LENGTH} characters of ASCII, not {display.quoted(key)}",
+            where=IDEMPOTENCY_KEY,
+        )
+    caller = verified_account(app.settings.callers, request)
+    return OnceKey.of(key, "/".join(path), body, caller=caller)
+
+
+def answered(answer: Answer, *, first: int = 201) -> flask.Response:
+    """`first` is the status of the first answer; a repeated one says that it is."""
+    response = json_answer(200 if answer.replayed else first, answer.body)
+    if answer.replayed:
+        response.headers[REPLAYED] = "true"
+    return response
+
+
+def amount(body: Mapping[str, Any], name: str) -> int:
+    """A positive whole number of minor units that JSON carries exactly."""
+    value = body.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_PAISE:
+        return value
+    raise BadRequest(
+        f"must be a whole number of minor units from 1 to {MAX_PAISE}, {_unlike(value)}",
+        where=name,
+    )
+
+
+def _unlike(value: Any) -> str:
+    if value is None:
+        return "and is missing"
+    if isinstance(value, str):
+        return f"not text, {display.quoted(value)}"
+    if isinstance(value, float):
+        return f"not one with a point or an exponent, {display.quoted(value)}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"not {value if abs(value) < 10**40 else 'one of so many digits'}"
+    return f"not {display.quoted(value)}"
+
+
+def object_id(value: Any, name: str) -> ObjectId:
+    """An id as answers print it: 24 hexadecimal digits."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise BadRequest(
+            f"must be an id of 24 hexadecimal digits, not {display.quoted(value)}", where=name
+        )
+    return ObjectId(value)
+
+
+def word(value: Any, name: str) -> str:
+    """A type, role or status."""
+    return _matching(_WORD, value, name, "1 to 40 letters, digits, _ . - with a letter first")
+
+
+def code(value: Any, name: str) -> str:
+    """A brand's, mediator's or invite's code."""
+    return _matching(_CODE, value, name, "1 to 64 letters, digits, _ . -")
+
+
+def currency(value: Any, name: str) -> str:
+    """A code that the daily file accepts: entries in another would be rejected, day after day."""
+    if not isinstance(value, str) or not is_currency(value, {}):
+        raise BadRequest(
+            f"must be an active ISO 4217 code such as INR, not {display.quoted(value)}", where=name
+        )
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: Any, name: str, form: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise BadRequest(f"must be {form}, not {display.quoted(value)}", where=name)
+    return value
+
+
+def line(value: Any, name: str, *, longest: int) -> str:
+    """One line of text for people."""
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.strip():
+        raise BadRequest(
+            f"must be text of 1 to {longest} characters, not {display.quoted(value)}", where=name
+        )
+    odd = next((c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+    if odd is not None:
+        raise BadRequest(f"must not contain the character U+{ord(odd):04X}", where=name)
+    return value
+
+
+def words(value: Any, name: str) -> tuple[str, ...]:
+    """One or several different words."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_ROLES:
+        raise BadRequest(
+            f"must be a list of 1 to {MAX_ROLES} words, not {display.quoted(value)}", where=name
+        )
+    found = tuple(word(item, f"{name}[{number}]") for number, item in enumerate(value))
+    if len(set(found)) < len(found):
+        raise BadRequest("names one of its words twice", where=name)
+    return found
+
+
+def moment(value: Any, name: str) -> datetime:
+    """A time with its offset from UTC, in whole milliseconds."""
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is None:
+            raise ValueError("no offset")  # noqa: TRY301  (one message for every wrong form)
+        utc = found.astimezone(UTC)
+        if utc.year < EARLIEST_YEAR:
+            raise ValueError("too early")  # noqa: TRY301
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadRequest(
+            f"must be a time like 2026-01-18T18:00:00Z, not {display.quoted(value)}", where=name
+        ) from error
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def parameters(request: flask.Request, allowed: set[str]) -> dict[str, str]:
+    """The query string's parameters, each at most once; raises `BadRequest`."""
+    found: dict[str, str] = {}
+    for name, values in request.args.lists():
+        if name not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise BadRequest(f"unknown parameter; known are {known}", where=name[:80])
+        if len(values) > 1:
+            raise BadRequest(f"is given {len(values)} times", where=name)
+        found[name] = values[0]
+    return found
+
+
+def limit(given: Mapping[str, str], *, usual: int, most: int) -> int:
+    """How many are asked for."""
+    text = given.get("limit")
+    if text is None:
+        return usual
+    if not _COUNT.fullmatch(text) or int(text) > most:
+        raise BadRequest(
+            f"must be a whole number from 1 to {most}, not {display.quoted(text)}", where="limit"
+        )
+    return int(text)

@@ -1,0 +1,1 @@
+"""Alerts for the operator and receipts for the accountant: texts, languages, delivery."""

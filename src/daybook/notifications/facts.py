@@ -1,0 +1,80 @@
+"""The facts of an alert as its text needs them: one line each, checked, never raising."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from daybook.export.model.notice import Alert
+from daybook.text.scrub import scrubbed
+from daybook.text.visible import clean
+
+_LONGEST = 600
+"""Characters of one fact in a message; LINE takes 5,000 in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """An alert in one language, without its links. The title is one line."""
+
+    title: str
+    happened: str
+    meaning: str
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an alert knows. A fact that is missing, or of another type, reads as None."""
+
+    alert: Alert
+    zone: ZoneInfo
+
+    @property
+    def day(self) -> str | None:
+        return self.alert.batch_date
+
+    def text(self, name: str) -> str | None:
+        value = self.alert.facts.get(name)
+        return None if value is None or value == "" else one_line(str(value))
+
+    def count(self, name: str) -> int | None:
+        value = self.alert.facts.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def is_true(self, name: str) -> bool:
+        return self.alert.facts.get(name) is True
+
+    def at(self, name: str) -> datetime | None:
+        """In the schedule's time zone."""
+        value = self.alert.facts.get(name)
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            return None
+        return value.astimezone(self.zone)
+
+    def counts(self, name: str) -> dict[str, int]:
+        """The largest first."""
+        value = self.alert.facts.get(name)
+        if not isinstance(value, Mapping):
+            return {}
+        whole = {str(key): count for key, count in value.items() if isinstance(count, int)}
+        return dict(sorted(whole.items(), key=lambda item: -item[1]))
+
+    @property
+    def error(self) -> str | None:
+        """The last error's type and message."""
+        told = [text for text in (self.text("error_type"), self.text("error")) if text]
+        return scrubbed(": ".join(told)) or None
+
+
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """`text` without line breaks and without what controls or reorders it, shortened."""
+    line = clean(text)
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def sentences(*parts: str | None) -> str:
+    """Those that there are, one after the other."""
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,118 @@
+"""An alert as a message: what happened, which day, what it means, what to do, where to look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from daybook.export.model.notice import Alert, AlertEvent
+from daybook.export.model.profile import DAILY
+from daybook.notifications import logs_link, messages_en, messages_th, thai
+from daybook.notifications.facts import Facts, Told, one_line
+
+Language = Literal["en", "th"]
+
+RUNBOOK = "docs/runbook.md"
+"""Has a section for each event, its heading the event's words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What people get: a title of one line, and a text of several."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """What surrounds an alert's own text."""
+
+    texts: Mapping[AlertEvent, Callable[[Facts], Told]]
+    severities: Mapping[int, str]
+    day: str
+    profile: str
+    meaning: str
+    action: str
+    logs: str
+
+
+_WORDS: Mapping[Language, _Words] = {
+    "en": _Words(
+        texts=messages_en.TEXTS,
+        severities={},
+        day="Day",
+        profile="Profile",
+        meaning="What it means for the accountant",
+        action="What to do",
+        logs="Logs",
+    ),
+    "th": _Words(
+        texts=messages_th.TEXTS,
+        severities={
+            logging.CRITICAL: "วิกฤต",
+            logging.ERROR: "ข้อผิดพลาด",
+            logging.WARNING: "แจ้งเตือน",
+            logging.INFO: "แจ้งเพื่อทราบ",
+        },
+        day="วันที่",
+        profile="โปรไฟล์",
+        meaning="ผลต่อฝ่ายบัญชี",
+        action="สิ่งที่ต้องทำ",
+        logs="บันทึกการทำงาน",
+    ),
+}
+
+
+def alert_message(
+    alert: Alert, *, language: Language, zone: ZoneInfo, project: str | None
+) -> Message:
+    """The alert for people; `project` is the Google Cloud project that has the logs."""
+    words = _WORDS[language]
+    told = words.texts[alert.event](Facts(alert=alert, zone=zone))
+    severity = words.severities.get(alert.severity, logging.getLevelName(alert.severity))
+    return Message(
+        title=one_line(f"[{severity}] {subject(alert)}: {told.title}", longest=200),
+        text="\n\n".join(
+            [
+                told.happened,
+                *_identity(alert, words, language),
+                f"{words.meaning}: {told.meaning}",
+                f"{words.action}: {told.action}",
+                f"Runbook: {runbook(alert.event)}",
+                f"{words.logs}: {logs_link.where(alert, zone, project)}",
+            ]
+        ),
+    )
+
+
+def log_sentence(alert: Alert, zone: ZoneInfo) -> str:
+    """What happened, in English, for the log record."""
+    return messages_en.TEXTS[alert.event](Facts(alert=alert, zone=zone)).happened
+
+
+def subject(alert: Alert) -> str:
+    """Whom the message is about: `Daybook 2026-01-18`, with the profile unless it is daily."""
+    profile = "" if alert.profile == DAILY else f" {alert.profile}"
+    return f"Daybook{profile}" + (f" {alert.batch_date}" if alert.batch_date else "")
+
+
+def runbook(event: AlertEvent) -> str:
+    """Where the operator reads on."""
+    return f"{RUNBOOK}#{event.value.replace('_', '-')}"
+
+
+def _identity(alert: Alert, words: _Words, language: Language) -> list[str]:
+    lines = []
+    if alert.batch_date is not None:
+        day = alert.batch_date
+        if language == "th":
+            day = f"{thai.long_date(date.fromisoformat(day))} ({day})"
+        lines.append(f"{words.day}: {day}")
+    if alert.profile != DAILY:
+        lines.append(f"{words.profile}: {alert.profile}")
+    return ["\n".join(lines)] if lines else []

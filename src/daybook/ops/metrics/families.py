@@ -1,0 +1,197 @@
+"""Metric families: the names, types and help texts under which figures are exposed.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for
+counters only. Label values that are known beforehand are always there, so that a rate
+sees its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.utils import floatToGoString
+
+from daybook.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DaybookError,
+    QueueChanging,
+    RunTimeout,
+    TooManyRejected,
+)
+from daybook.export.upload.breaker import Position
+from daybook.mongo.monitoring import COMMAND_BOUNDS_SECONDS, CommandUse, PoolUse
+from daybook.ops.metrics.stored import (
+    DURATION_BOUNDS_SECONDS,
+    BatchFigures,
+    OrphanFigures,
+    QueueFigures,
+)
+
+_BATCH = "daily_batch_export"
+_MONGODB = "daybook_mongodb"
+_ERRORS_ALWAYS_SHOWN = (
+    *(RunTimeout.type, "google_drive", DatabaseError.type, DaybookError.type),
+    *(ConfigurationError.type, QueueChanging.type, TooManyRejected.type),
+)
+
+
+def of_batches(figures: BatchFigures, destination: str) -> Iterator[Metric]:
+    durations = figures.durations
+    yield HistogramMetricFamily(
+        f"{_BATCH}_duration_seconds",
+        "Time from the start of a day's last attempt until its file was recorded.",
+        _cumulative(DURATION_BOUNDS_SECONDS, durations.buckets),
+        durations.total_seconds,
+    )
+    yield GaugeMetricFamily(
+        f"{_BATCH}_last_duration_seconds",
+        "Time that the day which was delivered last took; 0 before the first.",
+        durations.last_seconds,
+    )
+    yield GaugeMetricFamily(
+        f"{_BATCH}_entries",
+        "Entries in the file of the day that ended last; 0 when it was empty.",
+        figures.last_entries,
+    )
+    totals = (
+        ("entries", "Entries in delivered files.", figures.entries),
+        ("rows", "Rows in delivered files, without headers.", figures.rows),
+        ("bytes", "Size of delivered files in bytes.", figures.size_bytes),
+        ("rejected_entries", "Entries rejected with a reason.", figures.rejected),
+        ("attempts", "Attempts begun.", figures.attempts),
+        ("conflicts", "Refusals of an id at which our own file was found.", figures.conflicts),
+    )
+    for what, meaning, value in totals:
+        yield CounterMetricFamily(f"{_BATCH}_{what}", meaning, value)
+    errors = CounterMetricFamily(f"{_BATCH}_errors", "Failed attempts.", labels=["error_type"])
+    shown = dict.fromkeys((*_ERRORS_ALWAYS_SHOWN, destination), 0)
+    for error_type, attempts in sorted({**shown, **figures.errors}.items()):
+        errors.add_metric([error_type], attempts)
+    yield errors
+    days = GaugeMetricFamily(
+        f"{_BATCH}_batches", "Days by what has become of them.", labels=["state"]
+    )
+    for state, count in figures.batches.items():
+        days.add_metric([state.value], count)
+    yield days
+    yield GaugeMetricFamily(
+        f"{_BATCH}_last_success_timestamp_seconds",
+        "Unix time when a day was last delivered or signed off as empty; 0 when never.",
+        figures.last_success_timestamp_seconds,
+    )
+
+
+def of_queue(figures: QueueFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        f"{_BATCH}_queue_entries", "Queued entries that the next run would take.", figures.entries
+    )
+    yield GaugeMetricFamily(
+        f"{_BATCH}_queue_oldest_age_seconds",
+        "Age of the first queued entry; 0 when none is queued.",
+        figures.oldest_age_seconds,
+    )
+    unclaimed = GaugeMetricFamily(
+        f"{_BATCH}_queue_unclaimed_entries",
+        "Queue items that no run ever takes, by reason.",
+        labels=["reason"],
+    )
+    for reason, count in figures.unclaimed.items():
+        unclaimed.add_metric([reason.value], count)
+    yield unclaimed
+
+
+def of_damaged(count: int) -> Metric:
+    return GaugeMetricFamily(
+        "daybook_damaged_documents",
+        "Documents of Daybook's own that these figures leave out, since they cannot be read.",
+        count,
+    )
+
+
+def of_breaker(position: Position, destination: str) -> Metric:
+    family = GaugeMetricFamily(
+        "daybook_circuit_breaker_state",
+        "1 for the state that the destination's circuit breaker is in, 0 for the others.",
+        labels=["destination", "state"],
+    )
+    for one in Position:
+        family.add_metric([destination, one.value], int(one is position))
+    return family
+
+
+def of_orphans(figures: OrphanFigures) -> Metric:
+    family = GaugeMetricFamily(
+        "daybook_orphans",
+        "Ids given up in the past 8 days, by whether a file was seen there.",
+        labels=["state"],
+    )
+    family.add_metric(["watched"], figures.watched)
+    family.add_metric(["seen"], figures.seen)
+    return family
+
+
+def of_commands(use: Mapping[str, CommandUse]) -> Iterator[Metric]:
+    labels = ["command"]
+    durations = HistogramMetricFamily(
+        f"{_MONGODB}_command_duration_seconds",
+        "Time that commands of this process took, failed ones included.",
+        labels=labels,
+    )
+    failures = CounterMetricFamily(
+        f"{_MONGODB}_command_failures", "Commands that failed.", labels=labels
+    )
+    slow = CounterMetricFamily(
+        f"{_MONGODB}_slow_commands", "Commands that took longer than a second.", labels=labels
+    )
+    for name, commands in use.items():
+        buckets = _cumulative(COMMAND_BOUNDS_SECONDS, commands.buckets)
+        durations.add_metric([name], buckets, commands.total_micros / 1e6)
+        failures.add_metric([name], commands.failures)
+        slow.add_metric([name], commands.slow)
+    yield from (durations, failures, slow)
+
+
+def of_pools(use: Mapping[str, PoolUse]) -> Iterator[Metric]:
+    labels = ["server"]
+    opened = GaugeMetricFamily(
+        f"{_MONGODB}_pool_open_connections", "Open connections, in use or not.", labels=labels
+    )
+    checked_out = GaugeMetricFamily(
+        f"{_MONGODB}_pool_checked_out_connections", "Connections in use.", labels=labels
+    )
+    limit = GaugeMetricFamily(
+        f"{_MONGODB}_pool_max_connections", "Connections that may be open.", labels=labels
+    )
+    wait = SummaryMetricFamily(
+        f"{_MONGODB}_pool_checkout_wait_seconds",
+        "Time that operations waited for a connection, free or new.",
+        labels=labels,
+    )
+    failures = CounterMetricFamily(
+        f"{_MONGODB}_pool_checkout_failures",
+        "Operations that got no connection.",
+        labels=[*labels, "reason"],
+    )
+    for server, pool in use.items():
+        opened.add_metric([server], pool.opened)
+        checked_out.add_metric([server], pool.checked_out)
+        limit.add_metric([server], pool.limit)
+        wait.add_metric([server], pool.checkouts, pool.wait_seconds)
+        for reason, count in pool.failures.items():
+            failures.add_metric([server, reason], count)
+    yield from (opened, checked_out, limit, wait, failures)
+
+
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Buckets as Prometheus has them, each with all that lies below its bound."""
+    names = [*map(floatToGoString, bounds), "+Inf"]
+    return list(zip(names, accumulate(counts), strict=True))

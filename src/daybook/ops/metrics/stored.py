@@ -1,0 +1,255 @@
+"""What MongoDB knows of a profile's days, its queue, the breaker and the orphans, in numbers.
+
+Any instance reads the same. Figures are sums over the batches that are stored now, so
+nothing is lost with an instance, and a batch that somebody deletes is missing from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo.database import Database
+
+from daybook.errors import DocumentDamaged
+from daybook.export.batch import batch as batches
+from daybook.export.model.ids import LENIENT, hashable
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import Profile
+from daybook.export.queue import plan, unmarked, waiting
+from daybook.export.queue.waiting import Unclaimed
+from daybook.export.slot import orphans
+from daybook.export.upload import breaker
+from daybook.export.upload.breaker import BreakerState, Position
+
+DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
+
+_ENDED: Final = [BatchState.COMMITTED.value, BatchState.EMPTY.value]
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durations:
+    """How long delivered days took, from the start of the last attempt to the commit."""
+
+    buckets: tuple[int, ...]
+    """Batches per interval of `DURATION_BOUNDS_SECONDS`; the last is for longer ones."""
+    total_seconds: float
+    last_seconds: float
+    """Of the latest one; 0 before the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFigures:
+    """All days of a profile; manual exports are left out."""
+
+    batches: Mapping[BatchState, int]
+    durations: Durations
+    entries: int
+    rows: int
+    size_bytes: int
+    rejected: int
+    attempts: int
+    conflicts: int
+    errors: Mapping[str, int]
+    """Failed attempts by type of error, in alphabetical order."""
+    last_entries: int
+    """Of the day that ended last, 0 when it was empty or there is none."""
+    damaged: int
+    """Days whose state is none."""
+    last_success_timestamp_seconds: float
+    """When a day was last delivered or signed off; 0 when none ever was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueFigures:
+    """What the next run would take."""
+
+    entries: int
+    oldest_age_seconds: float
+    """Of the first item by `_id`; 0 without one, or when nothing tells its age."""
+    unclaimed: Mapping[Unclaimed, int]
+    """Items that no run ever takes, by each reason that is counted."""
+    damaged: tuple[DocumentDamaged, ...]
+    """Batches and manifest parts that cannot be read; their items count as queued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrphanFigures:
+    """Given-up ids of the last 8 days."""
+
+    watched: int
+    """No file has been seen at these."""
+    seen: int
+
+
+def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
+    """One aggregation over the profile's days; raises `PyMongoError`."""
+    (found,) = database[batches.COLLECTION].aggregate(_pipeline(profile))
+    # A damaged state may be of any type, and have no key.
+    known = [doc for doc in found["states"] if doc["_id"] in list(BatchState)]
+    states = {doc["_id"]: doc for doc in known}
+    committed = states.get(BatchState.COMMITTED.value, {})
+    ends = [states[state]["endedMs"] or 0 for state in _ENDED if state in states]
+    return BatchFigures(
+        batches={state: states.get(state.value, {}).get("batches", 0) for state in BatchState},
+        durations=_durations(found["durations"], found["lastDuration"]),
+        entries=committed.get("entries", 0),
+        rows=committed.get("rows", 0),
+        size_bytes=committed.get("bytes", 0),
+        rejected=sum(states[state]["rejected"] for state in _ENDED if state in states),
+        attempts=sum(doc["attempts"] for doc in states.values()),
+        conflicts=sum(doc["conflicts"] for doc in states.values()),
+        errors={doc["_id"]: doc["attempts"] for doc in found["errors"]},
+        last_entries=next((doc["entryCount"] for doc in found["lastEnded"]), 0),
+        damaged=sum(doc["batches"] for doc in found["states"] if doc not in known),
+        last_success_timestamp_seconds=max(ends, default=0) / 1000,
+    )
+
+
+def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> QueueFigures:
+    """Answered by `idx_queue_plan`; raises `PyMongoError`."""
+    queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
+    ended, damaged = unmarked.readable_parts(database, profile)
+    gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
+    with queue.find(plan.queued(profile), {"createdAt": 1}).sort("_id", 1) as found:
+        first = next((item for item in found if hashable(item["_id"]) not in gone), None)
+    return QueueFigures(
+        entries=waiting.count(database, profile, ended),
+        oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
+        unclaimed=dict.fromkeys(waiting.filters(profile), 0) | waiting.unclaimed(database, profile),
+        damaged=tuple(damaged),
+    )
+
+
+def breaker_position(database: Database[Doc], destination: str, now: datetime) -> Position:
+    """Of the kind of destination; raises `PyMongoError` and `DocumentDamaged`."""
+    found = database[breaker.COLLECTION].find_one({"_id": destination})
+    return BreakerState.from_doc(found).position(now)
+
+
+def orphan_figures(database: Database[Doc], profile: Profile, now: datetime) -> OrphanFigures:
+    """Answered by `idx_orphan_watched`; raises `PyMongoError`."""
+    found = database[orphans.COLLECTION].aggregate(
+        [
+            {"$match": {"watchUntil": {"$gt": now}, "profile": profile.name}},
+            {"$group": {"_id": {"$gt": ["$seenAt", None]}, "ids": {"$sum": 1}}},
+        ]
+    )
+    by_seen = {doc["_id"]: doc["ids"] for doc in found}
+    return OrphanFigures(watched=by_seen.get(False, 0), seen=by_seen.get(True, 0))
+
+
+def _pipeline(profile: Profile) -> list[Doc]:
+    ended = {"state": {"$in": _ENDED}}
+    latest: list[Doc] = [{"$sort": {"endedMs": -1, "_id": -1}}, {"$limit": 1}]
+    timed = {"$match": {"millis": {"$ne": None}}}
+    sums = {
+        "entries": "$entryCount",
+        "rows": "$rowCount",
+        "bytes": "$sizeBytes",
+        "rejected": "$rejectedCount",
+        "attempts": "$attempts",
+        "conflicts": "$conflictCount",
+    }
+    return [
+        {"$match": {"profile": profile.name, "batchDate": {"$type": "string"}}},
+        {
+            "$project": {
+                **dict.fromkeys(("state", "entryCount", "rowCount", "sizeBytes"), 1),
+                **dict.fromkeys(("rejectedCount", "conflictCount"), 1),
+                "attempts": {"$ifNull": ["$attemptCount", "$attempt"]},
+                "errors": {"$objectToArray": _if_type("object", "$errorCounts", {})},
+                # Another application's record may hold anything for a date.
+                "endedMs": {"$toLong": _if_type("date", "$committedAt", None)},
+                "millis": _MILLIS,
+            }
+        },
+        {
+            "$facet": {
+                "states": [
+                    {
+                        "$group": {
+                            "_id": "$state",
+                            "batches": {"$sum": 1},
+                            "endedMs": {"$max": "$endedMs"},
+                            **{name: {"$sum": path} for name, path in sums.items()},
+                        }
+                    }
+                ],
+                "durations": [
+                    timed,
+                    {
+                        "$group": {
+                            "_id": _BUCKET,
+                            "batches": {"$sum": 1},
+                            "millis": {"$sum": "$millis"},
+                        }
+                    },
+                ],
+                "lastDuration": [timed, *latest],
+                "lastEnded": [{"$match": {**ended, "entryCount": {"$type": "number"}}}, *latest],
+                "errors": [
+                    {"$unwind": "$errors"},
+                    {"$group": {"_id": "$errors.k", "attempts": {"$sum": "$errors.v"}}},
+                    {"$sort": {"_id": 1}},
+                ],
+            }
+        },
+    ]
+
+
+def _if_type(bson_type: str, path: str, otherwise: Any) -> Doc:
+    return {"$cond": [{"$eq": [{"$type": path}, bson_type]}, path, otherwise]}
+
+
+_MILLIS: Final = {
+    "$cond": [
+        {
+            "$and": [
+                {"$eq": ["$state", BatchState.COMMITTED.value]},
+                {"$ne": ["$recordedElsewhere", True]},
+                {"$eq": [{"$type": "$startedAt"}, "date"]},
+                {"$eq": [{"$type": "$committedAt"}, "date"]},
+            ]
+        },
+        # Never below 0: two instances may have written the two times, by two clocks.
+        {"$max": [0, {"$subtract": ["$committedAt", "$startedAt"]}]},
+        None,
+    ]
+}
+
+_BUCKET: Final = {
+    "$switch": {
+        "branches": [
+            {"case": {"$lte": ["$millis", bound * 1000]}, "then": at}
+            for at, bound in enumerate(DURATION_BOUNDS_SECONDS)
+        ],
+        "default": len(DURATION_BOUNDS_SECONDS),
+    }
+}
+
+
+def _durations(groups: list[Doc], latest: list[Doc]) -> Durations:
+    by_bucket = {doc["_id"]: doc["batches"] for doc in groups}
+    return Durations(
+        buckets=tuple(by_bucket.get(at, 0) for at in range(len(DURATION_BOUNDS_SECONDS) + 1)),
+        total_seconds=sum(doc["millis"] for doc in groups) / 1000,
+        last_seconds=next((doc["millis"] for doc in latest), 0) / 1000,
+    )
+
+
+def _age_seconds(item: Mapping[str, Any], now: datetime) -> float:
+    created, item_id = item.get("createdAt"), item["_id"]
+    if isinstance(created, DatetimeMS):
+        since = int(created) / 1000
+    elif isinstance(item_id, ObjectId):
+        since = item_id.generation_time.timestamp()
+    else:
+        return 0.0
+    return max(0.0, now.timestamp() - since)

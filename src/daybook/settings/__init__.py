@@ -1,0 +1,1 @@
+"""Settings: every environment variable, what it may hold, and the values checked at startup."""

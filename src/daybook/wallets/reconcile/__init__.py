@@ -1,0 +1,1 @@
+"""Reconciling: wallets, transactions, journal and delivered files are compared."""

@@ -1,0 +1,60 @@
+"""Whether a delivered file and its record are what the batch says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from daybook.destinations.base import Destination
+from daybook.errors import DestinationRefused
+from daybook.export.batch import export_log
+from daybook.export.batch.export_log import LogAction
+from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+
+_RECORDED = ("fileId", "entryCount", "totals", "md5", "sha256", "sizeBytes")
+
+
+def record(
+    database: Database[dict[str, Any]], session: ClientSession, batch: Mapping[str, Any]
+) -> Iterator[Difference]:
+    """The record that the accountant and the other application go by."""
+    day = export_log.day_filter(batch["profile"], batch["batchDate"], LogAction.CSV_GENERATED)
+    found = database[export_log.COLLECTION].find_one(day, session=session)
+    if found is None:
+        yield _of_record(batch, "there is no csv_generated record")
+        return
+    says = found.get("metadata") or {}
+    for name in _RECORDED:
+        if says.get(name) != batch.get(name):
+            yield _of_record(
+                batch,
+                f"{name} is {says.get(name)} in record {found['_id']}, {batch.get(name)} in the "
+                "batch",
+            )
+
+
+def _of_record(batch: Mapping[str, Any], told: str) -> Difference:
+    return Difference(kind=DifferenceKind.RECORD, detail=f"{batch['filename']}: {told}")
+
+
+def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[Difference]:
+    """Read the file, in flat memory. Raises `DestinationError` when it cannot be asked for."""
+    digest, size_bytes = hashlib.sha256(), 0
+    try:
+        for block in destination.read(batch["fileId"], batch["filename"]):
+            digest.update(block)
+            size_bytes += len(block)
+    except DestinationRefused as error:
+        yield Difference(kind=DifferenceKind.FILE, detail=f"{batch['filename']}: {error}")
+        return
+    if (size_bytes, digest.hexdigest()) != (batch["sizeBytes"], batch["sha256"]):
+        yield Difference(
+            kind=DifferenceKind.FILE,
+            detail=f"{batch['filename']} ({batch['fileId']}) was changed: {size_bytes} bytes with "
+            f"SHA-256 {digest.hexdigest()}, delivered were {batch['sizeBytes']} with "
+            f"{batch['sha256']}",
+        )
