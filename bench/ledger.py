@@ -31,7 +31,7 @@ from daybook.settings.settings import Settings
 from daybook.wallets import move, queries, users
 from daybook.wallets.booking import Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
 
@@ -41,7 +41,7 @@ Debit = Callable[[Ledger, ObjectId], None]
 
 def booked(ledger: Ledger, owner: ObjectId) -> None:
     """A debit as a request makes it, from its key on."""
-    once = OnceKey.of(str(ObjectId()), f"wallets/{owner}/debits", {"amountPaise": 1})
+    once = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/debits", {"amountPaise": 1})
     move.debit(ledger, owner, Movement(once=once, type="payout", amount_paise=1))
 
 
@@ -105,7 +105,7 @@ def _holder(ledger: Ledger) -> ObjectId:
     user = users.create(ledger, NewUser(name="Somchai", roles=("agency",), status="active"))
     owner = ObjectId(user["userId"])
     open_wallet(ledger, owner)
-    once = OnceKey.of(str(ObjectId()), f"wallets/{owner}/credits", {})
+    once = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/credits", {})
     move.credit(ledger, owner, Movement(once=once, type="topup", amount_paise=BALANCE_PAISE))
     return owner
 

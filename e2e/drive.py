@@ -15,7 +15,7 @@ import requests
 
 from daybook.destinations.base import Held, NewFile
 from daybook.destinations.drive.drive import DriveDestination
-from daybook.errors import DestinationDoubt, DestinationError, IdInvalid, IdTaken
+from daybook.errors import DestinationError, IdInvalid, IdTaken, UncertainResponse
 from e2e.finding import Finding, Verdict
 
 CHUNK_BYTES = 256 * 1024
@@ -94,9 +94,9 @@ class DriveProbe:
             self.destination.send_chunk(sessions[1], b"other", offset=0, last=True)
         except IdTaken as error:
             refused = f"the second was refused when it ended: {error}"
-        except DestinationDoubt as error:
+        except UncertainResponse as error:
             refused = f"the second ended in doubt: {error}"
-        found = self.destination.look(file.id)
+        found = self.destination.find_file(file.id)
         if found is None or found.md5 != _md5(b"first"):
             return _OTHERWISE, f"the file is not the first one any more; {refused}"
         if "as well" in refused:
@@ -106,7 +106,7 @@ class DriveProbe:
     def _digests(self) -> tuple[Verdict, str]:
         file, content = self._new("digests"), b"Entry ID\r\n"
         self.destination.send_whole(file, content)
-        found = self.destination.look(file.id)
+        found = self.destination.find_file(file.id)
         if found is None:
             return _OTHERWISE, "files.get does not show a file that was just made"
         if found.md5 != _md5(content):
@@ -120,7 +120,7 @@ class DriveProbe:
     def _notes(self) -> tuple[Verdict, str]:
         file = self._new("notes")
         self.destination.send_whole(file, b"x")
-        found = self.destination.look(file.id)
+        found = self.destination.find_file(file.id)
         if found is None or dict(found.properties) != dict(file.properties):
             return _OTHERWISE, f"sent {dict(file.properties)}, seen {found and found.properties}"
         self.destination.describe(file.id, "a note by e2e")
@@ -135,7 +135,7 @@ class DriveProbe:
         if held != first or held != Held(size_bytes=CHUNK_BYTES):
             return _OTHERWISE, f"sent {CHUNK_BYTES} bytes, the other process is told of {held}"
         other.send_chunk(session, content[CHUNK_BYTES:], offset=CHUNK_BYTES, last=True)
-        found = other.look(file.id)
+        found = other.find_file(file.id)
         if found is None or found.md5 != _md5(content):
             return _OTHERWISE, "the file is not what was sent by both"
         return (
@@ -170,7 +170,7 @@ class DriveProbe:
         )
 
     def _link(self, file: NewFile) -> str:
-        found = self.destination.look(file.id)
+        found = self.destination.find_file(file.id)
         return f"no file at {file.id}" if found is None else found.link
 
 

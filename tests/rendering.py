@@ -16,7 +16,7 @@ from daybook.export.model.figures import Figures
 from daybook.export.model.part import Part
 from daybook.export.model.profile import ColumnType, Profile
 from daybook.export.rendering.cells.layout import Field, Layout
-from daybook.export.rendering.cells.rejected_value import Unfit, missing
+from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
 from daybook.export.rendering.render import Renderer
 
 MISSING = object()
@@ -38,7 +38,7 @@ class MemoryRows:
             for entry_id in entry_ids
         ]
 
-    def why_missing(self, entry_id: Any) -> Unfit:
+    def why_missing(self, entry_id: Any) -> RejectedValue:
         return missing(entry_id)
 
 

@@ -44,7 +44,7 @@ from daybook.mongo.machine_clock import MachineClock
 from daybook.notifications.alerts import Messages
 from daybook.notifications.messages import Message
 from daybook.notifications.receipt import receipt_message
-from daybook.ops.doctor import Patient
+from daybook.ops.doctor import Installation
 from daybook.settings.settings import Settings
 from daybook.shutdown import Shutdown
 from daybook.text import display
@@ -398,9 +398,9 @@ class App:
             answers.remove_before(self.database, before, now=now)
         return found
 
-    def patient(self, env: Mapping[str, str]) -> Patient:
+    def installation(self, env: Mapping[str, str]) -> Installation:
         """What `doctor` examines; `env` are the variables as they were given."""
-        return Patient(
+        return Installation(
             env=env,
             client=self.client,
             database=self.database,

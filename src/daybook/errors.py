@@ -142,7 +142,7 @@ class DestinationError(DaybookError):
     type = "destination"
 
 
-class DestinationDoubt(DestinationError):
+class UncertainResponse(DestinationError):
     """The answer to a request was lost or doubtful: it may or may not have taken effect."""
 
 
@@ -160,7 +160,7 @@ class IdInvalid(DestinationError):
     """The destination does not accept the id (another identity's, or never issued)."""
 
 
-class SessionGone(DestinationError):
+class SessionExpired(DestinationError):
     """The upload session no longer exists (Drive: 404 or 410); open a new one."""
 
 

@@ -19,9 +19,9 @@ from daybook.errors import DatabaseError
 from daybook.mongo import client, objects
 from daybook.mongo.ledger_indexes import check_ledger_guards
 from daybook.settings.settings import Settings
-from daybook.wallets.atomic import PATIENCE_SECONDS
+from daybook.wallets.atomic import MAX_WAIT_SECONDS
 from daybook.wallets.context import Ledger
-from daybook.wallets.striped_locks import Turns
+from daybook.wallets.striped_locks import StripedLocks
 
 APP_NAME = "daybook-ledger"
 MIN_POOL_SIZE = 10
@@ -48,7 +48,7 @@ class LedgerApp:
 
     settings: Settings
     clock: Callable[[], datetime] = _now
-    patience_seconds: float = PATIENCE_SECONDS
+    max_wait_seconds: float = MAX_WAIT_SECONDS
     """How long a movement may try."""
     threads: int | None = None
     """How many requests the process works on at once; None: no limit is known."""
@@ -105,7 +105,7 @@ class LedgerApp:
             clock=self.clock,
             profile=self.settings.ledger_profile,
             chart=self.settings.ledger_chart,
-            patience_seconds=self.patience_seconds,
+            max_wait_seconds=self.max_wait_seconds,
             look_seconds=self.look_seconds,
-            turns=Turns(self.threads),
+            striped_locks=StripedLocks(self.threads),
         )

@@ -35,7 +35,7 @@ _VOLATILE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class HeldStripes:
     """A command as the page shows it, and what it answers."""
 
     command: str
@@ -54,13 +54,13 @@ class Chapter:
         return [body for kind, body in _SETTING_OUT.findall(self.text) if kind == language]
 
     @property
-    def turns(self) -> list[Turn]:
+    def striped_locks(self) -> list[HeldStripes]:
         """What stands in ```console blocks."""
         found = []
         for block in self.blocks("console"):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                 command, *answer = part.rstrip("\n").split("\n")
-                found.append(Turn(command=command, answer=tuple(answer)))
+                found.append(HeldStripes(command=command, answer=tuple(answer)))
         return found
 
     @property

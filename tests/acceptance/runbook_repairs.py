@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from daybook.wallets import invites, move, users
 from daybook.wallets.context import Ledger
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.invites import NewInvite
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
@@ -84,7 +84,7 @@ def a_file_is_in_the_bin(stage: Stage, folder: Path) -> Iterator[str]:
 
 def a_person_is_to_be_erased(stage: Stage, _folder: Path) -> Iterator[str]:
     ledger = Ledger(database=stage.database, clock=lambda: datetime.now(UTC))
-    once = OnceKey.of("order-7", "/", {})
+    once = IdempotencyKey.of("order-7", "/", {})
     user = NewUser(name="Somchai", roles=("brand",), status="active", brand_code="B-1")
     shown = users.create_once(ledger, user, once).body["userId"]
     owner = ObjectId(shown)

@@ -267,9 +267,9 @@ def test_whoever_meets_a_trial_looks_again_when_its_right_could_be_over(
 
         assert_waits(evening.function.post("/exports", copy_of(entry)))
 
-        (look,) = evening.tasks.tasks
+        (find_file,) = evening.tasks.tasks
         now = evening.tasks.now()
-        assert now + timedelta(seconds=5) < look.schedule_time <= now + timedelta(seconds=65)
+        assert now + timedelta(seconds=5) < find_file.schedule_time <= now + timedelta(seconds=65)
         held.let_go()
         trial.result()
 

@@ -240,8 +240,11 @@ def test_with_a_queue_cloud_tasks_makes_the_call(
             f"            Cloud Tasks makes the call; at once: {AGAIN}\n"
         )
         tasks.down = True
-        unensured = answer(office.env, "run", "--date", DATE, code=1)
-        assert (unensured["status"], unensured["error"]["type"]) == ("retry_scheduled", "tasks")
+        task_missing = answer(office.env, "run", "--date", DATE, code=1)
+        assert (task_missing["status"], task_missing["error"]["type"]) == (
+            "retry_scheduled",
+            "tasks",
+        )
         tasks.down = False
 
 

@@ -52,7 +52,7 @@ def brief(stage: Stage) -> Instance:
     return stage.serve("brief", DAYBOOK_RUN_DEADLINE_SECONDS=BRIEF)
 
 
-def patient(stage: Stage) -> Instance:
+def installation(stage: Stage) -> Instance:
     """A function whose invocations have all the time they need."""
     return stage.serve("patient")
 
@@ -224,8 +224,8 @@ def test_an_invocation_that_is_killed_is_made_up_for_by_the_next_attempt(stage: 
 
     brief(stage)
     assert said(stage.tasks.run_next())["status"] == "in_progress"
-    (look,) = stage.tasks.tasks
-    assert (look.body["kind"], look.body["attempt"]) == ("look_again", 1)
+    (find_file,) = stage.tasks.tasks
+    assert (find_file.body["kind"], find_file.body["attempt"]) == ("look_again", 1)
     stage.expire_lease()
     told = deliver_all(stage)
     assert set(told) - {"in_progress"} <= {"continued", "exported"}, told
@@ -288,7 +288,7 @@ def test_a_continuation_delivered_once_more_after_the_end_touches_nothing(stage:
 def test_another_day_in_between_takes_the_entries_along(stage: Stage) -> None:
     entries = begun(stage)
 
-    other = patient(stage).post("/run", {"batchDate": NEXT_DAY})
+    other = installation(stage).post("/run", {"batchDate": NEXT_DAY})
 
     assert other.json()["status"] == "exported"
     assert deliver_all(stage) == ["empty"]

@@ -19,7 +19,7 @@ from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.ledgers import check_books, make_app, prepare, purses
 
 SELECTION_SECONDS = 0.5
-PATIENCE_SECONDS = 0.6
+MAX_WAIT_SECONDS = 0.6
 SLACK_SECONDS = 8.0
 """For a machine that is busy with other things."""
 MOVE = {"amountPaise": 5, "type": "payout"}
@@ -85,7 +85,7 @@ def far(app: LedgerApp, proxy: MongoProxy) -> Iterator[LedgerApp]:
     near = make_app(
         proxy.uri, app.database.name, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS=selection_ms
     )
-    far = replace(near, patience_seconds=PATIENCE_SECONDS)
+    far = replace(near, max_wait_seconds=MAX_WAIT_SECONDS)
     assert send(far, "GET", f"/wallets/{ObjectId()}").status_code == 404
     yield far
     far.client.close()
@@ -115,7 +115,7 @@ def test_a_mongodb_that_does_not_answer_is_given_up_in_bounded_time(
 
     assert_problem(response, 503, "DATABASE_UNAVAILABLE")
     assert response.headers["Retry-After"] == "1"
-    assert time.monotonic() - begun < PATIENCE_SECONDS + SELECTION_SECONDS + SLACK_SECONDS
+    assert time.monotonic() - begun < MAX_WAIT_SECONDS + SELECTION_SECONDS + SLACK_SECONDS
     assert stalled.met
 
 
@@ -138,7 +138,7 @@ def test_requests_in_line_for_one_wallet_are_given_up_together(
 
     for status, seconds in given_up:
         assert status == 503
-        assert seconds < PATIENCE_SECONDS + SELECTION_SECONDS + SLACK_SECONDS
+        assert seconds < MAX_WAIT_SECONDS + SELECTION_SECONDS + SLACK_SECONDS
     app.client.admin.command("killAllSessions", [])  # as MongoDB does after a minute
     proxy.hook = None
     again = [send(app, "POST", path, MOVE, Idempotency_Key=key).status_code for key in keys]

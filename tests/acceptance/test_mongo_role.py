@@ -381,7 +381,9 @@ def test_a_missing_privilege_is_named_and_costs_no_file(
             assert len(visible(office)) == delivered(books_database)
             if not exported:
                 assert re.search(rf"may not run `\w+` on {books_database.name}\.{collection}", told)
-            found = {finding.name: finding for finding in examine(office.app.patient(office.env))}
+            found = {
+                finding.name: finding for finding in examine(office.app.installation(office.env))
+            }
             place = collection or "the database"
             assert f"{action} on {place}" in found["privileges"].detail
         office.app.run_batch(batch_date=date.fromisoformat(NEXT_DAY))

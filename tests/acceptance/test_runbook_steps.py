@@ -54,11 +54,11 @@ def test_the_steps_of_a_chapter_answer_what_the_page_shows(
     chapter: Chapter = chapters()[anchor]
     scene = SCENES[anchor](stage, tmp_path)
     awaited = next(scene, None)
-    for turn in chapter.turns:
-        if awaited and turn.command.startswith(DAYBOOK + awaited):
+    for held_stripes in chapter.striped_locks:
+        if awaited and held_stripes.command.startswith(DAYBOOK + awaited):
             awaited = next(scene, None)
-        answered = stage.run(turn.command).lines
-        assert agrees(turn.answer, answered), "\n".join([turn.command, *answered])
+        answered = stage.run(held_stripes.command).lines
+        assert agrees(held_stripes.answer, answered), "\n".join([held_stripes.command, *answered])
     assert not awaited, f"no command {awaited} came"
     assert list(scene) == []
     for query in chapter.queries:

@@ -37,8 +37,8 @@ def test_ten_redeliveries_while_a_run_is_at_work_make_one_look_after_its_lease(
         answers = list(pool.map(lambda _: evening.trigger(), range(10)))
 
     assert {(one.status_code, one.json()["status"]) for one in answers} == {(202, "in_progress")}
-    (look,) = evening.tasks.tasks
-    assert_looks(evening, look)
+    (find_file,) = evening.tasks.tasks
+    assert_looks(evening, find_file)
     held.let_go()
     assert running.result().json()["status"] == "exported"
     before = evening.noise()
@@ -57,8 +57,8 @@ def test_looks_go_on_one_after_the_other_while_the_lease_is_kept(evening: Evenin
         looked = evening.tasks.run_next()
         assert looked is not None
         assert looked.status == 202
-        (look,) = evening.tasks.tasks
-        assert_looks(evening, look)
+        (find_file,) = evening.tasks.tasks
+        assert_looks(evening, find_file)
 
     assert len({task.id for task in evening.tasks.created}) == len(evening.tasks.created) == 4
     held.let_go()
@@ -180,8 +180,8 @@ def test_a_retry_that_meets_another_day_at_work_begins_once_that_has_ended(
     met = evening.tasks.run_next()
     assert met is not None
     assert met.status == 202
-    (look,) = evening.tasks.tasks
-    assert (look.body["kind"], look.body["attempt"]) == ("look_again", 2)
+    (find_file,) = evening.tasks.tasks
+    assert (find_file.body["kind"], find_file.body["attempt"]) == ("look_again", 2)
     held.let_go()
     assert other.result().json()["status"] == "exported"
 

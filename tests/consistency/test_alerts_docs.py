@@ -58,7 +58,7 @@ def test_the_addresses_are_ones_that_work() -> None:
 
 def test_every_fault_is_explained() -> None:
     rows = pages.table("alerts.md", "fault")
-    assert pages.column(rows) == [fault.value for fault in delivery.Fault]
+    assert pages.column(rows) == [fault.value for fault in delivery.DeliveryFault]
 
 
 def test_the_time_limit_is_the_real_one() -> None:

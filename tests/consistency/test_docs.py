@@ -12,7 +12,7 @@ from daybook import errors
 from daybook.destinations.drive.drive import DriveDestination
 from daybook.destinations.local.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import DEFAULT_COLUMNS
 from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
@@ -97,7 +97,9 @@ def test_csv_names_the_columns_in_order() -> None:
 
 
 def test_csv_explains_every_reason_for_setting_aside() -> None:
-    assert pages.column(pages.table("csv.md", "reason")) == [reason.value for reason in Reason]
+    assert pages.column(pages.table("csv.md", "reason")) == [
+        reason.value for reason in RejectionReason
+    ]
 
 
 def anchors(page: Path) -> set[str]:

@@ -88,11 +88,11 @@ def test_every_index_is_listed_as_declared() -> None:
     ("collection", "first", "members"),
     [
         ("exportlogs", "action", LogAction),
-        ("exportorphans", "reason", orphans.Reason),
+        ("exportorphans", "reason", orphans.OrphanReason),
     ],
 )
 def test_every_word_that_is_stored_is_explained(
-    collection: str, first: str, members: type[LogAction] | type[orphans.Reason]
+    collection: str, first: str, members: type[LogAction] | type[orphans.OrphanReason]
 ) -> None:
     (rows,) = (rows for rows in pages.tables(SECTIONS[collection]) if rows[0][0] == first)
     assert pages.column(rows[1:]) == [member.value for member in members]

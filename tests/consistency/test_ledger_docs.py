@@ -7,7 +7,7 @@ import re
 from daybook.chart_of_accounts import Chart
 from daybook.http.ledger.requests import STATUS
 from daybook.http.ledger.routes import ROUTES
-from daybook.wallets.reconcile.kind import DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifferenceKind
 from tests import pages
 
 PAGE = "ledger.md"
@@ -56,7 +56,7 @@ def test_every_code_has_its_status() -> None:
 
 def test_every_kind_of_difference_is_named() -> None:
     named = pages.column(pages.table(PAGE, "kind"))
-    assert named == [kind.value for kind in DifferenceKind]
+    assert named == [kind.value for kind in LedgerDifferenceKind]
 
 
 def test_every_type_has_its_account() -> None:

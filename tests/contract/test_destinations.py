@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from daybook.destinations.base import Destination, Held, NewFile
-from daybook.errors import DestinationRefused, IdInvalid, IdTaken, SessionGone
+from daybook.errors import DestinationRefused, IdInvalid, IdTaken, SessionExpired
 from tests.contract.places import Place
 
 NAME = "batch_2026-01-18.csv"
@@ -44,7 +44,7 @@ def send_all(destination: Destination, session: str, chunks: list[bytes]) -> Hel
 
 
 def assert_stands(destination: Destination, file: NewFile, content: bytes) -> None:
-    found = destination.look(file.id)
+    found = destination.find_file(file.id)
     assert found is not None
     assert found.id == file.id
     assert found.name == file.name
@@ -80,7 +80,7 @@ def test_file_shows_before_publishing_only_where_it_is_said_so(
 
 
 def test_nothing_is_found_under_an_unused_id(destination: Destination) -> None:
-    assert destination.look(destination.new_id()) is None
+    assert destination.find_file(destination.new_id()) is None
 
 
 def test_file_sent_whole_is_reported_with_its_properties(destination: Destination) -> None:
@@ -137,7 +137,7 @@ def test_nothing_is_visible_before_the_last_chunk(place: Place, destination: Des
     session = destination.open_session(file)
     held = destination.send_chunk(session, chunks_of(destination)[0], offset=0, last=False)
     assert not held.complete
-    assert destination.look(file.id) is None
+    assert destination.find_file(file.id) is None
     assert place.visible() == {}
 
 
@@ -161,7 +161,7 @@ def test_asking_what_is_held_never_completes_the_file(destination: Destination) 
     content = b"a" * destination.chunk_multiple_bytes
     destination.send_chunk(session, content, offset=0, last=False)
     assert destination.held(session) == Held(size_bytes=len(content))
-    assert destination.look(file.id) is None
+    assert destination.find_file(file.id) is None
 
 
 def test_a_session_that_holds_all_bytes_is_finished_without_sending_any(
@@ -188,7 +188,7 @@ def test_a_session_that_holds_fewer_bytes_is_not_finished(destination: Destinati
     held = destination.finish(session, len(content) + 1)
 
     assert held == Held(size_bytes=len(content))
-    assert destination.look(file.id) is None
+    assert destination.find_file(file.id) is None
 
 
 def test_finishing_under_an_id_that_is_taken_is_refused(destination: Destination) -> None:
@@ -235,28 +235,28 @@ def test_session_is_refused_when_a_whole_file_came_first(destination: Destinatio
 def test_session_that_is_gone_is_named_so(place: Place, destination: Destination) -> None:
     session = destination.open_session(new_file(destination))
     place.lose(session)
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.held(session)
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.finish(session, len(CONTENT))
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.send_chunk(session, CONTENT, offset=0, last=True)
 
 
 @pytest.mark.parametrize("session", ["", "nonsense", "../outside", ":", "/etc/passwd"])
 def test_session_of_another_kind_is_gone(destination: Destination, session: str) -> None:
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.held(session)
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.finish(session, len(CONTENT))
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.send_chunk(session, CONTENT, offset=0, last=True)
 
 
 def test_completed_session_never_offers_to_go_on(destination: Destination) -> None:
     session = destination.open_session(new_file(destination))
     destination.send_chunk(session, CONTENT, offset=0, last=True)
-    with contextlib.suppress(SessionGone):  # a destination may forget it
+    with contextlib.suppress(SessionExpired):  # a destination may forget it
         assert destination.held(session) == Held(size_bytes=len(CONTENT), complete=True)
 
 
@@ -386,7 +386,7 @@ class TestPlacesWithPaths:
         assert place.visible() == {}
         destination.publish(file.id, NAME)
         assert place.visible() == {NAME: CONTENT}
-        assert destination.look(file.id) is None
+        assert destination.find_file(file.id) is None
 
     def test_publishing_never_overwrites(self, place: Place, destination: Destination) -> None:
         first, second = new_file(destination), new_file(destination)
@@ -430,7 +430,7 @@ class TestPlacesWithPaths:
         destination.send_chunk(session, b"a" * step, offset=0, last=False)
         held = destination.send_chunk(session, b"c" * step, offset=2 * step, last=True)
         assert held == Held(size_bytes=step)
-        assert destination.look(file.id) is None
+        assert destination.find_file(file.id) is None
 
     def test_missing_file_is_refused_on_reading(self, destination: Destination) -> None:
         with pytest.raises(DestinationRefused, match=NAME):

@@ -10,15 +10,15 @@ import pytest
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.drive.drive import DriveDestination, drive_session
-from daybook.destinations.drive.errors import Effect, Refusal, refused
+from daybook.destinations.drive.errors import Effect, ErrorBody, refused
 from daybook.destinations.drive.reasons import ADVICE, NO_ACCESS_ADVICE, PASSING
 from daybook.errors import (
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdInvalid,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 from tests.contract.raw_server import answer, google_error, serving
 from tests.emulators.drive import DriveEmulator
@@ -43,7 +43,7 @@ def error_of(status: int, reason: str, *, effect: Effect = Effect.CREATES) -> De
 
 @pytest.mark.parametrize("reason", sorted(PASSING))
 def test_403_that_passes_is_tried_again(reason: str) -> None:
-    assert type(error_of(403, reason)) is DestinationDoubt
+    assert type(error_of(403, reason)) is UncertainResponse
     assert type(error_of(403, reason, effect=Effect.NONE)) is DestinationError
 
 
@@ -94,10 +94,10 @@ def test_413_says_what_to_lower() -> None:
         ("fileIdInUse", IdTaken),
         ("alreadyExists", IdTaken),
         ("duplicate", IdTaken),
-        ("conflict", DestinationDoubt),
-        ("aborted", DestinationDoubt),
-        ("backendError", DestinationDoubt),
-        ("somethingNew", DestinationDoubt),
+        ("conflict", UncertainResponse),
+        ("aborted", UncertainResponse),
+        ("backendError", UncertainResponse),
+        ("somethingNew", UncertainResponse),
     ],
 )
 def test_409_means_taken_only_when_it_says_so(reason: str, kind: type[DestinationError]) -> None:
@@ -107,7 +107,7 @@ def test_409_means_taken_only_when_it_says_so(reason: str, kind: type[Destinatio
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error": {"code": 409}}'])
 def test_409_without_a_reason_is_a_doubt(body: bytes) -> None:
     error = refused("files.create", 409, body, effect=Effect.CREATES)
-    assert type(error) is DestinationDoubt
+    assert type(error) is UncertainResponse
 
 
 def test_409_in_words_alone_means_taken() -> None:
@@ -158,14 +158,14 @@ def info(reason: str) -> dict[str, Any]:
     ],
 )
 def test_reason_is_found_in_every_shape(error: object, reason: str) -> None:
-    assert Refusal.read(json.dumps({"error": error}).encode()).reason == reason
+    assert ErrorBody.read(json.dumps({"error": error}).encode()).reason == reason
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"1", b"{}", b"\xff\xfe", b"<html>", b"[" * 100_000, b"x" * 1_000_000]
 )
 def test_body_that_is_no_error_of_google_has_no_reason(body: bytes) -> None:
-    assert Refusal.read(body) == Refusal()
+    assert ErrorBody.read(body) == ErrorBody()
 
 
 def test_message_never_quotes_an_address() -> None:
@@ -186,7 +186,7 @@ ACTS: dict[str, Act] = {
         f"{url}session", CONTENT, offset=0, last=True
     ),
     "held": lambda drive, url: drive.held(f"{url}session"),
-    "look": lambda drive, url: drive.look(FILE.id),
+    "look": lambda drive, url: drive.find_file(FILE.id),
     "describe": lambda drive, url: drive.describe(FILE.id, "note"),
     "read": lambda drive, url: list(drive.read(FILE.id, FILE.name)),
 }
@@ -241,10 +241,10 @@ def test_hostile_answer_is_an_error_of_the_port(act: str, hostile: str) -> None:
         destination = destination_at(url, request_timeout_seconds=5)
         with pytest.raises(DestinationError) as caught:
             ACTS[act](destination, url)
-    assert not isinstance(caught.value, IdTaken | IdInvalid | SessionGone)
+    assert not isinstance(caught.value, IdTaken | IdInvalid | SessionExpired)
     assert len(str(caught.value)) < 1000
     if act in ("send_whole", "send_chunk") and hostile not in ("400 as text", "418"):
-        assert type(caught.value) is DestinationDoubt
+        assert type(caught.value) is UncertainResponse
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_file_with_a_field_missing_or_wrong_is_asked_for_again(found: dict[str, 
         serving(answer("200 OK", json.dumps(body).encode(), JSON)) as url,
         pytest.raises(DestinationError) as caught,
     ):
-        destination_at(url).look(FILE.id)
+        destination_at(url).find_file(FILE.id)
     assert type(caught.value) is DestinationError
 
 
@@ -300,8 +300,8 @@ def test_file_whose_answer_says_nothing_is_found_by_its_id(
         "create_multipart": lambda: destination.send_whole(file, CONTENT),
         "chunk_last": lambda: destination.send_chunk(session, CONTENT, offset=0, last=True),
     }
-    with pytest.raises(DestinationDoubt):
+    with pytest.raises(UncertainResponse):
         send[operation]()
-    found = destination.look(file.id)
+    found = destination.find_file(file.id)
     assert found is not None
     assert (found.id, found.size_bytes) == (file.id, len(CONTENT))

@@ -16,12 +16,12 @@ import requests
 from daybook.destinations.base import NewFile
 from daybook.destinations.drive.drive import DriveDestination, drive_session
 from daybook.errors import (
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdInvalid,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 from tests.contract.raw_server import answer, google_error, serving
 from tests.emulators.drive import DriveEmulator
@@ -75,7 +75,7 @@ class Act:
         return self.destination.held(self.session)
 
     def get(self) -> object:
-        return self.destination.look(self.other.id)
+        return self.destination.find_file(self.other.id)
 
     def update(self) -> object:
         return self.destination.describe(self.other.id, "note")
@@ -130,14 +130,14 @@ def test_read_without_a_good_answer_is_a_passing_error(
 def test_change_without_a_good_answer_is_a_doubt(
     drive: DriveEmulator, destination: DriveDestination, operation: str, fault: dict[str, Any]
 ) -> None:
-    assert type(struck(drive, destination, operation, **fault)) is DestinationDoubt
+    assert type(struck(drive, destination, operation, **fault)) is UncertainResponse
 
 
 @pytest.mark.parametrize("operation", ["create_multipart", "chunk", "chunk_last"])
 def test_body_that_was_cut_is_a_doubt(
     drive: DriveEmulator, destination: DriveDestination, operation: str
 ) -> None:
-    assert type(struck(drive, destination, operation, kind="cut_body")) is DestinationDoubt
+    assert type(struck(drive, destination, operation, kind="cut_body")) is UncertainResponse
 
 
 @pytest.mark.parametrize("operation", ["generateIds", "get"])
@@ -153,7 +153,7 @@ def test_truncated_json_of_a_create_is_a_doubt(
     drive: DriveEmulator, destination: DriveDestination, operation: str
 ) -> None:
     error = struck(drive, destination, operation, kind="truncated_json")
-    assert type(error) is DestinationDoubt
+    assert type(error) is UncertainResponse
     assert len(drive.files(drive.folder_id)) == 2
 
 
@@ -165,18 +165,18 @@ def test_doubt_is_settled_by_looking(
 ) -> None:
     act = Act(destination)
     drive.fault(kind, on="chunk_last")
-    with pytest.raises(DestinationDoubt):
+    with pytest.raises(UncertainResponse):
         act.chunk_last()
     assert len(drive.files(drive.folder_id)) == effect
-    assert (destination.look(act.file.id) is not None) == (effect == 2)
+    assert (destination.find_file(act.file.id) is not None) == (effect == 2)
 
 
 @pytest.mark.parametrize("held", ["hold_before", "hold_after"])
 @pytest.mark.parametrize(
     ("operation", "kind"),
     [
-        ("create_multipart", DestinationDoubt),
-        ("chunk_last", DestinationDoubt),
+        ("create_multipart", UncertainResponse),
+        ("chunk_last", UncertainResponse),
         ("get", DestinationError),
         ("session_query", DestinationError),
     ],
@@ -238,7 +238,7 @@ def test_session_that_expired_is_gone(
     drive: DriveEmulator, destination: DriveDestination, operation: str, status: int
 ) -> None:
     error = struck(drive, destination, operation, kind="session_expired", status=status)
-    assert type(error) is SessionGone
+    assert type(error) is SessionExpired
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_digest_is_the_one_that_drive_reports(
 ) -> None:
     file = new_file(destination)
     destination.send_whole(file, CONTENT)
-    honest = destination.look(file.id)
+    honest = destination.find_file(file.id)
     drive.fault("lying_md5", on="get")
-    lying = destination.look(file.id)
+    lying = destination.find_file(file.id)
     assert honest is not None
     assert lying is not None
     assert honest.md5 != lying.md5
@@ -346,7 +346,7 @@ def test_file_in_the_trash_is_not_taken_for_delivered(
     destination.send_whole(file, CONTENT)
     drive.world.items[file.id].trashed = True
     with pytest.raises(DestinationRefused, match="trash"):
-        destination.look(file.id)
+        destination.find_file(file.id)
     with pytest.raises(DestinationRefused, match="trash"):
         next(destination.read(file.id, file.name))
 
@@ -412,7 +412,7 @@ def test_look_never_takes_a_strange_answer_for_no_file(
     raw: bytes, kind: type[DestinationError]
 ) -> None:
     with serving(raw) as url, pytest.raises(DestinationError) as caught:
-        destination_at(url).look("file-id")
+        destination_at(url).find_file("file-id")
     assert type(caught.value) is kind
 
 
@@ -427,7 +427,7 @@ def test_look_never_takes_a_strange_answer_for_no_file(
     ids=["gap", "no range", "no size", "redirect"],
 )
 def test_chunk_with_a_strange_answer_is_a_doubt(raw: bytes) -> None:
-    with serving(raw) as url, pytest.raises(DestinationDoubt):
+    with serving(raw) as url, pytest.raises(UncertainResponse):
         destination_at(url).send_chunk(f"{url}session", CONTENT, offset=0, last=True)
 
 
@@ -466,7 +466,7 @@ def test_answer_that_trickles_ends_in_time(place: str) -> None:
     with serving(trickle) as url:
         destination = destination_at(url, request_timeout_seconds=0.4)
         started = time.monotonic()
-        with pytest.raises(DestinationDoubt, match=r"no answer within 0\.4 s"):
+        with pytest.raises(UncertainResponse, match=r"no answer within 0\.4 s"):
             destination.send_whole(FILE, CONTENT)
         took_seconds = time.monotonic() - started
         over.set()
@@ -487,7 +487,7 @@ def test_sending_stops_when_the_time_is_over() -> None:
 
     content = b"x" * (32 * 1024 * 1024)
     with serving(sip) as url:
-        with pytest.raises(DestinationDoubt):
+        with pytest.raises(UncertainResponse):
             destination_at(url, request_timeout_seconds=0.3).send_whole(FILE, content)
         assert received.wait(20), "the connection was never closed"
     assert totals[0] < len(content)
@@ -509,9 +509,9 @@ def test_token_is_sent_to_google_only(session: str) -> None:
             raise AssertionError("a request was made")
 
     destination = DriveDestination(folder_id="folder", session=Unused())
-    with pytest.raises(SessionGone) as caught:
+    with pytest.raises(SessionExpired) as caught:
         destination.held(session)
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         destination.send_chunk(session, CONTENT, offset=0, last=True)
     assert "secret" not in str(caught.value)
 

@@ -14,11 +14,11 @@ from daybook.destinations.base import NewFile
 from daybook.destinations.local.errors import translated
 from daybook.destinations.local.local import LocalDestination
 from daybook.errors import (
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 
 NAME = "batch_2026-01-18.csv"
@@ -42,7 +42,7 @@ def test_root_address_is_the_identity(tmp_path: Path) -> None:
 
 def test_link_opens_the_published_file(folder: LocalDestination, tmp_path: Path) -> None:
     folder.send_whole(FILE, CONTENT)
-    found = folder.look(FILE.id)
+    found = folder.find_file(FILE.id)
     assert found is not None
     assert found.link == folder.publish(FILE.id, NAME) == (tmp_path / NAME).as_uri()
 
@@ -85,7 +85,7 @@ def test_publishing_goes_on_after_a_crash_between_link_and_unlink(
     folder.publish(FILE.id, NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert not content_of(tmp_path).exists()
-    assert folder.look(FILE.id) is None
+    assert folder.find_file(FILE.id) is None
 
 
 def test_publishing_goes_on_after_a_crash_before_the_sessions_are_cleared(
@@ -152,7 +152,7 @@ def test_chunk_cut_short_is_written_over(folder: LocalDestination, tmp_path: Pat
     session = folder.open_session(FILE)
     folder.send_chunk(session, b"half of it", offset=0, last=False)
     folder.send_chunk(session, CONTENT, offset=0, last=True)
-    found = folder.look(FILE.id)
+    found = folder.find_file(FILE.id)
     assert found is not None
     assert found.size_bytes == len(CONTENT)
 
@@ -163,7 +163,7 @@ def test_missing_folder_is_refused_by_path(tmp_path: Path) -> None:
     for act in (
         lambda: folder.send_whole(FILE, CONTENT),
         lambda: folder.open_session(FILE),
-        lambda: folder.look(FILE.id),
+        lambda: folder.find_file(FILE.id),
         lambda: next(folder.read(FILE.id, NAME)),
     ):
         with pytest.raises(DestinationRefused, match="missing"):
@@ -184,7 +184,7 @@ def test_folder_that_went_away_is_no_lost_session(tmp_path: Path) -> None:
     with pytest.raises(DestinationRefused, match="root"):
         folder.send_chunk(session, CONTENT, offset=0, last=True)
     root.mkdir()
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionExpired):
         folder.held(session)
 
 
@@ -194,7 +194,7 @@ def test_file_in_place_of_the_folder_is_refused_by_path(tmp_path: Path) -> None:
     with pytest.raises(DestinationRefused, match="plain"):
         folder.send_whole(FILE, CONTENT)
     with pytest.raises(DestinationRefused, match="plain"):
-        folder.look(FILE.id)
+        folder.find_file(FILE.id)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -216,9 +216,9 @@ def test_read_only_folder_is_refused_by_path(folder: LocalDestination, tmp_path:
         (errno.EROFS, True, DestinationRefused),
         (errno.EMLINK, True, DestinationRefused),
         (errno.EFBIG, True, DestinationRefused),
-        *((number, True, DestinationDoubt) for number in PASSING),
+        *((number, True, UncertainResponse) for number in PASSING),
         *((number, False, DestinationError) for number in PASSING),
-        (errno.ENOMSG, True, DestinationDoubt),
+        (errno.ENOMSG, True, UncertainResponse),
     ],
 )
 def test_error_of_the_system_names_the_path_and_says_what_to_do(
@@ -256,7 +256,7 @@ def test_damaged_description_of_a_hidden_file_is_an_error_that_names_it(
     described = content_of(tmp_path).with_name("file.json")
     described.write_bytes(about)
     with pytest.raises(DestinationRefused, match=str(described)):
-        folder.look(FILE.id)
+        folder.find_file(FILE.id)
 
 
 def test_check_leaves_nothing_behind(folder: LocalDestination, tmp_path: Path) -> None:

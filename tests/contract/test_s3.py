@@ -12,11 +12,11 @@ from daybook.destinations.s3.errors import translated
 from daybook.destinations.s3.multipart import PART_BYTES
 from daybook.destinations.s3.s3 import S3Destination, s3_client
 from daybook.errors import (
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 from tests.contract.places import S3Place
 
@@ -44,7 +44,7 @@ def test_publishing_goes_on_after_a_crash_between_copy_and_tombstone(s3_place: S
         CopySource={"Bucket": s3_place.bucket, "Key": HIDDEN},
     )
     destination.publish(FILE.id, NAME)
-    assert destination.look(FILE.id) is None
+    assert destination.find_file(FILE.id) is None
     assert s3_place.visible() == {NAME: CONTENT}
 
 
@@ -77,7 +77,7 @@ def test_foreign_object_under_the_name_is_left_alone(s3_place: S3Place) -> None:
     with pytest.raises(DestinationRefused, match=NAME):
         destination.publish(FILE.id, NAME)
     assert s3_place.visible() == {NAME: b"foreign"}
-    assert destination.look(FILE.id) is not None
+    assert destination.find_file(FILE.id) is not None
 
 
 def test_refused_session_leaves_no_parts_to_pay_for(s3_place: S3Place) -> None:
@@ -109,7 +109,7 @@ def test_missing_bucket_is_refused_with_advice(s3_place: S3Place) -> None:
     for act in (
         lambda: destination.send_whole(FILE, CONTENT),
         lambda: destination.open_session(FILE),
-        lambda: destination.look(FILE.id),
+        lambda: destination.find_file(FILE.id),
         lambda: next(destination.read(FILE.id, NAME)),
     ):
         with pytest.raises(DestinationRefused, match="Create the bucket"):
@@ -156,15 +156,15 @@ def test_server_that_is_down_was_sent_nothing(
     ("status", "code", "changes", "kind"),
     [
         (412, "PreconditionFailed", True, IdTaken),
-        (409, "ConditionalRequestConflict", True, DestinationDoubt),
-        (404, "NoSuchUpload", True, SessionGone),
+        (409, "ConditionalRequestConflict", True, UncertainResponse),
+        (404, "NoSuchUpload", True, SessionExpired),
         (403, "AccessDenied", True, DestinationRefused),
         (403, "403", False, DestinationRefused),
         (301, "PermanentRedirect", True, DestinationRefused),
         (501, "NotImplemented", True, DestinationRefused),
-        (503, "SlowDown", True, DestinationDoubt),
-        (500, "InternalError", True, DestinationDoubt),
-        (200, "InternalError", True, DestinationDoubt),
+        (503, "SlowDown", True, UncertainResponse),
+        (500, "InternalError", True, UncertainResponse),
+        (200, "InternalError", True, UncertainResponse),
         (500, "InternalError", False, DestinationError),
         (429, "TooManyRequests", False, DestinationError),
         (400, "EntityTooSmall", True, DestinationError),
@@ -189,7 +189,7 @@ def test_answer_says_what_is_to_be_done(
         (
             botocore.exceptions.ReadTimeoutError(endpoint_url="https://x/?uploadId=secret"),
             True,
-            DestinationDoubt,
+            UncertainResponse,
         ),
         (
             botocore.exceptions.ConnectionClosedError(endpoint_url="https://x/?uploadId=secret"),

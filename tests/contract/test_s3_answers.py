@@ -20,7 +20,7 @@ from botocore.parsers import ResponseParserError
 from daybook.destinations.base import NewFile
 from daybook.destinations.s3.errors import translated
 from daybook.destinations.s3.s3 import S3Destination, s3_client
-from daybook.errors import DestinationDoubt, DestinationError, DestinationRefused, IdTaken
+from daybook.errors import DestinationError, DestinationRefused, IdTaken, UncertainResponse
 from tests.contract.raw_server import answer, serving
 
 FILE = NewFile(id="a" * 32, name="batch.csv", properties={})
@@ -66,7 +66,7 @@ def xml(status: int, code: str) -> bytes:
         (400, "KMS.DisabledException", DestinationRefused, "kms:GenerateDataKey"),
         (400, "KMS.NotFoundException", DestinationRefused, "kms:GenerateDataKey"),
         (400, "KMS.SomethingNew", DestinationRefused, "kms:GenerateDataKey"),
-        (400, "KMS.ThrottlingException", DestinationDoubt, ""),
+        (400, "KMS.ThrottlingException", UncertainResponse, ""),
         (403, "AccessDenied", DestinationRefused, "s3:PutObject"),
         (403, "SomethingNew", DestinationRefused, "s3:PutObject"),
         (403, "AllAccessDisabled", DestinationRefused, "ask the store's support"),
@@ -75,13 +75,13 @@ def xml(status: int, code: str) -> bytes:
         (405, "MethodNotAllowed", DestinationRefused, "not an S3 store"),
         (400, "MalformedTrailerError", DestinationRefused, "report it"),
         (412, "PreconditionFailed", IdTaken, ""),
-        (412, "SomethingNew", DestinationDoubt, ""),
-        (409, "ConditionalRequestConflict", DestinationDoubt, ""),
-        (409, "OperationAborted", DestinationDoubt, ""),
-        (409, "SomethingNew", DestinationDoubt, ""),
-        (503, "SlowDown", DestinationDoubt, ""),
-        (400, "BadDigest", DestinationDoubt, ""),
-        (429, "TooManyRequests", DestinationDoubt, ""),
+        (412, "SomethingNew", UncertainResponse, ""),
+        (409, "ConditionalRequestConflict", UncertainResponse, ""),
+        (409, "OperationAborted", UncertainResponse, ""),
+        (409, "SomethingNew", UncertainResponse, ""),
+        (503, "SlowDown", UncertainResponse, ""),
+        (400, "BadDigest", UncertainResponse, ""),
+        (429, "TooManyRequests", UncertainResponse, ""),
         (400, "SomethingNew", DestinationError, "took no effect"),
     ],
 )
@@ -109,7 +109,7 @@ ACTS: dict[str, Act] = {
     "open_session": lambda s3: s3.open_session(FILE),
     "send_chunk": lambda s3: s3.send_chunk(SESSION, CONTENT, offset=0, last=True),
     "held": lambda s3: s3.held(SESSION),
-    "look": lambda s3: s3.look(FILE.id),
+    "look": lambda s3: s3.find_file(FILE.id),
     "publish": lambda s3: s3.publish(FILE.id, FILE.name),
     "read": lambda s3: list(s3.read(FILE.id, FILE.name)),
 }
@@ -161,7 +161,7 @@ def test_hostile_answer_is_an_error_of_the_port(
     assert len(str(caught.value)) < 1000
     if act == "send_whole" and hostile.endswith(("page", "empty", "body", "nothing", "1 MB")):
         refused = hostile == "403 page"
-        assert type(caught.value) is (DestinationRefused if refused else DestinationDoubt)
+        assert type(caught.value) is (DestinationRefused if refused else UncertainResponse)
 
 
 def test_store_that_knows_no_trailers_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_foreign_metadata_under_our_key_makes_a_foreign_object(
     for note in ("garbage", "[]", '"text"', '{"properties": 7}'):
         raw = answer("200 OK", CONTENT, 'ETag: "abc"', f"x-amz-meta-daybook: {note}")
         with serving(raw) as url:
-            found = destination_at(url, monkeypatch).look(FILE.id)
+            found = destination_at(url, monkeypatch).find_file(FILE.id)
         assert found is not None
         assert (found.name, found.properties) == ("", {})
 
@@ -322,4 +322,4 @@ def test_bucket_name_that_botocore_refuses_is_an_error_of_ours(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1/")
     destination = S3Destination(client=s3_client(), bucket="no bucket!", prefix="")
     with pytest.raises(DestinationRefused, match="DAYBOOK_DESTINATION"):
-        destination.look(FILE.id)
+        destination.find_file(FILE.id)

@@ -240,7 +240,7 @@ NO_TASK = {
 @pytest.mark.parametrize("raw", NO_TASK.values(), ids=NO_TASK)
 def test_answer_that_does_not_name_the_task_does_not_count_as_created(raw: bytes) -> None:
     with serving(raw) as url:
-        message = refused(client_at(url, patience_seconds=0.3, request_timeout_seconds=2.0))
+        message = refused(client_at(url, max_wait_seconds=0.3, request_timeout_seconds=2.0))
     assert message.startswith(f"Cloud Tasks tasks.create in {QUEUE}: ")
     assert len(message) < 1000
 
@@ -264,7 +264,7 @@ def test_queue_that_stays_down_is_an_error_within_the_patience(
 ) -> None:
     tasks.down = down
     began = time.monotonic()
-    message = refused(client_at(tasks.url, patience_seconds=1.5))
+    message = refused(client_at(tasks.url, max_wait_seconds=1.5))
     assert time.monotonic() - began < 3
     assert len(tasks.requests) >= 3
     assert message.startswith(f"Cloud Tasks tasks.create in {QUEUE}: ")
@@ -272,7 +272,7 @@ def test_queue_that_stays_down_is_an_error_within_the_patience(
 
 def test_queue_that_never_answers_is_an_error_soon(tasks: TasksEmulator) -> None:
     tasks.fault("hold_before", on="create", times=None)
-    client = client_at(tasks.url, patience_seconds=1.0, request_timeout_seconds=0.3)
+    client = client_at(tasks.url, max_wait_seconds=1.0, request_timeout_seconds=0.3)
     began = time.monotonic()
     assert "no answer within 0.3 s" in refused(client)
     assert time.monotonic() - began < 2.5
@@ -283,7 +283,7 @@ def test_nobody_listening_is_an_error() -> None:
     with serving(b"") as url:
         pass
     assert "the connection failed (ConnectionRefusedError)" in refused(
-        client_at(url, patience_seconds=0.3)
+        client_at(url, max_wait_seconds=0.3)
     )
 
 
@@ -378,7 +378,7 @@ def test_queue_that_may_not_be_looked_at_names_the_permission(tasks: TasksEmulat
 
 def test_queue_that_answers_nonsense_is_found_bad() -> None:
     with serving(answer("200 OK", b"<html>", "Content-Type: text/html")) as url:
-        found = client_at(url, patience_seconds=0.2).check()
+        found = client_at(url, max_wait_seconds=0.2).check()
     assert not found.ok
     assert "no JSON object" in found.detail
 

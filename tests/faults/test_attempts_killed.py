@@ -139,7 +139,7 @@ def pending_task(evening: Evening) -> tuple[str, Any]:
     return pending.name, pending.due
 
 
-def look(evening: Evening) -> TaskView:
+def recheck(evening: Evening) -> TaskView:
     """The one task that is pending: a look at the dead run, once its lease is over."""
     (task,) = evening.tasks.tasks
     assert task.body["kind"] == "look_again"
@@ -163,7 +163,7 @@ def test_a_killed_run_is_finished_by_one_look_however_often_it_is_redelivered(
     slot = evening.database["exportslots"].find_one({"_id": "daily"})
     assert slot is not None
     after_lease = slot["lease"]["expiresAt"] + timedelta(seconds=5)
-    assert abs(look(evening).schedule_time - after_lease) < timedelta(seconds=1)
+    assert abs(recheck(evening).schedule_time - after_lease) < timedelta(seconds=1)
     evening.bury()
     delivery = evening.tasks.run_next()
     assert delivery is not None
@@ -191,7 +191,7 @@ def test_a_process_killed_in_each_attempt_uses_them_up_and_ends_in_one_alarm(
             process.trigger()
         assert process.trigger().json()["status"] == "in_progress"
         for attempt in (2, 3, 4):
-            task = look(evening)
+            task = recheck(evening)
             evening.bury()
             crashed = evening.tasks.run_next()
             assert crashed is not None
@@ -201,7 +201,7 @@ def test_a_process_killed_in_each_attempt_uses_them_up_and_ends_in_one_alarm(
             redelivered = evening.tasks.run_next()
             assert redelivered is not None
             assert (redelivered.id, redelivered.status) == (task.id, 202)
-        look(evening)
+        recheck(evening)
         evening.bury()
 
         last = evening.tasks.run_next()

@@ -138,7 +138,7 @@ class Evening:
         response = answer(self.app, flask.Request(builder.get_environ()))
         return response.status_code, response.get_data(as_text=True)
 
-    def look(self) -> None:
+    def find_file(self) -> None:
         """What only reads: an answer, or an error of Daybook's own."""
         app, entry = self.app, self.stored["journalentries"][0]["_id"]
         reads: list[Callable[[], Any]] = [
@@ -288,7 +288,7 @@ def test_an_altered_document_stops_the_day_by_name_until_it_is_repaired(
         evening.again().database[one.collection].update_one({"_id": one.doc_id}, one.change)
         caplog.clear()
 
-        evening.look()
+        evening.find_file()
         evening.calls()
 
         crashed = [r for r in caplog.records if getattr(r, "event", "") in CRASHES]
@@ -347,7 +347,7 @@ def test_documents_of_others_stop_nothing_and_stay(
     code, swept = evening.call("/sweep", {})
     assert code == 200, swept
     evening.finish()
-    evening.look()
+    evening.find_file()
     evening.calls()
 
     evening.check()

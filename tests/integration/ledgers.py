@@ -17,7 +17,7 @@ from daybook.settings.settings import Settings
 from daybook.wallets import move, users
 from daybook.wallets.booking import Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
 
@@ -48,7 +48,7 @@ def movement(
     amount_paise: int, *, type_: str = "payout", key: str | None = None, request: str = "/"
 ) -> Movement:
     """What a request asks for, under a key of its own unless one is given."""
-    once = OnceKey.of(key or str(ObjectId()), request, {"amountPaise": amount_paise})
+    once = IdempotencyKey.of(key or str(ObjectId()), request, {"amountPaise": amount_paise})
     return Movement(once=once, type=type_, amount_paise=amount_paise)
 
 

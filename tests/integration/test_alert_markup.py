@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from daybook.export.model.figures import Fault, Reason
-from daybook.export.model.notice import Alert, AlertEvent, Receipt, SetAside
+from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.notice import Alert, AlertEvent, Receipt, RejectedEntry
 from daybook.notifications import markup
 from daybook.notifications.alerts import Messages
 from tests.contract.raw_server import answer
@@ -232,8 +232,10 @@ def send(addresses: tuple[str, ...], value: str) -> int:
             facts={"error_type": "google_drive", "error": value, "attempt": 4, "max_attempts": 4},
         )
     )
-    fault = Fault(reason=Reason.CONTROL_CHARACTER, field="reference", value=value, detail="")
-    rejected = SetAside(entry_id="e1", reference=value, faults=(fault,), fault_count=1)
+    fault = EntryFault(
+        reason=RejectionReason.CONTROL_CHARACTER, field="reference", value=value, detail=""
+    )
+    rejected = RejectedEntry(entry_id="e1", reference=value, faults=(fault,), fault_count=1)
     return messages.receipt(
         Receipt(
             batch_id="b1",

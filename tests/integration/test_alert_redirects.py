@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from daybook.notifications import delivery
-from daybook.notifications.delivery import Fault
+from daybook.notifications.delivery import DeliveryFault
 from daybook.notifications.messages import Message
 from tests.contract.raw_server import answer
 
@@ -171,7 +171,7 @@ def internet(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Int
     internet.close()
 
 
-def deliver(service: str) -> list[Fault]:
+def deliver(service: str) -> list[DeliveryFault]:
     message = Message(title="Daybook", text="text")
     missed = delivery.deliver([SERVICES[service][0]], message, logging.CRITICAL)
     return [one.fault for one in missed]
@@ -191,11 +191,11 @@ def test_redirect_is_not_followed_and_counts_as_refused(
     internet: Internet, service: str, redirect: str
 ) -> None:
     internet.raw = REDIRECTS[redirect]
-    assert deliver(service) == [Fault.REFUSED]
+    assert deliver(service) == [DeliveryFault.REFUSED]
     assert {host for host, _ in internet.asked} == {SERVICES[service][1]}
     assert all(line.startswith(b"POST ") for _, line in internet.asked)
 
 
 def test_page_in_place_of_slacks_answer_counts_as_refused(internet: Internet) -> None:
     internet.raw = answer("200 OK", PAGE, "Content-Type: text/html")
-    assert deliver("slack") == [Fault.REFUSED]
+    assert deliver("slack") == [DeliveryFault.REFUSED]

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
-from daybook.ops.doctor import Patient, examine, to_doc
+from daybook.ops.doctor import Installation, examine, to_doc
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
 
@@ -31,9 +31,9 @@ def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -
 
 
 @pytest.fixture
-def patient(office: Office) -> Patient:
+def installation(office: Office) -> Installation:
     app = office.app
-    return Patient(
+    return Installation(
         env=office.env,
         client=app.client,
         database=app.database,
@@ -47,16 +47,16 @@ def patient(office: Office) -> Patient:
     )
 
 
-def findings(patient: Patient) -> dict[str, Finding]:
-    return {finding.name: finding for finding in examine(patient)}
+def findings(installation: Installation) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(installation)}
 
 
-def wrong(patient: Patient) -> dict[str, str]:
-    return {finding.name: finding.detail for finding in examine(patient) if not finding.ok}
+def wrong(installation: Installation) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in examine(installation) if not finding.ok}
 
 
-def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
-    found = findings(patient)
+def test_a_sound_set_up_is_ok_throughout(installation: Installation) -> None:
+    found = findings(installation)
     assert list(found) == [
         *(
             "variables",
@@ -70,45 +70,51 @@ def test_a_sound_set_up_is_ok_throughout(patient: Patient) -> None:
         *("clock", "queue", "unclaimed items", "documents", "last batch"),
         "folder",
     ]
-    assert wrong(patient) == {}
+    assert wrong(installation) == {}
     assert found["last batch"].detail == "none yet"
     assert found["variables"].detail == "3 set, none misspelt"
 
 
-def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(patient: Patient) -> None:
-    env = {**patient.env, "DAYBOOK_DESTINATON": "x", "DAILY_BATCH_CORN": "x", "PATH": "x"}
-    detail = wrong(replace(patient, env=env))["variables"]
+def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(
+    installation: Installation,
+) -> None:
+    env = {**installation.env, "DAYBOOK_DESTINATON": "x", "DAILY_BATCH_CORN": "x", "PATH": "x"}
+    detail = wrong(replace(installation, env=env))["variables"]
     assert "DAYBOOK_DESTINATON (is DAYBOOK_DESTINATION meant?)" in detail
     assert "DAILY_BATCH_CORN (is DAILY_BATCH_CRON meant?)" in detail
     assert "PATH" not in detail
 
 
-def test_the_values_of_variables_are_never_shown(patient: Patient) -> None:
-    env = {**patient.env, "DAYBOOK_SECRET": "hunter2"}
-    assert "hunter2" not in str(list(examine(replace(patient, env=env))))
+def test_the_values_of_variables_are_never_shown(installation: Installation) -> None:
+    env = {**installation.env, "DAYBOOK_SECRET": "hunter2"}
+    assert "hunter2" not in str(list(examine(replace(installation, env=env))))
 
 
-def test_without_mongodb_the_rest_is_still_examined(patient: Patient, tmp_path: Path) -> None:
+def test_without_mongodb_the_rest_is_still_examined(
+    installation: Installation, tmp_path: Path
+) -> None:
     with MongoClient[dict[str, Any]](
         "mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50
     ) as client:
-        found = findings(replace(patient, client=client, database=client["daybook"]))
+        found = findings(replace(installation, client=client, database=client["daybook"]))
     assert list(found) == ["variables", "mongodb", "encryption", "folder"]
     assert not found["mongodb"].ok
     assert "DAYBOOK_MONGODB_URI" in found["mongodb"].detail
     assert found["folder"].ok
 
 
-def test_without_a_destination_the_rest_is_still_examined(office: Office, patient: Patient) -> None:
+def test_without_a_destination_the_rest_is_still_examined(
+    office: Office, installation: Installation
+) -> None:
     office.folder.rmdir()
-    assert list(wrong(patient)) == ["folder"]
+    assert list(wrong(installation)) == ["folder"]
 
 
-def test_a_destination_that_cannot_even_be_built_is_a_finding(patient: Patient) -> None:
+def test_a_destination_that_cannot_even_be_built_is_a_finding(installation: Installation) -> None:
     def without_credentials() -> Destination:
         raise ConfigurationError("no Google credentials for drive://")
 
-    found = wrong(replace(patient, destination=without_credentials))
+    found = wrong(replace(installation, destination=without_credentials))
     assert found == {"destination": "no Google credentials for drive://"}
 
 
@@ -131,88 +137,96 @@ def single_server(tmp_path: Path) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 def test_a_single_server_has_no_transactions(
-    patient: Patient, single_server: MongoClient[dict[str, Any]]
+    installation: Installation, single_server: MongoClient[dict[str, Any]]
 ) -> None:
-    found = replace(patient, client=single_server, database=single_server["daybook"])
+    found = replace(installation, client=single_server, database=single_server["daybook"])
     assert "start mongod with --replSet" in wrong(found)["transactions"]
 
 
 def test_missing_indexes_are_named_with_the_command_that_builds_them(
-    office: Office, patient: Patient
+    office: Office, installation: Installation
 ) -> None:
     office.queue.drop_index("idx_queue_plan")
-    detail = wrong(patient)["indexes"]
+    detail = wrong(installation)["indexes"]
     assert "idx_queue_plan on exportqueues" in detail
     assert "runs are slow without them" in detail
     office.logs.drop_index("idx_batch_daily_unique")
-    detail = wrong(patient)["indexes"]
+    detail = wrong(installation)["indexes"]
     assert "idx_batch_daily_unique on exportlogs" in detail
     assert "nothing is exported without them: run `python -m daybook migrate`" in detail
 
 
 @pytest.mark.parametrize(("hours", "said"), [(1, "ahead of MongoDB"), (-1, "behind MongoDB")])
-def test_a_clock_that_goes_wrong_is_measured(patient: Patient, hours: int, said: str) -> None:
+def test_a_clock_that_goes_wrong_is_measured(
+    installation: Installation, hours: int, said: str
+) -> None:
     off = timedelta(hours=hours)
-    detail = wrong(replace(patient, clock=lambda: datetime.now(UTC) + off))["clock"]
+    detail = wrong(replace(installation, clock=lambda: datetime.now(UTC) + off))["clock"]
     assert said in detail
     seconds = float(detail.partition(" is ")[2].partition(" s ")[0])
     assert 3595 < seconds < 3605
 
 
-def test_items_without_an_entry_are_counted_and_named(office: Office, patient: Patient) -> None:
+def test_items_without_an_entry_are_counted_and_named(
+    office: Office, installation: Installation
+) -> None:
     office.add()
     office.enqueue("nobody")
     office.queue.insert_one({"_id": "no-entry-id", "exportPath": "scheduled", "status": "queued"})
     office.enqueue("done", status="completed")
-    detail = wrong(patient)["queue"]
+    detail = wrong(installation)["queue"]
     assert detail.startswith("2 queued items point to no journal entry")
     assert "no-entry-id" in detail
     office.queue.delete_many({"entryId": "nobody"})
     office.queue.delete_one({"_id": "no-entry-id"})
-    assert findings(patient)["queue"].detail == "1 items wait"
+    assert findings(installation)["queue"].detail == "1 items wait"
 
 
-def at_evening(patient: Patient, **later: float) -> Patient:
+def at_evening(installation: Installation, **later: float) -> Installation:
     """Some time after the batch of the day; the clock is then off, which does not matter here."""
-    return replace(patient, clock=lambda: EVENING + timedelta(**later))
+    return replace(installation, clock=lambda: EVENING + timedelta(**later))
 
 
-def test_the_last_batch_is_ok_once_it_is_committed(office: Office, patient: Patient) -> None:
+def test_the_last_batch_is_ok_once_it_is_committed(
+    office: Office, installation: Installation
+) -> None:
     office.add()
     office.export()
-    last = findings(at_evening(patient, hours=4))["last batch"]
+    last = findings(at_evening(installation, hours=4))["last batch"]
     assert (last.ok, last.detail) == (True, f"{DAY} committed")
 
 
-def test_a_failed_batch_is_said_with_its_error(office: Office, patient: Patient) -> None:
+def test_a_failed_batch_is_said_with_its_error(office: Office, installation: Installation) -> None:
     office.add()
     office.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
     office.app.run_batch(batch_date=DAY)
-    found = wrong(at_evening(patient))
+    found = wrong(at_evening(installation))
     assert "2026-01-18 failed: rehearsal of the commit" in found["last batch"]
     assert "exportlogs has a validator" in found["collections"]
 
 
 def test_a_batch_that_did_not_come_is_missed_after_two_hours(
-    office: Office, patient: Patient
+    office: Office, installation: Installation
 ) -> None:
     office.export()
-    assert "last batch" not in wrong(at_evening(patient, days=1, hours=1))
-    detail = wrong(at_evening(patient, days=1, hours=3))["last batch"]
+    assert "last batch" not in wrong(at_evening(installation, days=1, hours=1))
+    detail = wrong(at_evening(installation, days=1, hours=3))["last batch"]
     assert "although 2026-01-19 was due at 2026-01-19T18:00:00+07:00" in detail
 
 
-def test_unmarked_items_of_the_last_batch_are_said(office: Office, patient: Patient) -> None:
+def test_unmarked_items_of_the_last_batch_are_said(
+    office: Office, installation: Installation
+) -> None:
     office.add()
     office.export()
     office.database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
-    assert "run `sweep`" in wrong(at_evening(patient))["last batch"]
+    assert "run `sweep`" in wrong(at_evening(installation))["last batch"]
 
 
-def test_examining_changes_nothing(office: Office, patient: Patient) -> None:
+def test_examining_changes_nothing(office: Office, installation: Installation) -> None:
     books.put(office.database, books.entry())
     names = office.database.list_collection_names()
-    list(examine(patient))
+    list(examine(installation))
     assert sorted(office.database.list_collection_names()) == sorted(names)
     assert list(office.folder.iterdir()) == []
 
@@ -233,8 +247,8 @@ def test_examining_changes_nothing(office: Office, patient: Patient) -> None:
         "MONGODB+SRV://cluster0.example.net/?tls=true",
     ],
 )
-def test_a_protected_connection_is_ok(patient: Patient, uri: str) -> None:
-    assert not findings(replace(patient, mongodb_uri=uri))["encryption"].warning
+def test_a_protected_connection_is_ok(installation: Installation, uri: str) -> None:
+    assert not findings(replace(installation, mongodb_uri=uri))["encryption"].warning
 
 
 @pytest.mark.parametrize(
@@ -257,9 +271,9 @@ def test_a_protected_connection_is_ok(patient: Patient, uri: str) -> None:
     ],
 )
 def test_an_unprotected_connection_to_another_host_is_named(
-    patient: Patient, uri: str, why: str
+    installation: Installation, uri: str, why: str
 ) -> None:
-    found = findings(replace(patient, mongodb_uri=uri))["encryption"]
+    found = findings(replace(installation, mongodb_uri=uri))["encryption"]
     assert (found.ok, found.warning) == (True, True)
     assert why in found.detail
     doc = to_doc([found])

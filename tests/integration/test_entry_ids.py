@@ -15,7 +15,7 @@ from bson.binary import Binary, UuidRepresentation
 from click.testing import CliRunner
 from pymongo.database import Database
 
-from daybook.audit.difference import Kind
+from daybook.audit.difference import VerifyKind
 from daybook.audit.lineage import EntryUnknown, lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
@@ -151,8 +151,8 @@ def test_what_verify_names_is_what_the_commands_take(office: Office, entry_id: A
     office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "C"}})
     found = verify(office.database, office.app.destination, office.app.profile(), DAY).differences
     text = displayed(entry_id)
-    (item,) = (each.detail for each in found if each.kind is Kind.ITEM)
-    rows = [each.detail for each in found if each.kind is Kind.ROW_CHANGED]
+    (item,) = (each.detail for each in found if each.kind is VerifyKind.ITEM)
+    rows = [each.detail for each in found if each.kind is VerifyKind.ROW_CHANGED]
     assert len(found) == 1 + len(rows) == 3
     assert item.endswith(f"of entry {text} was deleted")
     assert all(f", entry {text}: " in row for row in rows)

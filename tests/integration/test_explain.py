@@ -43,7 +43,7 @@ from daybook.wallets import answers, invites, move, users
 from daybook.wallets import history as wallet_history
 from daybook.wallets.context import Ledger, stamp
 from daybook.wallets.history import Cursor
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.invites import InviteStatus, NewInvite
 from daybook.wallets.queries import QUERIES
 from daybook.wallets.users import NewUser, Wanted
@@ -155,7 +155,7 @@ def a_day_with_everything(app: App) -> None:
     from daybook.ops.watchdog import watch
 
     watch(database, DAILY, app.schedule, datetime(2026, 1, 18, 14, tzinfo=UTC), app.messenger)
-    list(examine(app.patient(os.environ)))
+    list(examine(app.installation(os.environ)))
 
 
 def all_requests(ledger: Ledger) -> None:
@@ -190,7 +190,7 @@ def all_requests(ledger: Ledger) -> None:
 
 def remembered(ledger: Ledger) -> None:
     """One of everything that holds the first answer to its key."""
-    once = OnceKey.of(str(ObjectId()), "/", {})
+    once = IdempotencyKey.of(str(ObjectId()), "/", {})
     users.create_once(ledger, NewUser(name="A", roles=("brand",), status="active"), once)
     owner = ObjectId()
     open_wallet(ledger, owner, wanted=once)

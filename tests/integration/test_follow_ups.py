@@ -308,10 +308,10 @@ def test_when_mongodb_is_away_that_is_told_once_and_looking_goes_on(
 
     follow_ups = FollowUps(find, courier(function.url, Clock()), Clock())
     function.answers.put((200, b"{}"))
-    follow_ups.look()
-    follow_ups.look()
+    follow_ups.poll()
+    follow_ups.poll()
     assert events(caplog) == ["follow_ups_unknown"]
-    follow_ups.look()
+    follow_ups.poll()
     ended(1)
-    follow_ups.look()
+    follow_ups.poll()
     assert events(caplog) == ["follow_ups_unknown", "follow_up_made", "follow_ups_unknown"]

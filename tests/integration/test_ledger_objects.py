@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.ledger_app import LedgerApp
-from daybook.mongo.objects import LEDGER_WRITES, Kind, faults
+from daybook.mongo.objects import LEDGER_WRITES, ObjectKind, faults
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import balance_of, make_app, prepare, purses
 
@@ -56,11 +56,11 @@ def make_view(database: Db, name: str) -> None:
     database.create_collection(name, viewOn=f"{name}_stored", pipeline=[])
 
 
-OBJECTS: Mapping[Kind, tuple[Callable[[Db, str], None], int, str, str]] = {
-    Kind.VALIDATOR: (refuse_all, 500, "CONFIGURATION", "the validator of {}"),
-    Kind.UNIQUE_INDEX: (make_unique, 409, "FOREIGN_INDEX", "drop the index theirs of {}"),
-    Kind.CAPPED: (make_capped, 500, "CONFIGURATION", "{}"),
-    Kind.VIEW: (make_view, 500, "CONFIGURATION", "{}"),
+OBJECTS: Mapping[ObjectKind, tuple[Callable[[Db, str], None], int, str, str]] = {
+    ObjectKind.VALIDATOR: (refuse_all, 500, "CONFIGURATION", "the validator of {}"),
+    ObjectKind.UNIQUE_INDEX: (make_unique, 409, "FOREIGN_INDEX", "drop the index theirs of {}"),
+    ObjectKind.CAPPED: (make_capped, 500, "CONFIGURATION", "{}"),
+    ObjectKind.VIEW: (make_view, 500, "CONFIGURATION", "{}"),
 }
 IN_TRANSACTION = {"wallets", "transactions", "journalentries", "exportqueues"}
 
@@ -68,7 +68,7 @@ IN_TRANSACTION = {"wallets", "transactions", "journalentries", "exportqueues"}
 @pytest.mark.parametrize("name", COLLECTIONS)
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_what_refuses_a_write_is_named_and_nothing_is_half_done(
-    app: LedgerApp, kind: Kind, name: str
+    app: LedgerApp, kind: ObjectKind, name: str
 ) -> None:
     database = app.database
     (owner,) = purses(app.ledger, 100)
@@ -85,7 +85,7 @@ def test_what_refuses_a_write_is_named_and_nothing_is_half_done(
         "wallets": [("/wallets", {"ownerUserId": stranger})],
         "invites": [("/invites", {"parentCode": "AG-7"}), (f"/invites/{invite}/accept", {})],
     }.get(name, [])
-    if name in IN_TRANSACTION and not (name == "wallets" and kind is Kind.UNIQUE_INDEX):
+    if name in IN_TRANSACTION and not (name == "wallets" and kind is ObjectKind.UNIQUE_INDEX):
         asked.append((f"/wallets/{owner}/credits", MOVE))
     for path, body in asked:
         key = str(ObjectId())
@@ -101,12 +101,12 @@ def test_what_refuses_a_write_is_named_and_nothing_is_half_done(
         assert balance_of(database, owner) == (100, 1)
 
 
-def accepted_all_the_same(kind: Kind, path: str) -> bool:
+def accepted_all_the_same(kind: ObjectKind, path: str) -> bool:
     """Capped collections take inserts and small updates outside of a transaction."""
-    if kind is Kind.CAPPED:
+    if kind is ObjectKind.CAPPED:
         return not path.endswith("/credits")
     # The index is over a field that an acceptance does not change.
-    return kind is Kind.UNIQUE_INDEX and path.endswith("/accept")
+    return kind is ObjectKind.UNIQUE_INDEX and path.endswith("/accept")
 
 
 def counts(database: Db) -> dict[str, int]:

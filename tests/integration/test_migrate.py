@@ -20,7 +20,7 @@ from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
 from daybook.mongo.ledger_indexes import LEDGER_GUARDS, check_ledger_guards
 from daybook.mongo.migrate import migrate, obstacles, standings
-from daybook.mongo.objects import Kind
+from daybook.mongo.objects import ObjectKind
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
@@ -269,7 +269,7 @@ def test_a_guard_is_replaced_without_a_moment_in_which_nothing_is_forbidden(
     host, port = parse_uri(mongo_uri)["nodelist"][0]
     unguarded = []
 
-    def look(event: Event) -> None:
+    def inspect(event: Event) -> None:
         if event.phase is Phase.AFTER and event.name in {"createIndexes", "dropIndexes"}:
             try:
                 check_ledger_guards(database)
@@ -277,7 +277,7 @@ def test_a_guard_is_replaced_without_a_moment_in_which_nothing_is_forbidden(
                 unguarded.append(str(error))
 
     with (
-        MongoProxy(host, port, look) as proxy,
+        MongoProxy(host, port, inspect) as proxy,
         MongoClient[dict[str, Any]](proxy.uri, w="majority", tz_aware=True) as client,
     ):
         migrate(client[database.name], now=NOW)
@@ -342,10 +342,10 @@ def test_what_may_refuse_a_write_is_told_and_does_not_stop_a_migration(database:
     database["exportlogs"].create_index("createdAt", expireAfterSeconds=60)
     migrate(database, now=NOW)
     assert {(one.collection, one.kind) for one in obstacles(database)} == {
-        ("exportlogs", Kind.VALIDATOR),
-        ("exportlogs", Kind.TTL_INDEX),
-        ("exportqueues", Kind.UNIQUE_INDEX),
-        ("users", Kind.UNIQUE_INDEX),
+        ("exportlogs", ObjectKind.VALIDATOR),
+        ("exportlogs", ObjectKind.TTL_INDEX),
+        ("exportqueues", ObjectKind.UNIQUE_INDEX),
+        ("users", ObjectKind.UNIQUE_INDEX),
     }
     told = " ".join(one.detail for one in obstacles(database))
     assert "mobile_1 of users on mobile" in told

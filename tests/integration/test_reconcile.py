@@ -17,7 +17,7 @@ from daybook.audit.verify import verify
 from daybook.export.outcome import Status
 from daybook.wallets import move
 from daybook.wallets.context import Ledger
-from daybook.wallets.reconcile.kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.kind import LedgerDifferenceKind as Kind
 from daybook.wallets.reconcile.reconcile import Reconciliation, reconcile
 from tests import books
 from tests.integration import ledgers

@@ -17,7 +17,7 @@ from daybook.chart_of_accounts import Account, Chart
 from daybook.cli.reconcile import reconcile as command
 from daybook.wallets import move
 from daybook.wallets.context import Ledger
-from daybook.wallets.reconcile.kind import DifferenceKind as Kind
+from daybook.wallets.reconcile.kind import LedgerDifferenceKind as Kind
 from daybook.wallets.reconcile.reconcile import reconcile
 from tests import books
 from tests.integration.ledgers import movement, purses

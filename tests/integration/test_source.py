@@ -10,7 +10,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
 from daybook.export.model.profile import DEFAULT_COLUMNS, Column, ColumnType, Profile, Source
 from daybook.export.rendering.render import Renderer
@@ -103,8 +103,8 @@ def test_a_string_that_is_no_utf_8_keeps_only_its_own_entry_out(database):
     content, figures = _render(database, _ids([good, bad, bad_key]))
     assert content == render([good], PROFILE)[0]
     assert [(r.entry_id, r.reason) for r in figures.rejected] == [
-        (bad["_id"], Reason.UNENCODABLE),
-        (bad_key["_id"], Reason.INVALID_TEXT),
+        (bad["_id"], RejectionReason.UNENCODABLE),
+        (bad_key["_id"], RejectionReason.INVALID_TEXT),
     ]
 
 

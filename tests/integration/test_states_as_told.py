@@ -183,7 +183,7 @@ def adopted(scene: Scene) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class AlertText:
     """Exit codes and words of each command about the day, and what is measured."""
 
     made: Callable[[Scene], None]
@@ -216,7 +216,7 @@ ONE_ATTEMPT = {"daily_batch_export_attempts_total": 1.0}
 LOST = "A run began, but nothing is at it any more."
 ANOTHERS = "another application recorded file theirs as delivered"
 STATES = {
-    "no run yet": Told(
+    "no run yet": AlertText(
         made=never,
         stored=None,
         history="There is no batch yet.",
@@ -226,7 +226,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("missing", "either nobody called, or MongoDB could not be reached"),
     ),
-    "waits for its retry": Told(
+    "waits for its retry": AlertText(
         made=retried,
         history="open        google_drive: Drive files.generateIds: answered 503 backendError  "
         "(attempt 2 is due at 2026-01-18T11:05:05+00:00)",
@@ -238,7 +238,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured={**ONE_ATTEMPT, 'daily_batch_export_errors_total{error_type="google_drive"}': 1.0},
     ),
-    "another run is at work": Told(
+    "another run is at work": AlertText(
         made=leased,
         history="(attempt 2 is due at",
         status="Slot: held by another until ",
@@ -249,7 +249,7 @@ STATES = {
         watchdog=("late", "A run is at work; its lease lasts until"),
         measured=ONE_ATTEMPT,
     ),
-    "its process was killed": Told(
+    "its process was killed": AlertText(
         made=crashed,
         history=f"{DATE}  open\n",
         status="Slot: left behind by killed, free for the next run",
@@ -259,7 +259,7 @@ STATES = {
         release=CLOSES,
         watchdog=("missing", LOST),
     ),
-    "goes on in another call": Told(
+    "goes on in another call": AlertText(
         made=continued,
         settings={**IN_CHUNKS, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"},
         waiting=1501,
@@ -272,7 +272,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured=ONE_ATTEMPT,
     ),
-    "the destination rests": Told(
+    "the destination rests": AlertText(
         made=rested,
         settings={"DAYBOOK_BREAKER_FAILURES": "1"},
         history="(attempt 2 asks the destination again, at 2026-01-18T11:15:05+00:00)",
@@ -284,7 +284,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured=ONE_ATTEMPT,
     ),
-    "delivered, not all marked": Told(
+    "delivered, not all marked": AlertText(
         made=unmarked,
         stored="committed",
         waiting=0,
@@ -299,7 +299,7 @@ STATES = {
         watchdog=("late", "is delivered, but not all its entries are marked yet"),
         measured={"daily_batch_export_entries": 5002.0},
     ),
-    "delivered": Told(
+    "delivered": AlertText(
         made=delivered,
         stored="committed",
         waiting=0,
@@ -313,7 +313,7 @@ STATES = {
         watchdog=("done", f"{DATE} is done."),
         measured={"daily_batch_export_entries": 1.0},
     ),
-    "empty": Told(
+    "empty": AlertText(
         made=empty,
         stored="empty",
         waiting=0,
@@ -325,7 +325,7 @@ STATES = {
         release=(1, f"{DATE} is empty: nothing is to be closed"),
         watchdog=("done", f"{DATE} is done."),
     ),
-    "empty, as the only entry was rejected": Told(
+    "empty, as the only entry was rejected": AlertText(
         made=all_rejected,
         stored="empty",
         waiting=0,
@@ -339,7 +339,7 @@ STATES = {
         watchdog=("done", f"{DATE} is done."),
         measured={"daily_batch_export_rejected_entries_total": 1.0},
     ),
-    "failed": Told(
+    "failed": AlertText(
         made=failed,
         stored="failed",
         history="failed      google_drive: Drive files.generateIds: answered 503",
@@ -350,7 +350,7 @@ STATES = {
         release=CLOSES,
         watchdog=("missing", "It was given up."),
     ),
-    "failed and released": Told(
+    "failed and released": AlertText(
         made=released,
         stored="failed",
         history="(released)",
@@ -361,7 +361,7 @@ STATES = {
         release=CLOSES,
         watchdog=("done", f"{DATE} is done."),
     ),
-    "refused": Told(
+    "refused": AlertText(
         made=refused,
         stored=None,
         history="There is no batch yet.",
@@ -372,7 +372,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("missing", "and the run was refused"),
     ),
-    "recorded by another application": Told(
+    "recorded by another application": AlertText(
         made=elsewhere,
         stored=None,
         recorded={"filename": "old.csv", "fileId": "theirs", "webViewLink": None},
@@ -384,7 +384,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("done", f"{DATE} is done: another application recorded its file."),
     ),
-    "recorded by another application, and run": Told(
+    "recorded by another application, and run": AlertText(
         made=adopted,
         stored="committed",
         history="committed   (recorded by another application)",

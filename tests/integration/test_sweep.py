@@ -214,7 +214,7 @@ def orphan(office: Office, file_id: str, **fields: Any) -> None:
             "_id": file_id,
             "profile": "daily",
             "identity": office.app.destination.identity,
-            "reason": orphans.Reason.REFUSED_UNSEEN.value,
+            "reason": orphans.OrphanReason.REFUSED_UNSEEN.value,
             "seals": [],
             "seenAt": None,
             "alertedAt": EVENING,
@@ -285,7 +285,7 @@ def test_a_destination_that_cannot_be_asked_stops_the_sweep_and_frees_the_slot(
     office: Office,
 ) -> None:
     class Silent(Through):
-        def look(self, file_id: str) -> None:
+        def find_file(self, file_id: str) -> None:
             raise DestinationError("no answer")
 
     office.add()

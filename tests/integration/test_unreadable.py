@@ -88,7 +88,7 @@ def everything_responds(office: Office, *entry_ids: Any, day: date = DAY) -> Non
     watch(database, "daily", app.schedule, EVENING, app.messenger)
     stored.queue_figures(database, profile, EVENING)
     stored.batch_figures(database, profile)
-    list(doctor.examine(app.patient(os.environ)))
+    list(doctor.examine(app.installation(os.environ)))
     assert not explain(database, queries(profile)).missing
 
 

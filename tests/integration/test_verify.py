@@ -15,7 +15,7 @@ import pytest
 from bson import Decimal128, ObjectId
 from pymongo.database import Database
 
-from daybook.audit.difference import Difference, Kind
+from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.verify import NotDelivered, Verification, verify
 from daybook.errors import DestinationError
 from daybook.export.context import Job
@@ -41,11 +41,11 @@ def verified(office: Office, day: Any = DAY, profile: Profile | None = None) -> 
     return verify(office.database, office.app.destination, profile or office.app.profile(), day)
 
 
-def of_kind(found: Verification, kind: Kind) -> list[Difference]:
+def of_kind(found: Verification, kind: VerifyKind) -> list[VerifyDifference]:
     return [difference for difference in found.differences if difference.kind is kind]
 
 
-def only(found: Verification, kind: Kind) -> Difference:
+def only(found: Verification, kind: VerifyKind) -> VerifyDifference:
     (difference,) = of_kind(found, kind)
     return difference
 
@@ -83,7 +83,7 @@ def test_an_edited_entry_is_named_with_its_row_and_column(office: Office) -> Non
     office.export()
     office.entries.update_one({"_id": edited}, {"$set": {"description": "Rent, March"}})
     found = verified(office)
-    changed = of_kind(found, Kind.ROW_CHANGED)
+    changed = of_kind(found, VerifyKind.ROW_CHANGED)
     assert [(each.entry_id, each.row) for each in changed] == [(edited, 3), (edited, 4)]
     assert "Description: the file says 'Rent', the entry gives 'Rent, March'" in changed[0].detail
     assert len(found.differences) == 2
@@ -96,7 +96,7 @@ def test_an_edited_amount_also_shows_in_the_control_totals(office: Office) -> No
         {"_id": edited},
         {"$set": {"lines.0.debit": Decimal128("1"), "lines.1.credit": Decimal128("1")}},
     )
-    figures = only(verified(office), Kind.FIGURES)
+    figures = only(verified(office), VerifyKind.FIGURES)
     assert "totals" in figures.detail
     assert "'100.00'" in figures.detail
     assert "'1.00'" in figures.detail
@@ -109,11 +109,11 @@ def test_a_deleted_entry_is_named_with_its_rows(office: Office) -> None:
     office.export()
     office.entries.delete_one({"_id": deleted})
     found = verified(office)
-    gone = only(found, Kind.ENTRY_UNFIT)
+    gone = only(found, VerifyKind.ENTRY_UNFIT)
     assert (gone.entry_id, gone.row) == (deleted, 3)
     assert "rows 3 to 4" in gone.detail
     assert "does not exist" in gone.detail
-    assert {each.kind for each in found.differences} == {Kind.ENTRY_UNFIT, Kind.FIGURES}
+    assert {each.kind for each in found.differences} == {VerifyKind.ENTRY_UNFIT, VerifyKind.FIGURES}
 
 
 def test_the_last_entry_deleted_is_named_too(office: Office) -> None:
@@ -121,7 +121,7 @@ def test_the_last_entry_deleted_is_named_too(office: Office) -> None:
     deleted = office.add()
     office.export()
     office.entries.delete_one({"_id": deleted})
-    assert only(verified(office), Kind.ENTRY_UNFIT).entry_id == deleted
+    assert only(verified(office), VerifyKind.ENTRY_UNFIT).entry_id == deleted
 
 
 def test_a_line_added_or_removed_since_is_a_row_missing_or_left_over(office: Office) -> None:
@@ -131,8 +131,8 @@ def test_a_line_added_or_removed_since_is_a_row_missing_or_left_over(office: Off
     office.entries.update_one({"_id": longer}, {"$push": {"lines": line("1120", "0", "0")}})
     office.entries.update_one({"_id": shorter}, {"$set": {"lines": [line("1110", "0", "0")]}})
     found = verified(office)
-    assert only(found, Kind.ROW_MISSING).entry_id == longer
-    extra = only(found, Kind.ROW_EXTRA)
+    assert only(found, VerifyKind.ROW_MISSING).entry_id == longer
+    extra = only(found, VerifyKind.ROW_EXTRA)
     assert (extra.entry_id, extra.row) == (shorter, 4)
 
 
@@ -155,7 +155,9 @@ def test_of_many_entries_exactly_those_that_were_changed_are_named(
                     {"_id": entry_id}, {"$push": {"lines": line("1120", "0", "0")}}
                 )
     named = {
-        each.entry_id for each in verified(office).differences if each.kind is not Kind.FIGURES
+        each.entry_id
+        for each in verified(office).differences
+        if each.kind is not VerifyKind.FIGURES
     }
     assert named == changed
 
@@ -174,7 +176,7 @@ def test_without_an_id_column_the_first_change_is_still_named(office: Office, se
     assert verified(office, profile=profile).differences == ()
     edited = random.Random(seed).randrange(len(entries))
     office.entries.update_one({"_id": entries[edited]}, {"$set": {"description": "else"}})
-    changed = of_kind(verified(office, profile=profile), Kind.ROW_CHANGED)
+    changed = of_kind(verified(office, profile=profile), VerifyKind.ROW_CHANGED)
     assert [(each.entry_id, each.row) for each in changed] == [
         (entries[edited], 2 * edited + 1),
         (entries[edited], 2 * edited + 2),
@@ -192,8 +194,8 @@ def test_changes_in_a_later_part_of_a_large_batch_are_found(office: Office) -> N
     office.entries.delete_one({"_id": ids[4_999]})
     office.entries.update_one({"_id": ids[5_000]}, {"$set": {"reference": "changed"}})
     found = verified(office)
-    assert only(found, Kind.ENTRY_UNFIT).entry_id == ids[4_999]
-    assert {each.entry_id for each in of_kind(found, Kind.ROW_CHANGED)} == {ids[5_000]}
+    assert only(found, VerifyKind.ENTRY_UNFIT).entry_id == ids[4_999]
+    assert {each.entry_id for each in of_kind(found, VerifyKind.ROW_CHANGED)} == {ids[5_000]}
 
 
 def test_a_row_removed_from_the_file_is_missing(office: Office) -> None:
@@ -206,7 +208,7 @@ def test_a_row_removed_from_the_file_is_missing(office: Office) -> None:
         )
     )
     found = verified(office)
-    assert {Kind.SIZE, Kind.MD5, Kind.SHA256, Kind.ROW_MISSING} <= {
+    assert {VerifyKind.SIZE, VerifyKind.MD5, VerifyKind.SHA256, VerifyKind.ROW_MISSING} <= {
         each.kind for each in found.differences
     }
     assert {each.entry_id for each in found.differences} == {None, entry}
@@ -218,12 +220,12 @@ def test_rows_added_to_the_file_are_found(office: Office) -> None:
     office.export()
     invented = "6" * 24 + ",1,2026-01-18,X,X,1,X,1.00,0.00,1.00,THB\r\n"
     office.rewrite(lambda text: text + invented)
-    assert only(verified(office), Kind.ROW_EXTRA).row == 5
+    assert only(verified(office), VerifyKind.ROW_EXTRA).row == 5
     office.rewrite(lambda text: text.removesuffix(invented))
     assert verified(office).differences == ()
     lines = office.file().read_text("utf-8-sig").splitlines()
     office.rewrite(lambda text: text.replace(lines[3], invented.strip() + "\r\n" + lines[3]))
-    extra = only(verified(office), Kind.ROW_EXTRA)
+    extra = only(verified(office), VerifyKind.ROW_EXTRA)
     assert extra.row == 3
     assert "no entry of the manifest" in extra.detail
 
@@ -233,7 +235,11 @@ def test_one_changed_byte_is_found_by_every_digest_and_in_its_row(office: Office
     office.export()
     office.rewrite(lambda text: text.replace("RV-100", "RV-900", 1))
     found = verified(office)
-    assert [each.kind for each in found.differences] == [Kind.MD5, Kind.SHA256, Kind.ROW_CHANGED]
+    assert [each.kind for each in found.differences] == [
+        VerifyKind.MD5,
+        VerifyKind.SHA256,
+        VerifyKind.ROW_CHANGED,
+    ]
     assert (found.differences[2].entry_id, found.differences[2].row) == (entry, 1)
 
 
@@ -242,7 +248,7 @@ def test_a_changed_header_is_said_once_instead_of_for_every_row(office: Office) 
     office.export()
     office.rewrite(lambda text: text.replace("Entry ID", "ID"))
     kinds = [each.kind for each in verified(office).differences]
-    assert kinds == [Kind.SIZE, Kind.MD5, Kind.SHA256, Kind.HEADER]
+    assert kinds == [VerifyKind.SIZE, VerifyKind.MD5, VerifyKind.SHA256, VerifyKind.HEADER]
 
 
 def test_a_file_with_other_entries_altogether_is_out_of_step(office: Office) -> None:
@@ -251,7 +257,7 @@ def test_a_file_with_other_entries_altogether_is_out_of_step(office: Office) -> 
     office.export()
     header = office.file().read_text("utf-8-sig").splitlines()[0]
     office.rewrite(lambda text: header + "\r\n" + "nothing\r\n")
-    assert only(verified(office), Kind.OUT_OF_STEP).row == 1
+    assert only(verified(office), VerifyKind.OUT_OF_STEP).row == 1
 
 
 def test_a_file_that_is_gone_is_a_difference_and_the_rest_is_still_checked(office: Office) -> None:
@@ -260,7 +266,7 @@ def test_a_file_that_is_gone_is_a_difference_and_the_rest_is_still_checked(offic
     office.file().unlink()
     office.queue.update_one({"entryId": entry}, {"$set": {"status": "queued"}})
     kinds = [each.kind for each in verified(office).differences]
-    assert kinds == [Kind.FILE_UNREADABLE, Kind.ITEM]
+    assert kinds == [VerifyKind.FILE_UNREADABLE, VerifyKind.ITEM]
 
 
 def test_items_that_do_not_say_what_the_file_says_are_named(office: Office) -> None:
@@ -285,16 +291,16 @@ def test_items_that_do_not_say_what_the_file_says_are_named(office: Office) -> N
         gone: " was deleted",
         wrong: " was rejected, but its status is completed",
     }
-    assert {each.kind for each in found.differences} == {Kind.ITEM}
+    assert {each.kind for each in found.differences} == {VerifyKind.ITEM}
 
 
 def test_the_record_must_be_there_once_and_say_the_same(office: Office) -> None:
     office.add()
     office.export()
     office.logs.update_one({"action": "csv_generated"}, {"$set": {"metadata.entryCount": 7}})
-    assert "entryCount is 7, the batch has 1" in only(verified(office), Kind.RECORD).detail
+    assert "entryCount is 7, the batch has 1" in only(verified(office), VerifyKind.RECORD).detail
     office.logs.delete_many({"action": "csv_generated"})
-    assert "0 csv_generated records" in only(verified(office), Kind.RECORD).detail
+    assert "0 csv_generated records" in only(verified(office), VerifyKind.RECORD).detail
 
 
 def test_two_records_of_one_day_are_a_difference(office: Office) -> None:
@@ -304,7 +310,7 @@ def test_two_records_of_one_day_are_a_difference(office: Office) -> None:
     record = office.logs.find_one({"action": "csv_generated"})
     assert record is not None
     office.logs.insert_one({**record, "_id": ObjectId()})
-    assert "2 csv_generated records" in only(verified(office), Kind.RECORD).detail
+    assert "2 csv_generated records" in only(verified(office), VerifyKind.RECORD).detail
 
 
 def test_a_missing_rejection_record_is_a_difference(office: Office) -> None:
@@ -312,7 +318,7 @@ def test_a_missing_rejection_record_is_a_difference(office: Office) -> None:
     office.add("1", credit="2")
     office.export()
     office.logs.delete_many({"action": "entry_rejected"})
-    assert "0 entry_rejected records" in only(verified(office), Kind.RECORD).detail
+    assert "0 entry_rejected records" in only(verified(office), VerifyKind.RECORD).detail
 
 
 @pytest.mark.parametrize(
@@ -330,21 +336,21 @@ def test_a_damaged_manifest_is_a_difference_not_a_crash(
     office.add()
     office.export()
     damage(office.database["exportmanifests"])
-    assert said in only(verified(office), Kind.MANIFEST).detail
+    assert said in only(verified(office), VerifyKind.MANIFEST).detail
 
 
 def test_unfinished_marking_is_a_difference(office: Office) -> None:
     office.add()
     office.export()
     office.database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
-    assert "marking is unfinished" in only(verified(office), Kind.ITEM).detail
+    assert "marking is unfinished" in only(verified(office), VerifyKind.ITEM).detail
 
 
 def test_an_empty_day_is_verified_by_its_record(office: Office) -> None:
     office.export()
     assert verified(office).status == "empty"
     office.logs.delete_many({})
-    assert "0 batch_empty records" in only(verified(office), Kind.RECORD).detail
+    assert "0 batch_empty records" in only(verified(office), VerifyKind.RECORD).detail
 
 
 def test_a_day_without_a_file_of_ours_cannot_be_verified(office: Office) -> None:
@@ -446,7 +452,7 @@ def test_an_edit_of_such_a_file_is_still_found(office: Office) -> None:
         office, lambda text: text.replace('"fee;0"', "fee;0").replace('"fee;1"', "fee;7")
     )
     found = verified(office)
-    (changed, _) = of_kind(found, Kind.ROW_CHANGED)
+    (changed, _) = of_kind(found, VerifyKind.ROW_CHANGED)
     assert changed.entry_id == ids[1]
     assert "the file says 'fee;7', the entry gives 'fee;1'" in changed.detail
     assert found.notes[0].startswith("1 entries are quoted")
@@ -469,7 +475,7 @@ def test_an_entry_that_only_later_rules_reject_is_a_note_for_an_earlier_version(
     assert "U+0007" in note
     # A file of today's version cannot contain it: the entry was changed since.
     office.database["exportbatches"].update_one({}, {"$set": {"rejectedReasons": {}}})
-    assert only(verified(office), Kind.ENTRY_UNFIT).entry_id == odd
+    assert only(verified(office), VerifyKind.ENTRY_UNFIT).entry_id == odd
 
 
 def test_what_an_entry_must_have_decides_what_is_exported_and_not_what_is_verified(
@@ -479,7 +485,7 @@ def test_what_an_entry_must_have_decides_what_is_exported_and_not_what_is_verifi
     office.export()
     lacking = {"$set": {"lines.0.accountCode": " ", "date": datetime(2569, 1, 17, tzinfo=UTC)}}
     office.entries.update_many({}, lacking)
-    changed = of_kind(verified(office), Kind.ROW_CHANGED)
+    changed = of_kind(verified(office), VerifyKind.ROW_CHANGED)
     assert {difference.entry_id for difference in changed} == {first, second}
     assert "Account Code: the file says '1110', the entry gives ' '" in changed[0].detail
     date = office.file().read_bytes().decode("utf-8-sig").split("\r\n")[1].split(",")[2]

@@ -117,7 +117,7 @@ def test_every_place_that_tells_of_the_queue_counts_them(
     office.export()
 
     assert history.status(database, profile, DAY).to_doc()["unclaimed"] == counts
-    findings = {one.name: one for one in doctor.examine(office.app.patient(os.environ))}
+    findings = {one.name: one for one in doctor.examine(office.app.installation(os.environ))}
     assert not findings["unclaimed items"].ok
     assert "4 items" in findings["unclaimed items"].detail
     assert "2: exportPath is neither scheduled nor manual" in findings["unclaimed items"].detail
@@ -161,7 +161,7 @@ def test_delivered_items_that_are_not_marked_yet_do_not_wait(office: Office) -> 
 
     database, profile = office.app.database, office.app.profile()
     assert history.status(database, profile, DAY).queued == 2
-    findings = {one.name: one for one in doctor.examine(office.app.patient(os.environ))}
+    findings = {one.name: one for one in doctor.examine(office.app.installation(os.environ))}
     assert findings["queue"].detail == "2 items wait"
     _, page = metrics.render(database, profile=profile, destination="x", now=EVENING)
     assert "daily_batch_export_queue_entries 2.0" in page.decode().splitlines()

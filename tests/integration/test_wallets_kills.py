@@ -18,7 +18,7 @@ from daybook.errors import DatabaseError
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import Movement
-from daybook.wallets.idempotency import Answer
+from daybook.wallets.idempotency import KeyedResponse
 from daybook.wallets.refusal import Refusal, Refused
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
 
@@ -58,7 +58,9 @@ def killed_after(
     return [line.split() for line in said if line.endswith("\n")]
 
 
-def moved_again(app: LedgerApp, payer: ObjectId, payee: ObjectId, wanted: Movement) -> Answer:
+def moved_again(
+    app: LedgerApp, payer: ObjectId, payee: ObjectId, wanted: Movement
+) -> KeyedResponse:
     """The transfer, asked for again after each 503 as docs/ledger.md says.
 
     MongoDB may have begun a dead process's last command after its sessions were ended: then

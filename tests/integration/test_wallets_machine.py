@@ -32,7 +32,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import REVERSAL, Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.idempotency import Answer
+from daybook.wallets.idempotency import KeyedResponse
 from daybook.wallets.refusal import Refusal, Refused
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.ledgers import (
@@ -48,7 +48,7 @@ from tests.integration.ledgers import (
 pytestmark = pytest.mark.migrated
 
 HOLDERS = 3
-Act = Callable[[Ledger, Movement], Answer]
+Act = Callable[[Ledger, Movement], KeyedResponse]
 
 holders = st.integers(0, HOLDERS - 1)
 amounts = st.integers(1, 400)
@@ -115,7 +115,7 @@ class Books(RuleBasedStateMachine):
         self.owners = purses(self.app.ledger, *balances)
         self.balances = list(balances)
         self.versions = [int(balance > 0) for balance in balances]
-        self.done: list[tuple[Act, Movement, Answer]] = []
+        self.done: list[tuple[Act, Movement, KeyedResponse]] = []
         self.reversible: list[tuple[ObjectId, list[tuple[int, int]]]] = []
         """Transactions that were not reversed, with the changes that they made."""
 
@@ -136,7 +136,7 @@ class Books(RuleBasedStateMachine):
         wanted: Movement,
         changes: list[tuple[int, int]],
         where: Step | None,
-    ) -> Answer | None:
+    ) -> KeyedResponse | None:
         covered = self.expected(changes)
         try:
             answer = (
@@ -151,7 +151,7 @@ class Books(RuleBasedStateMachine):
         self.done.append((act, wanted, answer))
         return answer
 
-    def crash(self, act: Act, wanted: Movement, where: Step) -> Answer:
+    def crash(self, act: Act, wanted: Movement, where: Step) -> KeyedResponse:
         """The request freezes, somebody repeats it, then it wakes."""
         self.freeze.arm(where)
         frozen = self.pool.submit(act, self.far.ledger, wanted)

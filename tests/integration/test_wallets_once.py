@@ -123,7 +123,7 @@ def test_one_key_fifty_times_at_once_moves_once(
     credited = database["transactions"].find_one({"ownerUserId": payer})
     assert credited is not None
     ledgers = [ledger, replace(app).ledger]
-    assert ledgers[0].turns is not ledgers[1].turns
+    assert ledgers[0].striped_locks is not ledgers[1].striped_locks
     barrier = Barrier(50)
 
     def act(number: int) -> tuple[bool, str]:
@@ -134,7 +134,7 @@ def test_one_key_fifty_times_at_once_moves_once(
         elif what == "transfer":
             answer = move.transfer(ledger, payer, payee, wanted)
         else:
-            answer = move.reverse(ledger, wanted, [move.Booked.from_doc(credited)])
+            answer = move.reverse(ledger, wanted, [move.BookedMovement.from_doc(credited)])
         return answer.replayed, repr(answer.body)
 
     with ThreadPoolExecutor(50) as pool:
@@ -153,7 +153,7 @@ def test_two_reversals_under_different_keys_take_back_once(ledger: Ledger) -> No
     original = ledger.database["transactions"].find_one({"ownerUserId": owner})
     assert original is not None
     move.credit(ledger, owner, movement(500))
-    ledgers = [ledger, replace(ledger, turns=type(ledger.turns)())]
+    ledgers = [ledger, replace(ledger, striped_locks=type(ledger.striped_locks)())]
     barrier = Barrier(10)
 
     def act(number: int) -> str:
@@ -162,7 +162,7 @@ def test_two_reversals_under_different_keys_take_back_once(ledger: Ledger) -> No
             move.reverse(
                 ledgers[number % 2],
                 movement(100, type_="reversal"),
-                [move.Booked.from_doc(original)],
+                [move.BookedMovement.from_doc(original)],
             )
         except Refused as refused:
             return refused.code.value
@@ -201,7 +201,7 @@ def test_a_commit_whose_answer_is_lost_is_found_out_by_the_same_request(
     lost = Lost(phase)
     with MongoProxy(host, port) as proxy:
         far = make_app(proxy.uri, app.database.name)
-        ledger = replace(far.ledger, patience_seconds=0.5)
+        ledger = replace(far.ledger, max_wait_seconds=0.5)
         proxy.hook = lost
         with pytest.raises(DatabaseError):
             move.transfer(ledger, payer, payee, movement(60, key=key))
@@ -245,7 +245,7 @@ def test_a_connection_that_is_cut_in_the_middle_costs_nothing(
 
 def test_a_wallet_that_others_hold_is_given_up_in_bounded_time(app: LedgerApp, key: str) -> None:
     """As after a crash: the dead process's transaction holds the wallet for a while."""
-    ledger = replace(app.ledger, patience_seconds=0.5)
+    ledger = replace(app.ledger, max_wait_seconds=0.5)
     (owner,) = purses(ledger, 100)
     with app.client.start_session() as dead, dead.start_transaction():
         wallets = app.database["wallets"]

@@ -207,7 +207,7 @@ def stocked(app: LedgerApp) -> LedgerApp:
         move.transfer(ledger, payer, payee, movement(5))
     credited = ledger.database["transactions"].find_one({"ownerUserId": owners[20]})
     assert credited is not None
-    move.reverse(ledger, movement(120, type_="reversal"), [move.Booked.from_doc(credited)])
+    move.reverse(ledger, movement(120, type_="reversal"), [move.BookedMovement.from_doc(credited)])
     for number in range(40):
         user = NewUser(
             name="n",

@@ -57,7 +57,7 @@ def inbox() -> Inbox:
     return Inbox()
 
 
-def look(
+def check(
     database: Data, inbox: Inbox, now: datetime = AT_EIGHT, schedule: Schedule = DAILY
 ) -> Watch:
     seen = watch(database, "daily", schedule, now, inbox)
@@ -87,7 +87,7 @@ def test_a_done_day_alarms_nobody(
 ) -> None:
     caplog.set_level(logging.INFO, "daybook")
     put_day(database, "01-18", state)
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert seen.to_doc() == {
         "status": "done",
         "profile": "daily",
@@ -110,7 +110,7 @@ def test_a_day_that_nobody_ran_is_missing(
 ) -> None:
     caplog.set_level(logging.INFO, "daybook")
     put_day(database, "01-17", "committed")
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert (seen.status, seen.to_doc()["state"]) == (WatchStatus.MISSING, None)
     assert inbox.alerts == [
         Alert(
@@ -127,12 +127,12 @@ def test_a_day_that_nobody_ran_is_missing(
 
 
 def test_a_fresh_installation_is_watched_from_its_first_slot(database: Data, inbox: Inbox) -> None:
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 def test_a_failed_day_is_missing_and_its_error_is_told(database: Data, inbox: Inbox) -> None:
     batch_id = put_day(database, "01-18", "failed")
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
     (alert,) = inbox.alerts
     assert (alert.event, alert.severity) == (AlertEvent.DAY_MISSING, logging.CRITICAL)
     assert alert.batch_id == str(batch_id)
@@ -147,7 +147,7 @@ def test_a_failed_day_is_missing_and_its_error_is_told(database: Data, inbox: In
 def test_a_crashed_day_that_nothing_is_at_is_missing(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "open")
     hold(database, seconds=-1)
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert (seen.status, seen.lease_expires_at) == (WatchStatus.MISSING, None)
     assert inbox.alerts[0].facts == {"due": DUE, "state": "open"}
 
@@ -155,7 +155,7 @@ def test_a_crashed_day_that_nothing_is_at_is_missing(database: Data, inbox: Inbo
 def test_a_run_at_work_makes_it_late(database: Data, inbox: Inbox) -> None:
     batch_id = put_day(database, "01-18", "open")
     expires_at = hold(database, seconds=60)
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert seen.status is WatchStatus.LATE
     assert seen.to_doc()["leaseExpiresAt"] == expires_at.astimezone(BANGKOK).isoformat()
     assert inbox.alerts == [
@@ -176,9 +176,9 @@ def test_a_lease_that_was_really_taken_counts_and_a_released_one_does_not(
     put_day(database, "01-18", "open")
     slot = Slot.take(database["exportslots"], "daily", owner="someone", lease_seconds=60)
     assert slot is not None
-    assert look(database, inbox).status is WatchStatus.LATE
+    assert check(database, inbox).status is WatchStatus.LATE
     slot.release()
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 @pytest.mark.parametrize("slot_id", ["daily/manual", "monthly"])
@@ -187,12 +187,12 @@ def test_a_run_at_something_else_does_not_make_it_late(
 ) -> None:
     put_day(database, "01-18", "open")
     hold(database, seconds=60, slot_id=slot_id)
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 def test_who_holds_the_slot_is_not_at_a_day_that_has_no_batch(database: Data, inbox: Inbox) -> None:
     hold(database, seconds=60)
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 @pytest.mark.parametrize("kind", ["retry", "continuation", "half_open"])
@@ -202,7 +202,7 @@ def test_a_call_that_follows_makes_it_late(
 ) -> None:
     due = AT_EIGHT - late
     put_day(database, "01-18", "open", pendingTask=follow_up(due, kind))
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert seen.status is WatchStatus.LATE
     assert seen.to_doc()["nextAttemptAt"] == due.isoformat()
     (alert,) = inbox.alerts
@@ -215,7 +215,7 @@ def test_a_call_that_should_have_come_is_lost_and_the_day_missing(
 ) -> None:
     due = AT_EIGHT - timedelta(minutes=10) - MILLISECOND
     put_day(database, "01-18", "open", pendingTask=follow_up(due))
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert seen.status is WatchStatus.MISSING
     assert seen.next_attempt_at == due
     assert inbox.alerts[0].event is AlertEvent.DAY_MISSING
@@ -223,13 +223,13 @@ def test_a_call_that_should_have_come_is_lost_and_the_day_missing(
 
 def test_a_day_that_an_operator_released_is_done(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "failed", releasedAt=local("01-18 19:30"))
-    assert look(database, inbox).status is WatchStatus.DONE
+    assert check(database, inbox).status is WatchStatus.DONE
     assert inbox.alerts == []
 
 
 def test_a_released_day_that_is_opened_again_is_watched_again(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "open", releasedAt=local("01-18 19:30"))
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 @pytest.mark.parametrize("seconds", [60, -60])
@@ -238,7 +238,7 @@ def test_a_delivered_day_that_is_not_all_marked_is_late_and_never_missing(
 ) -> None:
     put_day(database, "01-18", "committed", markedAt=None)
     hold(database, seconds=seconds)
-    seen = look(database, inbox)
+    seen = check(database, inbox)
     assert (seen.status, seen.to_doc()["state"]) == (WatchStatus.LATE, "committed")
     (alert,) = inbox.alerts
     assert (alert.event, alert.severity) == (AlertEvent.DAY_LATE, logging.WARNING)
@@ -247,7 +247,7 @@ def test_a_delivered_day_that_is_not_all_marked_is_late_and_never_missing(
 
 def test_another_profiles_day_does_not_stand_for_it(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "committed", profile="monthly")
-    assert look(database, inbox).status is WatchStatus.MISSING
+    assert check(database, inbox).status is WatchStatus.MISSING
 
 
 @pytest.mark.parametrize(
@@ -265,10 +265,10 @@ def test_another_profiles_day_does_not_stand_for_it(database: Data, inbox: Inbox
 def test_the_day_of_the_last_slot_is_watched(
     database: Data, inbox: Inbox, schedule: Schedule, now: datetime, day: str
 ) -> None:
-    seen = look(database, inbox, now, schedule)
+    seen = check(database, inbox, now, schedule)
     assert (seen.status, seen.to_doc()["batchDate"]) == (WatchStatus.MISSING, f"2026-{day}")
     put_day(database, day, "committed")
-    assert look(database, inbox, now, schedule).status is WatchStatus.DONE
+    assert check(database, inbox, now, schedule).status is WatchStatus.DONE
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_what_was_due_more_than_a_day_ago_was_watched_then(
 ) -> None:
     caplog.set_level(logging.INFO, "daybook")
     put_day(database, "01-16", "failed")  # a Friday
-    seen = look(database, inbox, now, WEEKDAYS)
+    seen = check(database, inbox, now, WEEKDAYS)
     assert seen.to_doc() == {
         "status": "no_slot",
         "profile": "daily",
@@ -298,12 +298,12 @@ def test_what_was_due_more_than_a_day_ago_was_watched_then(
 def test_a_day_is_24_real_hours_when_the_clock_goes_back(database: Data, inbox: Inbox) -> None:
     saturday = Schedule("0 18 * * SAT", NEW_YORK)
     now = local("11-01 17:30", NEW_YORK)  # by the wall clock 23.5 hours later
-    assert look(database, inbox, now, saturday).status is WatchStatus.NO_SLOT
+    assert check(database, inbox, now, saturday).status is WatchStatus.NO_SLOT
 
 
 def test_each_look_tells_again(database: Data, inbox: Inbox) -> None:
-    look(database, inbox)
-    look(database, inbox)
+    check(database, inbox)
+    check(database, inbox)
     assert len(inbox.alerts) == 2
 
 
@@ -311,7 +311,7 @@ def test_looking_changes_nothing(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "open", pendingTask=follow_up(AT_EIGHT))
     hold(database, seconds=60)
     before = everything(database)
-    look(database, inbox)
+    check(database, inbox)
     assert everything(database) == before
 
 
@@ -327,7 +327,7 @@ def test_a_run_that_starts_between_the_reads_is_not_called_missing(
     database["exportslots"].insert_one({"_id": "daily", "fence": 1, "lease": None})
     seen = between_reads(mongo_uri, database, inbox, lambda: begin(database, batch_id))
     assert seen.status is WatchStatus.LATE
-    assert look(database, inbox).status is WatchStatus.LATE
+    assert check(database, inbox).status is WatchStatus.LATE
 
 
 def test_a_run_that_ends_between_the_reads_is_not_called_missing(
@@ -337,7 +337,7 @@ def test_a_run_that_ends_between_the_reads_is_not_called_missing(
     hold(database, seconds=60)
     seen = between_reads(mongo_uri, database, inbox, lambda: end(database, batch_id))
     assert seen.status is WatchStatus.LATE
-    assert look(database, inbox).status is WatchStatus.DONE
+    assert check(database, inbox).status is WatchStatus.DONE
 
 
 def begin(database: Data, batch_id: ObjectId) -> None:
@@ -396,7 +396,7 @@ def test_both_reads_go_by_an_index(database: Data, inbox: Inbox) -> None:
     put_day(database, "01-18", "committed")
     hold(database, seconds=60)
     database.command("profile", 2)
-    look(database, inbox)
+    check(database, inbox)
     database.command("profile", 0)
     reads = {read["ns"]: read for read in database["system.profile"].find({"op": "query"})}
     batches = reads.pop(f"{database.name}.exportbatches")
@@ -414,5 +414,5 @@ def test_what_the_export_leaves_is_understood(
     with Office(database, mongo_uri, tmp_path) as office:
         office.add()
         office.export()
-        assert look(office.app.database, inbox).status is WatchStatus.DONE
+        assert check(office.app.database, inbox).status is WatchStatus.DONE
     assert inbox.alerts == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daybook.export.model.settlement import Action
+from daybook.export.model.settlement import SettlementAction
 
 from . import real
 from .moves import Step, go, holds, stop
@@ -19,13 +19,13 @@ def verify(scenario: Scenario, world: World, number: int) -> list[Step]:
     action, seal = real.settle(
         run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES), private=scenario.private
     )
-    if action is Action.GO_ON:
+    if action is SettlementAction.CONTINUE:
         again = run._replace(at="last request")
         return [
             *stop(world, number, "look: no file, the attempt fails"),
             *go(world, number, again, "look: no file, once more"),
         ]
-    if action is Action.TAMPERED or seal is None:
+    if action is SettlementAction.TAMPERED or seal is None:
         return give_up(scenario, world, number, "look")
     text = f"look: a file, it is the seal of day {seal.day}"
     return go(world, number, run._replace(at="commit", seal=seal), text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daybook.export.model.settlement import Action
+from daybook.export.model.settlement import SettlementAction
 
 from . import real, sending
 from .moves import Step, go, holds, items_text, stop
@@ -63,11 +63,11 @@ def settle(scenario: Scenario, world: World, number: int) -> list[Step]:
     action, seal = real.settle(
         run.seals, file, scenario.breaks(Mutation.MATCH_BY_BYTES), private=scenario.private
     )
-    if action is Action.COMMIT:
+    if action is SettlementAction.COMMIT:
         assert seal is not None
         text = f"settle: a file, it is the seal of day {seal.day}"
         return go(world, number, run._replace(at="commit", seal=seal), text)
-    if action is Action.TAMPERED:
+    if action is SettlementAction.TAMPERED:
         return give_up(scenario, world, number, "settle")
     if scenario.breaks(Mutation.SEALS_DROPPED) and holds(scenario, world, run):
         world = world._replace(slot=world.slot._replace(seals=()))

@@ -18,7 +18,7 @@ from .world import Content, File, Manifest, SealKey
 @cache
 def settle(
     seals: tuple[SealKey, ...], file: File | None, by_bytes: bool, *, private: bool = False
-) -> tuple[settlement.Action, SealKey | None]:
+) -> tuple[settlement.SettlementAction, SealKey | None]:
     """`settlement.settle`; `private` hides the file's properties from it.
 
     `by_bytes` breaks the rule: the file then passes for the last seal of its bytes.

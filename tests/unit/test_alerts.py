@@ -19,7 +19,7 @@ import pytest
 
 from daybook import log
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
-from daybook.export.slot.orphans import Reason as OrphanReason
+from daybook.export.slot.orphans import OrphanReason as OrphanReason
 from daybook.notifications.alerts import Messages
 from daybook.notifications.messages import Language, Message, alert_message
 from daybook.notifications.messages_th_files import ORPHANS

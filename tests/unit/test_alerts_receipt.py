@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daybook.export.model.figures import Fault, Reason
-from daybook.export.model.notice import Receipt, SetAside
+from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.notice import Receipt, RejectedEntry
 from daybook.notifications.messages import Language, Message
 from daybook.notifications.receipt import LISTED, receipt_message
 from tests.unit.test_alerts import LANGUAGES, is_thai
@@ -34,10 +34,12 @@ EMPTY = replace(
 )
 
 
-def set_aside(reason: Reason, *, entry_id: str = "id", reference: str | None = "INV-7") -> SetAside:
+def set_aside(
+    reason: RejectionReason, *, entry_id: str = "id", reference: str | None = "INV-7"
+) -> RejectedEntry:
     """With a fault of the entry as a whole."""
-    fault = Fault(reason=reason, detail="")
-    return SetAside(entry_id=entry_id, reference=reference, faults=(fault,), fault_count=1)
+    fault = EntryFault(reason=reason, detail="")
+    return RejectedEntry(entry_id=entry_id, reference=reference, faults=(fault,), fault_count=1)
 
 
 EXAMPLE = replace(
@@ -45,18 +47,22 @@ EXAMPLE = replace(
     totals={"THB": {"debit": "1234567.50", "credit": "1234567.50", "amount": "980.00"}},
     rejected_count=2,
     rejected=(
-        SetAside(
+        RejectedEntry(
             entry_id="id1",
             reference="INV-2026-0117",
             faults=(
-                Fault(
-                    reason=Reason.STORED_AS_TEXT, line=2, field="debit", value="'250.00'", detail=""
+                EntryFault(
+                    reason=RejectionReason.STORED_AS_TEXT,
+                    line=2,
+                    field="debit",
+                    value="'250.00'",
+                    detail="",
                 ),
-                Fault(reason=Reason.MISSING_VALUE, field="date", detail=""),
+                EntryFault(reason=RejectionReason.MISSING_VALUE, field="date", detail=""),
             ),
             fault_count=2,
         ),
-        set_aside(Reason.MISSING, entry_id="6b02f41f45263142d9ff1aeb", reference=None),
+        set_aside(RejectionReason.MISSING, entry_id="6b02f41f45263142d9ff1aeb", reference=None),
     ),
 )
 """As docs/alerts.md shows it."""
@@ -138,9 +144,9 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     language: Language,
 ) -> None:
     rejected = (
-        set_aside(Reason.UNBALANCED),
-        set_aside(Reason.MISSING, entry_id="id2", reference=None),
-        set_aside(Reason.UNBALANCED, reference="เลขที่ 5\n- forged\u202e"),
+        set_aside(RejectionReason.UNBALANCED),
+        set_aside(RejectionReason.MISSING, entry_id="id2", reference=None),
+        set_aside(RejectionReason.UNBALANCED, reference="เลขที่ 5\n- forged\u202e"),
     )
     text = told(replace(RECEIPT, rejected_count=3, rejected=rejected), language).text
     said = {
@@ -177,9 +183,9 @@ def test_a_rejected_entry_has_its_lines_and_fields_in_the_readers_language(
     assert {"en": "; and 1,231 more", "th": "; และอีก 1,231 จุด"}[language] in many
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", RejectionReason)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_reason_has_its_words(reason: Reason, language: Language) -> None:
+def test_every_reason_has_its_words(reason: RejectionReason, language: Language) -> None:
     one = set_aside(reason)
     text = told(replace(RECEIPT, rejected_count=1, rejected=(one,)), language).text
     (line,) = (line for line in text.splitlines() if line.startswith("- INV-7: "))
@@ -192,7 +198,8 @@ def test_of_many_rejected_entries_the_first_are_named_and_the_others_counted() -
         RECEIPT,
         rejected_count=1021,
         rejected=tuple(
-            set_aside(Reason.UNBALANCED, reference=f"INV-{number}") for number in range(LISTED + 5)
+            set_aside(RejectionReason.UNBALANCED, reference=f"INV-{number}")
+            for number in range(LISTED + 5)
         ),
     )
     lines = [line for line in told(many).text.splitlines() if line.startswith("- ")]
@@ -209,12 +216,12 @@ def test_the_longest_receipt_still_fits_into_one_message_of_line(language: Langu
         RECEIPT,
         rejected_count=10**6,
         rejected=tuple(
-            SetAside(
+            RejectedEntry(
                 entry_id="i",
                 reference="ก" * 500,
                 faults=(
-                    Fault(
-                        reason=Reason.TOO_MANY_DECIMALS,
+                    EntryFault(
+                        reason=RejectionReason.TOO_MANY_DECIMALS,
                         line=10**6,
                         field="x" * 80,
                         value="ก" * 100,
@@ -246,7 +253,9 @@ def test_an_empty_day_says_that_it_ran_and_that_there_is_no_file() -> None:
 
 
 def test_an_empty_day_names_what_was_set_aside() -> None:
-    text = told(replace(EMPTY, rejected_count=1, rejected=(set_aside(Reason.UNBALANCED),))).text
+    text = told(
+        replace(EMPTY, rejected_count=1, rejected=(set_aside(RejectionReason.UNBALANCED),))
+    ).text
     assert "- INV-7: debit and credit differ" in text
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from daybook.errors import DestinationDoubt, DestinationError, DestinationRefused, Interrupted
-from daybook.export.model.stop_token import Halt
-from daybook.export.upload.retry_budget import TOTAL_SECONDS, Patience
+from daybook.errors import DestinationError, DestinationRefused, Interrupted, UncertainResponse
+from daybook.export.model.stop_token import StopToken
+from daybook.export.upload.retry_budget import TOTAL_SECONDS, RetryBudget
 
 LONG = 3600.0
 OVER = -1.0
@@ -14,7 +14,7 @@ OVER = -1.0
 
 
 class Process:
-    """Whether it has been told to end, for a `Halt` to ask."""
+    """Whether it has been told to end, for a `StopToken` to ask."""
 
     def __init__(self, *, told: bool = False) -> None:
         self.told = told
@@ -24,31 +24,31 @@ class Process:
 
 
 def test_a_run_with_time_left_goes_on() -> None:
-    halt = Halt(Process().stopping, deadline_seconds=LONG)
-    halt.check_process()
-    halt.check()
+    stop_token = StopToken(Process().stopping, deadline_seconds=LONG)
+    stop_token.check_process()
+    stop_token.check()
 
 
 def test_the_deadline_stops_a_run_only_where_it_is_asked_about() -> None:
-    halt = Halt(Process().stopping, deadline_seconds=OVER)
-    halt.check_process()
+    stop_token = StopToken(Process().stopping, deadline_seconds=OVER)
+    stop_token.check_process()
     with pytest.raises(Interrupted, match=r"DAYBOOK_RUN_DEADLINE_SECONDS \(-1 s\)"):
-        halt.check()
+        stop_token.check()
 
 
 def test_a_process_that_has_to_end_stops_a_run_at_every_boundary() -> None:
     process = Process()
-    halt = Halt(process.stopping, deadline_seconds=LONG)
+    stop_token = StopToken(process.stopping, deadline_seconds=LONG)
     process.told = True
-    for check in (halt.check_process, halt.check):
+    for check in (stop_token.check_process, stop_token.check):
         with pytest.raises(Interrupted, match="told to end"):
             check()
 
 
 def test_the_process_is_named_when_both_are_true() -> None:
-    halt = Halt(Process(told=True).stopping, deadline_seconds=OVER)
+    stop_token = StopToken(Process(told=True).stopping, deadline_seconds=OVER)
     with pytest.raises(Interrupted, match="told to end"):
-        halt.check()
+        stop_token.check()
 
 
 class Waits:
@@ -68,24 +68,24 @@ class Waits:
 def test_patience_ends_with_the_wait_in_which_the_process_was_told_to_end() -> None:
     process = Process()
     waits = Waits(process, told_in=2)
-    patience = Patience(waits, Halt(process.stopping, deadline_seconds=LONG))
-    patience.wait(DestinationError("503"))
-    patience.wait(DestinationError("503"))
+    retry_budget = RetryBudget(waits, StopToken(process.stopping, deadline_seconds=LONG))
+    retry_budget.wait(DestinationError("503"))
+    retry_budget.wait(DestinationError("503"))
 
     with pytest.raises(Interrupted):
-        patience.wait(DestinationError("503"))
+        retry_budget.wait(DestinationError("503"))
 
     assert len(waits.seconds) == 2
 
 
-@pytest.mark.parametrize("error", [DestinationDoubt("no answer"), DestinationRefused("no access")])
+@pytest.mark.parametrize("error", [UncertainResponse("no answer"), DestinationRefused("no access")])
 def test_whatever_the_error_a_process_that_has_to_end_does_not_wait(
     error: DestinationError,
 ) -> None:
     process = Process(told=True)
     waits = Waits(process)
     with pytest.raises(Interrupted):
-        Patience(waits, Halt(process.stopping, deadline_seconds=LONG)).wait(error)
+        RetryBudget(waits, StopToken(process.stopping, deadline_seconds=LONG)).wait(error)
     assert waits.seconds == []
 
 
@@ -93,15 +93,15 @@ def test_no_single_wait_is_long_enough_to_matter_to_a_process_that_has_to_end() 
     """It is killed ten seconds after it was told, and asks only after the wait."""
     process = Process()
     waits = Waits(process)
-    _use_up(Patience(waits, Halt(process.stopping, deadline_seconds=LONG)))
+    _use_up(RetryBudget(waits, StopToken(process.stopping, deadline_seconds=LONG)))
     assert max(waits.seconds) <= TOTAL_SECONDS / 2
     assert sum(waits.seconds) <= TOTAL_SECONDS
 
 
-def _use_up(patience: Patience) -> None:
+def _use_up(retry_budget: RetryBudget) -> None:
     for _ in range(100):
         try:
-            patience.wait(DestinationError("503"))
+            retry_budget.wait(DestinationError("503"))
         except DestinationError:
             return
     pytest.fail("patience has no end")
@@ -111,5 +111,7 @@ def test_the_deadline_does_not_cut_patience_short() -> None:
     """Each invocation is to get a chunk across, also one whose time is short."""
     process = Process()
     waits = Waits(process)
-    Patience(waits, Halt(process.stopping, deadline_seconds=OVER)).wait(DestinationError("503"))
+    RetryBudget(waits, StopToken(process.stopping, deadline_seconds=OVER)).wait(
+        DestinationError("503")
+    )
     assert len(waits.seconds) == 1

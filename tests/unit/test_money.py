@@ -8,7 +8,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.rendering.cells.currency import (
     _DECIMALS,
     _WITHOUT_DECIMALS,
@@ -16,7 +16,7 @@ from daybook.export.rendering.cells.currency import (
     decimals_of,
 )
 from daybook.export.rendering.cells.money import AmountReader, fixed_point, to_decimal
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 
 PLAIN = r"-?(0|[1-9][0-9]*)\.[0-9]{2}"
 # A Decimal128 has up to 34 digits and an exponent from -6176 to 6111.
@@ -34,8 +34,8 @@ def _value(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _unfit(value: object, decimals: int = 2) -> Unfit:
-    with pytest.raises(Unfit) as caught:
+def _unfit(value: object, decimals: int = 2) -> RejectedValue:
+    with pytest.raises(RejectedValue) as caught:
         AmountReader(decimals).read(value)
     return caught.value
 
@@ -57,10 +57,10 @@ def test_any_decimal128_prints_exactly_or_is_refused(value, decimals):
         whole = value * 10**decimals == (value * 10**decimals).to_integral_value()
     text = str(Decimal128(value))
     if value.adjusted() >= 18 and value:
-        assert _unfit(text, decimals).reason is Reason.TOO_LARGE
+        assert _unfit(text, decimals).reason is RejectionReason.TOO_LARGE
         return
     if not whole:
-        assert _unfit(text, decimals).reason is Reason.TOO_MANY_DECIMALS
+        assert _unfit(text, decimals).reason is RejectionReason.TOO_MANY_DECIMALS
         return
     amount = AmountReader(decimals).read(text)
     assert _value(amount.text) == value
@@ -83,10 +83,10 @@ def test_any_double_prints_within_a_hair_or_is_refused(value):
         nearest = round(written, 2)
         off = abs(nearest - written)
     if abs(value) >= 1e18:
-        assert _unfit(value).reason is Reason.TOO_LARGE
+        assert _unfit(value).reason is RejectionReason.TOO_LARGE
         return
     if off > Decimal("0.00001"):
-        assert _unfit(value).reason is Reason.TOO_MANY_DECIMALS
+        assert _unfit(value).reason is RejectionReason.TOO_MANY_DECIMALS
         return
     amount = AmountReader(2).read(value)
     assert Decimal(amount.text) == nearest
@@ -114,14 +114,14 @@ def test_sums_of_javascript_are_the_unit_they_mean(value, text, normalised):
 
 def test_a_hair_is_a_thousandth_of_a_minor_unit_and_no_more():
     assert AmountReader(2).read(100.00001).text == "100.00"
-    assert _unfit(100.000011).reason is Reason.TOO_MANY_DECIMALS
-    assert _unfit(100.005).reason is Reason.TOO_MANY_DECIMALS
+    assert _unfit(100.000011).reason is RejectionReason.TOO_MANY_DECIMALS
+    assert _unfit(100.005).reason is RejectionReason.TOO_MANY_DECIMALS
 
 
 @pytest.mark.parametrize("text", ["0.30000000000000004", "100.005", "0.001", "1E-7", "-0.005"])
 def test_a_decimal128_is_never_rounded(text):
     unfit = _unfit(text)
-    assert unfit.reason is Reason.TOO_MANY_DECIMALS
+    assert unfit.reason is RejectionReason.TOO_MANY_DECIMALS
     assert text in unfit.why
 
 
@@ -171,27 +171,27 @@ def test_eighteen_digits_before_the_point_print_in_full(value, decimals):
 def test_more_than_eighteen_digits_are_refused_without_being_written_out(value, decimals):
     reader = AmountReader(decimals)
     for read in (lambda: reader.read(value), lambda: reader.column([value, value])):
-        with pytest.raises(Unfit) as caught:
+        with pytest.raises(RejectedValue) as caught:
             read()
-        assert caught.value.reason is Reason.TOO_LARGE
+        assert caught.value.reason is RejectionReason.TOO_LARGE
         assert len(caught.value.why) < 120
         assert caught.value.value == str(value)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", float("nan"), float("inf")])
 def test_what_is_not_finite_is_refused(value):
-    assert _unfit(value).reason is Reason.NOT_FINITE
+    assert _unfit(value).reason is RejectionReason.NOT_FINITE
 
 
 @pytest.mark.parametrize("value", [{"v": True}, {"v": {}}, {"v": []}, True])
 def test_what_is_no_number_is_refused(value):
-    assert _unfit(value).reason is Reason.INVALID_AMOUNT
+    assert _unfit(value).reason is RejectionReason.INVALID_AMOUNT
 
 
 @pytest.mark.parametrize("text", ["100.00", "1,234.50", "", "abc"])
 def test_a_number_that_is_stored_as_text_is_refused_as_such(text):
     unfit = _unfit({"v": text})
-    assert unfit.reason is Reason.STORED_AS_TEXT
+    assert unfit.reason is RejectionReason.STORED_AS_TEXT
     assert unfit.why == f"'{text}' is stored as text, not as a number"
 
 
@@ -212,8 +212,8 @@ def test_a_column_reads_as_its_values_do(values, decimals):
     reader = AmountReader(decimals)
     try:
         singly = [AmountReader(decimals).read(value) for value in values]
-    except Unfit:
-        with pytest.raises(Unfit):
+    except RejectedValue:
+        with pytest.raises(RejectedValue):
             reader.column(values)
         return
     for column in (reader.column(values), reader.column(values)):
@@ -245,8 +245,8 @@ def test_a_column_of_plain_texts_reads_as_its_values_do(minor):
 def test_a_column_of_numbers_reads_as_its_values_do(values, decimals):
     try:
         singly = [AmountReader(decimals).read(value) for value in values]
-    except Unfit:
-        with pytest.raises(Unfit):
+    except RejectedValue:
+        with pytest.raises(RejectedValue):
             AmountReader(decimals).column(values)
         return
     column = AmountReader(decimals).column(values)
@@ -314,14 +314,14 @@ def test_what_is_no_iso_4217_code_is_no_currency(value):
         lambda reader: reader.read(value),
         lambda reader: reader.column([value, "THB"]),
     ):
-        with pytest.raises(Unfit) as caught:
+        with pytest.raises(RejectedValue) as caught:
             read(CurrencyReader("THB", {}))
-        assert caught.value.reason is Reason.UNKNOWN_CURRENCY
+        assert caught.value.reason is RejectionReason.UNKNOWN_CURRENCY
         assert caught.value.value.isprintable()
 
 
 def test_a_code_without_decimals_says_that_the_profile_can_give_them():
-    with pytest.raises(Unfit, match="ISO 4217 gives XAU no decimals; the profile's"):
+    with pytest.raises(RejectedValue, match="ISO 4217 gives XAU no decimals; the profile's"):
         CurrencyReader("THB", {}).read("xau")
 
 

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import REJECTED_BYTES, CurrencyTotals, Fault, Reason, Rejected
+from daybook.export.model.figures import (
+    REJECTED_BYTES,
+    CurrencyTotals,
+    EntryFault,
+    Rejected,
+    RejectionReason,
+)
 from daybook.export.model.part import Part
 from daybook.export.model.profile import (
     DEFAULT_COLUMNS,
@@ -24,7 +30,7 @@ from daybook.export.model.profile import (
     Required,
     Source,
 )
-from daybook.export.rendering.cells.cache import Memo
+from daybook.export.rendering.cells.cache import Cache
 from daybook.export.rendering.render import Renderer
 from tests.rendering import MISSING, MemoryRows, entry, render
 
@@ -102,71 +108,119 @@ def test_a_line_with_debit_and_credit_prints_their_difference():
 @pytest.mark.parametrize(
     ("fields", "reason", "named"),
     [
-        ({"lines": _lines(100, 99)}, Reason.UNBALANCED, "lines: debit 100.00 is not credit 99.00"),
-        ({"lines": _lines(float("nan"), 1)}, Reason.NOT_FINITE, "line 1, debit: nan"),
-        ({"lines": _lines(1, Decimal128("Infinity"))}, Reason.NOT_FINITE, "line 2, credit: Inf"),
+        (
+            {"lines": _lines(100, 99)},
+            RejectionReason.UNBALANCED,
+            "lines: debit 100.00 is not credit 99.00",
+        ),
+        ({"lines": _lines(float("nan"), 1)}, RejectionReason.NOT_FINITE, "line 1, debit: nan"),
+        (
+            {"lines": _lines(1, Decimal128("Infinity"))},
+            RejectionReason.NOT_FINITE,
+            "line 2, credit: Inf",
+        ),
         (
             {"lines": _lines(Decimal128("100.005"), 100)},
-            Reason.TOO_MANY_DECIMALS,
+            RejectionReason.TOO_MANY_DECIMALS,
             "line 1, debit: 100.005 has more than the 2 decimals",
         ),
         (
             {"lines": _lines("100.00", 100)},
-            Reason.STORED_AS_TEXT,
+            RejectionReason.STORED_AS_TEXT,
             "line 1, debit: '100.00' is stored as text, not as a number",
         ),
-        ({"lines": _lines(True, 1)}, Reason.INVALID_AMOUNT, "line 1, debit: True is no number"),
-        ({"lines": _lines(1, {"a": 1})}, Reason.INVALID_AMOUNT, "line 2, credit: a document"),
-        ({"lines": _lines(10**18, 0)}, Reason.TOO_LARGE, "line 1, debit: 1000000000000000000 has"),
-        ({"lines": MISSING}, Reason.MISSING_VALUE, "amount: missing, and there are no lines"),
-        ({"lines": [], "amount": "5"}, Reason.STORED_AS_TEXT, "amount: '5' is stored as text"),
+        (
+            {"lines": _lines(True, 1)},
+            RejectionReason.INVALID_AMOUNT,
+            "line 1, debit: True is no number",
+        ),
+        (
+            {"lines": _lines(1, {"a": 1})},
+            RejectionReason.INVALID_AMOUNT,
+            "line 2, credit: a document",
+        ),
+        (
+            {"lines": _lines(10**18, 0)},
+            RejectionReason.TOO_LARGE,
+            "line 1, debit: 1000000000000000000 has",
+        ),
+        (
+            {"lines": MISSING},
+            RejectionReason.MISSING_VALUE,
+            "amount: missing, and there are no lines",
+        ),
+        (
+            {"lines": [], "amount": "5"},
+            RejectionReason.STORED_AS_TEXT,
+            "amount: '5' is stored as text",
+        ),
         (
             {"date": "2026-01-17"},
-            Reason.STORED_AS_TEXT,
+            RejectionReason.STORED_AS_TEXT,
             "date: '2026-01-17' is stored as text, not as a date",
         ),
-        ({"date": None}, Reason.MISSING_VALUE, "date: missing"),
-        ({"date": MISSING}, Reason.MISSING_VALUE, "date: missing"),
+        ({"date": None}, RejectionReason.MISSING_VALUE, "date: missing"),
+        ({"date": MISSING}, RejectionReason.MISSING_VALUE, "date: missing"),
         (
             {"date": datetime(2569, 1, 17, tzinfo=UTC)},
-            Reason.BUDDHIST_YEAR,
+            RejectionReason.BUDDHIST_YEAR,
             "date: 2569-01-17 is a year of the Buddhist Era in a date of the Common Era, "
             "where it is 2026",
         ),
         (
             {"date": datetime(1999, 12, 31, tzinfo=UTC)},
-            Reason.IMPLAUSIBLE_YEAR,
+            RejectionReason.IMPLAUSIBLE_YEAR,
             "date: 1999-12-31 is outside the years 2000 to 2100",
         ),
-        ({"date": datetime(1, 1, 1, tzinfo=UTC)}, Reason.IMPLAUSIBLE_YEAR, "date: 0001-01-01 is"),
-        ({"date": 0}, Reason.INVALID_DATE, "date: 0 is no date"),
-        ({"date": DatetimeMS(2**62)}, Reason.INVALID_DATE, "date: 4611686018427387904 ms"),
-        ({"date": DatetimeMS(-(2**62))}, Reason.INVALID_DATE, "date: -4611686018427387904 ms"),
-        ({"reference": {"a": 1}}, Reason.INVALID_TEXT, "reference: a document is no text"),
-        ({"description": ["a"]}, Reason.INVALID_TEXT, "description: an array is no text"),
+        (
+            {"date": datetime(1, 1, 1, tzinfo=UTC)},
+            RejectionReason.IMPLAUSIBLE_YEAR,
+            "date: 0001-01-01 is",
+        ),
+        ({"date": 0}, RejectionReason.INVALID_DATE, "date: 0 is no date"),
+        ({"date": DatetimeMS(2**62)}, RejectionReason.INVALID_DATE, "date: 4611686018427387904 ms"),
+        (
+            {"date": DatetimeMS(-(2**62))},
+            RejectionReason.INVALID_DATE,
+            "date: -4611686018427387904 ms",
+        ),
+        ({"reference": {"a": 1}}, RejectionReason.INVALID_TEXT, "reference: a document is no text"),
+        ({"description": ["a"]}, RejectionReason.INVALID_TEXT, "description: an array is no text"),
         (
             {"reference": DatetimeMS(1_768_712_400_000)},
-            Reason.INVALID_TEXT,
+            RejectionReason.INVALID_TEXT,
             "reference: 2026-01-18T05:00:00+00:00 is no text",
         ),
         (
             {"reference": DatetimeMS(2**60)},
-            Reason.INVALID_TEXT,
+            RejectionReason.INVALID_TEXT,
             "reference: 1152921504606846976 ms since 1970 is no text",
         ),
-        ({"reference": b"\x00\xff"}, Reason.INVALID_TEXT, "reference: 00ff is no text"),
+        ({"reference": b"\x00\xff"}, RejectionReason.INVALID_TEXT, "reference: 00ff is no text"),
         (
             {"lines": [{"accountCode": [], "debit": 0}]},
-            Reason.INVALID_TEXT,
+            RejectionReason.INVALID_TEXT,
             "line 1, accountCode: an array is no text",
         ),
-        ({"currency": "a.b"}, Reason.UNKNOWN_CURRENCY, "currency: 'a.b' is no ISO 4217 currency"),
-        ({"currency": ["THB"]}, Reason.INVALID_TEXT, "currency: an array is no text"),
-        ({"description": "a\x1bb"}, Reason.CONTROL_CHARACTER, "description: character 2 is the"),
-        ({"lines": "none"}, Reason.INVALID_LINES, "lines: 'none' is no array"),
-        ({"lines": {"0": {}}}, Reason.INVALID_LINES, "lines: a document is no array"),
-        ({"lines": [*_lines(1, 1), "x"]}, Reason.INVALID_LINES, "line 3: is no document"),
-        ({"reference": "a\udc80b"}, Reason.UNENCODABLE, "reference: character 2 is U+DC80"),
+        (
+            {"currency": "a.b"},
+            RejectionReason.UNKNOWN_CURRENCY,
+            "currency: 'a.b' is no ISO 4217 currency",
+        ),
+        ({"currency": ["THB"]}, RejectionReason.INVALID_TEXT, "currency: an array is no text"),
+        (
+            {"description": "a\x1bb"},
+            RejectionReason.CONTROL_CHARACTER,
+            "description: character 2 is the",
+        ),
+        ({"lines": "none"}, RejectionReason.INVALID_LINES, "lines: 'none' is no array"),
+        ({"lines": {"0": {}}}, RejectionReason.INVALID_LINES, "lines: a document is no array"),
+        ({"lines": [*_lines(1, 1), "x"]}, RejectionReason.INVALID_LINES, "line 3: is no document"),
+        (
+            {"reference": "a\udc80b"},
+            RejectionReason.UNENCODABLE,
+            "reference: character 2 is U+DC80",
+        ),
     ],
 )
 def test_a_faulty_entry_is_set_aside_and_the_others_go_on(fields, reason, named):
@@ -198,15 +252,15 @@ def test_all_faults_of_an_entry_are_reported_at_once_by_line():
     assert figures.entry_count == 1
     assert rejected.fault_count == 9
     assert [(fault.line, fault.field, fault.reason) for fault in rejected.faults] == [
-        (None, "currency", Reason.UNKNOWN_CURRENCY),
-        (None, "date", Reason.MISSING_VALUE),
-        (None, "reference", Reason.UNENCODABLE),
-        (1, "debit", Reason.STORED_AS_TEXT),
-        (1, "accountCode", Reason.MISSING_VALUE),
-        (2, "debit", Reason.MISSING_VALUE),
-        (3, "credit", Reason.NOT_FINITE),
-        (3, "accountCode", Reason.CONTROL_CHARACTER),
-        (4, None, Reason.INVALID_LINES),
+        (None, "currency", RejectionReason.UNKNOWN_CURRENCY),
+        (None, "date", RejectionReason.MISSING_VALUE),
+        (None, "reference", RejectionReason.UNENCODABLE),
+        (1, "debit", RejectionReason.STORED_AS_TEXT),
+        (1, "accountCode", RejectionReason.MISSING_VALUE),
+        (2, "debit", RejectionReason.MISSING_VALUE),
+        (3, "credit", RejectionReason.NOT_FINITE),
+        (3, "accountCode", RejectionReason.CONTROL_CHARACTER),
+        (4, None, RejectionReason.INVALID_LINES),
     ]
     assert rejected.detail == (
         "currency: 'baht' is no ISO 4217 currency code; date: missing; "
@@ -253,7 +307,7 @@ def test_a_fault_is_not_repeated_as_its_consequences():
 def test_an_entry_with_lines_needs_accounts_and_amounts(lines, faults):
     between = [entry(), entry(lines=[], amount=5), entry(lines=lines), entry(lines=[], amount=5)]
     (rejected,) = render(between)[1].rejected
-    assert {fault.reason for fault in rejected.faults} == {Reason.MISSING_VALUE}
+    assert {fault.reason for fault in rejected.faults} == {RejectionReason.MISSING_VALUE}
     assert [(fault.line, fault.field) for fault in rejected.faults] == faults
     amounts = [{"debit": 0, **line} for line in lines]
     assert render([entry(lines=amounts)], ANY)[1].rejected == ()
@@ -333,8 +387,8 @@ def test_an_entry_with_ten_thousand_bad_lines_is_stored_in_little_space():
 @given(
     st.lists(
         st.builds(
-            Fault,
-            reason=st.sampled_from(Reason),
+            EntryFault,
+            reason=st.sampled_from(RejectionReason),
             detail=st.text(st.characters(), max_size=400),
             field=st.none() | st.text(max_size=200),
             line=st.none() | st.integers(1, 2**31 - 1),
@@ -354,7 +408,7 @@ def test_no_rejected_entry_takes_more_than_its_share_of_the_batch_document(fault
 def test_what_the_previous_version_stored_can_be_read():
     stored = {"queueId": 1, "entryId": 2, "reason": "not_finite", "detail": "lines.0.debit: nan"}
     rejected = Rejected.from_doc(stored)
-    assert (rejected.reason, rejected.detail) == (Reason.NOT_FINITE, "lines.0.debit: nan")
+    assert (rejected.reason, rejected.detail) == (RejectionReason.NOT_FINITE, "lines.0.debit: nan")
     assert (rejected.fault_count, rejected.faults[0].place) == (1, "")
 
 
@@ -362,7 +416,7 @@ def test_a_missing_entry_is_set_aside():
     there, gone = entry(), {"_id": ObjectId()}
     content, figures = render([gone, there])
     assert content == render([there])[0]
-    assert _reasons(figures) == [(gone["_id"], Reason.MISSING)]
+    assert _reasons(figures) == [(gone["_id"], RejectionReason.MISSING)]
     assert str(gone["_id"]) in figures.rejected[0].detail
 
 
@@ -370,7 +424,7 @@ def test_a_duplicate_is_set_aside_with_the_place_where_it_stands():
     entries = [entry(), entry(), entry()]
     content, figures = render(entries, duplicates={1: "batch 2026-01-17"})
     assert content == render([entries[0], entries[2]])[0]
-    assert _reasons(figures) == [(entries[1]["_id"], Reason.DUPLICATE)]
+    assert _reasons(figures) == [(entries[1]["_id"], RejectionReason.DUPLICATE)]
     assert figures.rejected[0].detail == "the entry is already in batch 2026-01-17"
     assert "batch 2026-01-17" in figures.rejected[0].detail
 
@@ -451,7 +505,7 @@ def test_each_currency_has_its_decimals_and_totals():
         *("100", "1.005"),
         "5.00",
     ]
-    assert _reasons(figures) == [(entries[3]["_id"], Reason.TOO_MANY_DECIMALS)]
+    assert _reasons(figures) == [(entries[3]["_id"], RejectionReason.TOO_MANY_DECIMALS)]
 
 
 def test_a_profile_may_change_the_decimals_of_a_currency():
@@ -550,7 +604,7 @@ def test_a_file_for_old_thai_programs():
     lines = content.decode("cp874").split("\n")
     assert lines[0] == HEADER.replace(",", ";")
     assert lines[1] == f'{ID};1;2026-01-17;"ก;ข";“€”;1000;เงินสด;100.00;;100.00;THB'
-    assert figures.rejected[0].reason is Reason.UNENCODABLE
+    assert figures.rejected[0].reason is RejectionReason.UNENCODABLE
     assert figures.rejected[0].detail.startswith("description: character 6 is 😀 (U+1F600)")
 
 
@@ -599,7 +653,9 @@ def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
     assert render(entries)[1].rejected == ()
     shown = (*DEFAULT_COLUMNS, Column(title="Total", path="amount", type=ColumnType.AMOUNT))
     profile = Profile(name="daily", columns=shown)
-    assert _reasons(render(entries, profile)[1]) == [(entries[0]["_id"], Reason.STORED_AS_TEXT)]
+    assert _reasons(render(entries, profile)[1]) == [
+        (entries[0]["_id"], RejectionReason.STORED_AS_TEXT)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -659,14 +715,14 @@ def test_the_bytes_do_not_depend_on_how_the_manifest_is_cut(entries, part_size, 
 
 
 def test_what_is_remembered_makes_no_difference_and_stays_small():
-    memo = Memo(str.upper, keep=(str,))
+    cache = Cache(str.upper, keep=(str,))
     for number in range(30_000):
-        assert memo[f"r{number}"] == f"R{number}"
+        assert cache[f"r{number}"] == f"R{number}"
         if number % 1000 == 0:
-            memo.trim()
-    assert len(memo) < 22_000
-    assert memo["r1" * 100] == "R1" * 100
-    assert "r1" * 100 not in memo
+            cache.trim()
+    assert len(cache) < 22_000
+    assert cache["r1" * 100] == "R1" * 100
+    assert "r1" * 100 not in cache
 
 
 def test_a_renderer_renders_the_same_again_after_others():

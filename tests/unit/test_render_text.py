@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Column, ColumnType, FormulaGuard, Profile
 from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.text import TextReader, looks_like_formula, plain_text
 from tests.rendering import entry, render
 
@@ -138,7 +138,7 @@ def test_control_characters_other_than_tab_and_line_breaks_are_rejected(sign):
         assert _rows(content)[3][0] == f"ab{sign}=1"
         return
     (rejected,) = figures.rejected
-    assert rejected.reason is Reason.CONTROL_CHARACTER
+    assert rejected.reason is RejectionReason.CONTROL_CHARACTER
     code = f"U+{ord(sign):04X}"
     assert rejected.detail == f"text: character 3 is the control character {code}"
     assert rejected.faults[0].value == code
@@ -197,9 +197,9 @@ def test_scalars_print_as_their_plain_text(value, text):
     "value", [{}, {"a": 1}, [], ["a"], b"abc", Binary(b"abc", 4), Regex("a"), Code("1")]
 )
 def test_what_has_no_plain_text_is_refused(value):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(RejectedValue) as caught:
         plain_text(value)
-    assert caught.value.reason is Reason.INVALID_TEXT
+    assert caught.value.reason is RejectionReason.INVALID_TEXT
 
 
 @given(st.lists(st.one_of(st.none(), TEXTS, ANY_TEXT, st.integers(), st.booleans(), st.floats())))
@@ -210,8 +210,8 @@ def test_a_column_reads_as_its_values_do(values):
         singly = [
             TextReader(Dialect(profile), profile.formula_guard).read(value) for value in values
         ]
-    except Unfit:
-        with pytest.raises(Unfit):
+    except RejectedValue:
+        with pytest.raises(RejectedValue):
             reader.column(values)
         return
     assert reader.column(values) == singly

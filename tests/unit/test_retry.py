@@ -15,7 +15,7 @@ from daybook.export.model.lifecycle import (
     Next,
     Step,
     TaskCall,
-    attempt_of_look,
+    attempt_to_recheck,
     next_attempt_at,
     next_step,
     task_applies,
@@ -163,7 +163,7 @@ def test_a_batch_that_has_ended_wants_no_task_but_to_finish_it(
 def test_a_look_is_about_the_attempt_that_runs_else_the_next(
     attempt: int, ended: int, about: int
 ) -> None:
-    assert attempt_of_look(attempt=attempt, ended_attempt=ended) == about
+    assert attempt_to_recheck(attempt=attempt, ended_attempt=ended) == about
     assert applies(TaskCall(generation=1, attempt=about), attempt=attempt, ended_attempt=ended)
 
 

@@ -12,7 +12,7 @@ import pytest
 from daybook.destinations.base import DeliveredFile
 from daybook.export.model.figures import Figures
 from daybook.export.model.seal import Content, ManifestRef, Seal
-from daybook.export.model.settlement import DATE_PROPERTY, FENCE_PROPERTY, Action, settle
+from daybook.export.model.settlement import DATE_PROPERTY, FENCE_PROPERTY, SettlementAction, settle
 
 BYTES = Content(size_bytes=10, md5="a" * 32, sha256="b" * 64)
 OTHER = Content(size_bytes=10, md5="c" * 32, sha256="d" * 64)
@@ -94,7 +94,7 @@ def test_file_is_committed_with_its_own_seal(
     seals: tuple[Seal, ...], found: DeliveredFile, fence: int
 ) -> None:
     settled = settle(seals, found)
-    assert settled.action is Action.COMMIT
+    assert settled.action is SettlementAction.COMMIT
     assert settled.seal is next(one for one in seals if one.opened_fence == fence)
 
 
@@ -111,7 +111,7 @@ def test_file_is_committed_with_its_own_seal(
     ],
 )
 def test_file_that_no_seal_describes_is_nobodys(found: DeliveredFile) -> None:
-    assert settle(TWO_DAYS, found).action is Action.TAMPERED
+    assert settle(TWO_DAYS, found).action is SettlementAction.TAMPERED
 
 
 @pytest.mark.parametrize("properties", [HIDDEN, FOREIGN])
@@ -119,8 +119,8 @@ def test_renamed_file_of_one_of_two_days_is_for_a_person_to_decide(
     properties: dict[str, str],
 ) -> None:
     settled = settle(TWO_DAYS, file("renamed.csv", properties))
-    assert (settled.action, settled.seal) == (Action.UNCLEAR, None)
+    assert (settled.action, settled.seal) == (SettlementAction.UNCLEAR, None)
 
 
 def test_nothing_under_the_id_changes_nothing() -> None:
-    assert settle(TWO_DAYS, None).action is Action.GO_ON
+    assert settle(TWO_DAYS, None).action is SettlementAction.CONTINUE

@@ -13,7 +13,7 @@ from bson import ObjectId
 from bson.decimal128 import Decimal128
 
 from daybook.errors import BadRequest
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.local.sample import BROKEN_BY, SeedResult, seed
 
 AT = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
@@ -134,21 +134,21 @@ def test_broken_ones_are_broken_as_announced(books: mongomock.Database) -> None:
     assert (result.entries, result.queued) == (26, 30)
     entries = {entry["_id"]: entry for entry in documents(books, "journalentries")}
     met: set[ObjectId] = set()
-    found: list[Reason] = []
+    found: list[RejectionReason] = []
     for item in documents(books, "exportqueues"):
         entry = entries.get(item["entryId"])
         if entry is None:
-            found.append(Reason.MISSING)
+            found.append(RejectionReason.MISSING)
             continue
         amounts = [exact(line[side]) for line in entry["lines"] for side in ("debit", "credit")]
         if item["entryId"] in met:
-            found.append(Reason.DUPLICATE)
+            found.append(RejectionReason.DUPLICATE)
         elif any(math.isnan(amount) for amount in amounts):
-            found.append(Reason.NOT_FINITE)
+            found.append(RejectionReason.NOT_FINITE)
         elif any(amount * 100 % 1 for amount in amounts):
-            found.append(Reason.TOO_MANY_DECIMALS)
+            found.append(RejectionReason.TOO_MANY_DECIMALS)
         elif not balances(entry):
-            found.append(Reason.UNBALANCED)
+            found.append(RejectionReason.UNBALANCED)
         met.add(item["entryId"])
     assert found == [*BROKEN_BY, *BROKEN_BY]
 
@@ -157,16 +157,20 @@ def test_a_broken_entry_leaves_the_good_ones_alone(books: mongomock.Database) ->
     result = seed(books, at=AT, entries=7000, bad=700)
     entries = documents(books, "journalentries")
     broken = sum(not balances(entry) for entry in entries)
-    own = (Reason.UNBALANCED, Reason.NOT_FINITE, Reason.TOO_MANY_DECIMALS)
+    own = (
+        RejectionReason.UNBALANCED,
+        RejectionReason.NOT_FINITE,
+        RejectionReason.TOO_MANY_DECIMALS,
+    )
     assert broken == sum(result.broken[reason] for reason in own)
 
 
 def test_broken_ones_without_lines_still_break(books: mongomock.Database) -> None:
     result = seed(books, at=AT, entries=0, bad=5, lines=0)
     assert result.broken == {
-        Reason.NOT_FINITE: 2,
-        Reason.TOO_MANY_DECIMALS: 1,
-        Reason.MISSING: 2,
+        RejectionReason.NOT_FINITE: 2,
+        RejectionReason.TOO_MANY_DECIMALS: 1,
+        RejectionReason.MISSING: 2,
     }
 
 

@@ -85,7 +85,7 @@ def test_what_a_batch_remembers_is_the_same_task_again(task: Task, kind: TaskKin
         (TaskKind.RETRY, "retry"),
         (TaskKind.CONTINUATION, "continuation"),
         (TaskKind.HALF_OPEN, "half_open"),
-        (TaskKind.LOOK_AGAIN, "look_again"),
+        (TaskKind.RECHECK, "look_again"),
     ],
 )
 def test_the_words_on_the_wire_stay(kind: TaskKind, word: str) -> None:

@@ -17,7 +17,7 @@ from daybook.errors import BadRequest
 from daybook.wallets import journal
 from daybook.wallets.context import MAX_PAISE, stamp
 from daybook.wallets.history import Cursor
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.stored import DocumentInvalid
 
 A, B = Account(code="1", name="a"), Account(code="2", name="b")
@@ -90,7 +90,7 @@ def test_only_the_daily_profile_is_left_out_of_an_item(profile: str) -> None:
 def test_a_request_is_the_same_in_any_order_of_its_fields(body: dict[str, Any], dice: Any) -> None:
     shuffled = list(body.items())
     dice.shuffle(shuffled)
-    assert OnceKey.of("k", "/", body) == OnceKey.of("k", "/", dict(shuffled))
+    assert IdempotencyKey.of("k", "/", body) == IdempotencyKey.of("k", "/", dict(shuffled))
 
 
 @given(bodies, bodies)
@@ -98,8 +98,8 @@ def test_different_requests_have_different_digests(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (OnceKey.of("k", "/", one) == OnceKey.of("k", "/", other)) is same
-    assert OnceKey.of("k", "/a", one) != OnceKey.of("k", "/b", one)
+    assert (IdempotencyKey.of("k", "/", one) == IdempotencyKey.of("k", "/", other)) is same
+    assert IdempotencyKey.of("k", "/a", one) != IdempotencyKey.of("k", "/b", one)
 
 
 @given(

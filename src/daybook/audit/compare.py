@@ -11,15 +11,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from daybook.audit.delivered import DeliveredBytes
-from daybook.audit.difference import Difference, Kind
+from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown_short
 from daybook.audit.rerender import Rerendering
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
 
 _LOOK_AHEAD = 100
 _SLACK_BYTES = 1000
-_LATER_RULES = {Reason.CONTROL_CHARACTER, Reason.TOO_LARGE, Reason.UNKNOWN_CURRENCY}
+_LATER_RULES = {
+    RejectionReason.CONTROL_CHARACTER,
+    RejectionReason.TOO_LARGE,
+    RejectionReason.UNKNOWN_CURRENCY,
+}
 """For these an entry is rejected that an earlier version exported."""
 
 
@@ -47,14 +51,14 @@ class Comparison:
         self.no_longer_printed: list[str] = []
         """Entries of an earlier version's file that today's rules reject."""
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[VerifyDifference]:
         """Each difference in the file's order. Raises what the destination raises."""
         header = self._again.header()
         if not self._file.skip(header) and not self._skip_alike(
             header, rows_of(header, self._profile)
         ):
-            yield Difference(
-                kind=Kind.HEADER,
+            yield VerifyDifference(
+                kind=VerifyKind.HEADER,
                 detail="the file's header is not the profile's: the columns were changed "
                 "since, or the file was edited; its rows are not compared",
             )
@@ -69,8 +73,8 @@ class Comparison:
                 continue
             found = self._in_step_again(piece)
             if found is None:
-                yield Difference(
-                    kind=Kind.OUT_OF_STEP,
+                yield VerifyDifference(
+                    kind=VerifyKind.OUT_OF_STEP,
                     detail=f"from row {self._row} on, none of the next {_LOOK_AHEAD} entries "
                     "stands in the file as expected",
                     entry_id=piece.entry_id,
@@ -87,8 +91,8 @@ class Comparison:
             self._row += len(rows)
         rest = self._file.window()
         if rest:
-            yield Difference(
-                kind=Kind.ROW_EXTRA,
+            yield VerifyDifference(
+                kind=VerifyKind.ROW_EXTRA,
                 detail=f"row {self._row} and what follows come after the last entry: "
                 f"{shown_short(rest.decode(self._profile.encoding, 'replace'))}",
                 row=self._row,
@@ -106,10 +110,10 @@ class Comparison:
         self._file.take(end)
         return True
 
-    def _is_by_new_rules(self, difference: Difference, pieces: Sequence[Piece]) -> bool:
+    def _is_by_new_rules(self, difference: VerifyDifference, pieces: Sequence[Piece]) -> bool:
         return (
             self._earlier
-            and difference.kind is Kind.ENTRY_UNFIT
+            and difference.kind is VerifyKind.ENTRY_UNFIT
             and any(
                 piece.entry_id == difference.entry_id and piece.reasons <= _LATER_RULES
                 for piece in pieces

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Kind(StrEnum):
+class VerifyKind(StrEnum):
     FILE_UNREADABLE = "file_unreadable"  # the delivered file is gone or cannot be read
     SIZE = "size"  # the file has another size than recorded
     MD5 = "md5"  # the file has another MD5 than recorded
@@ -25,10 +25,10 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class VerifyDifference:
     """One thing that is not as it was delivered, with where it is."""
 
-    kind: Kind
+    kind: VerifyKind
     detail: str
     entry_id: Any = None
     row: int | None = None

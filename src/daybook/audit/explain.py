@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from daybook.audit.difference import Difference, Kind
-from daybook.export.model.figures import Reason
+from daybook.audit.difference import VerifyDifference, VerifyKind
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Column, Profile
 from daybook.export.rendering.cells.currency import normalised
 from daybook.export.rendering.entry_id import displayed
@@ -34,7 +34,7 @@ class Piece:
     rows: list[Row]
     unfit: str | None
     """Why it can no longer be printed, if so."""
-    reasons: frozenset[Reason] = frozenset()
+    reasons: frozenset[RejectionReason] = frozenset()
     """The same in words; empty for an entry that can be printed."""
 
 
@@ -46,7 +46,7 @@ def rows_of(content: bytes, profile: Profile) -> list[Row]:
 
 def explain(
     profile: Profile, pieces: Sequence[Piece], rows: Sequence[Row], *, first_row: int
-) -> Iterator[Difference]:
+) -> Iterator[VerifyDifference]:
     """What the difference is, entry by entry."""
     numbered = list(enumerate(rows, start=first_row))
     id_column = next(
@@ -64,8 +64,8 @@ def explain(
     for extra in of_entry.values():
         for number, row in extra:
             text = shown_short(", ".join(row))
-            yield Difference(
-                kind=Kind.ROW_EXTRA,
+            yield VerifyDifference(
+                kind=VerifyKind.ROW_EXTRA,
                 detail=f"row {number} belongs to no entry of the manifest: {text}",
                 row=number,
             )
@@ -73,7 +73,7 @@ def explain(
 
 def _explain_in_order(
     profile: Profile, pieces: Sequence[Piece], numbered: Sequence[tuple[int, Row]]
-) -> Iterator[Difference]:
+) -> Iterator[VerifyDifference]:
     at = 0
     for piece in pieces[:-1]:
         yield from _explain_entry(profile, piece, numbered[at : at + len(piece.rows)])
@@ -83,12 +83,12 @@ def _explain_in_order(
 
 def _explain_entry(
     profile: Profile, piece: Piece, delivered: Sequence[tuple[int, Row]]
-) -> Iterator[Difference]:
+) -> Iterator[VerifyDifference]:
     entry = displayed(piece.entry_id)
     if piece.unfit is not None:
         where = f"rows {delivered[0][0]} to {delivered[-1][0]}" if delivered else "no row any more"
-        yield Difference(
-            kind=Kind.ENTRY_UNFIT,
+        yield VerifyDifference(
+            kind=VerifyKind.ENTRY_UNFIT,
             detail=f"entry {entry}: the file has {where}, but now: {piece.unfit}",
             entry_id=piece.entry_id,
             row=delivered[0][0] if delivered else None,
@@ -96,23 +96,23 @@ def _explain_entry(
         return
     for stands, expected in zip_longest(delivered, piece.rows):
         if stands is None:
-            yield Difference(
-                kind=Kind.ROW_MISSING,
+            yield VerifyDifference(
+                kind=VerifyKind.ROW_MISSING,
                 detail=f"entry {entry} gives a row that is not in the file: "
                 f"{shown_short(', '.join(expected))}",
                 entry_id=piece.entry_id,
             )
         elif expected is None:
-            yield Difference(
-                kind=Kind.ROW_EXTRA,
+            yield VerifyDifference(
+                kind=VerifyKind.ROW_EXTRA,
                 detail=f"row {stands[0]}: entry {entry} no longer gives this row: "
                 f"{shown_short(', '.join(stands[1]))}",
                 entry_id=piece.entry_id,
                 row=stands[0],
             )
         elif not same_rows(profile, [stands[1]], [expected]):
-            yield Difference(
-                kind=Kind.ROW_CHANGED,
+            yield VerifyDifference(
+                kind=VerifyKind.ROW_CHANGED,
                 detail=f"row {stands[0]}, entry {entry}: " + _cells(profile, stands[1], expected),
                 entry_id=piece.entry_id,
                 row=stands[0],

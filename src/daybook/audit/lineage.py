@@ -33,7 +33,7 @@ class EntryUnknown(DaybookError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class DeliveredIn:
     """A delivered file in which the entry stands."""
 
     batch_id: str
@@ -111,7 +111,7 @@ class Lineage:
     exists: bool
     reference: str | None
     items: tuple[Item, ...]
-    files: tuple[Standing, ...]
+    files: tuple[DeliveredIn, ...]
     events: tuple[Event, ...]
 
     def to_doc(self) -> dict[str, Any]:
@@ -147,7 +147,9 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str)
     )
 
 
-def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any]) -> list[Standing]:
+def _files(
+    database: Database[dict[str, Any]], profile: Profile, ids: list[Any]
+) -> list[DeliveredIn]:
     parts = database[manifests.COLLECTION].find(
         {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
     )
@@ -172,7 +174,7 @@ def _files(database: Database[dict[str, Any]], profile: Profile, ids: list[Any])
 
 def _standing(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch, ids: list[Any]
-) -> Standing | None:
+) -> DeliveredIn | None:
     """None when the entry was rejected in that batch."""
     again = Rerendering(database, profile, batch)
     for part in again.parts():
@@ -183,7 +185,7 @@ def _standing(
         before = again.figures().row_count
         again.render(slice_of(part, at, at + 1))
         figures = again.figures()
-        return Standing(
+        return DeliveredIn(
             batch_id=str(batch.id),
             batch_date=batch.key.batch_date,
             filename=batch.doc["filename"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.difference import Difference, Kind
+from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
@@ -19,7 +19,7 @@ from daybook.export.rendering.entry_id import displayed
 
 def check_marks(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch, part: Part, delivered: Part
-) -> Iterator[Difference]:
+) -> Iterator[VerifyDifference]:
     """Each item of `part` that is not marked as it should be; `delivered` stand in the file."""
     found = database[profile.source.queue].find(
         {"_id": {"$in": part.queue_ids}}, {"status": 1, "metadata.fileId": 1}
@@ -41,8 +41,8 @@ def check_marks(
             if key not in requeued:
                 wrong = f"was rejected, but its status is {displayed(item.get('status'))}"
         if wrong is not None:
-            yield Difference(
-                kind=Kind.ITEM,
+            yield VerifyDifference(
+                kind=VerifyKind.ITEM,
                 detail=f"queue item {displayed(queue_id)} of entry {displayed(entry_id)} {wrong}",
                 entry_id=entry_id,
             )

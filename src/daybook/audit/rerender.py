@@ -18,7 +18,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.cells.rejected_value import Unfit, missing
+from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 
@@ -97,7 +97,7 @@ class _One:
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:  # noqa: ARG002  # the page's form
         return [self._entry]
 
-    def why_missing(self, entry_id: Any) -> Unfit:
+    def why_missing(self, entry_id: Any) -> RejectedValue:
         return missing(entry_id)
 
 

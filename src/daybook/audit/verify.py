@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from daybook.audit.compare import Comparison
 from daybook.audit.delivered import DeliveredBytes
-from daybook.audit.difference import Difference, Kind
+from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.marks import check_marks
 from daybook.audit.rerender import Rerendering
 from daybook.destinations.base import Destination
@@ -58,7 +58,7 @@ class Verification:
     """What a verification compared, and every difference."""
 
     batch: Batch
-    differences: tuple[Difference, ...]
+    differences: tuple[VerifyDifference, ...]
     notes: tuple[str, ...] = ()
     """What differs only by the rules of the version that made the file; no fault of the file."""
 
@@ -121,13 +121,13 @@ def _differences(
     profile: Profile,
     batch: Batch,
     notes: list[str],
-) -> Iterator[Difference]:
+) -> Iterator[VerifyDifference]:
     again = Rerendering(database, profile, batch)
     damaged = _damage(again)
     blocks = destination.read(batch.doc["fileId"], batch.doc["filename"])
     file = DeliveredBytes(blocks)
     try:
-        rows: list[Difference] = []
+        rows: list[VerifyDifference] = []
         if damaged is None:
             single = Rerendering(database, profile, batch)
             comparison = Comparison(file, again, single, earlier=_is_of_earlier_version(batch))
@@ -135,7 +135,7 @@ def _differences(
             notes += _notes(comparison)
         file.drain()
     except DestinationRefused as error:
-        yield Difference(kind=Kind.FILE_UNREADABLE, detail=str(error))
+        yield VerifyDifference(kind=VerifyKind.FILE_UNREADABLE, detail=str(error))
     else:
         yield from _content(batch, file)
         yield from rows
@@ -148,45 +148,46 @@ def _differences(
         for part in manifests.read(database[manifests.COLLECTION], again.manifest):
             yield from check_marks(database, profile, batch, part, again.delivered(part))
     if batch.marked_at is None:
-        yield Difference(
-            kind=Kind.ITEM, detail="marking is unfinished: the next run or `sweep` finishes it"
+        yield VerifyDifference(
+            kind=VerifyKind.ITEM,
+            detail="marking is unfinished: the next run or `sweep` finishes it",
         )
 
 
-def _damage(again: Rerendering) -> Difference | None:
+def _damage(again: Rerendering) -> VerifyDifference | None:
     """What is wrong with the manifest itself."""
     try:
         for _ in again.parts():
             pass
     except DaybookError as error:
-        return Difference(kind=Kind.MANIFEST, detail=str(error))
+        return VerifyDifference(kind=VerifyKind.MANIFEST, detail=str(error))
     return None
 
 
-def _cut_short(rows: list[Difference]) -> bool:
+def _cut_short(rows: list[VerifyDifference]) -> bool:
     """Whether the comparison ended before the last entry, so that nothing is added up."""
-    ends = {Kind.HEADER, Kind.OUT_OF_STEP}
+    ends = {VerifyKind.HEADER, VerifyKind.OUT_OF_STEP}
     return len(rows) == MAX_ROW_DIFFERENCES or any(row.kind in ends for row in rows)
 
 
-def _content(batch: Batch, file: DeliveredBytes) -> Iterator[Difference]:
+def _content(batch: Batch, file: DeliveredBytes) -> Iterator[VerifyDifference]:
     for kind, name, found in (
-        (Kind.SIZE, "sizeBytes", file.size_bytes),
-        (Kind.MD5, "md5", file.md5),
-        (Kind.SHA256, "sha256", file.sha256),
+        (VerifyKind.SIZE, "sizeBytes", file.size_bytes),
+        (VerifyKind.MD5, "md5", file.md5),
+        (VerifyKind.SHA256, "sha256", file.sha256),
     ):
         if found != batch.doc[name]:
             detail = f"the file's {name} is {found}, recorded is {batch.doc[name]}"
-            yield Difference(kind=kind, detail=detail)
+            yield VerifyDifference(kind=kind, detail=detail)
 
 
-def _figures(batch: Batch, again: Rerendering) -> Iterator[Difference]:
+def _figures(batch: Batch, again: Rerendering) -> Iterator[VerifyDifference]:
     now = figures_to_doc(again.figures())
     recorded = {**batch.doc, "totals": _normalised_totals(batch.doc["totals"], again.profile)}
     for name in ("entryCount", "rowCount", "normalisedCount", "otherMonthCount", "totals"):
         if now[name] != recorded[name]:
-            yield Difference(
-                kind=Kind.FIGURES,
+            yield VerifyDifference(
+                kind=VerifyKind.FIGURES,
                 detail=f"{name} recorded as {batch.doc[name]}, the entries now give {now[name]}",
             )
 
@@ -228,23 +229,23 @@ def _normalised_totals(
     }
 
 
-def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
+def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
     key = batch.key
     found = database[export_log.COLLECTION].find(
         export_log.day_filter(key.profile, key.batch_date, LogAction.CSV_GENERATED)
     )
     generated = found.to_list()
     if len(generated) != 1:
-        yield Difference(
-            kind=Kind.RECORD,
+        yield VerifyDifference(
+            kind=VerifyKind.RECORD,
             detail=f"{len(generated)} csv_generated records for {key.batch_date}, not one",
         )
     for record in generated:
         for name in _RECORDED:
             stored = record["metadata"].get(name)
             if stored != batch.doc[name]:
-                yield Difference(
-                    kind=Kind.RECORD,
+                yield VerifyDifference(
+                    kind=VerifyKind.RECORD,
                     detail=f"record {record['_id']}: {name} is {stored}, "
                     f"the batch has {batch.doc[name]}",
                 )
@@ -252,21 +253,21 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Diffe
         export_log.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
     )
     if set_aside != batch.doc["rejectedCount"] and batch.marked_at is not None:
-        yield Difference(
-            kind=Kind.RECORD,
+        yield VerifyDifference(
+            kind=VerifyKind.RECORD,
             detail=f"{set_aside} entry_rejected records for {key.batch_date}, "
             f"the file set {batch.doc['rejectedCount']} aside",
         )
 
 
-def _of_empty(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Difference]:
+def _of_empty(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
     key = batch.key
     for action, wanted in ((LogAction.BATCH_EMPTY, 1), (LogAction.CSV_GENERATED, 0)):
         count = database[export_log.COLLECTION].count_documents(
             export_log.day_filter(key.profile, key.batch_date, action)
         )
         if count != wanted:
-            yield Difference(
-                kind=Kind.RECORD,
+            yield VerifyDifference(
+                kind=VerifyKind.RECORD,
                 detail=f"{count} {action.value} records for {key.batch_date}, not {wanted}",
             )

@@ -8,13 +8,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.upload.breaker import COLLECTION, KINDS, BreakerState, Position
+from daybook.export.upload.breaker import COLLECTION, KINDS, BreakerRecord, BreakerState
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Every circuit breaker that is open or half-open, whichever destination is configured."""
     found = database[COLLECTION].find()
-    states = {doc["_id"]: BreakerState.from_doc(doc) for doc in found if doc["_id"] in KINDS}
+    states = {doc["_id"]: BreakerRecord.from_doc(doc) for doc in found if doc["_id"] in KINDS}
     return [
         {
             "destination": kind,
@@ -23,14 +23,14 @@ def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[s
             "openUntil": state.open_until,
         }
         for kind, state in sorted(states.items())
-        if state.position(now) is not Position.CLOSED
+        if state.position(now) is not BreakerState.CLOSED
     ]
 
 
 def sentence(breaker: Mapping[str, Any]) -> str:
     """One of `not_closed`, in words."""
     name, failures = breaker["destination"], breaker["failures"]
-    if breaker["position"] == Position.OPEN:
+    if breaker["position"] == BreakerState.OPEN:
         until = breaker["openUntil"].isoformat(timespec="seconds")
         rests = f"left alone until {until}"
     else:

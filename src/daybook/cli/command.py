@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class CommandResult:
     """What a command found out: as a document, and in words."""
 
     doc: Mapping[str, Any] | None
@@ -40,16 +40,16 @@ class Answer:
     code: Exit = Exit.OK
 
 
-class BrokenOff(DaybookError):
+class RequestAborted(DaybookError):
     """The operator did not wait for the run to come to a boundary."""
 
     type = "interrupted"
 
 
-def command(name: str) -> Callable[[Callable[..., Answer]], click.Command]:
+def command(name: str) -> Callable[[Callable[..., CommandResult]], click.Command]:
     """Make a command of a function that returns its answer; the docstring is its help."""
 
-    def decorate(work: Callable[..., Answer]) -> click.Command:
+    def decorate(work: Callable[..., CommandResult]) -> click.Command:
         @click.command(name)
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
         @click.option("--verbose", "-v", is_flag=True, help="Log what happens, to stderr.")
@@ -139,7 +139,7 @@ class _OnFirstRecord(logging.Handler):
 def _code_of(error: DaybookError) -> Exit:
     from daybook.export.operations.reopen import SlotBusy
 
-    if isinstance(error, BrokenOff):
+    if isinstance(error, RequestAborted):
         return Exit.BROKEN_OFF
     return Exit.ACCEPTED if isinstance(error, SlotBusy) else Exit.FAILED
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from daybook.app import App
 from daybook.audit.verify import verify
-from daybook.cli.command import Answer
+from daybook.cli.command import CommandResult
 from daybook.cli.outcome import figures, row
 from daybook.cli.verify import describe
 from daybook.errors import DaybookError
@@ -36,7 +36,7 @@ class NotAsShown(DaybookError):
     type = "demonstration"
 
 
-def show(data_dir: Path, *, say: Say) -> Answer:
+def show(data_dir: Path, *, say: Say) -> CommandResult:
     """Queue sample entries, run twice over HTTP, verify; `say` gets the story line by line.
 
     Each call has a database and a folder of its own. Raises `NotAsShown`.
@@ -61,7 +61,7 @@ def show(data_dir: Path, *, say: Say) -> Answer:
             return _tell(app, server.url, folder, say)
 
 
-def _tell(app: App, url: str, folder: Path, say: Say) -> Answer:
+def _tell(app: App, url: str, folder: Path, say: Say) -> CommandResult:
     now = app.clock()
     day = now.astimezone(app.settings.time_zone).date()
     sample.seed(app.database, at=now, entries=ENTRIES, bad=1)
@@ -109,7 +109,7 @@ def _tell(app: App, url: str, folder: Path, say: Say) -> Answer:
         "second": second,
         "verification": found.to_doc(),
     }
-    return Answer(doc=doc)
+    return CommandResult(doc=doc)
 
 
 def _post(url: str, body: Mapping[str, Any]) -> dict[str, Any]:

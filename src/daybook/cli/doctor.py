@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.destinations.base import Finding
 
 
 @command("doctor")
-def doctor() -> Answer:
+def doctor() -> CommandResult:
     """Examine the set-up and say what to do.
 
     Looks at settings, MongoDB, clock, queue and destination; changes nothing. Exit code
@@ -18,11 +18,13 @@ def doctor() -> Answer:
     """
     from daybook.ops.doctor import examine, to_doc
 
-    findings = list(examine(app_from_env().patient(os.environ)))
+    findings = list(examine(app_from_env().installation(os.environ)))
     healthy = all(finding.ok for finding in findings)
     width = max(len(finding.name) for finding in findings)
     lines = [f"{_mark(finding)}  {finding.name:<{width}}  {finding.detail}" for finding in findings]
-    return Answer(doc=to_doc(findings), lines=lines, code=Exit.OK if healthy else Exit.FAILED)
+    return CommandResult(
+        doc=to_doc(findings), lines=lines, code=Exit.OK if healthy else Exit.FAILED
+    )
 
 
 def _mark(finding: Finding) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ KEPT = (
 @command("erase")
 @click.argument("user_id")
 @click.option("--yes", is_flag=True, help="Do it. Without it nothing is changed, only shown.")
-def erase(user_id: str, yes: bool) -> Answer:
+def erase(user_id: str, yes: bool) -> CommandResult:
     """Remove what is stored about a user of the ledger; the books stay.
 
     Shows what would be changed and what cannot be, and changes it with --yes. May be
@@ -38,9 +38,9 @@ def erase(user_id: str, yes: bool) -> Answer:
     if yes:
         found = erasing.erase(app.database, user_id, now=app.now())
     else:
-        found = erasing.look(app.database, user_id)
+        found = erasing.preview(app.database, user_id)
     status = ("erased" if yes else "planned") if found.is_needed else "already_erased"
-    return Answer(
+    return CommandResult(
         doc={"status": status, **found.to_doc(), "notErased": list(KEPT)},
         lines=[*_lines(found, status), *_kept(found)],
     )

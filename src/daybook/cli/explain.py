@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @command("explain")
-def explain() -> Answer:
+def explain() -> CommandResult:
     """Show by which index MongoDB carries out each query, and how much it reads.
 
     Runs every declared query with values out of stored documents; reads only. Exit code
@@ -24,7 +24,7 @@ def explain() -> Answer:
 
     app = app_from_env()
     found = ask(app.database, (*queries(app.profile()), *QUERIES))
-    return Answer(
+    return CommandResult(
         doc=found.to_doc(),
         lines=[*map(_line, found.queries), *_sum_up(found)],
         code=Exit.FAILED if found.failed else Exit.OK,

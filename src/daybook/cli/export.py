@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
 
@@ -19,7 +19,7 @@ from daybook.cli.invocations import carry_out
 @click.option("--key", help="Idempotency key; default: a hash of the request.")
 def export(
     entry_ids: tuple[str, ...], first: date | None, last: date | None, key: str | None
-) -> Answer:
+) -> CommandResult:
     """Copy chosen entries into a file of their own.
 
     It comes beside the daily ones. Give either --entry-id, or --from and --to. The same

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from daybook.cli import following, outcome
-from daybook.cli.command import Answer, BrokenOff, asks_for_json
+from daybook.cli.command import CommandResult, RequestAborted, asks_for_json
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -24,11 +24,11 @@ _HINTS = {
 }
 
 
-def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> Answer:
+def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> CommandResult:
     """Call until the answer is no longer that the invocation has used up its time.
 
     SIGTERM and Ctrl-C stop it where the next call can go on; `again` is the command that
-    makes that call. Must be called in the main thread. Raises `BrokenOff` at a second Ctrl-C.
+    makes that call. Must be called in the main thread. Raises `RequestAborted` at a second Ctrl-C.
     """
     try:
         with _stoppable(app), _progress(app) as shown:
@@ -36,7 +36,7 @@ def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> Answer
             while ended.status == "continued" and not app.shutdown.requested():
                 ended = call(shown)
     except KeyboardInterrupt as error:
-        raise BrokenOff(
+        raise RequestAborted(
             f"broken off; what was done is kept, and the next run settles it: {again}"
         ) from error
     return outcome.answer(ended, follows=following.advice(app, ended, again=again))

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
-    from daybook.audit.lineage import Lineage, Standing
+    from daybook.audit.lineage import DeliveredIn, Lineage
 
 
 @command("lineage")
 @click.argument("entry_id")
-def lineage(entry_id: str) -> Answer:
+def lineage(entry_id: str) -> CommandResult:
     """Show in which files and rows an entry stands.
 
     Or why it stands in none: rejected with the reason, or still queued.
@@ -24,7 +24,7 @@ def lineage(entry_id: str) -> Answer:
 
     app = app_from_env()
     found = follow(app.database, app.profile(), entry_id)
-    return Answer(doc=found.to_doc(), lines=_lines(found))
+    return CommandResult(doc=found.to_doc(), lines=_lines(found))
 
 
 def _lines(found: Lineage) -> list[str]:
@@ -49,7 +49,7 @@ def _lines(found: Lineage) -> list[str]:
     return lines
 
 
-def _file(file: Standing) -> list[str]:
+def _file(file: DeliveredIn) -> list[str]:
     rows = f"row {file.first_row}"
     if file.last_row != file.first_row:
         rows = f"rows {file.first_row} to {file.last_row}"

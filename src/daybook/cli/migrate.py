@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
     from daybook.app import App
-    from daybook.mongo.migrate import Holder, Standing
-    from daybook.mongo.objects import Fault
+    from daybook.mongo.migrate import Holder, MigrationStatus
+    from daybook.mongo.objects import ObjectFault
 
 
 @command("migrate")
 @click.argument("what", type=click.Choice(["status"]), required=False, metavar="[status]")
 @click.option("--status", "as_status", is_flag=True, help="Show what was applied, and what is not.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
-def migrate(what: str | None, as_status: bool, dry_run: bool) -> Answer:
+def migrate(what: str | None, as_status: bool, dry_run: bool) -> CommandResult:
     """Build the indexes and apply what else is pending. May be repeated.
 
     Exit code 3: something stands in the way, such as duplicates, rights that the user
@@ -35,7 +35,7 @@ def migrate(what: str | None, as_status: bool, dry_run: bool) -> Answer:
     return _dry_run(app) if dry_run else _apply(app)
 
 
-def _apply(app: App) -> Answer:
+def _apply(app: App) -> CommandResult:
     from daybook.mongo.migrate import migrate as apply
     from daybook.mongo.migrate import obstacles, to_doc
 
@@ -46,23 +46,23 @@ def _apply(app: App) -> Answer:
         for step in steps
     ]
     lines += [row("beware", each.detail) for each in found]
-    return Answer(doc=to_doc(app.settings.database, steps, found), lines=lines)
+    return CommandResult(doc=to_doc(app.settings.database, steps, found), lines=lines)
 
 
-def _status(app: App) -> Answer:
+def _status(app: App) -> CommandResult:
     from daybook.mongo.migrate import holder, obstacles, standings
 
     found, owner = standings(app.database), holder(app.database)
     others = obstacles(app.database)
     problems = [row("in the way", problem) for each in found for problem in each.problems]
     beware = [row("beware", each.detail) for each in others]
-    return Answer(
+    return CommandResult(
         doc=_doc(app, found, owner, others),
         lines=[*(_since(each) for each in found), *problems, *beware, *_at_it(owner)],
     )
 
 
-def _dry_run(app: App) -> Answer:
+def _dry_run(app: App) -> CommandResult:
     from daybook.mongo.migrate import holder, obstacles, standings
 
     found, owner = standings(app.database), holder(app.database)
@@ -74,7 +74,7 @@ def _dry_run(app: App) -> Answer:
         lines += [row("in the way", problem) for problem in each.problems]
     lines += [row("beware", each.detail) for each in others]
     blocked = any(each.problems for each in found)
-    return Answer(
+    return CommandResult(
         doc=_doc(app, found, owner, others),
         lines=[*lines, *_at_it(owner)],
         code=Exit.CONFIGURATION if blocked else Exit.OK,
@@ -82,7 +82,7 @@ def _dry_run(app: App) -> Answer:
 
 
 def _doc(
-    app: App, found: list[Standing], owner: Holder | None, others: list[Fault]
+    app: App, found: list[MigrationStatus], owner: Holder | None, others: list[ObjectFault]
 ) -> dict[str, object]:
     return {
         "database": app.settings.database,
@@ -92,7 +92,7 @@ def _doc(
     }
 
 
-def _since(standing: Standing) -> str:
+def _since(standing: MigrationStatus) -> str:
     applied = standing.applied_at
     since = "never applied" if applied is None else f"applied {applied:%Y-%m-%d %H:%M:%S} UTC"
     if not standing.known:
@@ -101,7 +101,7 @@ def _since(standing: Standing) -> str:
     return f"{standing.version:04} {standing.name}: {since}{again}"
 
 
-def _would(standing: Standing) -> str:
+def _would(standing: MigrationStatus) -> str:
     if standing.problems:
         return "cannot be applied" if standing.known else "of a newer version of Daybook"
     return "would be applied" if standing.pending else "nothing to do"

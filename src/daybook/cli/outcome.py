@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from daybook.cli.command import Answer
+from daybook.cli.command import CommandResult
 from daybook.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ _ACCEPTED = 202
 _FAILED = 500
 
 
-def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> Answer:
+def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> CommandResult:
     """A run's answer for the terminal; `follows` are lines that say how it goes on."""
     code = Exit.OK
     if outcome.http_status >= _FAILED:
         code = Exit.FAILED
     elif outcome.http_status == _ACCEPTED:
         code = Exit.ACCEPTED
-    return Answer(doc=outcome.to_doc(), lines=[*_lines(outcome), *follows], code=code)
+    return CommandResult(doc=outcome.to_doc(), lines=[*_lines(outcome), *follows], code=code)
 
 
 def figures(facts: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, asks_for_json, command, say
+from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
@@ -19,7 +19,7 @@ _SHOWN = 20
 
 @command("reconcile")
 @click.option("--files", is_flag=True, help="Also read each delivered file and compare its bytes.")
-def reconcile(files: bool) -> Answer:
+def reconcile(files: bool) -> CommandResult:
     """Compare wallets, transactions, journal, queue and delivered files.
 
     Reads only, all as it was at one moment. Exit code 1: there is a difference; each is
@@ -35,7 +35,7 @@ def reconcile(files: bool) -> Answer:
         destination=app.destination if files else None,
         progress=_show if sys.stderr.isatty() and not asks_for_json() else _hide,
     )
-    return Answer(
+    return CommandResult(
         doc=found.to_doc(),
         lines=_lines(found),
         code=Exit.OK if found.agrees else Exit.FAILED,

@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.outcome import row
 
@@ -14,7 +14,7 @@ from daybook.cli.outcome import row
 @command("release")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
 @click.argument("day", type=DAY, metavar="DATE")
-def release(profile_name: str, day: date) -> Answer:
+def release(profile_name: str, day: date) -> CommandResult:
     """Close a failed or open day for good.
 
     No attempt and no alert follows, and `retry` refuses the day from then on. Its entries
@@ -27,7 +27,7 @@ def release(profile_name: str, day: date) -> Answer:
     app = app_from_env()
     batch = app.release_day(app.due_day(day), profile_name=profile_name)
     queued = history.status(app.database, app.profile(profile_name), day).queued
-    return Answer(
+    return CommandResult(
         doc={"status": "released", **history.summary(batch)},
         lines=[
             f"{day} is closed for good: no attempt and no alert follows.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 
 
 @command("requeue")
 @click.argument("entry_id")
-def requeue(entry_id: str) -> Answer:
+def requeue(entry_id: str) -> CommandResult:
     """Queue a rejected entry again, after it was corrected.
 
     Refused for an entry that is unknown, queued already, exported, or still wrong.
@@ -19,7 +19,7 @@ def requeue(entry_id: str) -> Answer:
     app = app_from_env()
     requeued = put_back(app.database, app.profile(), entry_id, now=app.now())
     reason = "" if requeued.reason is None else f"; it had been rejected as {requeued.reason}"
-    return Answer(
+    return CommandResult(
         doc=requeued.to_doc(),
         lines=[f"Entry {requeued.to_doc()['entryId']} is queued for the next run{reason}."],
     )

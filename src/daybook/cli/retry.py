@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
 
@@ -14,7 +14,7 @@ from daybook.cli.invocations import carry_out
 @command("retry")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
 @click.argument("day", type=DAY, metavar="DATE")
-def retry(profile_name: str, day: date) -> Answer:
+def retry(profile_name: str, day: date) -> CommandResult:
     """Open a failed day again, with all of its attempts, and run it.
 
     A day that has not failed is run as it stands. Exit code 1: the day was released, or

@@ -7,7 +7,7 @@ from datetime import date
 import click
 
 from daybook.cli import outcome
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
 
@@ -20,7 +20,7 @@ _date = click.option(
 @command("run")
 @_profile
 @_date
-def run(profile_name: str, batch_date: date | None) -> Answer:
+def run(profile_name: str, batch_date: date | None) -> CommandResult:
     """Deliver a day's file now.
 
     Goes on beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
@@ -41,7 +41,7 @@ def run(profile_name: str, batch_date: date | None) -> Answer:
 @command("plan")
 @_profile
 @_date
-def plan(profile_name: str, batch_date: date | None) -> Answer:
+def plan(profile_name: str, batch_date: date | None) -> CommandResult:
     """Show what a run would deliver; write nothing.
 
     The answer has the same digests and totals as the run's.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, asks_for_json, command, print_json, say
+from daybook.cli.command import CommandResult, asks_for_json, command, print_json, say
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", "entries", type=click.IntRange(0), default=0, help="Queue sample entries.")
 @click.option("--demo", is_flag=True, help="Show one day from queue to file, then end.")
-def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
+def serve(port: int, data_dir: Path, entries: int, demo: bool) -> CommandResult:
     """Run function and MongoDB on this machine.
 
     Until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION take the place
@@ -48,7 +48,7 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> Answer:
         _serve(port, data_dir, entries)
     except KeyboardInterrupt:
         say("Stopped.", err=True)
-    return Answer(doc=None)
+    return CommandResult(doc=None)
 
 
 def _serve(port: int, data_dir: Path, entries: int) -> None:

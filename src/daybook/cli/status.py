@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.following import described, maker, released_row, task_row
 from daybook.cli.outcome import figures, row
@@ -16,15 +16,15 @@ from daybook.cli.outcome import figures, row
 if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.batch.batch import Batch
-    from daybook.export.operations.history import SlotStatus, Status
-    from daybook.export.slot.refused_run import Refused
+    from daybook.export.operations.history import Overview, SlotStatus
+    from daybook.export.slot.refused_run import RefusedRun
 
 _REJECTED_SHOWN = 20
 
 
 @command("status")
 @click.argument("day", type=DAY, required=False, metavar="[DATE]")
-def status(day: date | None) -> Answer:
+def status(day: date | None) -> CommandResult:
     """Show how a day stands.
 
     Its batch and what has to follow, the slot, the queue, a destination that rests, and
@@ -45,7 +45,7 @@ def status(day: date | None) -> Answer:
         "breakers": breakers.not_closed(app.database, now),
         "nextSlot": next_slot,
     }
-    return Answer(
+    return CommandResult(
         doc=doc,
         lines=[
             *_batch(found.batch_date, doc["batch"]),
@@ -63,14 +63,14 @@ def status(day: date | None) -> Answer:
 
 @command("history")
 @click.option("--limit", type=click.IntRange(1, 1000), default=14, show_default=True)
-def history(limit: int) -> Answer:
+def history(limit: int) -> CommandResult:
     """List the latest days, newest first."""
     from daybook.export.operations import history as past
 
     app = app_from_env()
     days = [_summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
     lines = [_day(day) for day in days] or ["There is no batch yet."]
-    return Answer(doc={"profile": app.profile().name, "batches": days}, lines=lines)
+    return CommandResult(doc={"profile": app.profile().name, "batches": days}, lines=lines)
 
 
 def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
@@ -101,7 +101,7 @@ def _recorded(file: Mapping[str, str | None] | None) -> list[str]:
     return [row("recorded", f"{name}, by another application; the next run takes that over")]
 
 
-def _refused(refused: Refused | None) -> list[str]:
+def _refused(refused: RefusedRun | None) -> list[str]:
     if refused is None:
         return []
     at = refused.last_at.isoformat(timespec="seconds")
@@ -109,7 +109,7 @@ def _refused(refused: Refused | None) -> list[str]:
     return [row("refused", f"{calls} at {at}: {refused.type}: {refused.message}")]
 
 
-def _next(app: App, found: Status) -> list[str]:
+def _next(app: App, found: Overview) -> list[str]:
     """The call that has to follow, if one has to, and who makes it."""
     task = None if found.batch is None else found.batch.pending
     if task is None:
@@ -136,7 +136,7 @@ def _is_released(batch: Mapping[str, Any]) -> bool:
     return batch["state"] == "failed" and batch["releasedAt"] is not None
 
 
-def _unclaimed(found: Status) -> list[str]:
+def _unclaimed(found: Overview) -> list[str]:
     from daybook.export.queue.waiting import told
 
     if not found.unclaimed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @command("sweep")
-def sweep() -> Answer:
+def sweep() -> CommandResult:
     """Tidy up what crashes left behind.
 
     Finishes marking, deletes stray manifest parts, looks at given-up ids. Exit code 1:
@@ -21,7 +21,7 @@ def sweep() -> Answer:
     """
     found = app_from_env().sweep()
     code = Exit.ACCEPTED if found.in_progress else Exit.OK
-    return Answer(
+    return CommandResult(
         doc=found.to_doc(), lines=_lines(found), code=Exit.FAILED if found.orphans.seen else code
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import Answer, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
@@ -20,7 +20,7 @@ _SHOWN = 20
 
 @command("verify")
 @click.argument("day", type=DAY, metavar="DATE")
-def verify(day: date) -> Answer:
+def verify(day: date) -> CommandResult:
     """Compare a delivered file with its entries.
 
     Downloads it and compares it, row by row, with manifest, entries and records. Exit
@@ -30,7 +30,7 @@ def verify(day: date) -> Answer:
 
     app = app_from_env()
     found = compare(app.database, app.destination, app.profile(), day)
-    return Answer(
+    return CommandResult(
         doc=found.to_doc(),
         lines=describe(found),
         code=Exit.FAILED if found.differences else Exit.OK,

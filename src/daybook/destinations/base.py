@@ -3,7 +3,7 @@
 A destination keeps one file per id. An id is issued once, stored by the caller
 before any byte is sent, and whatever races, at most one file comes to be under
 it. Bytes are sent whole or through an upload session; a file becomes visible to
-`look` with the one request that completes it, never half-done.
+`find_file` with the one request that completes it, never half-done.
 
 All calls block, each for at most `REQUEST_TIMEOUT_SECONDS`, and may be made from any
 thread: a daily run and a manual export of one process share a destination.
@@ -69,7 +69,7 @@ class Destination(Protocol):
     """Where the files of a profile go.
 
     Every method may raise, beside what it names: `DestinationError` (transient),
-    `DestinationDoubt` (the request may have taken effect), `DestinationRefused`
+    `UncertainResponse` (the request may have taken effect), `DestinationRefused`
     (permanent: no access, no storage, no folder).
     """
 
@@ -111,24 +111,24 @@ class Destination(Protocol):
 
         The destination may take fewer than were sent: go on from `Held.size_bytes`.
         `content` is never empty.
-        Raises `SessionGone`, `IdTaken`, `IdInvalid`.
+        Raises `SessionExpired`, `IdTaken`, `IdInvalid`.
         """
 
     def finish(self, session: str, size_bytes: int) -> Held:
         """Complete a file whose `size_bytes` bytes the session holds already, sending none.
 
         `Held.complete` stays False where the session holds another number.
-        Raises `SessionGone`, `IdTaken`, `IdInvalid`.
+        Raises `SessionExpired`, `IdTaken`, `IdInvalid`.
         """
 
     def held(self, session: str) -> Held:
-        """Ask how much has arrived, changing nothing. Raises `SessionGone`."""
+        """Ask how much has arrived, changing nothing. Raises `SessionExpired`."""
 
-    def look(self, file_id: str) -> DeliveredFile | None:
+    def find_file(self, file_id: str) -> DeliveredFile | None:
         """The complete file under the id before it is published, or None when there is none."""
 
     def link(self, file_id: str, name: str) -> str:
-        """Where a person will open the file, before it exists; `look` may tell it better."""
+        """Where a person will open the file, before it exists; `find_file` may tell it better."""
 
     def publish(self, file_id: str, name: str) -> str:
         """Give a committed file its real name, never overwriting, and return its link.

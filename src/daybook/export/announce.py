@@ -23,7 +23,7 @@ from daybook.export.context import Context
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import hashable
 from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.notice import AlertEvent, Receipt, SetAside
+from daybook.export.model.notice import AlertEvent, Receipt, RejectedEntry
 from daybook.export.model.profile import Profile
 from daybook.export.queue import waiting
 from daybook.export.rendering.entry_id import displayed
@@ -156,7 +156,7 @@ def _tell_failed(ctx: Context, batch: Batch) -> None:
 
 
 def _tell_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
-    unsealed = orphan.reason is orphans.Reason.UNSEALED
+    unsealed = orphan.reason is orphans.OrphanReason.UNSEALED
     ctx.alert(
         AlertEvent.UNSEALED_FILE if unsealed else AlertEvent.ORPHAN_LEFT_BEHIND,
         logging.CRITICAL,
@@ -198,7 +198,7 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
 
 def _set_aside(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch
-) -> tuple[SetAside, ...]:
+) -> tuple[RejectedEntry, ...]:
     items = batch.doc.get("rejected", [])[:NAMED]
     source = profile.source
     found = database[source.entries].find(
@@ -208,7 +208,7 @@ def _set_aside(
     )
     references = {hashable(doc["_id"]): doc.get(source.reference) for doc in found}
     return tuple(
-        SetAside(
+        RejectedEntry(
             entry_id=displayed(item["entryId"]),
             reference=_text(references.get(hashable(item["entryId"]))),
             faults=rejected.faults,

@@ -13,7 +13,7 @@ from daybook.export import pause
 from daybook.export.batch import export_log, rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
-from daybook.export.batch.transitions import LeftOut
+from daybook.export.batch.transitions import AllRejected
 from daybook.export.commit import mark
 from daybook.export.context import Context
 from daybook.export.decision import report
@@ -158,10 +158,10 @@ def close_empty(
         if manifest is None or first is None:
             transitions.record_empty(ctx.batches, session, batch, now=now)
             return
-        left_out = LeftOut(
+        all_rejected = AllRejected(
             manifest=manifest, rejected=rejected, rejected_id=rejected_id, record_id=record_id
         )
-        transitions.record_empty(ctx.batches, session, batch, now=now, left_out=left_out)
+        transitions.record_empty(ctx.batches, session, batch, now=now, all_rejected=all_rejected)
         delivery = Delivery(
             profile=ctx.exporter.profile,
             batch_date=day,

@@ -119,7 +119,7 @@ def rehearse(ctx: Context, seal: Seal) -> None:
         ctx.slot.rehearse(work, sets=EMPTIED)
         if seal.manifest.part_count > 1 and _single_documents_matter(ctx):
             for part in manifests.read(ctx.manifests, seal.manifest, first=1):
-                ctx.halt.check_process()
+                ctx.stop_token.check_process()
                 ctx.slot.rehearse(partial(recording.mark, part))
     except PyMongoError as error:
         told = DatabaseError.of(f"rehearsal of the commit of {seal.filename}", error)
@@ -164,7 +164,7 @@ def finish(ctx: Context, batch: Batch) -> None:
     for number in range(delivery.manifest.part_count):
         if parts.get(delivery.manifest.part_id(number), dispensable):
             continue
-        ctx.halt.check_process()
+        ctx.stop_token.check_process()
         part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
 
         def work(session: ClientSession, part: Part = part) -> None:
@@ -333,7 +333,7 @@ def _read_back(
             session,
             slot.state,
             profile=profile.name,
-            reason=orphans.Reason.DAY_RECORDED_ELSEWHERE,
+            reason=orphans.OrphanReason.DAY_RECORDED_ELSEWHERE,
             file_id=file.id,
             now=now,
         )

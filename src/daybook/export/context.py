@@ -22,13 +22,13 @@ from daybook.export.model.lifecycle import TaskCall
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
-from daybook.export.model.stop_token import Halt
+from daybook.export.model.stop_token import StopToken
 from daybook.export.model.task import TaskQueue
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.time_budget import Stopwatch
+from daybook.export.rendering.time_budget import TimeBudget
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
-from daybook.export.upload.retry_budget import Patience
+from daybook.export.upload.retry_budget import RetryBudget
 from daybook.export.upload.upload import UploadLimits
 
 
@@ -108,23 +108,25 @@ class Context:
     exporter: Exporter
     job: Job
     slot: Slot
-    halt: Halt
-    patience: Patience
-    rendering: Stopwatch
+    stop_token: StopToken
+    retry_budget: RetryBudget
+    rendering: TimeBudget
     first_fence: int
     """Of the slot when this run took it; an attempt under a lower one is not this run's."""
 
     @classmethod
     def of(cls, exporter: Exporter, job: Job, slot: Slot) -> Self:
         """Its times run from here on."""
-        halt = Halt(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
+        stop_token = StopToken(
+            exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds
+        )
         return cls(
             exporter=exporter,
             job=job,
             slot=slot,
-            halt=halt,
-            patience=Patience(exporter.sleep, halt),
-            rendering=Stopwatch(exporter.limits.csv_timeout_seconds, halt),
+            stop_token=stop_token,
+            retry_budget=RetryBudget(exporter.sleep, stop_token),
+            rendering=TimeBudget(exporter.limits.csv_timeout_seconds, stop_token),
             first_fence=slot.fence,
         )
 

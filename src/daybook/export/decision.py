@@ -44,7 +44,7 @@ def report(batch: Batch, *, error: DaybookError | None = None) -> Outcome:
     status = _standing(batch)
     # Whoever redelivers a call whose run has died learns of the death in this way alone.
     at_work = status is Status.IN_PROGRESS
-    return replace(Outcome.of_batch(status, batch, error=error), looks=at_work)
+    return replace(Outcome.of_batch(status, batch, error=error), needs_recheck=at_work)
 
 
 def _standing(batch: Batch) -> Status:

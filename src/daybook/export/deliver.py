@@ -23,8 +23,8 @@ from daybook.export.queue import plan
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
-from daybook.export.upload.chunks import StartOver
-from daybook.export.upload.lookup import look_at_taken
+from daybook.export.upload.chunks import RestartUpload
+from daybook.export.upload.lookup import find_conflicting_file
 from daybook.export.upload.upload import Upload
 
 MAX_REJECTED = 10_000
@@ -78,14 +78,14 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
             _check_still_queued(ctx, manifest)  # what was withdrawn since is no fault
             raise
         except IdTaken as error:
-            file = look_at_taken(ctx.destination, _file_id(ctx), ctx.patience, error)
+            file = find_conflicting_file(ctx.destination, _file_id(ctx), ctx.retry_budget, error)
             if file is not None:
                 ctx.conflict_absorbed()
             return file
-        except StartOver as error:
+        except RestartUpload as error:
             ended = error.__cause__
             if carried is None:
-                ctx.patience.wait(
+                ctx.retry_budget.wait(
                     DestinationError(
                         f"upload of {ctx.job.filename}: the destination ended the session"
                     )
@@ -125,7 +125,7 @@ def _ensure_id(ctx: Context) -> None:
         try:
             file_id = ctx.destination.new_id()
         except DestinationError as error:
-            ctx.patience.wait(error)
+            ctx.retry_budget.wait(error)
             continue
         ctx.slot.store_file_id(file_id, ctx.destination.identity)
 
@@ -140,15 +140,15 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             _new_file(ctx, manifest),
             manifest_digest=manifest.digest,
             limits=ctx.exporter.limits.upload,
-            patience=ctx.patience,
-            halt=ctx.halt,
+            retry_budget=ctx.retry_budget,
+            stop_token=ctx.stop_token,
             on_conflict=ctx.conflict_absorbed,
             before_session=partial(_count_session, ctx),
         ) as upload,
         log.bound(step="upload"),
     ):
         if carried is not None:
-            upload.carry_on(carried)
+            upload.resume(carried)
         upload.write(renderer.header())
         source = EntrySource(ctx.database, ctx.exporter.profile)
         rendered = 0
@@ -160,7 +160,7 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
             if ctx.exporter.progress is not None:
                 rendered += len(part.queue_ids)
                 ctx.exporter.progress(rendered, manifest.item_count)
-            ctx.halt.check_process()
+            ctx.stop_token.check_process()
         figures = renderer.figures()
         check_rejected(renderer, item_count=manifest.item_count, manual=manual)
         if figures.entry_count == 0 and not manual:
@@ -226,7 +226,7 @@ def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
     if ctx.job.key.batch_date is None:
         return  # a manual export copies entries, queued or not
     for part in manifests.read(ctx.manifests, manifest):
-        ctx.halt.check_process()
+        ctx.stop_token.check_process()
         changed = plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
         if changed:
             log.event(

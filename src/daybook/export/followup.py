@@ -11,7 +11,7 @@ from daybook import log
 from daybook.errors import TaskError
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Exporter, Job
-from daybook.export.model.lifecycle import attempt_of_look
+from daybook.export.model.lifecycle import attempt_to_recheck
 from daybook.export.model.task import Task, TaskKind, TaskQueue
 from daybook.export.outcome import Outcome
 from daybook.export.slot.lease import lease_of
@@ -35,15 +35,15 @@ def follow_up(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
     if exporter.tasks is None or outcome.batch is None:
         return outcome
     task = outcome.pending
-    if outcome.looks:
-        task = _look_again(exporter, job, outcome.batch)
+    if outcome.needs_recheck:
+        task = _recheck_task(exporter, job, outcome.batch)
     if task is None:
         return outcome
     try:
         create(exporter.tasks, task, batch_id=outcome.batch_id)
     except TaskError as error:
         return replace(
-            outcome, unensured=True, error={"type": error.type, "message": scrubbed(str(error))}
+            outcome, task_missing=True, error={"type": error.type, "message": scrubbed(str(error))}
         )
     return outcome
 
@@ -69,7 +69,7 @@ def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None
         log.event(logging.INFO, "task_created", message, **fields)
 
 
-def _look_again(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
+def _recheck_task(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
     """A look at what became of the run that holds the slot, when its lease could be over.
 
     It is about the attempt as it stood before the slot was refused: were it read now, the
@@ -80,9 +80,9 @@ def _look_again(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
         return None
     return Task(
         key=job.key,
-        kind=TaskKind.LOOK_AGAIN,
+        kind=TaskKind.RECHECK,
         generation=batch.generation,
-        attempt=attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
+        attempt=attempt_to_recheck(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
         fence=lease.fence,
         due=exporter.clock() + (lease.left + AFTER_LEASE if lease.left > timedelta() else PAUSE),
         after=job.task_name,

@@ -62,9 +62,9 @@ class Outcome:
     next_attempt_at: datetime | None = None
     batch: Batch | None = field(default=None, repr=False)
     """As it was seen."""
-    looks: bool = False
+    needs_recheck: bool = False
     """True when somebody has to look again at the run that holds the slot."""
-    unensured: bool = False
+    task_missing: bool = False
     """True when that call could not be asked for; whoever called has to call again."""
     duration_seconds: float = 0.0
 
@@ -114,7 +114,7 @@ class Outcome:
 
     @property
     def http_status(self) -> int:
-        if self.unensured:
+        if self.task_missing:
             return 503
         if self.status is Status.FAILED:
             return 500

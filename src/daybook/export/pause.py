@@ -11,7 +11,7 @@ from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Context
 from daybook.export.decision import decide, report
-from daybook.export.model.lifecycle import BatchState, Next, attempt_of_look
+from daybook.export.model.lifecycle import BatchState, Next, attempt_to_recheck
 from daybook.export.model.task import Task, TaskKind
 from daybook.export.outcome import Outcome, Status
 
@@ -85,7 +85,7 @@ def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
 
 
 def _follow_up(ctx: Context, batch: Batch, kind: TaskKind, *, due: datetime) -> None:
-    attempt = attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt)
+    attempt = attempt_to_recheck(attempt=batch.attempt, ended_attempt=batch.ended_attempt)
     task = task_of(ctx, batch, kind, attempt=attempt, due=due)
     ctx.slot.transaction(
         lambda session: transitions.record_follow_up(

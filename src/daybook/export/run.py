@@ -43,7 +43,7 @@ from daybook.export.model.seal import ManifestRef
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.manual import same_request
-from daybook.export.settle import bring_home, finish_marking, give_up_id, refused, take_over
+from daybook.export.settle import abandon_id, commit_file, finish_marking, refused, settle_slot
 from daybook.export.slot import orphans
 from daybook.export.slot.lease import end_abandoned
 from daybook.export.slot.slot import COLLECTION, Slot
@@ -86,8 +86,8 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     nothing_to_do = batch.finished or not decision.applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
         return decision.report(batch)
-    if _yields(exporter, batch):
-        return _kept_out(exporter, job, batch)
+    if _gives_way(exporter, batch):
+        return _slot_is_busy(exporter, job, batch)
     slot = Slot.take(
         exporter.database[COLLECTION],
         job.key.slot_id,
@@ -95,7 +95,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         lease_seconds=exporter.limits.lease_seconds,
     )
     if slot is None:
-        return _kept_out(exporter, job, batch)
+        return _slot_is_busy(exporter, job, batch)
     ctx = Context.of(exporter, job, slot)
     with log.bound(
         profile=job.key.profile,
@@ -115,12 +115,12 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
             stored = ctx.batch()
             if stored.pending is None and stored.attempt > stored.ended_attempt:
                 batch = stored
-            return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=True)
+            return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), needs_recheck=True)
         finally:
             _release(slot)
 
 
-def _yields(exporter: Exporter, batch: batches.Batch) -> bool:
+def _gives_way(exporter: Exporter, batch: batches.Batch) -> bool:
     """Whether a later day is being gone on with, invocation by invocation.
 
     It takes this day's entries along. A plan of this day in between would end its upload
@@ -137,15 +137,17 @@ def _yields(exporter: Exporter, batch: batches.Batch) -> bool:
     )
 
 
-def _kept_out(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
+def _slot_is_busy(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
     """What to answer when another run has the slot; somebody looks again, if there is cause."""
     step = decision.decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
         outcome = decision.report(batch)
         ended = batch.state is not BatchState.OPEN
         # Otherwise nobody would be told before the slot's next run.
-        return replace(outcome, looks=outcome.looks or (ended and not batch.announced))
-    return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), looks=True)
+        return replace(
+            outcome, needs_recheck=outcome.needs_recheck or (ended and not batch.announced)
+        )
+    return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), needs_recheck=True)
 
 
 def _hold(ctx: Context) -> Outcome:
@@ -164,7 +166,7 @@ def _road(ctx: Context) -> Outcome:
     """The road of a run that holds the slot."""
     unsettled: DaybookError | None = None
     try:
-        bring_home(ctx)
+        settle_slot(ctx)
     except (FencedOut, Interrupted):
         raise
     except CircuitOpen as error:
@@ -229,12 +231,12 @@ def _export(ctx: Context) -> Outcome:
             ctx.slot.raise_fence()
             continue
         except IdInvalid:
-            give_up_id(ctx, orphans.Reason.ID_INVALID)
+            abandon_id(ctx, orphans.OrphanReason.ID_INVALID)
             continue
         if file is None:
             refused(ctx)
             continue
-        committed = take_over(ctx, file)
+        committed = commit_file(ctx, file)
         if committed is not None:
             finish_marking(ctx)
         batch = ctx.batch()
@@ -275,7 +277,7 @@ def _plan(ctx: Context) -> ManifestRef | None:
 
 def _interruptible(ctx: Context) -> Iterator[Part]:
     for part in ctx.job.scan():
-        ctx.halt.check_process()
+        ctx.stop_token.check_process()
         yield part
 
 

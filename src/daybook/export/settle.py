@@ -30,17 +30,17 @@ from daybook.export.model import settlement
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.seal import Seal
-from daybook.export.model.settlement import Action
+from daybook.export.model.settlement import SettlementAction
 from daybook.export.restore import restore_deleted
 from daybook.export.slot import orphans
-from daybook.export.slot.state import GIVEN_UP
-from daybook.export.upload.lookup import look
+from daybook.export.slot.state import ABANDONED
+from daybook.export.upload.lookup import find_file
 
 REFUSALS = 3
 """Runs that an id may be refused to, unseen, however soon after one another."""
 
 
-def bring_home(ctx: Context) -> None:
+def settle_slot(ctx: Context) -> None:
     """Settle the slot and finish what was committed.
 
     While the destination rests only what needs none is done, then `CircuitOpen` is raised.
@@ -71,29 +71,29 @@ def settle(ctx: Context) -> None:
     state = ctx.slot.state
     if state.file_id is None:
         return
-    file = look(ctx.destination, state.file_id, ctx.patience) if state.seals else None
+    file = find_file(ctx.destination, state.file_id, ctx.retry_budget) if state.seals else None
     if file is not None:
-        take_over(ctx, file)
+        commit_file(ctx, file)
     elif state.identity != ctx.destination.identity:
-        give_up_id(ctx, orphans.Reason.IDENTITY_CHANGED)
+        abandon_id(ctx, orphans.OrphanReason.IDENTITY_CHANGED)
 
 
-def take_over(ctx: Context, file: DeliveredFile) -> Committed | None:
+def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
     """Commit the file at the slot's id for the day of its seal; None when nobody sealed it.
 
     Raises `DestinationRefused` when nothing tells for which of several days it was made, and
     `DatabaseError` when MongoDB refuses the commit, with an alert if only an operator can help.
     """
     settled = settlement.settle(ctx.slot.state.seals, file)
-    if settled.action is Action.UNCLEAR:
+    if settled.action is SettlementAction.UNCLEAR:
         alike = {seal.filename for seal in ctx.slot.state.seals if seal.content.md5 == file.md5}
         raise DestinationRefused(
             f"file {file.id} is named {file.name}, and its properties are hidden from this "
             f"account: its content was sealed as {' and as '.join(sorted(alike))}. "
             "Rename it back to the name it had, then retry"
         )
-    if settled.action is not Action.COMMIT or settled.seal is None:
-        give_up_id(ctx, orphans.Reason.UNSEALED, seen=True)
+    if settled.action is not SettlementAction.COMMIT or settled.seal is None:
+        abandon_id(ctx, orphans.OrphanReason.UNSEALED, seen=True)
         return None
     seal = settled.seal
     with log.bound(
@@ -168,13 +168,13 @@ def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:
     )
 
 
-def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> None:
+def abandon_id(ctx: Context, reason: orphans.OrphanReason, *, seen: bool = False) -> None:
     """Part with the slot's id; where a file stands or may yet come, it goes on being watched."""
     state = ctx.slot.state
     file_id = state.file_id
     if file_id is None:
         return
-    watched = seen or bool(state.seals) or reason is orphans.Reason.REFUSED_UNSEEN
+    watched = seen or bool(state.seals) or reason is orphans.OrphanReason.REFUSED_UNSEEN
 
     def remember(session: ClientSession) -> None:
         if watched:
@@ -188,7 +188,7 @@ def give_up_id(ctx: Context, reason: orphans.Reason, *, seen: bool = False) -> N
                 now=ctx.now(),
             )
 
-    ctx.slot.transaction(remember, sets=GIVEN_UP)
+    ctx.slot.transaction(remember, sets=ABANDONED)
 
 
 def refused(ctx: Context) -> None:
@@ -205,7 +205,7 @@ def refused(ctx: Context) -> None:
             f"upload of {ctx.job.filename}: the destination calls the id "
             f"{ctx.slot.state.file_id} taken, but shows no file under it"
         )
-    give_up_id(ctx, orphans.Reason.REFUSED_UNSEEN)
+    abandon_id(ctx, orphans.OrphanReason.REFUSED_UNSEEN)
 
 
 def finish_marking(ctx: Context) -> None:

@@ -131,7 +131,7 @@ def verification(app: App, request: flask.Request) -> flask.Response:
 def examination(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/doctor`: what is wrong with the set-up."""
     body_of(request, allowed=set())
-    findings = list(doctor.examine(app.patient(os.environ)))
+    findings = list(doctor.examine(app.installation(os.environ)))
     named = [one for one in findings if one.warning or not one.ok]
     faults = [f"{one.name}: {one.detail}" for one in named]
     # Whoever had a schedule call sees the log alone.

@@ -86,7 +86,7 @@ def run_answer(
     """
     try:
         outcome = call()
-        final = final_is_ok and outcome.status is Status.FAILED and not outcome.unensured
+        final = final_is_ok and outcome.status is Status.FAILED and not outcome.task_missing
         return json_answer(200 if final else outcome.http_status, outcome.to_doc())
     except BadRequest:
         raise

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.export.batch import batch as batches
 from daybook.export.batch.batch import Batch
-from daybook.export.model.lifecycle import BatchState, attempt_of_look
+from daybook.export.model.lifecycle import BatchState, attempt_to_recheck
 from daybook.export.model.task import Task, TaskKind
 from daybook.export.slot import slot
 from daybook.export.slot.lease import lease_of
@@ -59,9 +59,9 @@ def _left_behind(database: Database[dict[str, Any]], profile: str) -> Iterator[B
 def _look(batch: Batch, now: datetime) -> Task:
     return Task(
         key=batch.key,
-        kind=TaskKind.LOOK_AGAIN,
+        kind=TaskKind.RECHECK,
         generation=batch.generation,
-        attempt=attempt_of_look(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
+        attempt=attempt_to_recheck(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
         fence=batch.doc.get("fence", 0),
         due=now,
     )
@@ -106,7 +106,7 @@ class FollowUps:
         self._courier.stop()
         self._thread.join()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Hand over what is due now."""
         try:
             calls = self._find(self._clock())
@@ -125,6 +125,6 @@ class FollowUps:
             self._courier.hand_over(call)
 
     def _keep_looking(self) -> None:
-        self.look()
+        self.poll()
         while not self._stopped.wait(POLL_SECONDS):
-            self.look()
+            self.poll()

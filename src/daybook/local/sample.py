@@ -16,17 +16,17 @@ from bson.decimal128 import Decimal128
 from pymongo.database import Database
 
 from daybook.errors import BadRequest
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.local.vouchers import Voucher, decimal, journal_lines, pick_voucher
 
 PAGE_SIZE = 2000
 
 BROKEN_BY = (
-    Reason.UNBALANCED,
-    Reason.NOT_FINITE,
-    Reason.TOO_MANY_DECIMALS,
-    Reason.MISSING,
-    Reason.DUPLICATE,
+    RejectionReason.UNBALANCED,
+    RejectionReason.NOT_FINITE,
+    RejectionReason.TOO_MANY_DECIMALS,
+    RejectionReason.MISSING,
+    RejectionReason.DUPLICATE,
 )
 """How broken ones are broken, in turn."""
 
@@ -45,7 +45,7 @@ class SeedResult:
     """Documents in `journalentries`."""
     queued: int
     """Documents in `exportqueues`."""
-    broken: Mapping[Reason, int]
+    broken: Mapping[RejectionReason, int]
     """Queue items that a run must reject, by the reason it must give."""
 
 
@@ -121,7 +121,7 @@ class _Maker:
         self._number = count(1)
         self._kinds: list[_Kind] = []
         self._last_good: ObjectId | None = None
-        self.broken: dict[Reason, int] = {}
+        self.broken: dict[RejectionReason, int] = {}
 
     def pairs(self, good: int, bad: int) -> Iterator[tuple[_Doc | None, _Doc]]:
         """An entry and its queue item; an item without an entry of its own is broken."""
@@ -136,21 +136,21 @@ class _Maker:
                 self._last_good = entry["_id"]
                 yield entry, self._item(entry["_id"])
 
-    def _broken(self, reason: Reason) -> tuple[_Doc | None, _Doc]:
-        if self._lines == 0 and reason is Reason.UNBALANCED:
-            reason = Reason.NOT_FINITE  # there are no sides to balance
-        if self._last_good is None and reason is Reason.DUPLICATE:
-            reason = Reason.MISSING
+    def _broken(self, reason: RejectionReason) -> tuple[_Doc | None, _Doc]:
+        if self._lines == 0 and reason is RejectionReason.UNBALANCED:
+            reason = RejectionReason.NOT_FINITE  # there are no sides to balance
+        if self._last_good is None and reason is RejectionReason.DUPLICATE:
+            reason = RejectionReason.MISSING
         self.broken[reason] = self.broken.get(reason, 0) + 1
-        if reason is Reason.MISSING:
+        if reason is RejectionReason.MISSING:
             return None, self._item(ObjectId())
-        if reason is Reason.DUPLICATE:
+        if reason is RejectionReason.DUPLICATE:
             return None, self._item(self._last_good)
         entry = self._entry()
         value = {
-            Reason.UNBALANCED: Decimal128("0.01"),
-            Reason.NOT_FINITE: Decimal128("NaN"),
-            Reason.TOO_MANY_DECIMALS: Decimal128("10.005"),
+            RejectionReason.UNBALANCED: Decimal128("0.01"),
+            RejectionReason.NOT_FINITE: Decimal128("NaN"),
+            RejectionReason.TOO_MANY_DECIMALS: Decimal128("10.005"),
         }[reason]
         if self._lines:
             first, *rest = entry["lines"]

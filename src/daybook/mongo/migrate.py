@@ -25,7 +25,7 @@ from daybook.mongo.migrations import (
     m0002_ledger_indexes,
     m0003_campaign_assignments,
 )
-from daybook.mongo.objects import Fault
+from daybook.mongo.objects import ObjectFault
 from daybook.mongo.rights import permitted
 
 COLLECTION = "schemamigrations"
@@ -71,7 +71,7 @@ class Applied:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class MigrationStatus:
     """How a step stands; `steps` and `problems` are empty when nothing is to be done."""
 
     version: int
@@ -157,7 +157,7 @@ def _apply(database: Database[dict[str, Any]], migration: Migration, now: dateti
     )
 
 
-def standings(database: Database[dict[str, Any]]) -> list[Standing]:
+def standings(database: Database[dict[str, Any]]) -> list[MigrationStatus]:
     """Of every migration: whether it was applied, what it would do, what stands in its way.
 
     Then those that a newer version of Daybook applied.
@@ -168,12 +168,12 @@ def standings(database: Database[dict[str, Any]]) -> list[Standing]:
     return found + newer
 
 
-def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Standing]:
+def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[MigrationStatus]:
     """They stand in the way of whatever this version `would` do: it may undo theirs."""
     latest = MIGRATIONS[-1].VERSION
     problem = f"a newer version of Daybook applied it, this one knows {latest}: use that one"
     return [
-        Standing(
+        MigrationStatus(
             version=doc["_id"],
             name=str(doc.get("name")),
             applied_at=_applied_at(doc),
@@ -195,7 +195,7 @@ def holder(database: Database[dict[str, Any]]) -> Holder | None:
 
 
 def to_doc(
-    database_name: str, steps: Sequence[Applied], obstacles: Sequence[Fault]
+    database_name: str, steps: Sequence[Applied], obstacles: Sequence[ObjectFault]
 ) -> dict[str, Any]:
     """What `migrate` answers."""
     return {
@@ -207,13 +207,13 @@ def to_doc(
     }
 
 
-def obstacles(database: Database[dict[str, Any]]) -> list[Fault]:
+def obstacles(database: Database[dict[str, Any]]) -> list[ObjectFault]:
     """Objects of others that may refuse what Daybook writes, although migrating can go on."""
     with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         return [fault for fault in objects.faults(database) if not fault.blocks]
 
 
-def _standing(database: Database[dict[str, Any]], migration: Migration) -> Standing:
+def _standing(database: Database[dict[str, Any]], migration: Migration) -> MigrationStatus:
     doc = database[COLLECTION].find_one({"_id": migration.VERSION}) or {}
     blocked = [
         fault.detail
@@ -221,7 +221,7 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Stand
         if fault.blocks
     ]
     if blocked:
-        return Standing(
+        return MigrationStatus(
             version=migration.VERSION,
             name=migration.NAME,
             applied_at=_applied_at(doc),
@@ -229,7 +229,7 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Stand
             problems=tuple(blocked),
         )
     steps = tuple(migration.plan(database))
-    return Standing(
+    return MigrationStatus(
         version=migration.VERSION,
         name=migration.NAME,
         applied_at=_applied_at(doc),
@@ -245,7 +245,7 @@ def _applied_at(doc: Mapping[str, Any]) -> datetime | None:
     return found if isinstance(found, datetime) else None
 
 
-def _check(standings: Sequence[Standing]) -> None:
+def _check(standings: Sequence[MigrationStatus]) -> None:
     told = [
         f"migration {standing.version} ({standing.name}) changed nothing: "
         + "; ".join(standing.problems)
@@ -256,5 +256,5 @@ def _check(standings: Sequence[Standing]) -> None:
         raise ConfigurationError("; ".join(told))
 
 
-def _applied(standing: Standing) -> Applied:
+def _applied(standing: MigrationStatus) -> Applied:
     return Applied(version=standing.version, name=standing.name, changed=standing.pending)

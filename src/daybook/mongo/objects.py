@@ -68,7 +68,7 @@ LEDGER_WRITES = ("wallets", "transactions", "users", "invites", "journalentries"
 COLLECTIONS = (*EXPORT_COLLECTIONS, *LEDGER_COLLECTIONS)
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """What was found; the values are told by `doctor` and `migrate`."""
 
     CAPPED = "capped"  # deletes its oldest documents, takes no write in a transaction
@@ -82,11 +82,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class ObjectFault:
     """One object that is, or may be, in Daybook's way."""
 
     collection: str
-    kind: Kind
+    kind: ObjectKind
     detail: str
     """What it is and what to do, in one sentence."""
     blocks: bool
@@ -99,9 +99,11 @@ class Fault:
         return {"collection": self.collection, "kind": self.kind.value, "detail": self.detail}
 
 
-def faults(database: Database[Document], collections: Sequence[str] = COLLECTIONS) -> list[Fault]:
+def faults(
+    database: Database[Document], collections: Sequence[str] = COLLECTIONS
+) -> list[ObjectFault]:
     """What stands or may stand in the way, by collection. Raises `PyMongoError`."""
-    found: list[Fault] = []
+    found: list[ObjectFault] = []
     options: Mapping[str, Document] = {}
     try:
         options = _described(database, collections)
@@ -131,10 +133,12 @@ def may_refuse_some(database: Database[Document], collection: str) -> bool:
     Raises `OperationFailure` when the user may not look.
     """
     described = _described(database, [collection]).get(collection, {})
-    validated = any(fault.kind is Kind.VALIDATOR for fault in _of_options(collection, described))
+    validated = any(
+        fault.kind is ObjectKind.VALIDATOR for fault in _of_options(collection, described)
+    )
     built = _indexes(database, collection)
     return validated or any(
-        fault.kind is Kind.UNIQUE_INDEX for fault in _of_indexes(collection, built)
+        fault.kind is ObjectKind.UNIQUE_INDEX for fault in _of_indexes(collection, built)
     )
 
 
@@ -161,7 +165,7 @@ def check(database: Database[Document], collections: Sequence[str] = EXPORT_COLL
         raise ConfigurationError("; ".join(fault.detail for fault in found))
 
 
-def _of_id_index(database: Database[Document], name: str) -> list[Fault]:
+def _of_id_index(database: Database[Document], name: str) -> list[ObjectFault]:
     """What `listIndexes` alone shows: an index on `_id` inherits the collection's collation."""
     try:
         built = _indexes(database, name)
@@ -197,14 +201,14 @@ def _indexes(database: Database[Document], collection: str) -> dict[str, Documen
         raise
 
 
-def _unseen(error: OperationFailure) -> Fault:
+def _unseen(error: OperationFailure) -> ObjectFault:
     """That the user may not look; raises the error when it is about anything else."""
     refused = write_errors.describe(error)
     if refused.cause is not Cause.PRIVILEGE:
         raise error
-    return Fault(
+    return ObjectFault(
         collection="",
-        kind=Kind.UNSEEN,
+        kind=ObjectKind.UNSEEN,
         detail=f"cannot be seen: {refused}",
         blocks=False,
     )
@@ -212,13 +216,13 @@ def _unseen(error: OperationFailure) -> Fault:
 
 def _of_options(
     name: str, described: Mapping[str, Any], *, ledger: bool = False
-) -> Iterator[Fault]:
+) -> Iterator[ObjectFault]:
     yield from _of_type(name, described.get("type", "collection"))
     options = described.get("options", {})
     if options.get("capped"):
-        yield Fault(
+        yield ObjectFault(
             collection=name,
-            kind=Kind.CAPPED,
+            kind=ObjectKind.CAPPED,
             detail=f"{name} is capped: MongoDB deletes its oldest documents and refuses writes in "
             "transactions; replace it by an ordinary collection with the same documents",
             blocks=name not in READ,
@@ -231,33 +235,33 @@ def _of_options(
     )
     only_read = name in READ and not (ledger and name in LEDGER_WRITES)
     if options.get("validator") and refuses and not only_read:
-        yield Fault(
+        yield ObjectFault(
             collection=name,
-            kind=Kind.VALIDATOR,
+            kind=ObjectKind.VALIDATOR,
             detail=f"{name} has a validator that may refuse what Daybook writes: let it accept "
             'what docs/data-model.md describes, or set its validationAction to "warn"',
             blocks=False,
         )
 
 
-def _of_type(name: str, kind: str) -> Iterator[Fault]:
+def _of_type(name: str, kind: str) -> Iterator[ObjectFault]:
     if kind in {"view", "timeseries"}:
         told = "a view" if kind == "view" else "a time series"
-        yield Fault(
+        yield ObjectFault(
             collection=name,
-            kind=Kind.VIEW if kind == "view" else Kind.TIME_SERIES,
+            kind=ObjectKind.VIEW if kind == "view" else ObjectKind.TIME_SERIES,
             detail=f"{name} is {told}, which has no indexes and takes no write in a transaction: "
             "replace it by an ordinary collection with the same documents",
             blocks=True,
         )
 
 
-def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[Fault]:
+def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[ObjectFault]:
     if collation and collation.get("locale") != "simple":
         told = f"locale {collation.get('locale')}, strength {collation.get('strength')}"
-        yield Fault(
+        yield ObjectFault(
             collection=name,
-            kind=Kind.COLLATION,
+            kind=ObjectKind.COLLATION,
             detail=f"{name} has a default collation ({told}), by which different texts count as "
             "equal: copy its documents into a collection without one, and give that its name",
             blocks=True,
@@ -266,24 +270,24 @@ def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[Fault
 
 def _of_indexes(
     name: str, built: Mapping[str, Mapping[str, Any]], *, ledger: bool = False
-) -> Iterator[Fault]:
+) -> Iterator[ObjectFault]:
     declared = [index for index in indexes.INDEXES if index.collection == name]
     for index_name, index in built.items():
         if any(one.matches(index) for one in declared):
             continue
         if index.get("expireAfterSeconds") is not None:
-            yield Fault(
+            yield ObjectFault(
                 collection=name,
-                kind=Kind.TTL_INDEX,
+                kind=ObjectKind.TTL_INDEX,
                 detail=f"the TTL index {index_name} of {name} makes MongoDB delete documents that "
                 "Daybook needs: drop it",
                 blocks=False,
             )
         if index.get("unique") and _touches(name, index, declared, ledger):
             keys = ", ".join(index["key"])
-            yield Fault(
+            yield ObjectFault(
                 collection=name,
-                kind=Kind.UNIQUE_INDEX,
+                kind=ObjectKind.UNIQUE_INDEX,
                 detail=f"the unique index {index_name} of {name} on {keys}, which Daybook does not "
                 "declare, may refuse what it writes: drop it, or restrict it by a "
                 "partialFilterExpression to the documents of its own application",

@@ -24,7 +24,7 @@ WITHIN_SECONDS = 10.0
 _delivering: ContextVar[bool] = ContextVar("delivering", default=False)
 
 
-class Fault(StrEnum):
+class DeliveryFault(StrEnum):
     """Why an address did not get the message; the word stands in log records."""
 
     UNUSABLE = "unusable"  # Apprise knows no such service, or the address lacks a part
@@ -40,7 +40,7 @@ class Undelivered:
     """Its place among the addresses, from 1."""
     service: str
     """The scheme of its URL, as Apprise knows it (`slack`, `mailtos`); else `unknown`."""
-    fault: Fault
+    fault: DeliveryFault
 
 
 def deliver(
@@ -70,7 +70,7 @@ def unusable(urls: Sequence[str]) -> list[Undelivered]:
     """The addresses that Apprise cannot use at all. Sends nothing."""
     sendings = [_Sending(entry, url) for entry, url in enumerate(urls, start=1)]
     return [
-        Undelivered(entry=sending.entry, service=sending.service, fault=Fault.UNUSABLE)
+        Undelivered(entry=sending.entry, service=sending.service, fault=DeliveryFault.UNUSABLE)
         for sending in sendings
         if not sending.usable
     ]
@@ -97,13 +97,13 @@ class _Sending:
             )
             self._thread.start()
 
-    def fault_by(self, deadline: float) -> Fault | None:
+    def fault_by(self, deadline: float) -> DeliveryFault | None:
         if self._thread is None:
-            return Fault.UNUSABLE
+            return DeliveryFault.UNUSABLE
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            return Fault.TIMEOUT
-        return None if self._delivered else Fault.REFUSED
+            return DeliveryFault.TIMEOUT
+        return None if self._delivered else DeliveryFault.REFUSED
 
     def _send(self, message: Message, severity: int) -> None:
         _delivering.set(True)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import Facts
 
 REASONS: Mapping[str, str] = {
-    Reason.MISSING: "the journal entry is missing",
-    Reason.MISSING_VALUE: "a required value is missing",
-    Reason.STORED_AS_TEXT: "stored as text, not as a number or a date",
-    Reason.UNBALANCED: "debit and credit differ",
-    Reason.NOT_FINITE: "an amount is not a finite number",
-    Reason.TOO_LARGE: "an amount has more than 18 digits before the decimal point",
-    Reason.TOO_MANY_DECIMALS: "an amount has more decimals than its currency",
-    Reason.INVALID_AMOUNT: "an amount is not a number",
-    Reason.INVALID_DATE: "the date is not valid",
-    Reason.BUDDHIST_YEAR: "the year is of the Buddhist Era where the Common Era is stored",
-    Reason.IMPLAUSIBLE_YEAR: "the year is implausible",
-    Reason.INVALID_TEXT: "a text field does not hold text",
-    Reason.CONTROL_CHARACTER: "a text contains a control character",
-    Reason.UNKNOWN_CURRENCY: "the currency is not an ISO 4217 code",
-    Reason.INVALID_LINES: "the lines cannot be read",
-    Reason.UNENCODABLE: "a character cannot be written to the file",
-    Reason.DUPLICATE: "exported already, or twice in the queue",
+    RejectionReason.MISSING: "the journal entry is missing",
+    RejectionReason.MISSING_VALUE: "a required value is missing",
+    RejectionReason.STORED_AS_TEXT: "stored as text, not as a number or a date",
+    RejectionReason.UNBALANCED: "debit and credit differ",
+    RejectionReason.NOT_FINITE: "an amount is not a finite number",
+    RejectionReason.TOO_LARGE: "an amount has more than 18 digits before the decimal point",
+    RejectionReason.TOO_MANY_DECIMALS: "an amount has more decimals than its currency",
+    RejectionReason.INVALID_AMOUNT: "an amount is not a number",
+    RejectionReason.INVALID_DATE: "the date is not valid",
+    RejectionReason.BUDDHIST_YEAR: "the year is of the Buddhist Era where the Common Era is stored",
+    RejectionReason.IMPLAUSIBLE_YEAR: "the year is implausible",
+    RejectionReason.INVALID_TEXT: "a text field does not hold text",
+    RejectionReason.CONTROL_CHARACTER: "a text contains a control character",
+    RejectionReason.UNKNOWN_CURRENCY: "the currency is not an ISO 4217 code",
+    RejectionReason.INVALID_LINES: "the lines cannot be read",
+    RejectionReason.UNENCODABLE: "a character cannot be written to the file",
+    RejectionReason.DUPLICATE: "exported already, or twice in the queue",
 }
 """Why an entry is rejected."""
 
@@ -42,7 +42,7 @@ DESTINATIONS: Mapping[str, str] = {
 STAYS_QUEUED = "The entries stay queued; none is lost and none is exported twice."
 
 
-def place(fault: Fault) -> str:
+def place(fault: EntryFault) -> str:
     """`line 2, debit`; empty for the entry as a whole."""
     return fault.place
 

@@ -16,7 +16,7 @@ _LONGEST = 600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class AlertText:
     """An alert in one language, without its links. The title is one line."""
 
     title: str

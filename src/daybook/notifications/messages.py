@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.profile import DAILY
 from daybook.notifications import logs_link, messages_en, messages_th, thai
-from daybook.notifications.facts import Facts, Told, one_line
+from daybook.notifications.facts import AlertText, Facts, one_line
 
 Language = Literal["en", "th"]
 
@@ -32,7 +32,7 @@ class Message:
 class _Words:
     """What surrounds an alert's own text."""
 
-    texts: Mapping[AlertEvent, Callable[[Facts], Told]]
+    texts: Mapping[AlertEvent, Callable[[Facts], AlertText]]
     severities: Mapping[int, str]
     day: str
     profile: str

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from daybook.export.model.notice import AlertEvent
 from daybook.notifications import english, messages_en_files
 from daybook.notifications.english import STAYS_QUEUED, at_link, last_error, moment, number, run_it
-from daybook.notifications.facts import Facts, Told, sentences
+from daybook.notifications.facts import AlertText, Facts, sentences
 
 _HOW_IT_STANDS = {
     "failed": "It was given up.",
@@ -19,14 +19,14 @@ _NO_TRACE = (
 )
 
 
-def _attempt_failed(facts: Facts) -> Told:
+def _attempt_failed(facts: Facts) -> AlertText:
     attempt, of = facts.count("attempt"), facts.count("max_attempts")
     which = f"Attempt {attempt}" if attempt else "An attempt"
     which += f" of {of}" if attempt and of else ""
     due = facts.at("next_attempt_at")
     whose = "The day" if facts.day else "The manual export"
     wait = f"Nothing yet: the next attempt starts at {moment(due)}." if due else "Nothing yet."
-    return Told(
+    return AlertText(
         title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
         happened=sentences(f"{which} ended without a file.", last_error(facts)),
         meaning=f"{whose}'s file is late. {STAYS_QUEUED}",
@@ -34,7 +34,7 @@ def _attempt_failed(facts: Facts) -> Told:
     )
 
 
-def _batch_failed(facts: Facts) -> Told:
+def _batch_failed(facts: Facts) -> AlertText:
     name = "Daily batch FAILED" if facts.day else "Manual export FAILED"
     attempt = facts.count("attempt")
     if attempt is not None:
@@ -42,7 +42,7 @@ def _batch_failed(facts: Facts) -> Told:
         name += f" after {retries} ({number(attempt, 'attempt', 'attempts')})"
     no_use = "It was not retried any further, because retrying would not help."
     queued = "Its entries stay queued, and the next day's file takes them along."
-    return Told(
+    return AlertText(
         title=f"{name}, manual intervention required",
         happened=sentences(
             f"{name}: manual intervention required.",
@@ -64,9 +64,9 @@ def _reopen(facts: Facts) -> str:
     )
 
 
-def _run_refused(facts: Facts) -> Told:
+def _run_refused(facts: Facts) -> AlertText:
     at = facts.at("at")
-    return Told(
+    return AlertText(
         title="the run was REFUSED",
         happened=sentences(
             f"A call for the day's run{f' at {moment(at)}' if at else ''} was answered with an "
@@ -79,11 +79,11 @@ def _run_refused(facts: Facts) -> Told:
     )
 
 
-def _batch_recovered(facts: Facts) -> Told:
+def _batch_recovered(facts: Facts) -> AlertText:
     attempt, entries = facts.count("attempt"), facts.count("entry_count")
     when = f" on attempt {attempt}" if attempt else ""
     if facts.text("state") == "empty":
-        return Told(
+        return AlertText(
             title="recovered, nothing to export",
             happened=f"After an earlier failure the day is signed off{when}: nothing was queued.",
             meaning="There is no file for this day, and none is missing.",
@@ -91,7 +91,7 @@ def _batch_recovered(facts: Facts) -> Told:
         )
     file = facts.text("filename") or "The file"
     what = f" with {number(entries, 'entry', 'entries')}" if entries is not None else ""
-    return Told(
+    return AlertText(
         title="recovered, the file is delivered",
         happened=f"After an earlier failure {file}{what} was delivered{when}.",
         meaning="The file is complete and can be used; no entry stands in it twice.",
@@ -101,13 +101,13 @@ def _batch_recovered(facts: Facts) -> Told:
     )
 
 
-def _breaker_opened(facts: Facts) -> Told:
+def _breaker_opened(facts: Facts) -> AlertText:
     kind = facts.text("destination")
     place = "The destination" if kind is None else english.DESTINATIONS.get(kind, kind)
     failures, until = facts.count("failures"), facts.at("open_until")
     often = f" {number(failures, 'time', 'times')} in a row" if failures else " repeatedly"
     rest = f"until {moment(until)}" if until else "for a while"
-    return Told(
+    return AlertText(
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
         happened=f"{place} failed{often}. Daybook leaves it alone {rest}, then tries once.",
         meaning=f"Files are late, and no attempt is used up meanwhile. {STAYS_QUEUED}",
@@ -116,11 +116,11 @@ def _breaker_opened(facts: Facts) -> Told:
     )
 
 
-def _day_missing(facts: Facts) -> Told:
+def _day_missing(facts: Facts) -> AlertText:
     due, state = facts.at("due"), facts.text("state")
     batch = f"The batch{f' due at {moment(due)}' if due else ''}"
     if state == "unknown":
-        return Told(
+        return AlertText(
             title="the batch cannot be seen",
             happened=sentences(f"{batch} counts as missing: nobody can see it.", last_error(facts)),
             meaning="There may be no file for this day; nobody knows whether its entries are "
@@ -134,7 +134,7 @@ def _day_missing(facts: Facts) -> Told:
     if refused_at:
         times = f", {number(count, 'time', 'times')} in all" if count and count > 1 else ""
         how = f"It was called at {moment(refused_at)}, and the run was refused{times}."
-    return Told(
+    return AlertText(
         title="the batch is MISSING",
         happened=sentences(f"{batch} is not done. {how}", last_error(facts)),
         meaning=f"There is no file for this day. {STAYS_QUEUED}",
@@ -149,13 +149,13 @@ def _day_missing(facts: Facts) -> Told:
     )
 
 
-def _day_late(facts: Facts) -> Told:
+def _day_late(facts: Facts) -> AlertText:
     due, next_at, lease = (
         facts.at(name) for name in ("due", "next_attempt_at", "lease_expires_at")
     )
     delivered = facts.text("state") == "committed"
     how = "is delivered, but not all its entries are marked yet" if delivered else "is not done yet"
-    return Told(
+    return AlertText(
         title="the batch is not finished" if delivered else "the batch is late",
         happened=sentences(
             f"The batch{f' due at {moment(due)}' if due else ''} {how}.",
@@ -170,7 +170,7 @@ def _day_late(facts: Facts) -> Told:
     )
 
 
-TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
+TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ATTEMPT_FAILED: _attempt_failed,
     AlertEvent.BATCH_FAILED: _batch_failed,
     AlertEvent.RUN_REFUSED: _run_refused,

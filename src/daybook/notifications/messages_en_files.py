@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from daybook.export.model.notice import AlertEvent
 from daybook.notifications import english
 from daybook.notifications.english import at_link, last_error, number, run_it
-from daybook.notifications.facts import Facts, Told, sentences
+from daybook.notifications.facts import AlertText, Facts, sentences
 
 
-def _entries_rejected(facts: Facts) -> Told:
+def _entries_rejected(facts: Facts) -> AlertText:
     rejected, entries = facts.count("rejected_count"), facts.count("entry_count")
     file = facts.text("filename") or "The file"
     left = number(rejected, "entry", "entries") if rejected is not None else "entries"
@@ -25,7 +25,7 @@ def _entries_rejected(facts: Facts) -> Told:
         "each, then run `python -m daybook requeue ENTRY_ID`."
     )
     if facts.text("state") == "empty":
-        return Told(
+        return AlertText(
             title=f"no file, {left} rejected",
             happened=sentences(
                 f"Everything that was queued is rejected: {left}.",
@@ -35,7 +35,7 @@ def _entries_rejected(facts: Facts) -> Told:
             "they are corrected and queued again.",
             action=correct,
         )
-    return Told(
+    return AlertText(
         title=f"{left} left out of {file}",
         happened=sentences(
             f"{file} leaves out {left}{has}.", f"({'; '.join(reasons)})" if reasons else None
@@ -46,12 +46,12 @@ def _entries_rejected(facts: Facts) -> Told:
     )
 
 
-def _orphan_left_behind(facts: Facts) -> Told:
+def _orphan_left_behind(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     # With a link the file has been seen, and the reason is how it stood before.
     found = facts.text("link") is not None
     why = facts.text("reason") if found else facts.text("explanation") or facts.text("reason")
-    return Told(
+    return AlertText(
         title="a file without a record",
         happened=f"A file{f' ({file})' if file else ''} "
         f"{'stands' if found else 'stands, or may yet appear,'} at "
@@ -67,10 +67,10 @@ def _orphan_left_behind(facts: Facts) -> Told:
     )
 
 
-def _unsealed_file(facts: Facts) -> Told:
+def _unsealed_file(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     id_ = facts.text("file_id")
-    return Told(
+    return AlertText(
         title="a file was changed by somebody else",
         happened=f"{file}{f' at id {id_}' if id_ else ''} is not what Daybook sent: somebody "
         "changed it. Daybook gave the id up and uses another from now on.",
@@ -82,7 +82,7 @@ def _unsealed_file(facts: Facts) -> Told:
     )
 
 
-def _items_changed_after_seal(facts: Facts) -> Told:
+def _items_changed_after_seal(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     gone, elsewhere = facts.count("gone_count"), facts.count("completed_elsewhere_count")
     counts = [
@@ -90,7 +90,7 @@ def _items_changed_after_seal(facts: Facts) -> Told:
         f"{number(elsewhere, 'item', 'items')} completed elsewhere" if elsewhere else None,
     ]
     told = ", ".join(count for count in counts if count)
-    return Told(
+    return AlertText(
         title=f"queue items changed while {file} was delivered",
         happened=f"{file} is delivered, but queue items of its entries changed meanwhile"
         + (f": {told}." if told else "."),
@@ -101,10 +101,10 @@ def _items_changed_after_seal(facts: Facts) -> Told:
     )
 
 
-def _publish_failed(facts: Facts) -> Told:
+def _publish_failed(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     id_ = facts.text("file_id")
-    return Told(
+    return AlertText(
         title=f"{file} has not got its name",
         happened=sentences(
             f"{file}{f' (id {id_})' if id_ else ''} is complete and recorded, but could not be "
@@ -118,9 +118,9 @@ def _publish_failed(facts: Facts) -> Told:
     )
 
 
-def _file_unrecorded(facts: Facts) -> Told:
+def _file_unrecorded(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "The file", facts.text("file_id")
-    return Told(
+    return AlertText(
         title=f"{file} exists, but MongoDB refuses its record",
         happened=sentences(
             f"{file}{f' (id {id_})' if id_ else ''} is complete at the destination, but it could "
@@ -137,14 +137,14 @@ def _file_unrecorded(facts: Facts) -> Told:
     )
 
 
-def _marking_refused(facts: Facts) -> Told:
+def _marking_refused(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     done = (
         f"{file}{f' (id {id_})' if id_ else ''} is delivered and recorded"
         if file
         else "The day is signed off as empty, since all of its entries were rejected"
     )
-    return Told(
+    return AlertText(
         title=f"MongoDB refuses to mark the items of {file or 'an empty day'}",
         happened=sentences(
             f"{done}, but some of its queue items could not be marked.", last_error(facts)
@@ -159,7 +159,7 @@ def _marking_refused(facts: Facts) -> Told:
     )
 
 
-TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
+TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,

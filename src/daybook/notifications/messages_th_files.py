@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from daybook.export.model.notice import AlertEvent
-from daybook.export.slot.orphans import Reason as OrphanReason
+from daybook.export.slot.orphans import OrphanReason as OrphanReason
 from daybook.notifications import thai
-from daybook.notifications.facts import Facts, Told, sentences
+from daybook.notifications.facts import AlertText, Facts, sentences
 from daybook.notifications.thai import at_link, last_error, run_it
 
 ORPHANS: Mapping[str, str] = {
@@ -20,7 +20,7 @@ ORPHANS: Mapping[str, str] = {
 """Why an id was given up."""
 
 
-def _entries_rejected(facts: Facts) -> Told:
+def _entries_rejected(facts: Facts) -> AlertText:
     rejected, entries = facts.count("rejected_count"), facts.count("entry_count")
     file = facts.text("filename") or "ไฟล์"
     left = f"{rejected:,} รายการ" if rejected is not None else "บางรายการ"
@@ -34,7 +34,7 @@ def _entries_rejected(facts: Facts) -> Told:
         "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `python -m daybook requeue ENTRY_ID`"
     )
     if facts.text("state") == "empty":
-        return Told(
+        return AlertText(
             title=f"ไม่มีไฟล์ เนื่องจากไม่ผ่านการตรวจสอบ {left}",
             happened=sentences(
                 f"ทุกรายการในคิวไม่ผ่านการตรวจสอบ ({left})",
@@ -43,7 +43,7 @@ def _entries_rejected(facts: Facts) -> Told:
             meaning="ไม่มีไฟล์ของวันนี้ รายการเหล่านี้จะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
             action=correct,
         )
-    return Told(
+    return AlertText(
         title=f"{left}ไม่ได้อยู่ใน {file}",
         happened=sentences(
             f"{file} ไม่ได้รวม {left}",
@@ -55,7 +55,7 @@ def _entries_rejected(facts: Facts) -> Told:
     )
 
 
-def _orphan_left_behind(facts: Facts) -> Told:
+def _orphan_left_behind(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     # With a link the file has been seen, and the reason is how it stood before.
     found = facts.text("link") is not None
@@ -63,7 +63,7 @@ def _orphan_left_behind(facts: Facts) -> Told:
     named = f" {file}" if file else ""
     at = f"ที่รหัส {id_} " if id_ else ""
     reason = facts.text("reason") or ""
-    return Told(
+    return AlertText(
         title="มีไฟล์ที่ไม่มีบันทึก",
         happened=sentences(
             f"{stands}{named} {at}ซึ่งระบบเลิกใช้รหัสนั้นแล้ว",
@@ -79,9 +79,9 @@ def _orphan_left_behind(facts: Facts) -> Told:
     )
 
 
-def _unsealed_file(facts: Facts) -> Told:
+def _unsealed_file(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
-    return Told(
+    return AlertText(
         title="ไฟล์ถูกแก้ไขโดยผู้อื่น",
         happened=f"{file} {f'ที่รหัส {id_} ' if id_ else ''}ไม่ตรงกับไฟล์ที่ Daybook ส่ง "
         "แสดงว่ามีผู้แก้ไขไฟล์ Daybook เลิกใช้รหัสนี้แล้วและจะใช้รหัสใหม่",
@@ -93,7 +93,7 @@ def _unsealed_file(facts: Facts) -> Told:
     )
 
 
-def _items_changed_after_seal(facts: Facts) -> Told:
+def _items_changed_after_seal(facts: Facts) -> AlertText:
     file = facts.text("filename") or "ไฟล์"
     gone, elsewhere = facts.count("gone_count"), facts.count("completed_elsewhere_count")
     counts = [
@@ -101,7 +101,7 @@ def _items_changed_after_seal(facts: Facts) -> Told:
         f"เสร็จสิ้นจากที่อื่น {elsewhere:,} รายการ" if elsewhere else None,
     ]
     told = ", ".join(count for count in counts if count)
-    return Told(
+    return AlertText(
         title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
         happened=sentences(
             f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({told})" if told else None
@@ -112,9 +112,9 @@ def _items_changed_after_seal(facts: Facts) -> Told:
     )
 
 
-def _publish_failed(facts: Facts) -> Told:
+def _publish_failed(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
-    return Told(
+    return AlertText(
         title=f"{file} ยังไม่ได้ใช้ชื่อที่ถูกต้อง",
         happened=sentences(
             f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนและบันทึกแล้ว แต่ยังตั้งชื่อไฟล์ไม่ได้",
@@ -125,9 +125,9 @@ def _publish_failed(facts: Facts) -> Told:
     )
 
 
-def _file_unrecorded(facts: Facts) -> Told:
+def _file_unrecorded(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
-    return Told(
+    return AlertText(
         title=f"มี {file} แล้ว แต่ MongoDB ไม่ยอมรับบันทึก",
         happened=sentences(
             f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนที่ปลายทางแล้ว "
@@ -143,14 +143,14 @@ def _file_unrecorded(facts: Facts) -> Told:
     )
 
 
-def _marking_refused(facts: Facts) -> Told:
+def _marking_refused(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     done = (
         f"ส่งและบันทึก {file}{f' (รหัส {id_})' if id_ else ''} แล้ว"
         if file
         else "ปิดวันโดยไม่มีไฟล์แล้ว เพราะทุกรายการถูกปฏิเสธ"
     )
-    return Told(
+    return AlertText(
         title=f"MongoDB ไม่ยอมให้ทำเครื่องหมายรายการของ{f' {file}' if file else 'วันที่ไม่มีไฟล์'}",
         happened=sentences(f"{done} แต่ทำเครื่องหมายรายการในคิวบางรายการไม่ได้", last_error(facts)),
         meaning=f"{'ไฟล์ถูกต้องและ' if file else ''}วันนี้เสร็จสมบูรณ์แล้ว "
@@ -163,7 +163,7 @@ def _marking_refused(facts: Facts) -> Told:
     )
 
 
-TEXTS: Mapping[AlertEvent, Callable[[Facts], Told]] = {
+TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,

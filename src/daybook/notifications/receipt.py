@@ -7,8 +7,8 @@ from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from daybook.export.model.figures import Fault
-from daybook.export.model.notice import Receipt, SetAside
+from daybook.export.model.figures import EntryFault
+from daybook.export.model.notice import Receipt, RejectedEntry
 from daybook.export.model.profile import DAILY
 from daybook.notifications import english, thai
 from daybook.notifications.english import number
@@ -104,7 +104,7 @@ def _rejected_in_english(receipt: Receipt) -> str | None:
     )
 
 
-def _faults_in_english(one: SetAside) -> str:
+def _faults_in_english(one: RejectedEntry) -> str:
     texts = [_fault(fault, english.place(fault), english.REASONS) for fault in one.faults[:_FAULTS]]
     more = one.fault_count - len(texts)
     return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
@@ -202,13 +202,13 @@ def _rejected_in_thai(receipt: Receipt) -> str | None:
     )
 
 
-def _faults_in_thai(one: SetAside) -> str:
+def _faults_in_thai(one: RejectedEntry) -> str:
     texts = [_fault(fault, thai.place(fault), thai.REASONS) for fault in one.faults[:_FAULTS]]
     more = one.fault_count - len(texts)
     return "; ".join([*texts, *([f"และอีก {more:,} จุด"] if more > 0 else [])])
 
 
-def _listed(receipt: Receipt, word: str, faults: Callable[[SetAside], str]) -> list[str]:
+def _listed(receipt: Receipt, word: str, faults: Callable[[RejectedEntry], str]) -> list[str]:
     """A line for each of the first rejected entries, as many as a message has room for."""
     lines: list[str] = []
     room = _REJECTED_LENGTH
@@ -221,7 +221,7 @@ def _listed(receipt: Receipt, word: str, faults: Callable[[SetAside], str]) -> l
     return lines
 
 
-def _fault(fault: Fault, place: str, reasons: Mapping[str, str]) -> str:
+def _fault(fault: EntryFault, place: str, reasons: Mapping[str, str]) -> str:
     """`line 2, debit: stored as text ('100.00')`."""
     where = f"{one_line(place, longest=_LONGEST_PART)}: " if place else ""
     value = f" ({one_line(fault.value, longest=_LONGEST_PART)})" if fault.value else ""
@@ -259,7 +259,7 @@ def _sums(sums: Mapping[str, str]) -> tuple[Decimal, Decimal, Decimal]:
     return debit, credit, amount - (debit - credit)
 
 
-def _name(one: SetAside, word: str) -> str:
+def _name(one: RejectedEntry, word: str) -> str:
     """What the accountant knows the entry by."""
     if one.reference is None or not one.reference.strip():
         return f"{word} {one_line(one.entry_id, longest=_LONGEST_REFERENCE)}"

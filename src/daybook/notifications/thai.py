@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 
-from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import Facts
 
@@ -16,23 +16,23 @@ _MONTHS = (
 _BUDDHIST_ERA = 543
 
 REASONS: Mapping[str, str] = {
-    Reason.MISSING: "ไม่พบรายการบัญชีต้นทาง",
-    Reason.MISSING_VALUE: "ขาดข้อมูลที่จำเป็น",
-    Reason.STORED_AS_TEXT: "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่",
-    Reason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
-    Reason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
-    Reason.TOO_LARGE: "จำนวนเงินมีเลขหน้าจุดทศนิยมเกิน 18 หลัก",
-    Reason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
-    Reason.INVALID_AMOUNT: "จำนวนเงินไม่ใช่ตัวเลข",
-    Reason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
-    Reason.BUDDHIST_YEAR: "บันทึกปีเป็นพุทธศักราช แต่ต้องเป็นคริสต์ศักราช",
-    Reason.IMPLAUSIBLE_YEAR: "ปีอยู่นอกช่วงที่เป็นไปได้",
-    Reason.INVALID_TEXT: "ช่องข้อความมีข้อมูลที่ไม่ใช่ข้อความ",
-    Reason.CONTROL_CHARACTER: "ข้อความมีอักขระควบคุม",
-    Reason.UNKNOWN_CURRENCY: "สกุลเงินไม่ใช่รหัสตามมาตรฐาน ISO 4217",
-    Reason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
-    Reason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
-    Reason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
+    RejectionReason.MISSING: "ไม่พบรายการบัญชีต้นทาง",
+    RejectionReason.MISSING_VALUE: "ขาดข้อมูลที่จำเป็น",
+    RejectionReason.STORED_AS_TEXT: "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่",
+    RejectionReason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
+    RejectionReason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
+    RejectionReason.TOO_LARGE: "จำนวนเงินมีเลขหน้าจุดทศนิยมเกิน 18 หลัก",
+    RejectionReason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
+    RejectionReason.INVALID_AMOUNT: "จำนวนเงินไม่ใช่ตัวเลข",
+    RejectionReason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
+    RejectionReason.BUDDHIST_YEAR: "บันทึกปีเป็นพุทธศักราช แต่ต้องเป็นคริสต์ศักราช",
+    RejectionReason.IMPLAUSIBLE_YEAR: "ปีอยู่นอกช่วงที่เป็นไปได้",
+    RejectionReason.INVALID_TEXT: "ช่องข้อความมีข้อมูลที่ไม่ใช่ข้อความ",
+    RejectionReason.CONTROL_CHARACTER: "ข้อความมีอักขระควบคุม",
+    RejectionReason.UNKNOWN_CURRENCY: "สกุลเงินไม่ใช่รหัสตามมาตรฐาน ISO 4217",
+    RejectionReason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
+    RejectionReason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
+    RejectionReason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
 }
 """Why an entry is rejected."""
 
@@ -53,7 +53,7 @@ DESTINATIONS: Mapping[str, str] = {
 STAYS_QUEUED = "รายการยังอยู่ในคิวครบถ้วน ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
 
 
-def place(fault: Fault) -> str:
+def place(fault: EntryFault) -> str:
     """`บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
     line = None if fault.line is None else f"บรรทัดที่ {fault.line}"
     field = f"ช่อง {fault.field}" if fault.field else None

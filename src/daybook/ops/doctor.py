@@ -40,7 +40,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class Installation:
     """What is examined."""
 
     env: Mapping[str, str]
@@ -60,29 +60,29 @@ class Patient:
     """Collection → actions that the user of the database has to have."""
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(installation: Installation) -> Iterator[Finding]:
     """Look at one thing after the other; what cannot be looked at is a finding too."""
-    for finding in _findings(patient):
+    for finding in _findings(installation):
         yield replace(finding, detail=scrubbed(finding.detail))
 
 
-def _findings(patient: Patient) -> Iterator[Finding]:
-    yield _variables(patient.env)
-    reachable = _server(patient.client)
+def _findings(installation: Installation) -> Iterator[Finding]:
+    yield _variables(installation.env)
+    reachable = _server(installation.client)
     yield reachable
-    yield _encryption(patient.mongodb_uri)
+    yield _encryption(installation.mongodb_uri)
     if reachable.ok:
         for name, check in _DATABASE_CHECKS:
             try:
-                yield check(patient)
+                yield check(installation)
             except DocumentDamaged as error:
                 yield _bad(name, str(error))
             except PyMongoError as error:
                 yield _bad(name, f"MongoDB refused to tell: {write_errors.describe(error)}")
-    yield from _destination(patient.destination)
-    if patient.tasks is not None:
-        yield patient.tasks.check()
-    for name, urls in patient.messages.items():
+    yield from _destination(installation.destination)
+    if installation.tasks is not None:
+        yield installation.tasks.check()
+    for name, urls in installation.messages.items():
         if urls:
             yield _addresses(name, urls)
 
@@ -146,8 +146,8 @@ def _encryption(uri: str) -> Finding:
     )
 
 
-def _replica_set(patient: Patient) -> Finding:
-    hello = patient.client.admin.command("hello")
+def _replica_set(installation: Installation) -> Finding:
+    hello = installation.client.admin.command("hello")
     if hello.get("setName"):
         return _good("transactions", f"possible, replica set {hello['setName']}")
     if hello.get("msg") == "isdbgrid":
@@ -158,8 +158,8 @@ def _replica_set(patient: Patient) -> Finding:
     )
 
 
-def _indexes(patient: Patient) -> Finding:
-    missing = indexes.missing(patient.database)
+def _indexes(installation: Installation) -> Finding:
+    missing = indexes.missing(installation.database)
     if not missing:
         return _good("indexes", f"all {len(indexes.INDEXES)} are there")
     names = ", ".join(f"{index.name} on {index.collection}" for index in missing)
@@ -170,16 +170,16 @@ def _indexes(patient: Patient) -> Finding:
     )
 
 
-def _objects(patient: Patient) -> Finding:
+def _objects(installation: Installation) -> Finding:
     name = "collections"
-    found = objects.faults(patient.database)
+    found = objects.faults(installation.database)
     if not found:
         return _good(name, "none is capped, a view, validated or otherwise in the way")
     return _bad(name, "; ".join(fault.detail for fault in found))
 
 
-def _privileges(patient: Patient) -> Finding:
-    lacking = rights.missing(patient.database, patient.needed)
+def _privileges(installation: Installation) -> Finding:
+    lacking = rights.missing(installation.database, installation.needed)
     if not lacking:
         return _good("privileges", "the user of the database has all that a run needs")
     named = ", ".join(
@@ -193,10 +193,10 @@ def _privileges(patient: Patient) -> Finding:
     )
 
 
-def _clock(patient: Patient) -> Finding:
-    before = patient.clock()
-    theirs: datetime = patient.client.admin.command("hello", codec_options=_AWARE)["localTime"]
-    here = before + (patient.clock() - before) / 2
+def _clock(installation: Installation) -> Finding:
+    before = installation.clock()
+    theirs: datetime = installation.client.admin.command("hello", codec_options=_AWARE)["localTime"]
+    here = before + (installation.clock() - before) / 2
     ahead = here - theirs
     text = f"{abs(ahead.total_seconds()):.1f} s {'ahead of' if ahead > timedelta() else 'behind'}"
     if abs(ahead) > CLOCK_TOLERANCE:
@@ -204,9 +204,9 @@ def _clock(patient: Patient) -> Finding:
     return _good("clock", f"{text} MongoDB's")
 
 
-def _queue(patient: Patient) -> Finding:
-    source = patient.profile.source
-    queue, queued = patient.database[source.queue], plan.queued(patient.profile)
+def _queue(installation: Installation) -> Finding:
+    source = installation.profile.source
+    queue, queued = installation.database[source.queue], plan.queued(installation.profile)
     entry = {
         "from": source.entries,
         "localField": "entryId",
@@ -231,7 +231,9 @@ def _queue(patient: Patient) -> Finding:
     )
     lost = next(found, None)
     if lost is None:
-        return _good("queue", f"{waiting.count(patient.database, patient.profile)} items wait")
+        return _good(
+            "queue", f"{waiting.count(installation.database, installation.profile)} items wait"
+        )
     named = ", ".join(str(item) for item in lost["items"])
     return _bad(
         "queue",
@@ -240,30 +242,30 @@ def _queue(patient: Patient) -> Finding:
     )
 
 
-def _unclaimed(patient: Patient) -> Finding:
+def _unclaimed(installation: Installation) -> Finding:
     name = "unclaimed items"
-    found = waiting.unclaimed(patient.database, patient.profile)
+    found = waiting.unclaimed(installation.database, installation.profile)
     if not found:
         return _good(name, "none: some run takes each item of the queue")
     return _bad(
         name,
-        f"no run ever takes {sum(found.values()):,} items of {patient.profile.source.queue} "
+        f"no run ever takes {sum(found.values()):,} items of {installation.profile.source.queue} "
         f"({waiting.told(found)}): correct them, and the application that queues them",
     )
 
 
-def _documents(patient: Patient) -> Finding:
-    name, found = "documents", foreign_documents.unread(patient.database, patient.profile)
+def _documents(installation: Installation) -> Finding:
+    name, found = "documents", foreign_documents.unread(installation.database, installation.profile)
     if not found:
         return _good(name, "Daybook's collections hold its own documents, and all can be read")
     return _bad(name, "; ".join(found))
 
 
-def _last_batch(patient: Patient) -> Finding:
-    latest = history.history(patient.database, patient.profile, limit=1)
+def _last_batch(installation: Installation) -> Finding:
+    latest = history.history(installation.database, installation.profile, limit=1)
     if not latest:
         return _good("last batch", "none yet")
-    batch, now = latest[0], patient.clock()
+    batch, now = latest[0], installation.clock()
     day = batch.key.batch_date
     if batch.state is BatchState.FAILED:
         error = batch.doc.get("error") or {}
@@ -274,7 +276,7 @@ def _last_batch(patient: Patient) -> Finding:
         )
     if batch.state is BatchState.COMMITTED and not batch.finished:
         return _bad("last batch", f"{day} is delivered, but not all marked: run `sweep`")
-    due = patient.schedule.latest_slot(now)
+    due = installation.schedule.latest_slot(now)
     if now - due > DUE_TOLERANCE and (day or "") < due.date().isoformat():
         return _bad(
             "last batch",
@@ -284,7 +286,7 @@ def _last_batch(patient: Patient) -> Finding:
     return _good("last batch", f"{day} {batch.state.value}")
 
 
-_DATABASE_CHECKS: tuple[tuple[str, Callable[[Patient], Finding]], ...] = (
+_DATABASE_CHECKS: tuple[tuple[str, Callable[[Installation], Finding]], ...] = (
     ("transactions", _replica_set),
     ("indexes", _indexes),
     ("collections", _objects),

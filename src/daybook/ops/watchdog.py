@@ -25,7 +25,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import slot as slots
-from daybook.export.slot.refused_run import Refused, of_day
+from daybook.export.slot.refused_run import RefusedRun, of_day
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
 from daybook.text.scrub import scrubbed
@@ -59,7 +59,7 @@ class Watch:
     """None without a batch, or when it was not looked for."""
     lease_expires_at: datetime | None = None
     """Of a run that is at work now, in the schedule's zone."""
-    refused: Refused | None = None
+    refused: RefusedRun | None = None
     """Calls for the day that got an error instead of a run, if no attempt has begun since."""
 
     @property
@@ -175,7 +175,7 @@ def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
     return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
 
 
-_Seen = tuple[Day | None, datetime | None, Refused | None, Mapping[str, Any] | None]
+_Seen = tuple[Day | None, datetime | None, RefusedRun | None, Mapping[str, Any] | None]
 
 
 def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _Seen:
@@ -200,7 +200,7 @@ def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _
         return transaction(database.client, read, read_concern=ReadConcern("snapshot"))
 
 
-def _standing(refused: Refused | None, day: Day | None) -> Refused | None:
+def _standing(refused: RefusedRun | None, day: Day | None) -> RefusedRun | None:
     if refused is None:
         return None
     started_at, done = (None, False) if day is None else (day.started_at, day.done)

@@ -13,9 +13,9 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from daybook.mongo.sessions import transaction
-from daybook.wallets.striped_locks import TooContended, Turn
+from daybook.wallets.striped_locks import HeldStripes, TooContended
 
-PATIENCE_SECONDS = 15.0
+MAX_WAIT_SECONDS = 15.0
 """For all tries, their pauses and the commit, whatever the client's own limits are."""
 MAX_TRIES = 200
 _WRITE_CONFLICT = 112
@@ -27,8 +27,8 @@ def atomically(
     client: MongoClient[dict[str, Any]],
     work: Callable[[ClientSession], T],
     *,
-    turn: Turn,
-    patience_seconds: float = PATIENCE_SECONDS,
+    held_stripes: HeldStripes,
+    max_wait_seconds: float = MAX_WAIT_SECONDS,
 ) -> T:
     """Run `work` in one transaction; all of it counts, or nothing does.
 
@@ -43,13 +43,13 @@ def atomically(
     def bounded(session: ClientSession) -> T:
         if next(tries) > MAX_TRIES:
             raise TooContended(f"gave up after {MAX_TRIES} tries: others kept changing the same")
-        turn.take()
+        held_stripes.take()
         try:
             return work(session)
         except OperationFailure as error:
             if error.code == _WRITE_CONFLICT:
-                turn.conflicted()
+                held_stripes.conflicted()
             raise
 
-    with pymongo.timeout(patience_seconds):
+    with pymongo.timeout(max_wait_seconds):
         return transaction(client, bounded, read_concern=ReadConcern("snapshot"))

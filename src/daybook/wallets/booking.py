@@ -15,7 +15,7 @@ from pymongo.client_session import ClientSession
 from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.idempotency import OnceKey
+from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet
 
@@ -26,7 +26,7 @@ REVERSAL = "reversal"
 class Movement:
     """What a request asks for. Its ids are chosen once, however often it is tried."""
 
-    once: OnceKey
+    once: IdempotencyKey
     type: str
     amount_paise: int
     description: str | None = None

@@ -11,8 +11,8 @@ from pymongo.database import Database
 
 from daybook.chart_of_accounts import Chart
 from daybook.export.model.profile import DAILY
-from daybook.wallets.atomic import PATIENCE_SECONDS
-from daybook.wallets.striped_locks import Turns
+from daybook.wallets.atomic import MAX_WAIT_SECONDS
+from daybook.wallets.striped_locks import StripedLocks
 
 MAX_PAISE = 2**53 - 1
 """Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
@@ -32,11 +32,11 @@ class Ledger:
     profile: str = DAILY
     """Whose file the journal entries go to."""
     chart: Chart = field(default_factory=Chart)
-    patience_seconds: float = PATIENCE_SECONDS
+    max_wait_seconds: float = MAX_WAIT_SECONDS
     """How long a movement may try."""
     look_seconds: float = LOOK_SECONDS
     """How long it may look for its key, before and after."""
-    turns: Turns = field(default_factory=Turns)
+    striped_locks: StripedLocks = field(default_factory=StripedLocks)
 
     def now(self) -> datetime:
         """The time as MongoDB keeps it, in whole milliseconds."""

@@ -98,7 +98,7 @@ class Erasure:
         }
 
 
-def look(database: Db, user_id: str) -> Erasure:
+def preview(database: Db, user_id: str) -> Erasure:
     """What erasing would change; reads only.
 
     `user_id` is the id as text, of whatever type. Raises `NotErased` for a user who is unknown
@@ -112,7 +112,7 @@ def erase(database: Db, user_id: str, *, now: datetime) -> Erasure:
     """Erase the person; what was changed. Safe to repeat, also after a kill at any moment.
 
     The user's document and the wallets change in one transaction, which a movement that comes
-    at the same time makes start again; then the copies go, a batch at a time. Raises as `look`,
+    at the same time makes start again; then the copies go, a batch at a time. Raises as `preview`,
     with nothing changed, and `DatabaseError` when MongoDB refused or did not answer: repeat it.
     """
     with permitted("erase"):

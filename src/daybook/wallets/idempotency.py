@@ -37,7 +37,7 @@ LINEARIZABLE = ReadConcern("linearizable")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnceKey:
+class IdempotencyKey:
     """The caller's key, and a digest of the request that it belongs to."""
 
     key: str
@@ -68,7 +68,7 @@ class OnceKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class KeyedResponse:
     body: Document
     replayed: bool
     """True when an earlier request did the work."""
@@ -76,18 +76,18 @@ class Answer:
 
 def once(
     ledger: Ledger,
-    wanted: OnceKey,
+    wanted: IdempotencyKey,
     work: Callable[[ClientSession], Document],
     *,
     owners: Collection[ObjectId],
-) -> Answer:
+) -> KeyedResponse:
     """Run `work` in a transaction, unless its key has been used; `work` inserts the key.
 
     `owners` are those whose wallets it moves. Raises `Refused`, `DocumentInvalid`, and
     `DatabaseError` when it is unknown whether anything was done: the same request under the
     same key finds out.
     """
-    patience_seconds = ledger.patience_seconds
+    max_wait_seconds = ledger.max_wait_seconds
 
     def unless_used(session: ClientSession) -> Document:
         # The index forbids a second movement of one caller. This forbids it where the first
@@ -107,15 +107,17 @@ def once(
     try:
         # Around the turn as well: whoever waited long for it has the less time left to try.
         with (
-            pymongo.timeout(patience_seconds),
-            ledger.turns.of(owners, versions, patience_seconds=patience_seconds) as turn,
+            pymongo.timeout(max_wait_seconds),
+            ledger.striped_locks.of(
+                owners, versions, max_wait_seconds=max_wait_seconds
+            ) as held_stripes,
         ):
-            return _stored(ledger, wanted) or Answer(
+            return _stored(ledger, wanted) or KeyedResponse(
                 body=atomically(
                     ledger.database.client,
                     unless_used,
-                    turn=turn,
-                    patience_seconds=patience_seconds,
+                    held_stripes=held_stripes,
+                    max_wait_seconds=max_wait_seconds,
                 ),
                 replayed=False,
             )
@@ -125,9 +127,9 @@ def once(
 
 def _read_back(
     ledger: Ledger,
-    wanted: OnceKey,
+    wanted: IdempotencyKey,
     error: Refused | DocumentInvalid | TooContended | PyMongoError,
-) -> Answer:
+) -> KeyedResponse:
     """Another request under the key may have come first, or our own commit's answer was lost.
 
     A refusal was decided in a transaction that did not commit, so possibly by what a twin in
@@ -152,7 +154,9 @@ def _read_back(
     raise error
 
 
-def _stored(ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None) -> Answer | None:
+def _stored(
+    ledger: Ledger, wanted: IdempotencyKey, concern: ReadConcern | None = None
+) -> KeyedResponse | None:
     doc = _own(wanted, _under_key(ledger, wanted, concern))
     if doc is None:
         return None
@@ -161,7 +165,7 @@ def _stored(ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None)
 
 
 def _under_key(
-    ledger: Ledger, wanted: OnceKey, concern: ReadConcern | None = None
+    ledger: Ledger, wanted: IdempotencyKey, concern: ReadConcern | None = None
 ) -> list[Document]:
     """What all callers have stored under the key."""
     database = ledger.database.with_options(read_concern=concern)
@@ -169,14 +173,14 @@ def _under_key(
         return queries.TRANSACTIONS_OF_KEY.some(database, limit=0, key=wanted.key)
 
 
-def _own(wanted: OnceKey, docs: Sequence[Document]) -> Document | None:
+def _own(wanted: IdempotencyKey, docs: Sequence[Document]) -> Document | None:
     """Of all that is stored under the key: this request's, else another one of the caller."""
     own = [doc for doc in docs if wanted.may_be_of(doc.get("idempotencyCaller"))]
     same = (doc for doc in own if doc.get("requestHash") == wanted.request_hash)
     return next(same, own[0] if own else None)
 
 
-def check_same_request(wanted: OnceKey, request_hash: str | None) -> None:
+def check_same_request(wanted: IdempotencyKey, request_hash: str | None) -> None:
     """Raise `Refused` when the key came with another request first."""
     if request_hash != wanted.request_hash:
         raise _reused("the key was used for another request")
@@ -186,7 +190,7 @@ def _reused(message: str) -> Refused:
     return Refused(Refusal.IDEMPOTENCY_KEY_REUSED, message, where="Idempotency-Key")
 
 
-def _first_answer(stored: Stored) -> Answer:
+def _first_answer(stored: Stored) -> KeyedResponse:
     """Raises `Refused` when it is no longer kept, `DocumentInvalid`."""
     removed_at = stored.optional_moment("answerRemovedAt")
     if removed_at is not None and "answer" not in stored.doc:
@@ -196,14 +200,14 @@ def _first_answer(stored: Stored) -> Answer:
             f"{stored.doc['_id']}, and is not repeated; its answer is no longer kept",
             where="Idempotency-Key",
         )
-    return Answer(body=stored.answer(), replayed=True)
+    return KeyedResponse(body=stored.answer(), replayed=True)
 
 
 # Users, wallets and invites: the key stands in what it made. Their `_id` follows from it, so
 # MongoDB itself refuses a second, without an index more.
 
 
-def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | None:
+def earlier(ledger: Ledger, query: Query, wanted: IdempotencyKey | None) -> KeyedResponse | None:
     """The first answer, when the key made something before. `query` is by `_id`.
 
     Raises `Refused` for a key that belongs to another request, `DocumentInvalid`.
@@ -217,7 +221,7 @@ def earlier(ledger: Ledger, query: Query, wanted: OnceKey | None) -> Answer | No
     return None
 
 
-def _answer_of(wanted: OnceKey, made: Stored) -> Answer:
+def _answer_of(wanted: IdempotencyKey, made: Stored) -> KeyedResponse:
     if isinstance(made.doc.get("erasedAt"), datetime):
         raise Refused(
             Refusal.USER_ERASED, f"user {made.doc['_id']} was erased", where="Idempotency-Key"
@@ -251,8 +255,8 @@ def check_remembered(collection: str, doc: Document) -> None:
 
 
 def insert_once(
-    ledger: Ledger, query: Query, doc: Document, answer: Document, wanted: OnceKey | None
-) -> Answer:
+    ledger: Ledger, query: Query, doc: Document, answer: Document, wanted: IdempotencyKey | None
+) -> KeyedResponse:
     """Store `doc`, whose `_id` is `new_id(wanted)`, or find that the key did so meanwhile.
 
     Raises `DuplicateKeyError` for another unique value that is taken, `Refused` as `earlier`.
@@ -270,10 +274,10 @@ def insert_once(
         if found is None:
             raise
         return found
-    return Answer(body=answer, replayed=False)
+    return KeyedResponse(body=answer, replayed=False)
 
 
-def new_id(wanted: OnceKey | None) -> ObjectId:
+def new_id(wanted: IdempotencyKey | None) -> ObjectId:
     """For what is to be made."""
     return ObjectId() if wanted is None else _id_of(wanted.key, wanted.caller)
 

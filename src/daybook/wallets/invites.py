@@ -16,8 +16,8 @@ from daybook import write_errors
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.idempotency import (
-    Answer,
-    OnceKey,
+    IdempotencyKey,
+    KeyedResponse,
     check_same_request,
     earlier,
     insert_once,
@@ -53,7 +53,7 @@ def create(ledger: Ledger, invite: NewInvite) -> Document:
     return create_once(ledger, invite, None).body
 
 
-def create_once(ledger: Ledger, invite: NewInvite, wanted: OnceKey | None) -> Answer:
+def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None) -> KeyedResponse:
     """Under a key, a repeated request gets the first answer. Raises `Refused`."""
     now = ledger.now()
     doc = {
@@ -75,7 +75,7 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: OnceKey | None) -> An
         ) from error
 
 
-def made_before(ledger: Ledger, wanted: OnceKey | None) -> Answer | None:
+def made_before(ledger: Ledger, wanted: IdempotencyKey | None) -> KeyedResponse | None:
     """The answer to the key, if it made an invite. Raises `Refused`."""
     return earlier(ledger, queries.INVITE_MADE, wanted)
 
@@ -86,8 +86,8 @@ def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
 
 
 def accept_once(
-    ledger: Ledger, code: str, wanted: OnceKey | None, *, user_id: ObjectId | None
-) -> Answer:
+    ledger: Ledger, code: str, wanted: IdempotencyKey | None, *, user_id: ObjectId | None
+) -> KeyedResponse:
     """The same under a key: to who has accepted, a repeated request tells so again.
 
     Raises `DocumentInvalid` for an invite that could not be answered with, before it is used.
@@ -113,11 +113,11 @@ def accept_once(
         )
         if found.modified_count:
             # Not read again, so that nothing can be wrong with it once it is used.
-            return Answer(body=to_answer(doc | used), replayed=False)
+            return KeyedResponse(body=to_answer(doc | used), replayed=False)
     raise TooContended(f"others kept changing invite {code}")
 
 
-def _used(wanted: OnceKey | None, user_id: ObjectId | None, now: datetime) -> Document:
+def _used(wanted: IdempotencyKey | None, user_id: ObjectId | None, now: datetime) -> Document:
     used = {"status": InviteStatus.USED.value, "usedAt": now, "usedBy": user_id, "updatedAt": now}
     if wanted is not None:
         used |= {"usedKey": wanted.key, "usedHash": wanted.request_hash}
@@ -126,7 +126,7 @@ def _used(wanted: OnceKey | None, user_id: ObjectId | None, now: datetime) -> Do
     return used
 
 
-def _accepted_before(doc: Document, wanted: OnceKey | None) -> Answer:
+def _accepted_before(doc: Document, wanted: IdempotencyKey | None) -> KeyedResponse:
     if doc["status"] == InviteStatus.EXPIRED:
         raise Refused(
             Refusal.INVITE_EXPIRED,
@@ -140,7 +140,7 @@ def _accepted_before(doc: Document, wanted: OnceKey | None) -> Answer:
     ):
         raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
     check_same_request(wanted, doc.get("usedHash"))
-    return Answer(body=to_answer(doc), replayed=True)
+    return KeyedResponse(body=to_answer(doc), replayed=True)
 
 
 def find(ledger: Ledger, parent_code: str, status: InviteStatus, *, limit: int) -> Document:

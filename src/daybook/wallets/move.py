@@ -13,23 +13,25 @@ from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.booking import REVERSAL, Leg, Movement, book
 from daybook.wallets.context import Document, Ledger
-from daybook.wallets.idempotency import Answer, once
+from daybook.wallets.idempotency import KeyedResponse, once
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet, change, change_back
 
 
-def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> Answer:
+def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
     """Raise a balance. Raises `Refused`, `DatabaseError`."""
     return _single(ledger, owner, movement, Direction.CREDIT)
 
 
-def debit(ledger: Ledger, owner: ObjectId, movement: Movement) -> Answer:
+def debit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
     """Lower a balance that covers it. Raises `Refused`, `DatabaseError`."""
     return _single(ledger, owner, movement, Direction.DEBIT)
 
 
-def _single(ledger: Ledger, owner: ObjectId, movement: Movement, direction: Direction) -> Answer:
+def _single(
+    ledger: Ledger, owner: ObjectId, movement: Movement, direction: Direction
+) -> KeyedResponse:
     amount_paise = movement.amount_paise
 
     def work(session: ClientSession) -> Document:
@@ -47,7 +49,7 @@ def _single(ledger: Ledger, owner: ObjectId, movement: Movement, direction: Dire
     return once(ledger, movement.once, work, owners=[owner])
 
 
-def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> Answer:
+def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
     """Lower one balance and raise another, or neither. Raises `Refused`, `DatabaseError`."""
     amount_paise = movement.amount_paise
     sides = {
@@ -93,7 +95,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
 
 
 @dataclass(frozen=True, kw_only=True)
-class Booked:
+class BookedMovement:
     """One wallet's part of a movement as it is stored, with what its reversal needs."""
 
     id: ObjectId
@@ -124,7 +126,7 @@ class Booked:
             ),
         )
 
-    def is_counterpart_of(self, other: Booked) -> bool:
+    def is_counterpart_of(self, other: BookedMovement) -> bool:
         """Whether the two are the sides of one transfer."""
         return (
             (self.id, self.counterpart_id) == (other.counterpart_id, other.id)
@@ -134,7 +136,9 @@ class Booked:
         )
 
 
-def reverse(ledger: Ledger, movement: Movement, originals: Sequence[Booked]) -> Answer:
+def reverse(
+    ledger: Ledger, movement: Movement, originals: Sequence[BookedMovement]
+) -> KeyedResponse:
     """Take back what `originals` moved, all of its wallets at once, by a counter-entry.
 
     `movement` is of the type `reversal` and of the same amount. Raises `Refused`,
@@ -183,7 +187,7 @@ def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | Non
     return owner if isinstance(owner, ObjectId) else None
 
 
-def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Booked]:
+def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[BookedMovement]:
     """What there is to take back: the transaction, and its counterpart.
 
     Raises `Refused`, `DocumentInvalid`.
@@ -199,13 +203,13 @@ def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[Booked]:
         raise _not_reversible("a reversal is not reversed; book the movement again")
     if doc.get("direction") is None or doc.get("journalEntryId") is None:
         raise _not_reversible("this ledger has not booked it")
-    booked = Booked.from_doc(doc)
+    booked = BookedMovement.from_doc(doc)
     if booked.counterpart_id is None:
         return [booked]
     found = queries.TRANSACTION.one(ledger.database, transaction_id=booked.counterpart_id)
     if found is None:
         raise _not_reversible(f"its counterpart {booked.counterpart_id} is not there")
-    other = Booked.from_doc(found)
+    other = BookedMovement.from_doc(found)
     if not other.is_counterpart_of(booked):
         raise _not_reversible(f"its counterpart {other.id} is not the other side of a transfer")
     return sorted([booked, other], key=lambda leg: leg.direction is Direction.CREDIT)
@@ -215,7 +219,7 @@ def _not_reversible(message: str) -> Refused:
     return Refused(Refusal.NOT_REVERSIBLE, message, where="transactionId")
 
 
-def _check_not_reversed(ledger: Ledger, session: ClientSession, original: Booked) -> None:
+def _check_not_reversed(ledger: Ledger, session: ClientSession, original: BookedMovement) -> None:
     found = queries.REVERSAL.one(ledger.database, session=session, transaction_id=original.id)
     if found is not None:
         raise Refused(
@@ -225,7 +229,9 @@ def _check_not_reversed(ledger: Ledger, session: ClientSession, original: Booked
         )
 
 
-def _taken_back(ledger: Ledger, session: ClientSession, original: Booked, amount_paise: int) -> Leg:
+def _taken_back(
+    ledger: Ledger, session: ClientSession, original: BookedMovement, amount_paise: int
+) -> Leg:
     was_credit = original.direction is Direction.CREDIT
     direction = Direction.DEBIT if was_credit else Direction.CREDIT
     wallet = change_back(ledger, session, original.wallet_id, direction, amount_paise)

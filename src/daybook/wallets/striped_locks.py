@@ -36,7 +36,7 @@ class TooContended(DatabaseError):
     """Others kept changing the same documents; nothing was changed by this request."""
 
 
-class Turns:
+class StripedLocks:
     """One per process, which works on `threads` requests at once; None: no limit.
 
     At most half of the threads wait for what other processes hold of one stripe, and at
@@ -54,16 +54,18 @@ class Turns:
 
     @contextmanager
     def of(
-        self, owners: Iterable[ObjectId], versions: Versions, *, patience_seconds: float
-    ) -> Iterator[Turn]:
+        self, owners: Iterable[ObjectId], versions: Versions, *, max_wait_seconds: float
+    ) -> Iterator[HeldStripes]:
         """Wait for the turn of all these owners' wallets, so long in all. Raises `TooContended`."""
         stripes = sorted({int.from_bytes(owner.binary[-4:], "big") % _STRIPES for owner in owners})
-        turn = Turn(self, stripes, versions, deadline=time.monotonic() + patience_seconds)
+        held_stripes = HeldStripes(
+            self, stripes, versions, deadline=time.monotonic() + max_wait_seconds
+        )
         try:
-            turn.take()
-            yield turn
+            held_stripes.take()
+            yield held_stripes
         finally:
-            turn.end()
+            held_stripes.end()
 
     def lock(self, stripe: int) -> threading.Lock:
         return self._locks[stripe]
@@ -90,13 +92,18 @@ class Turns:
             self._all_stalled -= 1
 
 
-class Turn:
+class HeldStripes:
     """One request's turn at its stripes; for one thread."""
 
     def __init__(
-        self, turns: Turns, stripes: Collection[int], versions: Versions, *, deadline: float
+        self,
+        striped_locks: StripedLocks,
+        stripes: Collection[int],
+        versions: Versions,
+        *,
+        deadline: float,
     ) -> None:
-        self._turns = turns
+        self._striped_locks = striped_locks
         self._stripes = stripes
         self._versions = versions
         self._deadline = deadline
@@ -110,7 +117,7 @@ class Turn:
         if self._held is not None:
             return
         with ExitStack() as held:
-            for lock in map(self._turns.lock, self._stripes):
+            for lock in map(self._striped_locks.lock, self._stripes):
                 if not lock.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
                     raise TooContended("waited for others on the wallet until the time was over")
                 held.callback(lock.release)
@@ -123,11 +130,13 @@ class Turn:
         process holds the first, and this request counts as one that waits. Raises
         `TooContended` where enough wait already.
         """
-        if not (self._is_stalled or self._turns.is_held(self._stripes) or self._sees_no_change()):
+        if not (
+            self._is_stalled or self._striped_locks.is_held(self._stripes) or self._sees_no_change()
+        ):
             return
         self._release()
         if not self._is_stalled:
-            self._turns.stall(self._stripes)
+            self._striped_locks.stall(self._stripes)
             self._is_stalled = True
 
     def _sees_no_change(self) -> bool:
@@ -142,7 +151,7 @@ class Turn:
     def end(self) -> None:
         self._release()
         if self._is_stalled:
-            self._turns.unstall(self._stripes)
+            self._striped_locks.unstall(self._stripes)
             self._is_stalled = False
 
     def _release(self) -> None:

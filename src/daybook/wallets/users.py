@@ -7,7 +7,7 @@ from typing import Any
 
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.idempotency import Answer, OnceKey, insert_once, new_id
+from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, insert_once, new_id
 from daybook.wallets.queries_of_users import USERS
 from daybook.wallets.query import Query
 from daybook.wallets.stored import Stored
@@ -53,7 +53,7 @@ def create(ledger: Ledger, user: NewUser) -> Document:
     return create_once(ledger, user, None).body
 
 
-def create_once(ledger: Ledger, user: NewUser, wanted: OnceKey | None) -> Answer:
+def create_once(ledger: Ledger, user: NewUser, wanted: IdempotencyKey | None) -> KeyedResponse:
     """Under a key, a repeated request gets the first answer. Raises `Refused`."""
     now = ledger.now()
     doc = {

@@ -16,7 +16,7 @@ from daybook.chart_of_accounts import Direction
 from daybook.export.rendering.cells.currency import is_currency
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
-from daybook.wallets.idempotency import Answer, OnceKey, earlier, insert_once, new_id
+from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, earlier, insert_once, new_id
 from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
@@ -67,8 +67,8 @@ class Wallet:
 
 
 def open_wallet(
-    ledger: Ledger, owner: ObjectId, currency: str = INR, wanted: OnceKey | None = None
-) -> Answer:
+    ledger: Ledger, owner: ObjectId, currency: str = INR, wanted: IdempotencyKey | None = None
+) -> KeyedResponse:
     """An empty wallet for a user who has none. Raises `Refused`.
 
     Users may be kept by another application, so one that `users` does not know is taken at

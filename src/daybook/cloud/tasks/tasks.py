@@ -21,7 +21,7 @@ from daybook.errors import TaskError
 if TYPE_CHECKING:
     from daybook.cloud.tasks.api import TasksApi
 
-PATIENCE_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 """How long one call may take with its repeats, give or take the last one's second."""
 REQUEST_TIMEOUT_SECONDS = 3.0
 SHORTEST_DEADLINE_SECONDS = 15.0
@@ -49,7 +49,7 @@ class CloudTasks:
         service_account: str | None,
         endpoint: str | None,
         dispatch_deadline_seconds: float,
-        patience_seconds: float = PATIENCE_SECONDS,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
         request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._queue = queue
@@ -59,7 +59,7 @@ class CloudTasks:
         self._deadline_seconds = min(
             max(dispatch_deadline_seconds, SHORTEST_DEADLINE_SECONDS), LONGEST_DEADLINE_SECONDS
         )
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = max_wait_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._api: TasksApi | None = None
         self._api_lock = threading.Lock()
@@ -127,7 +127,7 @@ class CloudTasks:
         role: str,
     ) -> Mapping[str, Any] | None:
         """Call, again while the failure may pass and there is time; None if the task exists."""
-        from daybook.cloud.tasks.api import Refused
+        from daybook.cloud.tasks.api import ErrorAnswered
 
         until = time.monotonic() + self._patience_seconds
         pause_seconds = _FIRST_PAUSE_SECONDS
@@ -136,7 +136,7 @@ class CloudTasks:
             advice = ""
             try:
                 return call(self._connected(), min(left_seconds, self._request_timeout_seconds))
-            except Refused as failure:
+            except ErrorAnswered as failure:
                 if failure.refusal.says_it_exists:
                     return None
                 advice = failure.refusal.advice(

@@ -9,7 +9,7 @@ from typing import Any
 
 from daybook.destinations.base import DeliveredFile, Held
 from daybook.destinations.drive.errors import unanswered
-from daybook.destinations.drive.http import Answer, Request
+from daybook.destinations.drive.http import HttpResponse, Request
 from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
 
 FILE_FIELDS = "id,name,size,md5Checksum,sha256Checksum,webViewLink,appProperties,trashed"
@@ -19,7 +19,7 @@ _SIZE = re.compile(r"\d{1,18}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 
-def document(request: Request, answer: Answer) -> Mapping[str, Any]:
+def document(request: Request, answer: HttpResponse) -> Mapping[str, Any]:
     """The JSON object of an answer; one that is cut off raises what `unanswered` says."""
     try:
         content = json.loads(answer.body)
@@ -35,7 +35,7 @@ def document(request: Request, answer: Answer) -> Mapping[str, Any]:
     return content
 
 
-def new_id(request: Request, answer: Answer) -> str:
+def new_id(request: Request, answer: HttpResponse) -> str:
     """The one id that was asked for, from the answer of `files.generateIds`."""
     ids = document(request, answer).get("ids")
     match ids:
@@ -48,7 +48,7 @@ def new_id(request: Request, answer: Answer) -> str:
     raise DestinationError(f"Drive {request.operation} answered with {said}")
 
 
-def check_made(request: Request, answer: Answer, file_id: str) -> None:
+def check_made(request: Request, answer: HttpResponse, file_id: str) -> None:
     """Raise unless the answer says that the file was made under its id.
 
     An answer without an id says nothing about the file: it is a doubt, like a lost one.
@@ -64,7 +64,7 @@ def check_made(request: Request, answer: Answer, file_id: str) -> None:
     )
 
 
-def progress(request: Request, answer: Answer) -> Held:
+def progress(request: Request, answer: HttpResponse) -> Held:
     """How far a session has come, from its answer with status 200, 201 or 308."""
     if answer.status == 308:
         stated = answer.headers.get("Range")
@@ -109,7 +109,7 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
     )
 
 
-def total_bytes(request: Request, answer: Answer, *, offset: int) -> int:
+def total_bytes(request: Request, answer: HttpResponse, *, offset: int) -> int:
     """The whole content's size, from an answer with the part that begins at `offset`."""
     if answer.status == 200 and offset == 0:
         return len(answer.body)  # ranges are optional: this is the whole content

@@ -23,10 +23,10 @@ from daybook.destinations.base import (
 )
 from daybook.destinations.drive import answers, folder
 from daybook.destinations.drive.answers import document
-from daybook.destinations.drive.errors import Effect, Refusal, refused
+from daybook.destinations.drive.errors import Effect, ErrorBody, refused
 from daybook.destinations.drive.http import DriveHttp, Request, never
 from daybook.destinations.drive.session import drive_session
-from daybook.errors import DestinationError, DestinationRefused, SessionGone
+from daybook.errors import DestinationError, DestinationRefused, SessionExpired
 
 __all__ = ["ROOT_URL", "DriveDestination", "drive_session"]
 
@@ -144,7 +144,7 @@ class DriveDestination:
         )
         return self._progress(request)
 
-    def look(self, file_id: str) -> DeliveredFile | None:
+    def find_file(self, file_id: str) -> DeliveredFile | None:
         request = Request(
             operation="files.get",
             method="GET",
@@ -153,7 +153,7 @@ class DriveDestination:
             effect=Effect.NONE,
         )
         answer = self._http.send(request)
-        if answer.status == 404 and Refusal.read(answer.body).reason == "notFound":
+        if answer.status == 404 and ErrorBody.read(answer.body).reason == "notFound":
             return None
         if answer.status != 200:
             raise refused(request.operation, answer.status, answer.body, effect=request.effect)
@@ -163,7 +163,7 @@ class DriveDestination:
         return f"https://drive.google.com/file/d/{file_id}/view?usp=drivesdk"
 
     def publish(self, file_id: str, name: str) -> str:
-        file = self.look(file_id)
+        file = self.find_file(file_id)
         if file is None:
             raise DestinationRefused(f"Drive has no file {file_id} to publish as {name}")
         return file.link
@@ -182,7 +182,7 @@ class DriveDestination:
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
         # Drive hands out what lies in the trash like any other file, and nobody sees it there.
-        self.look(file_id)
+        self.find_file(file_id)
         offset = 0
         while True:
             request = Request(
@@ -241,7 +241,7 @@ class DriveDestination:
 
     def _checked(self, session: str) -> str:
         if not self._is_ours(session):
-            raise SessionGone("Drive: the stored upload session belongs to another server")
+            raise SessionExpired("Drive: the stored upload session belongs to another server")
         return session
 
     def _absolute(self, location: str) -> str:

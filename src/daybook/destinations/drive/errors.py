@@ -15,12 +15,12 @@ from typing import Any
 from daybook.destinations.drive.reasons import ADVICE, CREDENTIALS_ADVICE, PASSING
 from daybook.errors import (
     UNREADABLE,
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdInvalid,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 
 _TAKEN = frozenset({"fileIdInUse", "alreadyExists", "duplicate", "ALREADY_EXISTS"})
@@ -38,7 +38,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class ErrorBody:
     """What Google says in the body of an error; empty where the body is not Google's JSON."""
 
     reason: str = ""
@@ -46,7 +46,7 @@ class Refusal:
     message: str = ""
 
     @classmethod
-    def read(cls, body: bytes) -> Refusal:
+    def read(cls, body: bytes) -> ErrorBody:
         """Read Google's JSON in any of its shapes.
 
         Drive lists `errors`, newer services give a `status` and `details`, token servers a
@@ -129,7 +129,7 @@ def unanswered(operation: str, what: str, *, effect: Effect) -> DestinationError
     """The error for a request whose answer never came, or cannot be understood."""
     if effect is Effect.NONE:
         return DestinationError(f"Drive {operation}: {what}")
-    return DestinationDoubt(f"Drive {operation}: {what}; it may have taken effect")
+    return UncertainResponse(f"Drive {operation}: {what}; it may have taken effect")
 
 
 def refused(
@@ -140,10 +140,10 @@ def refused(
     The message carries the operation, the status and Google's reason. It quotes no more of the
     body than Google's own message, and that without addresses, which may be a session's.
     """
-    refusal = Refusal.read(body)
+    refusal = ErrorBody.read(body)
     said = f"Drive {operation} answered {status} {refusal.reason}".rstrip()
     if in_session and status in (404, 410):
-        return SessionGone(f"{said}: the upload session is gone")
+        return SessionExpired(f"{said}: the upload session is gone")
     if effect is Effect.CREATES and status == 409 and refusal.says_the_id_is_taken():
         return IdTaken(f"{said}: a file exists under the id")
     if effect is Effect.CREATES and status == 400 and refusal.is_about_the_id():
@@ -161,7 +161,7 @@ def refused(
     return unanswered(operation, f"answered {status} {shown}".rstrip(), effect=effect)
 
 
-def _is_permanent(status: int, refusal: Refusal, *, in_session: bool) -> bool:
+def _is_permanent(status: int, refusal: ErrorBody, *, in_session: bool) -> bool:
     if status == 401:
         return True
     if status in (403, 413):

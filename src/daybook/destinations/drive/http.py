@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class HttpResponse:
     """A complete answer, whatever its status."""
 
     status: int
@@ -69,7 +69,7 @@ class DriveHttp:
         self._timeout_seconds = timeout_seconds
         self._cut = cut
 
-    def expect(self, request: Request, *statuses: int, in_session: bool = False) -> Answer:
+    def expect(self, request: Request, *statuses: int, in_session: bool = False) -> HttpResponse:
         """Send and require one of `statuses`. Raises what `refused` makes of any other."""
         answer = self.send(request)
         if answer.status in statuses:
@@ -82,7 +82,7 @@ class DriveHttp:
             in_session=in_session,
         )
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request) -> HttpResponse:
         """Send a request and read its answer, whatever its status.
 
         Timeouts of sockets restart with every byte, so a server that trickles could hold
@@ -92,7 +92,7 @@ class DriveHttp:
         Raises `DestinationError` when nothing was sent, else what `unanswered` says.
         """
         stopped = threading.Event()
-        outcome: Future[Answer] = Future()
+        outcome: Future[HttpResponse] = Future()
 
         def run() -> None:
             try:
@@ -112,7 +112,7 @@ class DriveHttp:
             raise _translated(request, error)
         return outcome.result()
 
-    def _wait_for(self, request: Request, outcome: Future[Answer]) -> BaseException | None:
+    def _wait_for(self, request: Request, outcome: Future[HttpResponse]) -> BaseException | None:
         ends_at = time.monotonic() + self._timeout_seconds
         while True:
             left = ends_at - time.monotonic()
@@ -127,7 +127,7 @@ class DriveHttp:
                     continue
             raise unanswered(request.operation, reason, effect=request.effect)
 
-    def _exchange(self, request: Request, stopped: threading.Event) -> Answer:
+    def _exchange(self, request: Request, stopped: threading.Event) -> HttpResponse:
         with self._session.request(
             request.method,
             request.url,
@@ -143,7 +143,9 @@ class DriveHttp:
                 if stopped.is_set():
                     raise _Stopped
                 body += block
-            return Answer(status=response.status_code, headers=response.headers, body=bytes(body))
+            return HttpResponse(
+                status=response.status_code, headers=response.headers, body=bytes(body)
+            )
 
 
 class _Stopped(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daybook.errors import DestinationDoubt, DestinationError, DestinationRefused
+from daybook.errors import DestinationError, DestinationRefused, UncertainResponse
 
 _ADVICE = {
     errno.ENOENT: "the folder or file does not exist: create it, or correct DAYBOOK_DESTINATION",
@@ -57,5 +57,5 @@ def translated(operation: str, path: Path, *, changes: bool = False) -> Iterator
         if error.errno in _PASSING_ADVICE:
             said += f" ({_PASSING_ADVICE[error.errno]})"
         if changes:
-            raise DestinationDoubt(f"{said}; it may have taken effect") from error
+            raise UncertainResponse(f"{said}; it may have taken effect") from error
         raise DestinationError(said) from error

@@ -28,7 +28,7 @@ from pathlib import Path
 from daybook.destinations.base import DeliveredFile, Finding, Held, NewFile
 from daybook.destinations.local.errors import translated
 from daybook.destinations.names import require_plain_id, require_plain_name
-from daybook.errors import UNREADABLE, DestinationError, DestinationRefused, IdTaken, SessionGone
+from daybook.errors import UNREADABLE, DestinationError, DestinationRefused, IdTaken, SessionExpired
 
 _PREFIX = ".daybook-"
 _CONTENT = "content"
@@ -110,7 +110,7 @@ class LocalDestination:
                 self._root.stat()
                 raise self._session_gone(file_id) from None
 
-    def look(self, file_id: str) -> DeliveredFile | None:
+    def find_file(self, file_id: str) -> DeliveredFile | None:
         require_plain_id(file_id)
         content = self._of(file_id) / _CONTENT
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
@@ -215,8 +215,8 @@ class LocalDestination:
             return self._id_taken(file_id)
         return self._session_gone(file_id)
 
-    def _session_gone(self, file_id: str) -> SessionGone:
-        return SessionGone(f"the upload session of id {file_id} in {self._root} is gone")
+    def _session_gone(self, file_id: str) -> SessionExpired:
+        return SessionExpired(f"the upload session of id {file_id} in {self._root} is gone")
 
     def _id_taken(self, file_id: str) -> IdTaken:
         return IdTaken(f"a file exists already under id {file_id} in {self._root}")
@@ -248,7 +248,7 @@ class LocalDestination:
 def _id_of(session: str) -> str:
     parts = _SESSION.fullmatch(session)
     if parts is None:
-        raise SessionGone("the stored upload session is not one of a local folder")
+        raise SessionExpired("the stored upload session is not one of a local folder")
     return parts["id"]
 
 

@@ -26,11 +26,11 @@ from urllib3.exceptions import HTTPError
 from daybook.destinations.s3.codes import CLOCK, SETUP_ADVICE, advice_for, passes
 from daybook.errors import (
     UNREADABLE,
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 
 _LONGEST_DETAIL = 200
@@ -90,7 +90,7 @@ def _refused(operation: str, error: ClientError, *, changes: bool) -> Destinatio
     if bucket := _part(error, "Error").get("BucketName"):
         said += f" for bucket {bucket:.100}"
     if code == "NoSuchUpload":
-        return SessionGone(f"{said}: the upload session is gone")
+        return SessionExpired(f"{said}: the upload session is gone")
     if code == "PreconditionFailed":
         return IdTaken(f"{said}: an object exists under the key")
     if code in CLOCK:
@@ -105,5 +105,5 @@ def _refused(operation: str, error: ClientError, *, changes: bool) -> Destinatio
 
 def _unanswered(operation: str, what: str, *, changes: bool) -> DestinationError:
     if changes:
-        return DestinationDoubt(f"S3 {operation}: {what}; it may have taken effect")
+        return UncertainResponse(f"S3 {operation}: {what}; it may have taken effect")
     return DestinationError(f"S3 {operation}: {what}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybook.destinations.s3.errors import translated
-from daybook.errors import SessionGone
+from daybook.errors import SessionExpired
 
 PART_BYTES = 5 * 1024 * 1024
 """The smallest part that S3 takes, but for the last one."""
@@ -17,7 +17,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class UploadedPart:
     number: int
     etag: str
     size_bytes: int
@@ -27,7 +27,7 @@ class Part:
         return (self.number - 1) * PART_BYTES
 
 
-def size_of(parts: list[Part]) -> int:
+def size_of(parts: list[UploadedPart]) -> int:
     return sum(part.size_bytes for part in parts)
 
 
@@ -49,12 +49,12 @@ class Multipart:
     def upload_id(self) -> str:
         return self._upload["UploadId"]
 
-    def put(self, content: bytes, *, offset: int) -> Part:
+    def put(self, content: bytes, *, offset: int) -> UploadedPart:
         """Send a part. Sent again for the same offset it takes the first one's place."""
         number = offset // PART_BYTES + 1
         with translated("UploadPart", changes=True):
             answer = self._client.upload_part(**self._upload, PartNumber=number, Body=content)
-            return Part(number=number, etag=answer["ETag"], size_bytes=len(content))
+            return UploadedPart(number=number, etag=answer["ETag"], size_bytes=len(content))
 
     def copy(self, source_key: str, *, size_bytes: int, etag: str) -> None:
         """Take all parts from an object of the same bucket that still has the `etag`."""
@@ -73,9 +73,9 @@ class Multipart:
                     CopySourceIfMatch=etag,
                 )
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[UploadedPart]:
         """The parts that lie one after another from the start of the file."""
-        chain: list[Part] = []
+        chain: list[UploadedPart] = []
         end = 0
         for part in self._all_parts():
             # A part that begins elsewhere is left over from other chunk sizes.
@@ -84,7 +84,7 @@ class Multipart:
                 end += part.size_bytes
         return chain
 
-    def complete(self, parts: list[Part]) -> None:
+    def complete(self, parts: list[UploadedPart]) -> None:
         """Make the object, unless one exists under the key. Raises `IdTaken`."""
         made_of = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translated("CompleteMultipartUpload", changes=True):
@@ -99,15 +99,15 @@ class Multipart:
         try:
             with translated("AbortMultipartUpload", changes=True):
                 self._client.abort_multipart_upload(**self._upload)
-        except SessionGone:
+        except SessionExpired:
             return
 
-    def _all_parts(self) -> Iterator[Part]:
+    def _all_parts(self) -> Iterator[UploadedPart]:
         with translated("ListParts"):
             for page in self._client.get_paginator("list_parts").paginate(**self._upload):
                 if page["UploadId"] != self.upload_id:
                     raise ValueError("parts of another upload")
                 for part in page.get("Parts", ()):
-                    yield Part(
+                    yield UploadedPart(
                         number=part["PartNumber"], etag=part["ETag"], size_bytes=part["Size"]
                     )

@@ -29,14 +29,14 @@ from daybook.destinations.base import (
 )
 from daybook.destinations.names import require_plain_id, require_plain_name
 from daybook.destinations.s3.errors import is_absent, translated
-from daybook.destinations.s3.multipart import PART_BYTES, Multipart, Part, size_of
+from daybook.destinations.s3.multipart import PART_BYTES, Multipart, UploadedPart, size_of
 from daybook.destinations.s3.note import Note
 from daybook.errors import (
-    DestinationDoubt,
     DestinationError,
     DestinationRefused,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 
 _BLOCK_BYTES = 1024 * 1024
@@ -123,7 +123,7 @@ class S3Destination:
     def held(self, session: str) -> Held:
         return Held(size_bytes=size_of(self._upload(session).parts()))
 
-    def look(self, file_id: str) -> DeliveredFile | None:
+    def find_file(self, file_id: str) -> DeliveredFile | None:
         with translated("GetObject"):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._hidden(file_id))
@@ -212,7 +212,7 @@ class S3Destination:
     def _upload(self, session: str) -> Multipart:
         file_id, separator, upload_id = session.partition(":")
         if not (separator and upload_id):
-            raise SessionGone("the stored upload session is not one of an S3 bucket")
+            raise SessionExpired("the stored upload session is not one of an S3 bucket")
         return Multipart(
             self._client, bucket=self._bucket, key=self._hidden(file_id), upload_id=upload_id
         )
@@ -269,7 +269,7 @@ class S3Destination:
         except IdTaken as error:
             upload.abort()
             if not self._is_published(hidden, file_id, name):
-                raise DestinationDoubt(
+                raise UncertainResponse(
                     f"{self._link(name)} changed while being published"
                 ) from error
         except DestinationError:
@@ -282,7 +282,7 @@ class S3Destination:
         )
 
 
-def _complete(upload: Multipart, parts: list[Part]) -> None:
+def _complete(upload: Multipart, parts: list[UploadedPart]) -> None:
     try:
         upload.complete(parts)
     except IdTaken:

@@ -99,8 +99,10 @@ class Batch:
         """Committed, or empty with rejected items, and items are still to be marked."""
         if self.marked_at is not None:
             return False
-        left_out = self.doc.get("rejectedManifest") is not None
-        return self.state is BatchState.COMMITTED or (self.state is BatchState.EMPTY and left_out)
+        all_rejected = self.doc.get("rejectedManifest") is not None
+        return self.state is BatchState.COMMITTED or (
+            self.state is BatchState.EMPTY and all_rejected
+        )
 
     @property
     def marking(self) -> ManifestRef | None:

@@ -26,7 +26,7 @@ NOTHING_COUNTED: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class AllRejected:
     """The manifest of a day of which no entry is left, with all of its items rejected."""
 
     manifest: ManifestRef
@@ -191,9 +191,9 @@ def record_empty(
     batch: Batch,
     *,
     now: datetime,
-    left_out: LeftOut | None = None,
+    all_rejected: AllRejected | None = None,
 ) -> None:
-    """Sign an empty day off; `left_out` when it had items, and all of them are rejected.
+    """Sign an empty day off; `all_rejected` when it had items, and all of them are rejected.
 
     What an earlier sign-off of the same day rejected stays counted.
     """
@@ -208,12 +208,14 @@ def record_empty(
         "markedAt": now,
         "updatedAt": now,
     }
-    if left_out is not None:
-        changes["rejectedCount"] += len(left_out.rejected)
-        changes |= rejections.summary(left_out.rejected, left_out.rejected_id, before=batch.doc)
+    if all_rejected is not None:
+        changes["rejectedCount"] += len(all_rejected.rejected)
+        changes |= rejections.summary(
+            all_rejected.rejected, all_rejected.rejected_id, before=batch.doc
+        )
         changes |= {
-            "rejectedManifest": left_out.manifest.to_doc(),
-            "recordId": left_out.record_id,
+            "rejectedManifest": all_rejected.manifest.to_doc(),
+            "recordId": all_rejected.record_id,
             "markedAt": None,
             "alertedAt": None,
         }

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why an entry was rejected; the word stands in records and answers."""
 
     MISSING = "entry_missing"  # the queue item points to no journal entry
@@ -32,10 +32,10 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class EntryFault:
     """One thing that keeps an entry out of the file."""
 
-    reason: Reason
+    reason: RejectionReason
     detail: str
     """In English; completes a sentence that begins with the place."""
     field: str | None = None
@@ -65,16 +65,16 @@ class Fault:
         }
 
     @classmethod
-    def from_doc(cls, doc: Mapping[str, Any]) -> Fault:
+    def from_doc(cls, doc: Mapping[str, Any]) -> EntryFault:
         return cls(
-            reason=Reason(doc["reason"]),
+            reason=RejectionReason(doc["reason"]),
             line=doc["line"],
             field=doc["field"],
             value=doc["value"],
             detail=doc["detail"],
         )
 
-    def shortened(self) -> Fault:
+    def shortened(self) -> EntryFault:
         """With each text short enough for a record, and encodable."""
         return replace(
             self,
@@ -104,15 +104,15 @@ class Rejected:
 
     queue_id: Any
     entry_id: Any
-    faults: tuple[Fault, ...]
+    faults: tuple[EntryFault, ...]
     """At least one; the first few where there are many. Build with `of`, which bounds them."""
     fault_count: int
     """Of all faults, those that were not kept included."""
 
     @classmethod
-    def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[Fault]) -> Rejected:
+    def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[EntryFault]) -> Rejected:
         """Keep as many of the faults as `REJECTED_BYTES` allow, and count them all."""
-        kept: list[Fault] = []
+        kept: list[EntryFault] = []
         size_bytes = 0
         for fault in faults[:_KEPT]:
             short = fault.shortened()
@@ -125,7 +125,7 @@ class Rejected:
         )
 
     @property
-    def reason(self) -> Reason:
+    def reason(self) -> RejectionReason:
         """Of the first fault."""
         return self.faults[0].reason
 
@@ -152,8 +152,8 @@ class Rejected:
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Rejected:
         """Reads also what was stored before entries had several faults."""
-        faults = tuple(map(Fault.from_doc, doc.get("faults", ()))) or (
-            Fault(reason=Reason(doc["reason"]), detail=doc["detail"]),
+        faults = tuple(map(EntryFault.from_doc, doc.get("faults", ()))) or (
+            EntryFault(reason=RejectionReason(doc["reason"]), detail=doc["detail"]),
         )
         return cls(
             queue_id=doc["queueId"],
@@ -163,7 +163,7 @@ class Rejected:
         )
 
 
-def _size_bytes(fault: Fault) -> int:
+def _size_bytes(fault: EntryFault) -> int:
     """An upper bound of what a fault takes up in a BSON array."""
     texts = (fault.reason.value, fault.field or "", fault.value, fault.detail)
     return 70 + sum(len(text.encode()) for text in texts)

@@ -92,7 +92,7 @@ def task_applies(
     return call.attempt == attempt + 1 or (call.attempt == attempt and attempt > ended_attempt)
 
 
-def attempt_of_look(*, attempt: int, ended_attempt: int) -> int:
+def attempt_to_recheck(*, attempt: int, ended_attempt: int) -> int:
     """Which attempt a look-again task is about: the one that runs, else the next."""
     return attempt if attempt > ended_attempt else attempt + 1
 

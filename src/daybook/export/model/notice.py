@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from daybook.export.model.figures import Fault
+from daybook.export.model.figures import EntryFault
 
 
 class AlertEvent(StrEnum):
@@ -47,13 +47,13 @@ class Alert:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetAside:
+class RejectedEntry:
     """An entry that the file leaves out."""
 
     entry_id: str
     reference: str | None
     """As the journal entry has it; None when the entry is missing or has none."""
-    faults: tuple[Fault, ...]
+    faults: tuple[EntryFault, ...]
     """At least one; the first few of `fault_count`."""
     fault_count: int
 
@@ -74,7 +74,7 @@ class Receipt:
     totals: Mapping[str, Mapping[str, str]]
     """Currency → `debit`, `credit`, `amount`, each a plain decimal in major units."""
     rejected_count: int
-    rejected: tuple[SetAside, ...]
+    rejected: tuple[RejectedEntry, ...]
     """The first of them; `rejected_count` says how many there are."""
     done_at: datetime
     unclaimed: Mapping[str, int] = field(default_factory=dict)

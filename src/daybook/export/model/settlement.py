@@ -17,8 +17,8 @@ FENCE_PROPERTY = "daybookFence"
 DATE_PROPERTY = "daybookDate"
 
 
-class Action(Enum):
-    GO_ON = auto()  # no file exists under the id; keep the id
+class SettlementAction(Enum):
+    CONTINUE = auto()  # no file exists under the id; keep the id
     COMMIT = auto()  # the file is a sealed one: commit it with that seal's figures
     TAMPERED = auto()  # a file that nobody sealed: alert, and give the id up
     UNCLEAR = auto()  # sealed bytes, but of several days, and nothing says which: a person decides
@@ -26,9 +26,9 @@ class Action(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What to do about the slot's id; `seal` comes with `Action.COMMIT`."""
+    """What to do about the slot's id; `seal` comes with `SettlementAction.COMMIT`."""
 
-    action: Action
+    action: SettlementAction
     seal: Seal | None = None
 
 
@@ -47,7 +47,7 @@ def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
       be of the same name.
     """
     if file is None:
-        return Settlement(action=Action.GO_ON)
+        return Settlement(action=SettlementAction.CONTINUE)
     same = [seal for seal in seals if _same_content(seal, file)]
     if FENCE_PROPERTY in file.properties:
         same = [seal for seal in same if seal.batch_date == file.properties.get(DATE_PROPERTY)]
@@ -56,10 +56,10 @@ def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
     else:
         same = [seal for seal in same if seal.filename == file.name] or same
     if not same:
-        return Settlement(action=Action.TAMPERED)
+        return Settlement(action=SettlementAction.TAMPERED)
     if len({seal.filename for seal in same}) > 1:
-        return Settlement(action=Action.UNCLEAR)
-    return Settlement(action=Action.COMMIT, seal=same[-1])
+        return Settlement(action=SettlementAction.UNCLEAR)
+    return Settlement(action=SettlementAction.COMMIT, seal=same[-1])
 
 
 def _same_content(seal: Seal, file: DeliveredFile) -> bool:

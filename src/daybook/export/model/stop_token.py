@@ -8,7 +8,7 @@ from collections.abc import Callable
 from daybook.errors import Interrupted
 
 
-class Halt:
+class StopToken:
     """Asked at each boundary of a run."""
 
     def __init__(self, stopping: Callable[[], bool], *, deadline_seconds: float) -> None:

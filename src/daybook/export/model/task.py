@@ -16,7 +16,7 @@ class TaskKind(StrEnum):
     RETRY = "retry"  # the next attempt after a failed one
     CONTINUATION = "continuation"  # goes on with an attempt that stopped at its deadline
     HALF_OPEN = "half_open"  # asks again when the circuit breaker may close
-    LOOK_AGAIN = "look_again"  # another run had the slot; see whether it came to an end
+    RECHECK = "look_again"  # another run had the slot; see whether it came to an end
 
 
 @dataclass(frozen=True, kw_only=True)

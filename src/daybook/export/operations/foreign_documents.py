@@ -21,7 +21,7 @@ from daybook.export.slot import orphans, slot
 from daybook.export.slot.orphans import Orphan
 from daybook.export.slot.state import SlotState
 from daybook.export.upload import breaker
-from daybook.export.upload.breaker import BreakerState
+from daybook.export.upload.breaker import BreakerRecord
 from daybook.text import display
 
 BATCHES_READ = 400
@@ -80,7 +80,7 @@ def unread(database: Database[dict[str, Any]], profile: Profile) -> list[str]:
             collection=breaker.COLLECTION,
             docs=database[breaker.COLLECTION].find().limit(_OTHERS_READ).to_list(),
             is_own=lambda doc_id: doc_id in breaker.KINDS,
-            reader=BreakerState.from_doc,
+            reader=BreakerRecord.from_doc,
         ),
     )
     return [sentence for read in reads for sentence in _sentences(read)]

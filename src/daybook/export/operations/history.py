@@ -19,7 +19,7 @@ from daybook.export.outcome import FACTS
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import refused_run, slot
-from daybook.export.slot.refused_run import Refused
+from daybook.export.slot.refused_run import RefusedRun
 from daybook.export.slot.state import SlotState
 from daybook.text import display
 
@@ -65,7 +65,7 @@ class SlotStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class Overview:
     """A day's batch with what surrounds it."""
 
     profile: str
@@ -73,7 +73,7 @@ class Status:
     batch: Batch | None
     slot: SlotStatus | None
     """None before the first run."""
-    refused: Refused | None
+    refused: RefusedRun | None
     """Calls for the day's run that got an error, if no attempt has begun since."""
     recorded_elsewhere: Mapping[str, str | None] | None
     """The file that another application has recorded for the day, until a run takes that over."""
@@ -97,11 +97,11 @@ class Status:
         }
 
 
-def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Status:
+def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Overview:
     """How the day stands."""
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
-    return Status(
+    return Overview(
         profile=profile.name,
         batch_date=day.isoformat(),
         batch=batch,
@@ -115,7 +115,7 @@ def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> S
 
 def _refused(
     database: Database[dict[str, Any]], profile: Profile, day: date, batch: Batch | None
-) -> Refused | None:
+) -> RefusedRun | None:
     found = refused_run.of_day(database, profile.name, day.isoformat())
     done = batch is not None and batch.state in (BatchState.COMMITTED, BatchState.EMPTY)
     started_at = None if batch is None else batch.doc.get("startedAt")

@@ -15,13 +15,13 @@ from daybook.export.context import Context, Exporter, Job
 from daybook.export.followup import create
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Alert, AlertEvent
-from daybook.export.model.stop_token import Halt
+from daybook.export.model.stop_token import StopToken
 from daybook.export.queue import manifest as manifests
-from daybook.export.settle import bring_home
+from daybook.export.settle import settle_slot
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
-from daybook.export.upload.lookup import look
-from daybook.export.upload.retry_budget import Patience
+from daybook.export.upload.lookup import find_file
+from daybook.export.upload.retry_budget import RetryBudget
 
 _STOP_AFTER_SECONDS = 600.0
 
@@ -54,7 +54,7 @@ class SweptSlot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
+class OrphanWatch:
     """The given-up ids at which a file might still appear."""
 
     watched: int
@@ -78,7 +78,7 @@ class Sweep:
     """What a sweep found and did."""
 
     slots: tuple[SweptSlot, ...]
-    orphans: Watch
+    orphans: OrphanWatch
 
     @property
     def in_progress(self) -> bool:
@@ -145,7 +145,7 @@ def _hold(ctx: Context) -> SweptSlot:
     unmarked = _unmarked_count(ctx)
     resting, failure = False, None
     try:
-        bring_home(ctx)
+        settle_slot(ctx)
     except CircuitOpen as error:
         log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
         resting = True
@@ -169,13 +169,13 @@ def _unmarked_count(ctx: Context) -> int:
     return len(batches.unmarked(ctx.batches, ctx.job.key))
 
 
-def _watch(exporter: Exporter, *, resting: bool) -> Watch:
+def _watch(exporter: Exporter, *, resting: bool) -> OrphanWatch:
     """Look at each watched id, and alert once where a file stands."""
     collection, now = exporter.database[orphans.COLLECTION], exporter.clock()
     watched = unreachable = 0
     seen = []
-    halt = Halt(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
-    patience = Patience(exporter.sleep, halt)
+    stop_token = StopToken(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
+    retry_budget = RetryBudget(exporter.sleep, stop_token)
     watching = collection.find(
         {"profile": exporter.profile.name, "watchUntil": {"$gt": now}, "seenAt": None}
     )
@@ -191,7 +191,7 @@ def _watch(exporter: Exporter, *, resting: bool) -> Watch:
             unreachable += 1
             continue
         try:
-            file = look(exporter.destination, orphan.file_id, patience)
+            file = find_file(exporter.destination, orphan.file_id, retry_budget)
         except IdInvalid:
             unreachable += 1
             continue
@@ -218,4 +218,4 @@ def _watch(exporter: Exporter, *, resting: bool) -> Watch:
         collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
     if damaged is not None:
         raise damaged
-    return Watch(watched=watched, unreachable=unreachable, seen=tuple(seen))
+    return OrphanWatch(watched=watched, unreachable=unreachable, seen=tuple(seen))

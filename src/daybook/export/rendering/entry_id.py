@@ -30,7 +30,7 @@ from bson.binary import (
 from bson.errors import BSONError
 
 from daybook.export.model.ids import addressable, hashable
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.text import plain_text
 from daybook.text import display
 
@@ -71,7 +71,7 @@ def displayed(value: Any) -> str:
     """An id as the file shows it, and any other value as readable text."""
     try:
         return display.text(plain_text(value))
-    except Unfit:
+    except RejectedValue:
         pass
     if isinstance(value, _WRITTEN_AS_JSON) and getattr(value, "subtype", None) not in _AS_HEX:
         return display.text(json_util.dumps(value, json_options=_JSON, ensure_ascii=False))

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from datetime import date
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Fault, Figures, Reason, Rejected
+from daybook.export.model.figures import EntryFault, Figures, Rejected, RejectionReason
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import Rows
 from daybook.export.rendering.cells.page import Entry, Page
 from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.tally import Tally
 
 
@@ -43,7 +43,7 @@ class Renderer:
         """
         try:
             titles = [self._readers.text.read(column.title) for column in self._profile.columns]
-        except Unfit as unfit:
+        except RejectedValue as unfit:
             raise ConfigurationError(
                 f"profile {self._profile.name}: column title: {unfit.why}"
             ) from unfit
@@ -56,12 +56,12 @@ class Renderer:
         not keep the others out.
         """
         fit: dict[int, Entry] = {}
-        unfit: dict[int, list[Fault]] = {}
+        unfit: dict[int, list[EntryFault]] = {}
         for position, entry in enumerate(rows.find(part.entry_ids)):
             if position in part.duplicates:
                 where = part.duplicates[position]
                 why = f"the entry is already in {where}"
-                unfit[position] = [Unfit(Reason.DUPLICATE, why).at()]
+                unfit[position] = [RejectedValue(RejectionReason.DUPLICATE, why).at()]
             elif entry is None:
                 unfit[position] = [rows.why_missing(part.entry_ids[position]).at()]
             else:
@@ -69,7 +69,7 @@ class Renderer:
         content = self._render(fit, unfit)
         rejected = list(_rejected(part, unfit))
         self._rejected += rejected
-        self.faulty += (item for item in rejected if item.reason is not Reason.DUPLICATE)
+        self.faulty += (item for item in rejected if item.reason is not RejectionReason.DUPLICATE)
         self._readers.trim()
         return content
 
@@ -82,7 +82,7 @@ class Renderer:
         """Of all parts so far."""
         return self._tally.figures(self._rejected)
 
-    def _render(self, fit: dict[int, Entry], unfit: dict[int, list[Fault]]) -> bytes:
+    def _render(self, fit: dict[int, Entry], unfit: dict[int, list[EntryFault]]) -> bytes:
         """The entries' rows; what turns out to be unfit moves from one dict to the other."""
         while fit:
             page = Page(self._readers, list(fit.values()))
@@ -102,6 +102,6 @@ class Renderer:
         return b""
 
 
-def _rejected(part: Part, unfit: dict[int, list[Fault]]) -> Iterable[Rejected]:
+def _rejected(part: Part, unfit: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
     for position in sorted(unfit):
         yield Rejected.of(part.queue_ids[position], part.entry_ids[position], unfit[position])

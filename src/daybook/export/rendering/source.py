@@ -20,13 +20,13 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import ColumnType, Profile
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.page import Entry
-from daybook.export.rendering.cells.rejected_value import Unfit, missing
+from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.text.visible import shown
 
@@ -72,12 +72,12 @@ class EntryPage:
             self._similar = self._of_other_types(missing)
         return found
 
-    def why_missing(self, entry_id: Any) -> Unfit:
+    def why_missing(self, entry_id: Any) -> RejectedValue:
         """Names the entry whose id differs from the missing one in its type only."""
         key = hashable(entry_id)
         if key in self._too_large:
-            return Unfit(
-                Reason.INVALID_LINES,
+            return RejectedValue(
+                RejectionReason.INVALID_LINES,
                 f"entry {shown(entry_id)} has more lines, or longer ones, than MongoDB can "
                 "return at once",
             )

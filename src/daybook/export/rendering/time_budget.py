@@ -8,20 +8,20 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from daybook.errors import RunTimeout
-from daybook.export.model.stop_token import Halt
+from daybook.export.model.stop_token import StopToken
 
 _T = TypeVar("_T")
 _SLICE_SECONDS = 0.25
 
 
-class Stopwatch:
+class TimeBudget:
     """Adds up the time spent inside `with` blocks; over the limit they raise `RunTimeout`.
 
     One for all of a run's renderings, so that starting over does not start the clock anew.
     """
 
-    def __init__(self, limit_seconds: float, halt: Halt) -> None:
-        self._halt = halt
+    def __init__(self, limit_seconds: float, stop_token: StopToken) -> None:
+        self._stop_token = stop_token
         self._limit_seconds = limit_seconds
         self._spent_seconds = 0.0
         self._since = 0.0
@@ -47,7 +47,7 @@ class Stopwatch:
         """
         ends_at = time.monotonic() + self._limit_seconds - self._spent_seconds
         while not reading.done():
-            self._halt.check_process()
+            self._stop_token.check_process()
             left = ends_at - time.monotonic()
             if left <= 0:
                 raise self._over()

@@ -20,7 +20,7 @@ WATCHED_FOR = timedelta(days=8)
 """An upload session lives a week; after eight days no file can come any more."""
 
 
-class Reason(StrEnum):
+class OrphanReason(StrEnum):
     UNSEALED = "unsealed"  # the file at the id matches no seal: somebody changed it
     REFUSED_UNSEEN = "refused_unseen"  # 409 for the id, but no file can be seen there
     ID_INVALID = "id_invalid"  # the destination no longer accepts an id that was sealed for
@@ -34,15 +34,16 @@ class Reason(StrEnum):
 
 
 _EXPLANATIONS = {
-    Reason.UNSEALED: "the file that stands there is not what Daybook sent; somebody changed it. "
+    OrphanReason.UNSEALED: "the file under it is not what Daybook sent; somebody changed it. "
     "Compare it with the delivered file of the day and remove one of the two",
-    Reason.REFUSED_UNSEEN: "the destination calls it taken, but shows no file; it is watched for "
-    "8 days in case one appears",
-    Reason.ID_INVALID: "the destination no longer accepts it, although a file may have been sent "
-    "under it; it is watched for 8 days",
-    Reason.IDENTITY_CHANGED: "it was issued to another account, under which a file may have been "
-    "sent; look into that account's folder for a file without a record",
-    Reason.DAY_RECORDED_ELSEWHERE: "the day is recorded with another file; remove one of the two",
+    OrphanReason.REFUSED_UNSEEN: "the destination calls it taken, but shows no file; it is watched "
+    "for 8 days in case one appears",
+    OrphanReason.ID_INVALID: "the destination no longer accepts it, although a file may have been "
+    "sent under it; it is watched for 8 days",
+    OrphanReason.IDENTITY_CHANGED: "it was issued to another account, under which a file may have "
+    "been sent; look into that account's folder for a file without a record",
+    OrphanReason.DAY_RECORDED_ELSEWHERE: "the day is recorded with another file; "
+    "remove one of the two",
 }
 
 
@@ -51,7 +52,7 @@ class Orphan:
     """An id that was given up."""
 
     file_id: str
-    reason: Reason
+    reason: OrphanReason
     filename: str | None
     """What was last sealed for it; None when nothing was."""
     identity: str | None
@@ -65,7 +66,7 @@ class Orphan:
         seals = fields.inners("seals")
         return cls(
             file_id=fields.text("_id"),
-            reason=fields.one_of("reason", Reason),
+            reason=fields.one_of("reason", OrphanReason),
             filename=seals[-1].text("filename") if seals else None,
             identity=fields.text_or_none("identity"),
         )
@@ -93,7 +94,7 @@ def insert(
     slot: SlotState,
     *,
     profile: str,
-    reason: Reason,
+    reason: OrphanReason,
     file_id: str,
     now: datetime,
 ) -> None:

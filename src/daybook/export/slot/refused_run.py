@@ -30,7 +30,7 @@ STORING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class RefusedRun:
     """The latest day of a profile whose run was refused."""
 
     batch_date: str
@@ -81,7 +81,7 @@ def record(
     kind: str,
     message: str,
     now: datetime,
-) -> Refused:
+) -> RefusedRun:
     """Count a refused call; returns what is stored then."""
     same_day = {"$eq": ["$refused.batchDate", day.isoformat()]}
     same = {"$and": [same_day, {"$eq": ["$refused.type", kind]}]}
@@ -103,13 +103,13 @@ def record(
             [{"$set": {"refused": refused}}],
             return_document=ReturnDocument.AFTER,
         )
-    stored = None if doc is None else Refused.from_slot(doc)
+    stored = None if doc is None else RefusedRun.from_slot(doc)
     assert stored is not None  # noqa: S101  (inserted just now, and never deleted)
     return stored
 
 
 def record_alerted(
-    database: Database[dict[str, Any]], profile: str, refused: Refused, *, now: datetime
+    database: Database[dict[str, Any]], profile: str, refused: RefusedRun, *, now: datetime
 ) -> None:
     told = {"refused.batchDate": refused.batch_date, "refused.type": refused.type}
     with pymongo.timeout(STORING_SECONDS):
@@ -135,7 +135,7 @@ def announce(
     is stored, or else by `alerted`, which this process keeps. `database` may raise
     `ConfigurationError`, which can be the very error.
     """
-    stored: Refused | None = None
+    stored: RefusedRun | None = None
     try:
         stored = record(database(), profile, day, kind=kind, message=message, now=now)
     except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
@@ -177,12 +177,12 @@ def of_day(
     day: str,
     *,
     session: ClientSession | None = None,
-) -> Refused | None:
+) -> RefusedRun | None:
     """What was stored of the day's refused runs; None when there were none."""
     doc = database[slot.COLLECTION].find_one(
         {"_id": _slot_id(profile)}, {"refused": 1}, session=session
     )
-    found = None if doc is None else Refused.from_slot(doc)
+    found = None if doc is None else RefusedRun.from_slot(doc)
     return found if found is not None and found.batch_date == day else None
 
 

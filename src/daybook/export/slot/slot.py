@@ -22,7 +22,7 @@ from daybook.export.model.seal import ManifestRef, Seal
 from daybook.export.model.settlement import Prefix
 from daybook.export.slot import state
 from daybook.export.slot.lease import end_abandoned
-from daybook.export.slot.state import EMPTIED, Refusal, SlotState, UploadState
+from daybook.export.slot.state import EMPTIED, IdRefusals, SlotState, UploadState
 from daybook.mongo.sessions import transaction_in
 
 COLLECTION = state.COLLECTION
@@ -156,7 +156,7 @@ class Slot:
     def store_file_id(self, file_id: str, identity: str) -> None:
         self._update({"$set": {"fileId": file_id, "identity": identity, "refusal": None}})
 
-    def store_refusal(self) -> Refusal:
+    def store_refusal(self) -> IdRefusals:
         """Count that the destination answers 409 for the id while it shows no file there."""
         self._update(
             [

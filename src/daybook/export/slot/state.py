@@ -49,7 +49,7 @@ class UploadState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class IdRefusals:
     """How often, and by the server's clock from when to when, an id was refused unseen."""
 
     count: int
@@ -73,7 +73,7 @@ class SlotState:
     file_id: str | None
     identity: str | None
     """Whom the id was issued to."""
-    refusal: Refusal | None
+    refusal: IdRefusals | None
     """Set once the destination called the id taken while it showed no file there."""
     seals: tuple[Seal, ...]
     upload: UploadState | None
@@ -102,14 +102,14 @@ class SlotState:
             fence=fields.whole("fence"),
             file_id=fields.text_or_none("fileId"),
             identity=fields.text_or_none("identity"),
-            refusal=None if refusal is None else Refusal.from_fields(refusal),
+            refusal=None if refusal is None else IdRefusals.from_fields(refusal),
             seals=seals,
             upload=None if upload is None else UploadState.from_fields(upload),
             manifest=None if manifest is None else ManifestRef.from_fields(manifest),
         )
 
 
-GIVEN_UP: Mapping[str, Any] = {
+ABANDONED: Mapping[str, Any] = {
     "fileId": None,
     "identity": None,
     "refusal": None,
@@ -118,5 +118,5 @@ GIVEN_UP: Mapping[str, Any] = {
 }
 """The slot's fields once its id was used or given up."""
 
-EMPTIED: Mapping[str, Any] = {**GIVEN_UP, "manifest": None}
+EMPTIED: Mapping[str, Any] = {**ABANDONED, "manifest": None}
 """The slot's fields after a commit: a stored manifest may name items just marked."""

@@ -31,14 +31,14 @@ AFTER_LEASE = timedelta(seconds=5)
 """When to ask again for a right that ends with another run's lease."""
 
 
-class Position(StrEnum):
+class BreakerState(StrEnum):
     CLOSED = "closed"  # the destination is used
     OPEN = "open"  # it is not touched
     HALF_OPEN = "half_open"  # one run at a time may try
 
 
 @dataclass(frozen=True, kw_only=True)
-class BreakerState:
+class BreakerRecord:
     """What is stored of a breaker."""
 
     failures: int = 0
@@ -66,26 +66,26 @@ class BreakerState:
             trial=doc.get("trial"),
         )
 
-    def position(self, now: datetime) -> Position:
+    def position(self, now: datetime) -> BreakerState:
         """Where it is at `now`.
 
         One that was opened in the future was opened by a process whose clock was wrong: it
         must not stay open until then, so one run may try.
         """
         if self.open_until is None:
-            return Position.CLOSED
+            return BreakerState.CLOSED
         credible = self.opened_at is None or self.opened_at <= now + CLOCKS_DIFFER
-        return Position.OPEN if credible and now < self.open_until else Position.HALF_OPEN
+        return BreakerState.OPEN if credible and now < self.open_until else BreakerState.HALF_OPEN
 
 
 def after_failure(
-    state: BreakerState, *, now: datetime, failures: int, reset_seconds: float
-) -> BreakerState:
+    state: BreakerRecord, *, now: datetime, failures: int, reset_seconds: float
+) -> BreakerRecord:
     """Count a failed attempt; at `failures` in a row, or on a trial, it opens."""
     count = state.failures + 1
     if state.open_until is None and count < failures:
-        return BreakerState(failures=count)
-    return BreakerState(
+        return BreakerRecord(failures=count)
+    return BreakerRecord(
         failures=count, open_until=now + timedelta(seconds=reset_seconds), opened_at=now
     )
 
@@ -107,8 +107,8 @@ class Breaker:
         self._failures = failures
         self._reset_seconds = reset_seconds
 
-    def state(self) -> BreakerState:
-        return BreakerState.from_doc(self._collection.find_one({"_id": self._kind}))
+    def state(self) -> BreakerRecord:
+        return BreakerRecord.from_doc(self._collection.find_one({"_id": self._kind}))
 
     def admit(self, slot: Slot, now: datetime) -> None:
         """Let the run that holds `slot` touch the destination, or raise `CircuitOpen`."""
@@ -116,7 +116,7 @@ class Breaker:
             state = self.state()
             if state.open_until is None:
                 return
-            if state.position(now) is Position.OPEN:
+            if state.position(now) is BreakerState.OPEN:
                 raise CircuitOpen(
                     f"{self._kind} failed {state.failures} times in a row and is left alone",
                     until=state.open_until,
@@ -134,7 +134,7 @@ class Breaker:
             if claimed.matched_count:
                 return
 
-    def record_failure(self, now: datetime) -> BreakerState | None:
+    def record_failure(self, now: datetime) -> BreakerRecord | None:
         """Count a failed attempt, once it is recorded.
 
         Not in a transaction: all profiles share this document, and one that a killed
@@ -153,7 +153,7 @@ class Breaker:
                 opened = before.open_until is None and state.open_until is not None
                 return state if opened else None
 
-    def _replace(self, before: BreakerState, state: BreakerState, now: datetime) -> bool:
+    def _replace(self, before: BreakerRecord, state: BreakerRecord, now: datetime) -> bool:
         """Store `state` unless another run has changed `before` in the meantime."""
         changes: dict[str, Any] = {
             "failures": state.failures,
@@ -169,7 +169,7 @@ class Breaker:
             "openUntil": before.open_until,
             "trial": before.trial,
         }
-        absent = before == BreakerState()
+        absent = before == BreakerRecord()
         try:
             stored = self._collection.update_one(unchanged, {"$set": changes}, upsert=absent)
         except DuplicateKeyError:
@@ -178,14 +178,14 @@ class Breaker:
 
     def close(self, now: datetime) -> None:
         """The destination works: forget its failures."""
-        if self.state() == BreakerState():
+        if self.state() == BreakerRecord():
             return
         self._collection.update_one(
             {"_id": self._kind},
             {"$set": {"failures": 0, "openUntil": None, "trial": None, "updatedAt": now}},
         )
 
-    def _trial_left(self, state: BreakerState) -> timedelta | None:
+    def _trial_left(self, state: BreakerRecord) -> timedelta | None:
         """How long the lease of the run that tries lasts yet; None when nobody tries."""
         if state.trial is None:
             return None

@@ -11,17 +11,17 @@ from daybook.errors import (
     IdInvalid,
     IdTaken,
     Interrupted,
-    SessionGone,
+    SessionExpired,
 )
 from daybook.export.model.settlement import Prefix
 from daybook.export.slot.slot import Slot
-from daybook.export.upload.lookup import held_by
-from daybook.export.upload.retry_budget import Patience
+from daybook.export.upload.lookup import bytes_held
+from daybook.export.upload.retry_budget import RetryBudget
 
 _SLICE_SECONDS = 0.25
 
 
-class StartOver(Exception):
+class RestartUpload(Exception):
     """The session cannot be carried on; render again into a new one under the same id."""
 
 
@@ -29,11 +29,11 @@ class Chunks:
     """Sends into one session. Every chunk that is acknowledged is vouched for in the slot."""
 
     def __init__(
-        self, slot: Slot, destination: Destination, patience: Patience, *, filename: str
+        self, slot: Slot, destination: Destination, retry_budget: RetryBudget, *, filename: str
     ) -> None:
         self._slot = slot
         self._destination = destination
-        self._patience = patience
+        self._retry_budget = retry_budget
         self._filename = filename
         self._in_flight: tuple[Future[None], Prefix] | None = None
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="upload")
@@ -55,7 +55,10 @@ class Chunks:
         self.count += 1
 
     def settle(self) -> None:
-        """Wait for the chunk in flight; raises `StartOver`, `DestinationError`, `Interrupted`."""
+        """Wait for the chunk in flight.
+
+        Raises `RestartUpload`, `DestinationError`, `Interrupted`.
+        """
         if self._in_flight is None:
             return
         future, prefix = self._in_flight
@@ -63,9 +66,9 @@ class Chunks:
         _wait(future)
         try:
             future.result()
-        except SessionGone as error:
+        except SessionExpired as error:
             self.answered = False
-            raise StartOver from error
+            raise RestartUpload from error
         except (DestinationError, Interrupted):
             self.answered = False
             raise
@@ -93,23 +96,23 @@ class Chunks:
                 held = self._destination.send_chunk(
                     session, content[at:], offset=start + at, last=False
                 )
-            except (SessionGone, IdTaken, IdInvalid):
+            except (SessionExpired, IdTaken, IdInvalid):
                 raise
             except DestinationError as error:
-                self._patience.wait(error)
-                held = held_by(self._destination, session, self._patience)
+                self._retry_budget.wait(error)
+                held = bytes_held(self._destination, session, self._retry_budget)
             arrived = held.size_bytes - start
             if held.complete or not 0 <= arrived <= len(content):
-                raise SessionGone(
+                raise SessionExpired(
                     f"upload of {self._filename}: the session holds {held.size_bytes} bytes, "
                     f"which this run did not send"
                 )
             if arrived == at:
-                self._patience.wait(
+                self._retry_budget.wait(
                     DestinationError(f"upload of {self._filename}: no byte of a chunk was taken")
                 )
             else:
-                self._patience.progress()
+                self._retry_budget.progress()
             at = arrived
 
 

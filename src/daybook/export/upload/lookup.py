@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 from daybook.destinations.base import DeliveredFile, Destination, Held
-from daybook.errors import DestinationError, IdTaken, SessionGone
-from daybook.export.upload.retry_budget import Patience
+from daybook.errors import DestinationError, IdTaken, SessionExpired
+from daybook.export.upload.retry_budget import RetryBudget
 
 
-def look(destination: Destination, file_id: str, patience: Patience) -> DeliveredFile | None:
+def find_file(
+    destination: Destination, file_id: str, retry_budget: RetryBudget
+) -> DeliveredFile | None:
     """What stands at the id, asked again while the destination fails to answer."""
     while True:
         try:
-            return destination.look(file_id)
+            return destination.find_file(file_id)
         except DestinationError as error:
-            patience.wait(error)
+            retry_budget.wait(error)
 
 
-def look_at_taken(
-    destination: Destination, file_id: str, patience: Patience, error: IdTaken
+def find_conflicting_file(
+    destination: Destination, file_id: str, retry_budget: RetryBudget, error: IdTaken
 ) -> DeliveredFile | None:
     """What stands at an id that was refused as taken; None when nothing shows up in time."""
     while True:
-        file = look(destination, file_id, patience)
+        file = find_file(destination, file_id, retry_budget)
         if file is not None:
             return file
         try:
-            patience.wait(error)
+            retry_budget.wait(error)
         except IdTaken:
             return None
 
 
-def held_by(destination: Destination, session: str, patience: Patience) -> Held:
+def bytes_held(destination: Destination, session: str, retry_budget: RetryBudget) -> Held:
     """What a session holds, asked again while the destination fails to answer.
 
-    Raises `SessionGone`.
+    Raises `SessionExpired`.
     """
     while True:
         try:
             return destination.held(session)
-        except SessionGone:
+        except SessionExpired:
             raise
         except DestinationError as error:
-            patience.wait(error)
+            retry_budget.wait(error)

@@ -6,18 +6,18 @@ import random
 from collections.abc import Callable
 
 from daybook.errors import DestinationError
-from daybook.export.model.stop_token import Halt
+from daybook.export.model.stop_token import StopToken
 
 TOTAL_SECONDS = 4.0
 FIRST_SECONDS = 0.1
 
 
-class Patience:
+class RetryBudget:
     """Waits with jitter before a repeat, longer each time, `TOTAL_SECONDS` in all."""
 
-    def __init__(self, sleep: Callable[[float], None], halt: Halt) -> None:
+    def __init__(self, sleep: Callable[[float], None], stop_token: StopToken) -> None:
         self._sleep = sleep
-        self._halt = halt
+        self._stop_token = stop_token
         self._left_seconds = TOTAL_SECONDS
         self._next_seconds = FIRST_SECONDS
 
@@ -26,7 +26,7 @@ class Patience:
 
         Raises `Interrupted` when the process has to end.
         """
-        self._halt.check_process()
+        self._stop_token.check_process()
         pause = self._next_seconds * random.uniform(0.75, 1.0)  # noqa: S311  (jitter, no secret)
         if error.permanent or pause > self._left_seconds:
             raise error

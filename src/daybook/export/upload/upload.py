@@ -11,20 +11,20 @@ from typing import Self
 from daybook.destinations.base import DeliveredFile, Destination, Held, NewFile
 from daybook.errors import (
     DaybookError,
-    DestinationDoubt,
     DestinationError,
     IdInvalid,
     IdTaken,
-    SessionGone,
+    SessionExpired,
+    UncertainResponse,
 )
 from daybook.export.model.seal import Content
 from daybook.export.model.settlement import Prefix, resume_at
-from daybook.export.model.stop_token import Halt
+from daybook.export.model.stop_token import StopToken
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import UploadState
-from daybook.export.upload.chunks import Chunks, StartOver
-from daybook.export.upload.lookup import held_by, look, look_at_taken
-from daybook.export.upload.retry_budget import Patience
+from daybook.export.upload.chunks import Chunks, RestartUpload
+from daybook.export.upload.lookup import bytes_held, find_conflicting_file, find_file
+from daybook.export.upload.retry_budget import RetryBudget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class Upload:
         *,
         manifest_digest: str,
         limits: UploadLimits,
-        patience: Patience,
-        halt: Halt,
+        retry_budget: RetryBudget,
+        stop_token: StopToken,
         on_conflict: Callable[[], None],
         before_session: Callable[[], None],
     ) -> None:
@@ -61,11 +61,11 @@ class Upload:
         self._file = file
         self._manifest_digest = manifest_digest
         self._limits = limits
-        self._patience = patience
-        self._halt = halt
+        self._retry_budget = retry_budget
+        self._stop_token = stop_token
         self._on_conflict = on_conflict
         self._before_session = before_session
-        self._chunks = Chunks(slot, destination, patience, filename=file.name)
+        self._chunks = Chunks(slot, destination, retry_budget, filename=file.name)
         self._session: str | None = None
         self._skip: Prefix | None = None
         self._buffer = bytearray()
@@ -97,15 +97,15 @@ class Upload:
         if hand_back and answered and self._session is not None:
             self._slot.hand_back_upload()
 
-    def carry_on(self, upload: UploadState) -> None:
-        """Go on with a session that the run before handed back; raises `StartOver`."""
+    def resume(self, upload: UploadState) -> None:
+        """Go on with a session that the run before handed back; raises `RestartUpload`."""
         try:
-            held = held_by(self._destination, upload.session, self._patience)
-        except SessionGone as error:
-            raise StartOver from error
+            held = bytes_held(self._destination, upload.session, self._retry_budget)
+        except SessionExpired as error:
+            raise RestartUpload from error
         skip = None if held.complete else resume_at(upload.prefixes, held.size_bytes)
         if skip is None:
-            raise StartOver
+            raise RestartUpload
         self._session = upload.session
         self.opened_fence = upload.opened_fence
         self._skip = skip if skip.size_bytes else None
@@ -122,7 +122,7 @@ class Upload:
     def content(self) -> Content:
         """Digest the whole file, the rest in the buffer included; call it once, at the end."""
         if self._skip is not None or not self._buffer:
-            raise StartOver  # the session holds as much as the file has now, or more
+            raise RestartUpload  # the session holds as much as the file has now, or more
         self._chunks.settle()
         self._stop_at_boundary()
         md5, sha256 = self._md5.copy(), self._sha256.copy()
@@ -138,7 +138,7 @@ class Upload:
         """Send what makes the file visible and return what stands at the id then.
 
         None: the destination refuses the id as taken but shows no file at it.
-        Raises `StartOver`, `IdInvalid`, or the error that outlasted all patience.
+        Raises `RestartUpload`, `IdInvalid`, or the error that outlasted all patience.
         """
         content = bytes(self._buffer)
         whole = self._session is None and len(content) <= self._limits.whole
@@ -153,27 +153,29 @@ class Upload:
             except IdInvalid:
                 raise
             except IdTaken as error:
-                file = look_at_taken(self._destination, self._file.id, self._patience, error)
+                file = find_conflicting_file(
+                    self._destination, self._file.id, self._retry_budget, error
+                )
                 if file is not None:
                     self._on_conflict()
                 return file
-            except SessionGone as error:
-                file = look(self._destination, self._file.id, self._patience)
+            except SessionExpired as error:
+                file = find_file(self._destination, self._file.id, self._retry_budget)
                 if file is None:
-                    raise StartOver from error
+                    raise RestartUpload from error
                 return file
             except DestinationError as error:
-                self._patience.wait(error)
-                file = look(self._destination, self._file.id, self._patience)
+                self._retry_budget.wait(error)
+                file = find_file(self._destination, self._file.id, self._retry_budget)
                 if file is not None:
                     return file
                 at = self._held_of_last(at)
             else:
                 if held.complete:
-                    return self._look_for_sent()
+                    return self._find_sent()
                 arrived = self._within(held.size_bytes, len(content))
                 if arrived == at:
-                    self._patience.wait(
+                    self._retry_budget.wait(
                         DestinationError(
                             f"upload of {self._file.name}: the destination holds "
                             f"{held.size_bytes} bytes, takes no more and does not make the file"
@@ -201,8 +203,8 @@ class Upload:
             return 0
         try:
             held = self._destination.held(self._session)
-        except SessionGone as error:
-            raise StartOver from error
+        except SessionExpired as error:
+            raise RestartUpload from error
         except DestinationError:
             return at  # sending again asks the same question
         if held.complete:
@@ -212,16 +214,16 @@ class Upload:
     def _within(self, held_bytes: int, length: int) -> int:
         at = held_bytes - self._offset
         if not 0 <= at <= length:
-            raise StartOver
+            raise RestartUpload
         return at
 
-    def _look_for_sent(self) -> DeliveredFile | None:
+    def _find_sent(self) -> DeliveredFile | None:
         while True:
-            file = look(self._destination, self._file.id, self._patience)
+            file = find_file(self._destination, self._file.id, self._retry_budget)
             if file is not None:
                 return file
-            self._patience.wait(
-                DestinationDoubt(
+            self._retry_budget.wait(
+                UncertainResponse(
                     f"upload of {self._file.name}: the destination answered that the file was "
                     "made, but shows none under its id"
                 )
@@ -236,7 +238,7 @@ class Upload:
             except (IdTaken, IdInvalid):
                 raise
             except DestinationError as error:
-                self._patience.wait(error)  # a second session under the id does no harm
+                self._retry_budget.wait(error)  # a second session under the id does no harm
         self._session = session
         self._slot.store_upload(
             UploadState(
@@ -250,9 +252,9 @@ class Upload:
     def _stop_at_boundary(self) -> None:
         """Each invocation sends a chunk, so that one with too short a deadline gets on too."""
         if self._chunks.count:
-            self._halt.check()
+            self._stop_token.check()
         else:
-            self._halt.check_process()
+            self._stop_token.check_process()
 
     def _send(self, content: bytes) -> None:
         if self._session is None:
@@ -277,5 +279,5 @@ class Upload:
         self._cut(min(len(self._buffer), self._skip.size_bytes - self._offset))
         if self._offset == self._skip.size_bytes:
             if self._sha256.hexdigest() != self._skip.sha256:
-                raise StartOver
+                raise RestartUpload
             self._skip = None

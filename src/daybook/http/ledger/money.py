@@ -17,11 +17,11 @@ from daybook.http.ledger.requests import (
     amount,
     answered,
     currency,
+    idempotency_key,
+    idempotency_key_if_given,
     limit,
     line,
     object_id,
-    once_key,
-    once_key_if_given,
     parameters,
     word,
 )
@@ -30,7 +30,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.wallets import history, move, wallet
 from daybook.wallets.booking import REVERSAL, Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.idempotency import Answer
+from daybook.wallets.idempotency import KeyedResponse
 
 MAX_DESCRIPTION_LENGTH = 500
 PAGE = 50
@@ -46,7 +46,7 @@ def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
     body = body_of(request, allowed={OWNER, "currency"})
     owner = object_id(body.get(OWNER), OWNER)
     _check_right(app, request, owner)
-    wanted = once_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
+    wanted = idempotency_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
     in_ = currency(body.get("currency", wallet.INR), "currency")
     return answered(wallet.open_wallet(app.ledger, owner, in_, wanted))
 
@@ -85,7 +85,7 @@ def _single(
     request: flask.Request,
     path: Path,
     what: str,
-    act: Callable[[Ledger, ObjectId, Movement], Answer],
+    act: Callable[[Ledger, ObjectId, Movement], KeyedResponse],
 ) -> flask.Response:
     parameters(request, set())
     owner = object_id(path[OWNER], OWNER)
@@ -116,7 +116,7 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
     transaction_id = object_id(path["transactionId"], "transactionId")
     body = body_of(request, allowed={"description"})
     description = _description(body)
-    key = once_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
+    key = idempotency_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
     with pymongo.timeout(app.look_seconds):
         _check_reversal(app, request, transaction_id)
         originals = move.reversal_of(app.ledger, transaction_id)
@@ -153,7 +153,7 @@ def _check_reversal(app: LedgerApp, request: flask.Request, transaction_id: Obje
         )
 
 
-def _shown(app: LedgerApp, request: flask.Request, answer: Answer) -> Answer:
+def _shown(app: LedgerApp, request: flask.Request, answer: KeyedResponse) -> KeyedResponse:
     """Of two wallets, without the balance of one that the caller may not read."""
     rights = app.settings.ledger_wallets
     if rights is None or "from" not in answer.body:
@@ -178,7 +178,7 @@ def _movement(
         )
     description = _description(body)
     return Movement(
-        once=once_key(app, request, path, body),
+        once=idempotency_key(app, request, path, body),
         type=type_,
         amount_paise=amount_paise,
         description=description,

@@ -15,11 +15,11 @@ from daybook.http.callers import refusal
 from daybook.http.ledger.requests import (
     answered,
     code,
+    idempotency_key_if_given,
     limit,
     line,
     moment,
     object_id,
-    once_key_if_given,
     parameters,
     word,
     words,
@@ -55,7 +55,7 @@ def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
         brand_code=None if brand is None else code(brand, "brandCode"),
         mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
     )
-    wanted = once_key_if_given(app, request, ("users",), body)
+    wanted = idempotency_key_if_given(app, request, ("users",), body)
     return answered(users.create_once(app.ledger, user, wanted))
 
 
@@ -87,7 +87,7 @@ def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.
         expires_at=app.clock() + INVITE_LASTS if given is None else moment(given, "expiresAt"),
         code=None if own is None else code(own, "code"),
     )
-    wanted = once_key_if_given(app, request, ("invites",), body)
+    wanted = idempotency_key_if_given(app, request, ("invites",), body)
     if own is not None and app.settings.ledger_invite_codes != "chosen":
         before = invites.made_before(app.ledger, wanted)  # when the setting was another one
         if before is None:
@@ -125,7 +125,7 @@ def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.R
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
     invite = code(path["code"], "code")
-    wanted = once_key_if_given(app, request, ("invites", invite, "accept"), body)
+    wanted = idempotency_key_if_given(app, request, ("invites", invite, "accept"), body)
     try:
         return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)
     except (Refused, DocumentInvalid) as error:

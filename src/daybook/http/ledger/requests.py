@@ -21,7 +21,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.text import display
 from daybook.text.scrub import scrubbed
 from daybook.wallets.context import MAX_PAISE
-from daybook.wallets.idempotency import Answer, OnceKey
+from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse
 from daybook.wallets.refusal import Refusal
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -87,11 +87,11 @@ def problem(status: int, code: str, detail: str, *, where: str | None = None) ->
     )
 
 
-def once_key(
+def idempotency_key(
     app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
-) -> OnceKey:
+) -> IdempotencyKey:
     """The header's key with its caller and the request it is for; raises `BadRequest`."""
-    wanted = once_key_if_given(app, request, path, body)
+    wanted = idempotency_key_if_given(app, request, path, body)
     if wanted is None:
         raise BadRequest(
             "is missing: money moves only under a key, so that a repeated request moves it once",
@@ -100,9 +100,9 @@ def once_key(
     return wanted
 
 
-def once_key_if_given(
+def idempotency_key_if_given(
     app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
-) -> OnceKey | None:
+) -> IdempotencyKey | None:
     """The same where a request does without; raises `BadRequest` for a key that is none."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
@@ -113,10 +113,10 @@ def once_key_if_given(
             where=IDEMPOTENCY_KEY,
         )
     caller = verified_account(app.settings.callers, request)
-    return OnceKey.of(key, "/".join(path), body, caller=caller)
+    return IdempotencyKey.of(key, "/".join(path), body, caller=caller)
 
 
-def answered(answer: Answer, *, first: int = 201) -> flask.Response:
+def answered(answer: KeyedResponse, *, first: int = 201) -> flask.Response:
     """`first` is the status of the first answer; a repeated one says that it is."""
     response = json_answer(200 if answer.replayed else first, answer.body)
     if answer.replayed:

@@ -27,7 +27,7 @@ from daybook.errors import (
     RunTimeout,
     TooManyRejected,
 )
-from daybook.export.upload.breaker import Position
+from daybook.export.upload.breaker import BreakerState
 from daybook.mongo.monitoring import COMMAND_BOUNDS_SECONDS, CommandUse, PoolUse
 from daybook.ops.metrics.stored import (
     DURATION_BOUNDS_SECONDS,
@@ -117,13 +117,13 @@ def of_damaged(count: int) -> Metric:
     )
 
 
-def of_breaker(position: Position, destination: str) -> Metric:
+def of_breaker(position: BreakerState, destination: str) -> Metric:
     family = GaugeMetricFamily(
         "daybook_circuit_breaker_state",
         "1 for the state that the destination's circuit breaker is in, 0 for the others.",
         labels=["destination", "state"],
     )
-    for one in Position:
+    for one in BreakerState:
         family.add_metric([destination, one.value], int(one is position))
     return family
 

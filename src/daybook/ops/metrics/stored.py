@@ -24,7 +24,7 @@ from daybook.export.queue import plan, unmarked, waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import orphans
 from daybook.export.upload import breaker
-from daybook.export.upload.breaker import BreakerState, Position
+from daybook.export.upload.breaker import BreakerRecord, BreakerState
 
 DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -127,10 +127,10 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
     )
 
 
-def breaker_position(database: Database[Doc], destination: str, now: datetime) -> Position:
+def breaker_position(database: Database[Doc], destination: str, now: datetime) -> BreakerState:
     """Of the kind of destination; raises `PyMongoError` and `DocumentDamaged`."""
     found = database[breaker.COLLECTION].find_one({"_id": destination})
-    return BreakerState.from_doc(found).position(now)
+    return BreakerRecord.from_doc(found).position(now)
 
 
 def orphan_figures(database: Database[Doc], profile: Profile, now: datetime) -> OrphanFigures:

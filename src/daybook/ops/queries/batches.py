@@ -8,13 +8,13 @@ from daybook.export.batch import batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.task import TaskKind
-from daybook.ops.queries.query import Document, Query
+from daybook.ops.queries.query import DeclaredQuery, Document
 
 _STRING = {"$type": "string"}
 _DATE = {"$type": "date"}
 
 
-def of_batches(profile: str) -> list[Query]:
+def of_batches(profile: str) -> list[DeclaredQuery]:
     def of_day(doc: Document) -> dict[str, Any]:
         return {"day": doc["batchDate"]}
 
@@ -24,8 +24,8 @@ def of_batches(profile: str) -> list[Query]:
     def always(_: Document) -> dict[str, Any]:
         return {}
 
-    def named(name: str, found: Any, arguments: Any = always, **more: Any) -> Query:
-        return Query(
+    def named(name: str, found: Any, arguments: Any = always, **more: Any) -> DeclaredQuery:
+        return DeclaredQuery(
             name=name, collection=batch.COLLECTION, filter=found, arguments=arguments, **more
         )
 

@@ -17,11 +17,11 @@ from daybook.export.queue import manifest
 from daybook.export.slot import orphans, slot
 from daybook.export.upload import breaker
 from daybook.ops.queries.batches import of_batches
-from daybook.ops.queries.query import Document, Query
+from daybook.ops.queries.query import DeclaredQuery, Document
 from daybook.ops.queries.queue import FEW_OF_AN_ENTRY, of_entries, of_the_queue
 
 
-def queries(profile: Profile) -> Sequence[Query]:
+def queries(profile: Profile) -> Sequence[DeclaredQuery]:
     """Those of the profile."""
     return (
         *_by_id(profile),
@@ -31,7 +31,7 @@ def queries(profile: Profile) -> Sequence[Query]:
         *_of_manifests(profile.name),
         *_of_records(),
         *_of_orphans(profile.name),
-        Query(
+        DeclaredQuery(
             name="breakers",
             collection=breaker.COLLECTION,
             filter=dict,
@@ -41,7 +41,7 @@ def queries(profile: Profile) -> Sequence[Query]:
     )
 
 
-def _by_id(profile: Profile) -> list[Query]:
+def _by_id(profile: Profile) -> list[DeclaredQuery]:
     collections = {
         "batch": batch.COLLECTION,
         "breaker": breaker.COLLECTION,
@@ -53,7 +53,7 @@ def _by_id(profile: Profile) -> list[Query]:
         "slot": slot.COLLECTION,
     }
     one = [
-        Query(
+        DeclaredQuery(
             name=name,
             collection=collection,
             filter=lambda wanted: {"_id": wanted},
@@ -62,7 +62,7 @@ def _by_id(profile: Profile) -> list[Query]:
         for name, collection in collections.items()
     ]
     some = [
-        Query(
+        DeclaredQuery(
             name=f"{name}_among",
             collection=collections[name],
             filter=lambda wanted: {"_id": {"$in": wanted}},
@@ -73,7 +73,7 @@ def _by_id(profile: Profile) -> list[Query]:
     return one + some
 
 
-def _of_manifests(profile: str) -> list[Query]:
+def _of_manifests(profile: str) -> list[DeclaredQuery]:
     delivered = {"markedAt": {"$exists": True}}
 
     def of_delivered(doc: Document) -> dict[str, Any]:
@@ -81,8 +81,10 @@ def _of_manifests(profile: str) -> list[Query]:
             raise LookupError("not delivered")
         return {"entry_ids": doc["entryIds"][:1]}
 
-    def named(name: str, found: Any, arguments: Any) -> Query:
-        return Query(name=name, collection=manifest.COLLECTION, filter=found, arguments=arguments)
+    def named(name: str, found: Any, arguments: Any) -> DeclaredQuery:
+        return DeclaredQuery(
+            name=name, collection=manifest.COLLECTION, filter=found, arguments=arguments
+        )
 
     return [
         named(
@@ -108,13 +110,13 @@ def _of_manifests(profile: str) -> list[Query]:
     ]
 
 
-def _of_records() -> list[Query]:
+def _of_records() -> list[DeclaredQuery]:
     def of_entry(doc: Document) -> dict[str, Any]:
         return {"entry_ids": [doc["metadata"]["entryId"]]}
 
     told = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
     return [
-        Query(
+        DeclaredQuery(
             name="records_of_day",
             collection=export_log.COLLECTION,
             filter=lambda day, action, profile: {
@@ -127,7 +129,7 @@ def _of_records() -> list[Query]:
                 "profile": doc["metadata"].get("profile"),
             },
         ),
-        Query(
+        DeclaredQuery(
             name="requeued_entries",
             collection=export_log.COLLECTION,
             filter=lambda entry_ids: {
@@ -136,7 +138,7 @@ def _of_records() -> list[Query]:
             },
             arguments=of_entry,
         ),
-        Query(
+        DeclaredQuery(
             name="records_of_entry",
             collection=export_log.COLLECTION,
             filter=lambda entry_ids: {
@@ -150,12 +152,14 @@ def _of_records() -> list[Query]:
     ]
 
 
-def _of_orphans(profile: str) -> list[Query]:
+def _of_orphans(profile: str) -> list[DeclaredQuery]:
     def before(doc: Document) -> dict[str, Any]:
         return {"now": doc["createdAt"]}
 
-    def named(name: str, found: Any, arguments: Any) -> Query:
-        return Query(name=name, collection=orphans.COLLECTION, filter=found, arguments=arguments)
+    def named(name: str, found: Any, arguments: Any) -> DeclaredQuery:
+        return DeclaredQuery(
+            name=name, collection=orphans.COLLECTION, filter=found, arguments=arguments
+        )
 
     return [
         named(

@@ -10,7 +10,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Query:
+class DeclaredQuery:
     """What a query finds, in which order; the ledger's are declared in `wallets/query.py`."""
 
     name: str

@@ -6,13 +6,13 @@ from typing import Any
 
 from daybook.export.model.profile import Profile
 from daybook.export.queue import plan, waiting
-from daybook.ops.queries.query import Document, Query
+from daybook.ops.queries.query import DeclaredQuery, Document
 
 FEW_OF_AN_ENTRY = "sorts the few documents of one entry"
 _BY_ID = {"_id": 1}
 
 
-def of_the_queue(profile: Profile) -> list[Query]:
+def of_the_queue(profile: Profile) -> list[DeclaredQuery]:
     queued, queue = plan.queued(profile), profile.source.queue
 
     def of_queued(doc: Document) -> dict[str, Any]:
@@ -23,8 +23,10 @@ def of_the_queue(profile: Profile) -> list[Query]:
     def of_entry(doc: Document) -> dict[str, Any]:
         return {"entry_ids": [doc["entryId"]]}
 
-    def named(name: str, found: Any, **more: Any) -> Query:
-        return Query(name=name, collection=queue, filter=found, **{"arguments": of_entry, **more})
+    def named(name: str, found: Any, **more: Any) -> DeclaredQuery:
+        return DeclaredQuery(
+            name=name, collection=queue, filter=found, **{"arguments": of_entry, **more}
+        )
 
     return [
         named("plan", lambda: queued, arguments=of_queued, sort=(("_id", 1),), among=queued),
@@ -90,10 +92,10 @@ def of_the_queue(profile: Profile) -> list[Query]:
     ]
 
 
-def of_entries(profile: Profile) -> list[Query]:
+def of_entries(profile: Profile) -> list[DeclaredQuery]:
     date = profile.source.date
     return [
-        Query(
+        DeclaredQuery(
             name="entries_of_dates",
             collection=profile.source.entries,
             filter=lambda day: {date: {"$gte": day, "$lte": day}},

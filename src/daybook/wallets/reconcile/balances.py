@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from daybook.chart_of_accounts import Direction
 from daybook.wallets import queries
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 
 SIGNED = {
     "$switch": {
@@ -28,7 +28,9 @@ SIGNED = {
 """What a transaction adds to its wallet; null when it does not say."""
 
 
-def balances(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
+def balances(
+    database: Database[dict[str, Any]], session: ClientSession
+) -> Iterator[LedgerDifference]:
     """Every wallet whose balance or version is not what its transactions say, or below zero."""
     yield from _of_transactions(database, session)
     yield from _without_transactions(database, session)
@@ -44,8 +46,8 @@ def balances(database: Database[dict[str, Any]], session: ClientSession) -> Iter
         session=session,
     )
     for doc in unclear:
-        yield Difference(
-            kind=DifferenceKind.TRANSACTION,
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.TRANSACTION,
             detail=f"transaction {doc['_id']} of wallet {doc.get('walletId')} says "
             f"{doc.get('direction')!r:.40} for its direction and {doc.get('amountPaise')!r:.40} "
             "for its amount, so it counts for nothing",
@@ -54,7 +56,7 @@ def balances(database: Database[dict[str, Any]], session: ClientSession) -> Iter
 
 def _of_transactions(
     database: Database[dict[str, Any]], session: ClientSession
-) -> Iterator[Difference]:
+) -> Iterator[LedgerDifference]:
     differing = database[queries.TRANSACTIONS].aggregate(
         [
             {
@@ -96,12 +98,12 @@ def _of_transactions(
             detail = f"wallet {doc['_id']} is gone, but has {count} transactions over {doc['sum']}"
         else:
             detail = _says(wallet, count=count, total=doc["sum"])
-        yield Difference(kind=DifferenceKind.BALANCE, detail=detail)
+        yield LedgerDifference(kind=LedgerDifferenceKind.BALANCE, detail=detail)
 
 
 def _without_transactions(
     database: Database[dict[str, Any]], session: ClientSession
-) -> Iterator[Difference]:
+) -> Iterator[LedgerDifference]:
     moved = {"$or": [{"availablePaise": {"$ne": 0}}, {"version": {"$ne": 0}}]}
     lonely = database[queries.WALLETS].aggregate(
         [
@@ -121,13 +123,17 @@ def _without_transactions(
         session=session,
     )
     for wallet in lonely:
-        yield Difference(kind=DifferenceKind.BALANCE, detail=_says(wallet, count=0, total=0))
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.BALANCE, detail=_says(wallet, count=0, total=0)
+        )
 
 
-def _below_zero(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
+def _below_zero(
+    database: Database[dict[str, Any]], session: ClientSession
+) -> Iterator[LedgerDifference]:
     for wallet in database[queries.WALLETS].find({"availablePaise": {"$lt": 0}}, session=session):
-        yield Difference(
-            kind=DifferenceKind.BALANCE,
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.BALANCE,
             detail=f"wallet {wallet['_id']} of user {wallet.get('ownerUserId')} holds "
             f"{wallet['availablePaise']}, which is below zero",
         )

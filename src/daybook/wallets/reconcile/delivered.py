@@ -13,14 +13,14 @@ from daybook.destinations.base import Destination
 from daybook.errors import DestinationRefused
 from daybook.export.batch import export_log
 from daybook.export.batch.export_log import LogAction
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 
 _RECORDED = ("fileId", "entryCount", "totals", "md5", "sha256", "sizeBytes")
 
 
 def record(
     database: Database[dict[str, Any]], session: ClientSession, batch: Mapping[str, Any]
-) -> Iterator[Difference]:
+) -> Iterator[LedgerDifference]:
     """The record that the accountant and the other application go by."""
     day = export_log.day_filter(batch["profile"], batch["batchDate"], LogAction.CSV_GENERATED)
     found = database[export_log.COLLECTION].find_one(day, session=session)
@@ -37,11 +37,11 @@ def record(
             )
 
 
-def _of_record(batch: Mapping[str, Any], told: str) -> Difference:
-    return Difference(kind=DifferenceKind.RECORD, detail=f"{batch['filename']}: {told}")
+def _of_record(batch: Mapping[str, Any], told: str) -> LedgerDifference:
+    return LedgerDifference(kind=LedgerDifferenceKind.RECORD, detail=f"{batch['filename']}: {told}")
 
 
-def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[Difference]:
+def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[LedgerDifference]:
     """Read the file, in flat memory. Raises `DestinationError` when it cannot be asked for."""
     digest, size_bytes = hashlib.sha256(), 0
     try:
@@ -49,11 +49,13 @@ def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[Diff
             digest.update(block)
             size_bytes += len(block)
     except DestinationRefused as error:
-        yield Difference(kind=DifferenceKind.FILE, detail=f"{batch['filename']}: {error}")
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.FILE, detail=f"{batch['filename']}: {error}"
+        )
         return
     if (size_bytes, digest.hexdigest()) != (batch["sizeBytes"], batch["sha256"]):
-        yield Difference(
-            kind=DifferenceKind.FILE,
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.FILE,
             detail=f"{batch['filename']} ({batch['fileId']}) was changed: {size_bytes} bytes with "
             f"SHA-256 {digest.hexdigest()}, delivered were {batch['sizeBytes']} with "
             f"{batch['sha256']}",

@@ -14,9 +14,9 @@ from daybook.wallets import invites, queries, users
 from daybook.wallets.booking import single_answer
 from daybook.wallets.context import Document
 from daybook.wallets.idempotency import check_remembered
-from daybook.wallets.move import Booked
+from daybook.wallets.move import BookedMovement
 from daybook.wallets.queries_of_users import USERS
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.wallet import Wallet
 
@@ -24,7 +24,7 @@ _PAGE = 1000
 """Documents that are held at a time."""
 
 
-def documents(database: Database[Document], session: ClientSession) -> Iterator[Difference]:
+def documents(database: Database[Document], session: ClientSession) -> Iterator[LedgerDifference]:
     """Each document that a request would answer `DOCUMENT_INVALID` for, with its first fault.
 
     They are read by what the requests themselves read them by.
@@ -37,7 +37,7 @@ def documents(database: Database[Document], session: ClientSession) -> Iterator[
                 if not _is_deleted(collection, doc):
                     read(doc)
             except DocumentInvalid as error:
-                yield Difference(kind=DifferenceKind.DOCUMENT, detail=str(error))
+                yield LedgerDifference(kind=LedgerDifferenceKind.DOCUMENT, detail=str(error))
 
 
 def _is_deleted(collection: str, doc: Document) -> bool:
@@ -48,7 +48,7 @@ def _transaction(doc: Document) -> None:
     single_answer(doc)
     # Other directions are named with the balances, to which they cannot be added.
     if doc.get("direction") in list(Direction) and doc.get("journalEntryId") is not None:
-        Booked.from_doc(doc)
+        BookedMovement.from_doc(doc)
 
 
 _READ_BY: Mapping[str, Callable[[Document], Any]] = {

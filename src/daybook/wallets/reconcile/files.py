@@ -24,9 +24,9 @@ from daybook.export.model.profile import Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.mark import Delivery
 from daybook.export.rendering.cells.currency import CurrencyReader, decimals_of
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.wallets.reconcile.delivered import content, record
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 
 
 @dataclass(kw_only=True)
@@ -43,7 +43,7 @@ class Expected:
 class CheckedFile:
     """One file, or at the end what is said to be exported and stands in none."""
 
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[LedgerDifference] = field(default_factory=list)
     delivered: bool = True
 
 
@@ -75,13 +75,13 @@ def files(
     yield CheckedFile(differences=list(_in_no_file(expected)), delivered=False)
 
 
-def _in_no_file(expected: Expected) -> Iterator[Difference]:
+def _in_no_file(expected: Expected) -> Iterator[LedgerDifference]:
     for file_key, entry_ids in expected.exported.items():
         file_id = _shown(file_key)
         where = "names no file" if file_id is None else f"names file {file_id}"
         for entry_id in entry_ids:
-            yield Difference(
-                kind=DifferenceKind.NOT_DELIVERED,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.NOT_DELIVERED,
                 detail=f"entry {_shown(entry_id)} is completed and {where}, but stands in no "
                 "manifest of a delivered file of that id",
             )
@@ -93,7 +93,7 @@ def _file(
     profile: Profile,
     doc: Mapping[str, Any],
     expected: Expected,
-) -> Iterator[Difference]:
+) -> Iterator[LedgerDifference]:
     batch = Batch.from_doc(doc)
     named = expected.exported.get(hashable(doc.get("fileId")), set())
     sums: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
@@ -104,11 +104,11 @@ def _file(
             rejected=rejections.of_batch(database[manifests.COLLECTION], doc),
         )
         for part in manifests.read(database[manifests.COLLECTION], delivery.manifest):
-            left_out = {hashable(item.queue_id) for item in delivery.rejected_of(part)}
+            all_rejected = {hashable(item.queue_id) for item in delivery.rejected_of(part)}
             entry_ids = [
                 entry_id
                 for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
-                if hashable(queue_id) not in left_out
+                if hashable(queue_id) not in all_rejected
             ]
             keys = set(map(hashable, entry_ids))
             named -= keys
@@ -116,31 +116,31 @@ def _file(
                 yield from _not_completed(batch, expected.unexported & keys)
             _add_up(database, session, profile, entry_ids, sums)
     except DaybookError as error:
-        yield Difference(
-            kind=DifferenceKind.FILE, detail=f"{doc['filename']} ({batch.id}): {error}"
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.FILE, detail=f"{doc['filename']} ({batch.id}): {error}"
         )
     else:
         yield from _totals(batch, sums)
 
 
-def _not_completed(batch: Batch, entry_ids: set[Hashable]) -> Iterator[Difference]:
+def _not_completed(batch: Batch, entry_ids: set[Hashable]) -> Iterator[LedgerDifference]:
     for entry_id in entry_ids:
-        yield Difference(
-            kind=DifferenceKind.NOT_COMPLETED,
+        yield LedgerDifference(
+            kind=LedgerDifferenceKind.NOT_COMPLETED,
             detail=f"entry {_shown(entry_id)} stands in {batch.doc['filename']}, but no queue item "
             "of it is completed",
         )
 
 
-def _totals(batch: Batch, sums: Mapping[str, Mapping[str, Decimal]]) -> Iterator[Difference]:
+def _totals(batch: Batch, sums: Mapping[str, Mapping[str, Decimal]]) -> Iterator[LedgerDifference]:
     totals = batch.doc["totals"]
     for currency in sorted({*totals, *sums}):
         for side in ("debit", "credit"):
             recorded = Decimal(totals.get(currency, {}).get(side, "0"))
             found = sums.get(currency, {}).get(side, Decimal())
             if recorded != found:
-                yield Difference(
-                    kind=DifferenceKind.TOTALS,
+                yield LedgerDifference(
+                    kind=LedgerDifferenceKind.TOTALS,
                     detail=f"{batch.doc['filename']}: {side} of {recorded} {currency} recorded, "
                     f"its entries have {found}",
                 )
@@ -189,7 +189,7 @@ def _currency(reader: CurrencyReader, value: Any) -> str:
     """As it counts in the file; what could not stand in one, by what it looks like."""
     try:
         return reader.read(value).code
-    except Unfit:
+    except RejectedValue:
         return f"{value!r:.40}"
 
 

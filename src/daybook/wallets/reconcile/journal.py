@@ -17,7 +17,7 @@ from daybook.export.model.profile import DAILY, Profile
 from daybook.export.rendering.cells.currency import decimals_of
 from daybook.wallets import journal, queries
 from daybook.wallets.reconcile.balances import SIGNED
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 
 _STATUSES = {"queued", "completed", "failed"}
 _PAGE = 1000
@@ -27,7 +27,7 @@ _REFERENCE = "^TX-[0-9a-f]{24}$"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Booked:
+class FoundEntry:
     """What MongoDB found of one movement's entry."""
 
     doc: Mapping[str, Any]
@@ -59,60 +59,61 @@ class Booked:
         told = (each.get("fileId") for each in found if isinstance(each, Mapping))
         return next((file_id for file_id in told if file_id is not None), None)
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[LedgerDifference]:
         doc = self.doc
         transaction = f"transaction {doc['transactionId']}"
         if not self.is_named:
-            yield Difference(
-                kind=DifferenceKind.ENTRY_MISSING, detail=f"{transaction} names no journal entry"
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_MISSING,
+                detail=f"{transaction} names no journal entry",
             )
             return
         if doc["debit"] is None:
-            yield Difference(
-                kind=DifferenceKind.ENTRY_MISSING,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_MISSING,
                 detail=f"{transaction} has no journal entry ({self.id})",
             )
             return
         of = f"entry {doc['_id']} of {transaction}"
         debit, credit = doc["debit"], doc["credit"]
         if not doc["balanced"]:
-            yield Difference(
-                kind=DifferenceKind.ENTRY_UNBALANCED,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_UNBALANCED,
                 detail=f"{of}: debits of {debit}, credits of {credit}",
             )
         elif not doc["right"]:
-            yield Difference(
-                kind=DifferenceKind.ENTRY_AMOUNT,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_AMOUNT,
                 detail=f"{of} is over {debit} {doc['entryCurrency']}; the transaction over "
                 f"{doc['amount']} {doc['currency']}",
             )
         elif not doc["wallets"]:
-            yield Difference(
-                kind=DifferenceKind.ENTRY_WALLETS,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_WALLETS,
                 detail=f"{of} changes the wallets' account by {doc['booked']}, its "
                 f"{doc['count']} transactions the wallets by {doc['moved']} {doc['currency']}",
             )
         yield from self._of_the_queue(of)
 
-    def _of_the_queue(self, of: str) -> Iterator[Difference]:
+    def _of_the_queue(self, of: str) -> Iterator[LedgerDifference]:
         items = self.doc["items"]
         if len(items) != 1:
             ids = ", ".join(str(item["_id"]) for item in items)
-            yield Difference(
-                kind=DifferenceKind.QUEUE_ITEM,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.QUEUE_ITEM,
                 detail=f"{of} has {len(items)} scheduled queue items, not one"
                 + (f": {ids}" if ids else ""),
             )
         for item in items:
             if item.get("status") not in _STATUSES:
-                yield Difference(
-                    kind=DifferenceKind.QUEUE_ITEM,
+                yield LedgerDifference(
+                    kind=LedgerDifferenceKind.QUEUE_ITEM,
                     detail=f"{of}: nobody exports queue item {item['_id']}, whose status is "
                     f"{item.get('status')!r:.40}",
                 )
             elif item["status"] == "queued" and item["profile"] != self.profile:
-                yield Difference(
-                    kind=DifferenceKind.QUEUE_ITEM,
+                yield LedgerDifference(
+                    kind=LedgerDifferenceKind.QUEUE_ITEM,
                     detail=f"{of}: no run of profile {self.profile} exports queue item "
                     f"{item['_id']}, whose profile is {item['profile']!r:.40}",
                 )
@@ -130,7 +131,7 @@ def entries(
     profile: Profile,
     chart: Chart,
     currencies: Collection[str],
-) -> Iterator[Booked]:
+) -> Iterator[FoundEntry]:
     """Every movement, once, whether right or not: also the two sides of a transfer are one."""
     unit = _unit(currencies)
     found = database[queries.TRANSACTIONS].aggregate(
@@ -194,10 +195,12 @@ def entries(
         session=session,
     )
     for doc in found:
-        yield Booked(doc=doc, profile=profile.name)
+        yield FoundEntry(doc=doc, profile=profile.name)
 
 
-def unbooked(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Difference]:
+def unbooked(
+    database: Database[dict[str, Any]], session: ClientSession
+) -> Iterator[LedgerDifference]:
     """Entries of the ledger whose transaction is gone, or names another entry."""
     found = database[journal.ENTRIES].find(
         {"reference": {"$regex": _REFERENCE}},
@@ -221,8 +224,8 @@ def unbooked(database: Database[dict[str, Any]], session: ClientSession) -> Iter
             if other == doc["_id"]:
                 continue
             names = "is gone" if transaction_id not in named else f"names entry {other}"
-            yield Difference(
-                kind=DifferenceKind.ENTRY_UNBOOKED,
+            yield LedgerDifference(
+                kind=LedgerDifferenceKind.ENTRY_UNBOOKED,
                 detail=f"entry {doc['_id']} ({doc['reference']}): its transaction {names}",
             )
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class DifferenceKind(StrEnum):
+class LedgerDifferenceKind(StrEnum):
     DOCUMENT = "document"  # one that no request can use as it is
     BALANCE = "balance"  # a wallet and its transactions
     TRANSACTION = "transaction"  # one that cannot be added up
@@ -25,10 +25,10 @@ class DifferenceKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class LedgerDifference:
     """One difference, in a sentence that names what differs."""
 
-    kind: DifferenceKind
+    kind: LedgerDifferenceKind
     detail: str
 
     def to_doc(self) -> dict[str, Any]:

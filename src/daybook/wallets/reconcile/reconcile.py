@@ -28,7 +28,7 @@ from daybook.wallets.reconcile.balances import balances
 from daybook.wallets.reconcile.documents import documents
 from daybook.wallets.reconcile.files import Expected, files
 from daybook.wallets.reconcile.journal import entries, ledger_currencies, unbooked
-from daybook.wallets.reconcile.kind import Difference, DifferenceKind
+from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 from daybook.wallets.stored import SHOWABLE
 
 NAMED = 100
@@ -47,8 +47,8 @@ class Reconciliation:
     """Journal entries that transactions name."""
     files: int
     """Delivered files that were compared."""
-    counts: dict[DifferenceKind, int]
-    differences: tuple[Difference, ...]
+    counts: dict[LedgerDifferenceKind, int]
+    differences: tuple[LedgerDifference, ...]
     """Up to `NAMED` of each kind."""
 
     @property
@@ -130,8 +130,8 @@ class _Comparison:
 
 
 def _reconcile(comparison: _Comparison) -> Reconciliation:
-    counts: Counter[DifferenceKind] = Counter()
-    named: list[Difference] = []
+    counts: Counter[LedgerDifferenceKind] = Counter()
+    named: list[LedgerDifference] = []
     for difference in _differences(comparison):
         counts[difference.kind] += 1
         if counts[difference.kind] <= NAMED:
@@ -146,7 +146,7 @@ def _reconcile(comparison: _Comparison) -> Reconciliation:
     )
 
 
-def _differences(of: _Comparison) -> Iterator[Difference]:
+def _differences(of: _Comparison) -> Iterator[LedgerDifference]:
     database, session = of.database, of.session
     of.progress("what wallets, transactions, invites and users hold")
     yield from documents(database, session)

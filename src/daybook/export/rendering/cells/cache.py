@@ -15,16 +15,16 @@ class Reader(Protocol[_T_co]):
     """Reads values of one type."""
 
     def read(self, value: Any) -> _T_co:
-        """Raises `Unfit`."""
+        """Raises `RejectedValue`."""
 
     def column(self, values: list[Any]) -> Sequence[_T_co]:
         """The same of many values, quickly.
 
-        Raises `Unfit` or TypeError, without saying where, when any of them is unfit.
+        Raises `RejectedValue` or TypeError, without saying where, when any of them is unfit.
         """
 
 
-class Memo(dict[Any, _T], Generic[_T]):
+class Cache(dict[Any, _T], Generic[_T]):
     """`memo[value]` is `read(value)`, remembered for values of the types `keep`.
 
     Values of other types are read each time: 1, 1.0 and True are one key of a dict

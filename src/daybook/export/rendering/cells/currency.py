@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Reason
-from daybook.export.rendering.cells.cache import Memo
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.model.figures import RejectionReason
+from daybook.export.rendering.cells.cache import Cache
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.text import plain_text
 from daybook.text.visible import shown
 
@@ -90,11 +90,11 @@ class CurrencyReader:
                 f"currency {missing!r} is neither an ISO 4217 code nor one of decimals"
             )
         self._missing = Currency(missing, "")
-        self._memo = Memo(self.read, keep=(str, type(None)))
-        self.trim = self._memo.trim
+        self._cache = Cache(self.read, keep=(str, type(None)))
+        self.trim = self._cache.trim
 
     def read(self, value: Any) -> Currency:
-        """Raises `Unfit` for what is no currency code.
+        """Raises `RejectedValue` for what is no currency code.
 
         White space, case and compatibility forms are `normalised`, nothing else is guessed.
         """
@@ -107,8 +107,8 @@ class CurrencyReader:
         why = f"{what} is no ISO 4217 currency code"
         if code in _WITHOUT_DECIMALS:
             why = f"ISO 4217 gives {code} no decimals; the profile's `decimals` must"
-        raise Unfit(Reason.UNKNOWN_CURRENCY, why, value=what)
+        raise RejectedValue(RejectionReason.UNKNOWN_CURRENCY, why, value=what)
 
     def column(self, values: list[Any]) -> list[Currency]:
-        """The same of many values, quickly. Raises `Unfit` or TypeError."""
-        return list(map(self._memo.__getitem__, values))
+        """The same of many values, quickly. Raises `RejectedValue` or TypeError."""
+        return list(map(self._cache.__getitem__, values))

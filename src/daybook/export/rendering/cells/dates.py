@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar
 from daybook.export.rendering.cells.dialect import Quote
-from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.export.rendering.cells.rejected_value import RejectedValue, unwrapped
 from daybook.text.visible import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,16 +67,18 @@ class DateReader:
             self._buckets.clear()
 
     def read(self, value: Any) -> Date:
-        """Raises `Unfit` for what is no date of a plausible year."""
+        """Raises `RejectedValue` for what is no date of a plausible year."""
         if not isinstance(value, int):
             if unwrapped(value) is None:
                 return NO_DATE
             what = shown(unwrapped(value))
             if isinstance(unwrapped(value), str):
-                raise Unfit(
-                    Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a date", value=what
+                raise RejectedValue(
+                    RejectionReason.STORED_AS_TEXT,
+                    f"{what} is stored as text, not as a date",
+                    value=what,
                 )
-            raise Unfit(Reason.INVALID_DATE, f"{what} is no date", value=what)
+            raise RejectedValue(RejectionReason.INVALID_DATE, f"{what} is no date", value=what)
         bucket = value // _BUCKET_MS
         try:
             date = self._buckets[bucket]
@@ -85,7 +87,7 @@ class DateReader:
         return date if date is not None else self._date(value)
 
     def column(self, values: list[Any]) -> list[Date]:
-        """The same of many values. Raises `Unfit`."""
+        """The same of many values. Raises `RejectedValue`."""
         return list(map(self.read, values))
 
     def _whole_bucket(self, bucket: int) -> Date | None:
@@ -97,7 +99,7 @@ class DateReader:
         try:
             first = self._local(bucket * _BUCKET_MS)
             last = self._local((bucket + 1) * _BUCKET_MS - 1)
-        except Unfit:
+        except RejectedValue:
             return None
         date = self._print(first)
         same = first.utcoffset() == last.utcoffset() and date == self._print(last)
@@ -110,8 +112,8 @@ class DateReader:
         try:
             local = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self._zone)
         except OverflowError:
-            raise Unfit(
-                Reason.INVALID_DATE,
+            raise RejectedValue(
+                RejectionReason.INVALID_DATE,
                 f"{milliseconds} ms from 1970 is no date between the years 1 and 9999",
                 value=f"{milliseconds} ms",
             ) from None
@@ -122,18 +124,18 @@ class DateReader:
     def _is_plausible(self, year: int) -> bool:
         return self._first_year <= year <= self._last_year
 
-    def _implausible(self, local: datetime) -> Unfit:
+    def _implausible(self, local: datetime) -> RejectedValue:
         value = f"{local.year:04d}-{local.month:02d}-{local.day:02d}"
         common = local.year - _BUDDHIST_YEARS
         if self._is_plausible(common):
-            return Unfit(
-                Reason.BUDDHIST_YEAR,
+            return RejectedValue(
+                RejectionReason.BUDDHIST_YEAR,
                 f"{value} is a year of the Buddhist Era in a date of the Common Era, "
                 f"where it is {common}",
                 value=value,
             )
-        return Unfit(
-            Reason.IMPLAUSIBLE_YEAR,
+        return RejectedValue(
+            RejectionReason.IMPLAUSIBLE_YEAR,
             f"{value} is outside the years {self._first_year} to {self._last_year}",
             value=value,
         )

@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Profile
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 
 Quote = Callable[[str], str]
 """Puts a cell in quotes if it has to be."""
@@ -74,7 +74,7 @@ class Dialect:
         """Rows from columns of quoted cells. Raises UnicodeEncodeError."""
         return self._text(columns).encode(self._encoding)
 
-    def lacking(self, cell: str) -> Unfit | None:
+    def lacking(self, cell: str) -> RejectedValue | None:
         """The first character of a text that the encoding cannot hold, or None."""
         try:
             cell.encode(self._encoding)
@@ -85,8 +85,10 @@ class Dialect:
             why = f"not in {self._encoding}"
             if unicodedata.category(character) == "Cs":
                 why = "half of a character or no UTF-8"
-            return Unfit(
-                Reason.UNENCODABLE, f"character {error.start + 1} is {which}, {why}", value=which
+            return RejectedValue(
+                RejectionReason.UNENCODABLE,
+                f"character {error.start + 1} is {which}, {why}",
+                value=which,
             )
         return None
 

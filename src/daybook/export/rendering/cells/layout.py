@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.profile import Column, ColumnType, Profile, Required
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 
 ID = "_id"
 LINES = "lines"
@@ -36,7 +36,7 @@ class Rows(Protocol):
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
         """The entries with these ids, in this order; None where there is none."""
 
-    def why_missing(self, entry_id: Any) -> Unfit:
+    def why_missing(self, entry_id: Any) -> RejectedValue:
         """Why `find` returned None for the id."""
 
 

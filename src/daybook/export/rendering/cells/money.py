@@ -10,9 +10,9 @@ from operator import itemgetter, sub
 from sys import float_info
 from typing import Any, NamedTuple
 
-from daybook.export.model.figures import Reason
-from daybook.export.rendering.cells.cache import Memo
-from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.export.model.figures import RejectionReason
+from daybook.export.rendering.cells.cache import Cache
+from daybook.export.rendering.cells.rejected_value import RejectedValue, unwrapped
 from daybook.text.visible import shown
 
 _HAIR = Decimal("0.001")
@@ -93,12 +93,12 @@ class AmountReader:
         self._negative_zero = "-0." + "0" * decimals
         self._longest = _MOST_DIGITS + 1 + decimals
         # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
-        self._memo = Memo(self.read, keep=(str, int, float, type(None)))
-        self.quick = self._memo.__getitem__
-        self.trim = self._memo.trim
+        self._cache = Cache(self.read, keep=(str, int, float, type(None)))
+        self.quick = self._cache.__getitem__
+        self.trim = self._cache.trim
 
     def read(self, value: Any) -> Amount:
-        """Raises `Unfit` for what is no finite number, too large, or finer than the currency."""
+        """Raises `RejectedValue` for a number that is not finite, too large or too fine."""
         if isinstance(value, str):
             return self._from_decimal128(value)
         if value is None:
@@ -111,17 +111,19 @@ class AmountReader:
             return self.of(int(value) * 10**self.decimals)
         what = shown(unwrapped(value))
         if isinstance(unwrapped(value), str):
-            raise Unfit(
-                Reason.STORED_AS_TEXT, f"{what} is stored as text, not as a number", value=what
+            raise RejectedValue(
+                RejectionReason.STORED_AS_TEXT,
+                f"{what} is stored as text, not as a number",
+                value=what,
             )
-        raise Unfit(Reason.INVALID_AMOUNT, f"{what} is no number", value=what)
+        raise RejectedValue(RejectionReason.INVALID_AMOUNT, f"{what} is no number", value=what)
 
     def of(self, minor: int) -> Amount:
         """A whole number of minor units."""
         return Amount(minor, fixed_point(minor, self.decimals))
 
     def column(self, values: list[Any]) -> Amounts:
-        """Many values, quickly. Raises `Unfit` or TypeError when one of them is unfit."""
+        """Many values, quickly. Raises `RejectedValue` or TypeError when one of them is unfit."""
         return (
             self._canonical(values)
             or self._short_doubles(values)
@@ -178,7 +180,7 @@ class AmountReader:
     def _from_double(self, value: float) -> Amount:
         text = repr(value)
         if not isfinite(value):
-            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
+            raise RejectedValue(RejectionReason.NOT_FINITE, f"{text} is not finite", value=text)
         amount = Decimal(text)
         minor = self._minor(amount, text)
         if minor is not None:
@@ -193,7 +195,7 @@ class AmountReader:
         """Whole minor units, or None when there is no whole number of them."""
         sign, digits, exponent = amount.as_tuple()
         if not isinstance(exponent, int):
-            raise Unfit(Reason.NOT_FINITE, f"{text} is not finite", value=text)
+            raise RejectedValue(RejectionReason.NOT_FINITE, f"{text} is not finite", value=text)
         if not amount:
             return 0
         if amount.adjusted() >= _MOST_DIGITS:
@@ -210,18 +212,18 @@ class AmountReader:
                 return None
         return -size if sign else size
 
-    def _too_fine(self, text: str) -> Unfit:
+    def _too_fine(self, text: str) -> RejectedValue:
         places = "decimal" if self.decimals == 1 else "decimals"
-        return Unfit(
-            Reason.TOO_MANY_DECIMALS,
+        return RejectedValue(
+            RejectionReason.TOO_MANY_DECIMALS,
             f"{text} has more than the {self.decimals} {places} of its currency",
             value=text,
         )
 
 
-def _too_large(text: str) -> Unfit:
-    return Unfit(
-        Reason.TOO_LARGE,
+def _too_large(text: str) -> RejectedValue:
+    return RejectedValue(
+        RejectionReason.TOO_LARGE,
         f"{text} has more than {_MOST_DIGITS} digits before the decimal point",
         value=text,
     )

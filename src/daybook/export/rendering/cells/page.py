@@ -13,7 +13,7 @@ from itertools import accumulate, chain, repeat
 from operator import add, itemgetter
 from typing import Any, TypeVar
 
-from daybook.export.model.figures import Fault, Reason
+from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.profile import ColumnType, Required
 from daybook.export.rendering.cells.cache import Reader
 from daybook.export.rendering.cells.currency import NO_CURRENCY
@@ -21,7 +21,7 @@ from daybook.export.rendering.cells.dates import NO_DATE, Date
 from daybook.export.rendering.cells.layout import ID, LINE_NUMBER, LINES, Cell, Field
 from daybook.export.rendering.cells.money import BLANK, Amounts, difference
 from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.rejected_value import Unfit, unwrapped
+from daybook.export.rendering.cells.rejected_value import RejectedValue, unwrapped
 from daybook.export.rendering.cells.text import plain_text
 from daybook.text.visible import shown
 
@@ -34,7 +34,7 @@ class Page:
     """What goes into the file of some entries, read when the page is built."""
 
     def __init__(self, readers: Readers, entries: Sequence[Entry]) -> None:
-        self._faults: dict[int, list[Fault]] = defaultdict(list)
+        self._faults: dict[int, list[EntryFault]] = defaultdict(list)
         self._uncountable: set[int] = set()
         """Entries of which an amount, the currency or the lines cannot be read: their balance,
         or a missing amount, would only repeat that fault."""
@@ -65,7 +65,7 @@ class Page:
         self.columns = [self._cells(cell) for cell in self._layout.cells]
         """One cell per row each."""
 
-    def faults(self) -> dict[int, list[Fault]]:
+    def faults(self) -> dict[int, list[EntryFault]]:
         """All faults of the entries that have any, by position of the entry, in order of lines.
 
         Such an entry is in the page with blanks for what cannot be read.
@@ -113,7 +113,7 @@ class Page:
         for value in self._values(field):
             try:
                 months.append(self._readers.date.read(value).month)
-            except Unfit:  # the date is not printed, so it is no fault of the entry
+            except RejectedValue:  # the date is not printed, so it is no fault of the entry
                 months.append(None)
         return months
 
@@ -136,14 +136,14 @@ class Page:
     def _check_lines(self, at: int, lines: Any) -> None:
         if lines and unwrapped(lines) is not None:
             what = shown(unwrapped(lines))
-            fault = Unfit(Reason.INVALID_LINES, f"{what} is no array", value=what)
+            fault = RejectedValue(RejectionReason.INVALID_LINES, f"{what} is no array", value=what)
             self._faults[at].append(fault.at(self._readers.lines_path))
             self._uncountable.add(at)
 
     def _without_void(self, at: int, lines: list[Entry | None]) -> list[Entry]:
         for index, line in enumerate(lines):
             if line is None:
-                fault = Unfit(Reason.INVALID_LINES, "is no document")
+                fault = RejectedValue(RejectionReason.INVALID_LINES, "is no document")
                 self._faults[at].append(fault.at(line=index + 1))
                 self._void.append((at, index))
         self._uncountable.add(at)
@@ -164,7 +164,7 @@ class Page:
         values = self._values(field)
         try:
             return reader.column(values)
-        except (Unfit, TypeError):
+        except (RejectedValue, TypeError):
             return [
                 self._read_one(field, at, reader.read, value, blank)
                 for at, value in enumerate(values)
@@ -175,11 +175,11 @@ class Page:
     ) -> _T:
         try:
             return read(value)
-        except Unfit as unfit:
+        except RejectedValue as unfit:
             entry = self.entry_of(at) if field.of_line else at
             line = at - self.ends[entry] + 1 if field.of_line else None
             if field.type is ColumnType.AMOUNT:
-                if unfit.reason is Reason.TOO_MANY_DECIMALS and not self.currencies[entry]:
+                if unfit.reason is RejectionReason.TOO_MANY_DECIMALS and not self.currencies[entry]:
                     return blank  # how many it may have depends on the currency
                 self._uncountable.add(entry)
             elif field == self._layout.currency:
@@ -208,7 +208,7 @@ class Page:
                 return readers[0].column(values)
             pairs = zip(readers, values, strict=True)
             return Amounts.of([reader.quick(value) for reader, value in pairs])
-        except (Unfit, TypeError):
+        except (RejectedValue, TypeError):
             if one:
                 readers = [readers[0]] * len(values)
             return Amounts.of(
@@ -276,7 +276,7 @@ class Page:
 
     def _lacks(self, at: int, field: Field, index: int | None, why: str) -> None:
         line = None if index is None else index + 1
-        fault = Unfit(Reason.MISSING_VALUE, why).at(field.path, line=line)
+        fault = RejectedValue(RejectionReason.MISSING_VALUE, why).at(field.path, line=line)
         self._faults[at].append(fault)
 
     def _check_balances(self, minor: Sequence[int]) -> None:
@@ -289,8 +289,8 @@ class Page:
                 rows = slice(self.ends[at], self.ends[at + 1])
                 debit = reader.of(sum(self.debits.minor[rows]))
                 credit = reader.of(sum(self.credits.minor[rows]))
-                unfit = Unfit(
-                    Reason.UNBALANCED,
+                unfit = RejectedValue(
+                    RejectionReason.UNBALANCED,
                     f"debit {debit.text} is not credit {credit.text}",
                     value=f"{debit.text} ≠ {credit.text}",
                 )

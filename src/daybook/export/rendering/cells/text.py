@@ -8,11 +8,11 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 
-from daybook.export.model.figures import Reason
+from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import FormulaGuard
-from daybook.export.rendering.cells.cache import Memo
+from daybook.export.rendering.cells.cache import Cache
 from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.rejected_value import Unfit
+from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.text.visible import shown
 
 # White space, control and format characters, and what else Unicode calls
@@ -48,12 +48,12 @@ class TextReader:
     def __init__(self, dialect: Dialect, guard: FormulaGuard) -> None:
         self._dialect = dialect
         self._guarded = guard is FormulaGuard.APOSTROPHE
-        self._memo = Memo(self.read, keep=(str, type(None)))
-        self._harmless = Memo(self._begins_harmlessly, keep=(str,))
-        self._blank = Memo(is_blank, keep=(str, type(None)))
+        self._cache = Cache(self.read, keep=(str, type(None)))
+        self._harmless = Cache(self._begins_harmlessly, keep=(str,))
+        self._blank = Cache(is_blank, keep=(str, type(None)))
 
     def read(self, value: Any) -> str:
-        """Raises `Unfit` for what has no plain text."""
+        """Raises `RejectedValue` for what has no plain text."""
         text = plain_text(value)
         _check_control_characters(text)
         if self._guarded and looks_like_formula(text) and not _is_number(value, text):
@@ -61,10 +61,10 @@ class TextReader:
         return self._dialect.quote(text)
 
     def column(self, values: list[Any]) -> list[str]:
-        """The same of many values, quickly. Raises `Unfit` or TypeError."""
+        """The same of many values, quickly. Raises `RejectedValue` or TypeError."""
         if set(map(type, values)) == {str} and self._are_cells(values):
             return values
-        return list(map(self._memo.__getitem__, values))
+        return list(map(self._cache.__getitem__, values))
 
     def blanks(self, values: list[Any]) -> list[bool]:
         """Which of the values show nothing; see `is_blank`."""
@@ -76,7 +76,7 @@ class TextReader:
     def trim(self) -> None:
         """Forget what is remembered once it is much. Call between pages."""
         self._blank.trim()
-        self._memo.trim()
+        self._cache.trim()
         self._harmless.trim()
 
     def _are_cells(self, values: list[str]) -> bool:
@@ -103,8 +103,8 @@ def _check_control_characters(text: str) -> None:
     found = None if text.isprintable() else _CONTROL.search(text)
     if found is not None:
         code = f"U+{ord(found[0]):04X}"
-        raise Unfit(
-            Reason.CONTROL_CHARACTER,
+        raise RejectedValue(
+            RejectionReason.CONTROL_CHARACTER,
             f"character {found.start() + 1} is the control character {code}",
             value=code,
         )
@@ -113,7 +113,7 @@ def _check_control_characters(text: str) -> None:
 def plain_text(value: Any) -> str:
     """The text of a string, number, boolean, ObjectId or UUID; nothing for null.
 
-    Raises `Unfit` for anything else.
+    Raises `RejectedValue` for anything else.
     """
     if type(value) is str:  # BSON's JavaScript code is a subclass
         return value
@@ -127,4 +127,4 @@ def plain_text(value: Any) -> str:
     if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == _UUID_BYTES:
         return str(value.as_uuid())
     what = shown(value)
-    raise Unfit(Reason.INVALID_TEXT, f"{what} is no text", value=what)
+    raise RejectedValue(RejectionReason.INVALID_TEXT, f"{what} is no text", value=what)
