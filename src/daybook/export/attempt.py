@@ -9,22 +9,21 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import pause
+from daybook.export import followup
 from daybook.export.batch import export_log, rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
 from daybook.export.batch.transitions import AllRejected
-from daybook.export.commit import mark
 from daybook.export.context import Context
 from daybook.export.decision import report
 from daybook.export.model.figures import Rejected
-from daybook.export.model.lifecycle import BatchState, Next, Step, next_attempt_at
+from daybook.export.model.lifecycle import BatchState, Next, Step
 from daybook.export.model.notice import AlertEvent
 from daybook.export.model.seal import ManifestRef
-from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.mark import Delivery
+from daybook.export.recording import mark
 from daybook.text import display
 from daybook.text.scrub import scrubbed
 
@@ -55,28 +54,20 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     """Record how the attempt ended and when the next one is due; its entries stay queued."""
     batch, now = ctx.batch(), ctx.now()
     if batch.unmarked:  # delivered or signed off, but not yet published or marked
-        return pause.finish_later(ctx, batch, error)
+        return followup.finish_later(ctx, batch, error)
     if batch.finished or batch.state is BatchState.EMPTY:
         return report(batch)  # done: only the answer to its last transaction was lost
-    due = next_attempt_at(
-        attempt=batch.attempt,
-        permanent=error.permanent,
-        delays_seconds=ctx.exporter.limits.retry_delays_seconds,
-        now=now,
-    )
-    retry = None
-    if due is not None:
-        retry = pause.task_of(ctx, batch, TaskKind.RETRY, attempt=batch.attempt + 1, due=due)
+    retry = followup.retry_after(ctx, batch, error)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     counts = isinstance(error, DestinationError) and not error.permanent
 
     def work(session: ClientSession) -> None:
-        told = {"type": kind, "message": display.text(scrubbed(str(error))), "at": now}
-        transitions.record_failure(ctx.batches, session, batch, error=told, retry=retry, now=now)
+        failure = {"type": kind, "message": display.text(scrubbed(str(error))), "at": now}
+        transitions.record_failure(ctx.batches, session, batch, error=failure, retry=retry, now=now)
 
     ctx.slot.transaction(work)
     opened = ctx.breaker.record_failure(now) if counts else None
-    if due is not None:
+    if retry is not None:
         ctx.alert(
             AlertEvent.ATTEMPT_FAILED,
             logging.WARNING,
@@ -85,7 +76,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
             max_attempts=ctx.exporter.limits.attempts,
             error_type=kind,
             error=str(error),
-            next_attempt_at=due,
+            next_attempt_at=retry.due,
         )
     if opened is not None:
         ctx.alert(
@@ -142,7 +133,7 @@ def close_empty(
     """Sign off a day without a file; a later run of the day may still export.
 
     Nothing was queued, or all items of `manifest` are `rejected`. In the second case the
-    first part's items are marked in the same transaction, and `settle.finish_marking`
+    first part's items are marked in the same transaction, and `commit.finish_marking`
     marks the others.
     """
     batch, now, day = ctx.batch(), ctx.now(), ctx.job.key.batch_date

@@ -1,53 +1,49 @@
-"""The commit: record, batch, items and slot in one transaction that never waits for Drive.
+"""The commit: from a file under the slot's ID to a record, marked items and an empty slot.
 
-`rehearse` tries the same before the file can become visible.
+The record, the batch, the first items and the slot change in one transaction, which never
+waits for the destination. The other items are marked directly afterwards, part by part.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from daybook import write_errors
+from daybook import log
 from daybook.destinations.base import DeliveredFile
-from daybook.errors import DatabaseError, FencedOut
+from daybook.errors import (
+    DatabaseError,
+    DaybookError,
+    DestinationError,
+    DestinationRefused,
+    FencedOut,
+)
+from daybook.export.abandon import abandon_id
 from daybook.export.batch import batch as batches
 from daybook.export.batch import export_log, rejections, transitions
-from daybook.export.batch.batch import Batch
+from daybook.export.batch.batch import Batch, unmarked
 from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
-from daybook.export.model.ids import hashable
+from daybook.export.model import settlement
 from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.notice import AlertEvent
+from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import Seal
+from daybook.export.model.settlement import SettlementAction
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue.mark import Delivery, Discrepancies, mark_copies, mark_part
+from daybook.export.queue.mark import Delivery
+from daybook.export.recording import Recording, mark
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import EMPTIED
-from daybook.mongo import indexes
-from daybook.mongo.objects import may_refuse_some
-from daybook.write_errors import Cause
-
-
-class RecordedElsewhere(Exception):
-    """Another application has recorded the day as delivered while the file was made."""
-
-
-LISTED = 1000
-"""Discrepant items named in a record; beyond that only their number grows."""
 
 
 class Committed(Enum):
@@ -55,7 +51,58 @@ class Committed(Enum):
     ANOTHER = auto()  # the day's record names another file; this one is an orphan
 
 
-def commit(
+def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
+    """Commit the file stored under the slot's ID, for the day of the seal that it matches.
+
+    None when it matches no seal: the ID is then abandoned, and the sweep watches it. Raises
+    `DestinationRefused` when the file matches seals of several days and nothing says which,
+    and `DatabaseError` when MongoDB refuses the commit, with an alert if only an operator
+    can help.
+    """
+    settled = settlement.settle(ctx.slot.state.seals, file)
+    if settled.action is SettlementAction.UNCLEAR:
+        alike = {seal.filename for seal in ctx.slot.state.seals if seal.content.md5 == file.md5}
+        raise DestinationRefused(
+            f"file {file.id} is named {file.name}, and its properties are hidden from this "
+            f"account: its content was sealed as {' and as '.join(sorted(alike))}. "
+            "Rename it back to the name it had, then retry"
+        )
+    if settled.action is not SettlementAction.COMMIT or settled.seal is None:
+        abandon_id(ctx, orphans.OrphanReason.UNSEALED, seen=True)
+        return None
+    seal = settled.seal
+    with log.bound(
+        step="commit",
+        batch_date=seal.batch_date,
+        batch_id=seal.manifest.batch_id,
+        attempt=seal.attempt,
+    ):
+        try:
+            committed = _commit(
+                ctx.database,
+                ctx.slot,
+                ctx.exporter.profile,
+                seal,
+                file,
+                hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+                now=ctx.now(),
+            )
+        except FencedOut:
+            raise
+        except PyMongoError as error:
+            failure = DatabaseError.of(f"commit of {seal.filename}", error)
+            _alert_unrecorded(ctx, seal, file, failure)
+            raise failure from error
+        except DaybookError as error:
+            _alert_unrecorded(ctx, seal, file, error)
+            raise
+        ctx.breaker.close(ctx.now())
+        if committed is Committed.OURS:
+            _log_commit(ctx, seal, file)
+    return committed
+
+
+def _commit(
     database: Database[dict[str, Any]],
     slot: Slot,
     profile: Profile,
@@ -65,13 +112,13 @@ def commit(
     hidden_at: str | None,
     now: datetime,
 ) -> Committed:
-    """Record a sealed file that stands at the slot's id as delivered, and empty the slot.
+    """Record a sealed file as delivered and empty the slot, in one transaction.
 
-    Marks the first part of the manifest; `finish` marks the rest. `hidden_at` is the
-    identity of a destination that has still to publish the file.
+    It marks the first part of the manifest; `finish_marking` marks the rest. `hidden_at` is
+    the identity of a destination that has yet to publish the file.
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
-    recording = _Recording.of(
+    recording = Recording.of(
         database, profile, seal, file_id=file.id, link=file.link, hidden_at=hidden_at, now=now
     )
     try:
@@ -85,65 +132,73 @@ def commit(
     return Committed.OURS
 
 
-def rehearse(ctx: Context, seal: Seal) -> None:
-    """Try everything that the commit of `seal` will write, and undo it, before it is stored.
+def _read_back(
+    database: Database[dict[str, Any]],
+    slot: Slot,
+    profile: Profile,
+    seal: Seal,
+    file: DeliveredFile,
+    record_id: ObjectId,
+    error: PyMongoError,
+    *,
+    now: datetime,
+) -> Committed:
+    """Read back how an uncertain or refused commit ended.
 
-    So MongoDB refuses a validator's, an index's or a privilege's case while no file is
-    visible. The first part is tried, and one rejected item of those that follow; all parts,
-    where a validator or another application's index could refuse a single document.
-    Raises `DatabaseError` naming the collection, `RecordedElsewhere`, `FencedOut`, and
-    `Interrupted` between two parts.
+    The write to the slot comes first: it waits for a transaction that is still committing
+    and makes one that has not begun to commit fail, so what is read afterwards is final.
     """
-    database, now = ctx.database, ctx.now()
-    file_id = ctx.slot.state.file_id
-    assert file_id is not None  # noqa: S101  (stored before any byte was sent)
-    destination = ctx.destination
-    recording = _Recording.of(
-        database,
-        ctx.exporter.profile,
-        seal,
-        file_id=file_id,
-        link=destination.link(file_id, seal.filename),
-        hidden_at=destination.identity if destination.publishes else None,
-        now=now,
+    slot.transaction(lambda _session: None)
+    if database[export_log.COLLECTION].find_one({"_id": record_id}) is not None:
+        return Committed.OURS
+    found = seal.batch_date and database[export_log.COLLECTION].find_one(
+        export_log.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
     )
+    if not found or not isinstance(error, DuplicateKeyError):
+        raise DatabaseError.of(
+            f"commit of {seal.filename}, which exists without a record as {file.id}", error
+        ) from error
 
-    def work(session: ClientSession) -> None:
-        recording.write(session)
-        recording.mark_later_rejected(session)
-        transitions.record_marked(
-            database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), now=now
+    def adopt_other(session: ClientSession) -> None:
+        orphans.insert(
+            database,
+            session,
+            slot.state,
+            profile=profile.name,
+            reason=orphans.OrphanReason.DAY_RECORDED_ELSEWHERE,
+            file_id=file.id,
+            now=now,
+        )
+        transitions.adopt(
+            database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), found, now=now
         )
 
-    try:
-        ctx.slot.rehearse(work, sets=EMPTIED)
-        if seal.manifest.part_count > 1 and _single_documents_matter(ctx):
-            for part in manifests.read(ctx.manifests, seal.manifest, first=1):
-                ctx.stop_token.check_process()
-                ctx.slot.rehearse(partial(recording.mark, part))
-    except PyMongoError as error:
-        told = DatabaseError.of(f"rehearsal of the commit of {seal.filename}", error)
-        if told.refused is not None and told.refused.is_by(indexes.ONE_FILE_A_DAY.collection):
-            raise RecordedElsewhere(str(told)) from error
-        raise told from error
+    slot.transaction(adopt_other, sets=EMPTIED)
+    return Committed.ANOTHER
 
 
-def _single_documents_matter(ctx: Context) -> bool:
-    """Whether MongoDB may accept one item's mark and refuse another's, as far as can be seen."""
-    written = (ctx.exporter.profile.source.queue, export_log.COLLECTION)
-    try:
-        return any(may_refuse_some(ctx.database, name) for name in written)
-    except OperationFailure as error:
-        if write_errors.describe(error).cause is not Cause.PRIVILEGE:
-            raise
-        return True  # it cannot be seen, so all parts are tried
+def finish_marking(ctx: Context) -> None:
+    """Publish the file and mark the items of every batch that has ended but is not marked yet.
+
+    Raises `DestinationError` when a committed file cannot be given its name, and
+    `DatabaseError` when items cannot be marked.
+    """
+    for batch in unmarked(ctx.batches, ctx.job.key):
+        _publish(ctx, batch)
+        with log.bound(step="mark"):
+            try:
+                _mark_parts(ctx, batch)
+            except PyMongoError as error:
+                failure = DatabaseError.of(f"marking the items of {_name(batch)}", error)
+                _alert_unmarked(ctx, batch, failure)
+                raise failure from error
 
 
-def finish(ctx: Context, batch: Batch) -> None:
-    """Mark what the commit left unmarked, part by part, then sign the marking off.
+def _mark_parts(ctx: Context, batch: Batch) -> None:
+    """Mark the parts that are not marked yet, then record that all of them are.
 
-    Parts that are marked are passed over, so it may be repeated after a crash. Raises
-    `Interrupted` between two parts when the process has to end.
+    Safe to repeat after a crash. Raises `Interrupted` between two parts when the process
+    has to end.
     """
     database, now = ctx.database, ctx.now()
     delivery = Delivery.of_batch(
@@ -180,193 +235,94 @@ def finish(ctx: Context, batch: Batch) -> None:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Recording:
-    """What the commit's transaction writes, beside the slot; the rehearsal writes the same."""
-
-    database: Database[dict[str, Any]]
-    seal: Seal
-    delivery: Delivery
-    first: Part
-    record: Mapping[str, Any]
-    file_id: str
-    link: str
-    hidden_at: str | None
-    now: datetime
-
-    @classmethod
-    def of(
-        cls,
-        database: Database[dict[str, Any]],
-        profile: Profile,
-        seal: Seal,
-        *,
-        file_id: str,
-        link: str,
-        hidden_at: str | None,
-        now: datetime,
-    ) -> Self:
-        stored = database[manifests.COLLECTION]
-        return cls(
-            database=database,
-            seal=seal,
-            delivery=Delivery.of_seal(
-                seal,
-                profile=profile,
-                rejected=rejections.read(stored, seal.rejected_id),
-                file_id=file_id,
-                link=link,
-            ),
-            first=next(manifests.read(stored, seal.manifest)),
-            record=export_log.delivered(
-                seal, profile=profile.name, file_id=file_id, link=link, now=now
-            ),
-            file_id=file_id,
-            link=link,
-            hidden_at=hidden_at,
-            now=now,
-        )
-
-    def write(self, session: ClientSession) -> None:
-        """The record, the batch, and the marks of the first part."""
-        self.database[export_log.COLLECTION].insert_one(dict(self.record), session=session)
-        transitions.record_commit(
-            self.database[batches.COLLECTION],
-            session,
-            self.seal,
-            rejected=self.delivery.rejected,
-            file_id=self.file_id,
-            link=self.link,
-            profile=self.delivery.profile.name,
-            hidden_at=self.hidden_at,
-            record_id=self.record["_id"],
-            now=self.now,
-        )
-        rejections.keep(
-            self.database[manifests.COLLECTION], session, self.seal.rejected_id, now=self.now
-        )
-        self.mark(self.first, session)
-
-    def mark(self, part: Part, session: ClientSession) -> None:
-        mark(
-            self.database,
-            session,
-            self.delivery,
-            part,
-            record_id=self.record["_id"],
-            now=self.now,
-        )
-
-    def mark_later_rejected(self, session: ClientSession) -> None:
-        """Mark one rejected item that is not in the first part, if there is one."""
-        here = {
-            (hashable(item.queue_id), hashable(item.entry_id))
-            for item in self.delivery.rejected_of(self.first)
-        }
-        later = next(
-            (
-                item
-                for item in self.delivery.rejected
-                if (hashable(item.queue_id), hashable(item.entry_id)) not in here
-            ),
-            None,
-        )
-        if later is not None:
-            self.mark(
-                Part(
-                    number=self.first.number,
-                    queue_ids=[later.queue_id],
-                    entry_ids=[later.entry_id],
-                    duplicates={},
-                ),
-                session,
-            )
+def _name(batch: Batch) -> str:
+    if batch.state is BatchState.EMPTY:
+        return f"{batch.key.batch_date}, which has no file since all of them are rejected"
+    return f"{batch.doc['filename']}, which is delivered"
 
 
-def mark(
-    database: Database[dict[str, Any]],
-    session: ClientSession,
-    delivery: Delivery,
-    part: Part,
-    *,
-    record_id: Any,
-    now: datetime,
-) -> None:
-    """Mark a part's items; what others changed meanwhile is listed in the record."""
-    if delivery.batch_date is None:
-        mark_copies(database, session, delivery, part, now=now)
-    else:
-        found = mark_part(database, session, delivery, part, now=now)
-        _list_discrepancies(database, session, record_id, found)
-
-
-def _read_back(
-    database: Database[dict[str, Any]],
-    slot: Slot,
-    profile: Profile,
-    seal: Seal,
-    file: DeliveredFile,
-    record_id: ObjectId,
-    error: PyMongoError,
-    *,
-    now: datetime,
-) -> Committed:
-    """Learn from what is stored how a doubtful or refused commit ended.
-
-    Writing to the slot first waits for a transaction that is still on its way, and
-    makes one that has not begun to commit fail: what is read then is final.
-    """
-    slot.transaction(lambda _session: None)
-    if database[export_log.COLLECTION].find_one({"_id": record_id}) is not None:
-        return Committed.OURS
-    found = seal.batch_date and database[export_log.COLLECTION].find_one(
-        export_log.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
-    )
-    if not found or not isinstance(error, DuplicateKeyError):
-        raise DatabaseError.of(
-            f"commit of {seal.filename}, which exists without a record as {file.id}", error
-        ) from error
-
-    def give_up(session: ClientSession) -> None:
-        orphans.insert(
-            database,
-            session,
-            slot.state,
-            profile=profile.name,
-            reason=orphans.OrphanReason.DAY_RECORDED_ELSEWHERE,
-            file_id=file.id,
-            now=now,
-        )
-        transitions.adopt(
-            database[batches.COLLECTION], session, ObjectId(seal.manifest.batch_id), found, now=now
-        )
-
-    slot.transaction(give_up, sets=EMPTIED)
-    return Committed.ANOTHER
-
-
-def _list_discrepancies(
-    database: Database[dict[str, Any]], session: ClientSession, record_id: Any, found: Discrepancies
-) -> None:
-    if not found:
+def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
+    """Alert once that only an operator can get the items marked."""
+    if not error.permanent or batch.doc.get("markingAlertedAt") is not None:
         return
-    # A record that was deleted by hand takes the list with it; its items are marked all the same.
-    database[export_log.COLLECTION].update_one(
-        {"_id": record_id},
-        {
-            "$push": {
-                "metadata.goneItems": {"$each": list(found.gone), "$slice": LISTED},
-                "metadata.completedElsewhereItems": {
-                    "$each": list(found.completed_elsewhere),
-                    "$slice": LISTED,
-                },
+    ctx.alert(
+        AlertEvent.MARKING_REFUSED,
+        logging.CRITICAL,
+        batch,
+        filename=batch.doc.get("filename"),
+        file_id=batch.doc.get("fileId"),
+        link=batch.doc.get("webViewLink"),
+        error_type=error.type,
+        error=str(error),
+    )
+    if ctx.exporter.tells_operator:
+        transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
+
+
+def _publish(ctx: Context, batch: Batch) -> None:
+    hidden_at = batch.doc.get("hiddenAt")
+    if hidden_at is None:
+        return
+    try:
+        if hidden_at != ctx.destination.identity:
+            raise DestinationRefused(
+                f"the file is hidden in {hidden_at}, and DAYBOOK_DESTINATION now names "
+                "another place: set it back until the file is published"
+            )
+        ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
+    except DestinationError as error:
+        if batch.doc.get("publishAlertedAt") is None:  # later failures are only logged
+            ctx.alert(
+                AlertEvent.PUBLISH_FAILED,
+                logging.CRITICAL,
+                batch,
+                filename=batch.doc["filename"],
+                file_id=batch.doc["fileId"],
+                error=str(error),
+            )
+            if ctx.exporter.tells_operator:
+                transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
+        raise
+
+
+def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: DaybookError) -> None:
+    """Alert that the file has no record, unless a later run may well record it."""
+    if not error.permanent:
+        return
+    ctx.exporter.messenger.alert(
+        Alert(
+            event=AlertEvent.FILE_UNRECORDED,
+            severity=logging.CRITICAL,
+            profile=ctx.job.key.profile,
+            batch_date=seal.batch_date,
+            batch_id=seal.manifest.batch_id,
+            facts={
+                "filename": seal.filename,
+                "file_id": file.id,
+                "link": file.link,
+                "error_type": error.type,
+                "error": str(error),
             },
-            "$inc": {
-                "metadata.goneCount": len(found.gone),
-                "metadata.completedElsewhereCount": len(found.completed_elsewhere),
-            },
-        },
-        session=session,
+        )
+    )
+
+
+def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:
+    batch = ctx.batches.find_one({"_id": ObjectId(seal.manifest.batch_id)}) or {}
+    began, ended = batch.get("startedAt"), batch.get("committedAt")
+    took = None if began is None or ended is None else (ended - began).total_seconds()
+    log.event(
+        logging.INFO,
+        "batch_committed",
+        f"{seal.filename} is delivered and recorded.",
+        file_id=file.id,
+        filename=seal.filename,
+        entry_count=seal.figures.entry_count,
+        row_count=seal.figures.row_count,
+        rejected_count=seal.figures.rejected_count,
+        size_bytes=seal.content.size_bytes,
+        duration_seconds=took,
+        sha256=seal.content.sha256,
     )
 
 

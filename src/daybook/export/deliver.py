@@ -1,25 +1,28 @@
-"""Delivering: from a manifest to the one file at the slot's id."""
+"""Delivering: from a manifest to the one file under the slot's ID."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
 from daybook.errors import (
     DestinationError,
+    IdInvalid,
     IdTaken,
     TooManyRejected,
 )
 from daybook.export.batch import rejections, transitions
-from daybook.export.commit import rehearse
 from daybook.export.context import Context
 from daybook.export.model import settlement
-from daybook.export.model.figures import Rejected
-from daybook.export.model.seal import ManifestRef, Seal
+from daybook.export.model.figures import Figures, Rejected
+from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import plan
+from daybook.export.recording import rehearse
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
@@ -41,83 +44,82 @@ class SessionsUsedUp(DestinationError):
     """None of the attempt's upload sessions came to an end; the next attempt opens new ones."""
 
 
-class QueueChanged(Exception):
-    """Items of the manifest left the queue before the file was sealed; plan afresh."""
+@dataclass(frozen=True, kw_only=True)
+class Visible:
+    """A file is visible under the slot's ID: this one, or another that took the ID first."""
+
+    file: DeliveredFile
 
 
-class NothingLeft(Exception):
-    """Every item of a day's manifest is rejected, so there is no file to make."""
+@dataclass(frozen=True, kw_only=True)
+class AllRejected:
+    """Every item of the manifest is rejected, so no file was made."""
 
-    def __init__(self, rejected: tuple[Rejected, ...]) -> None:
-        super().__init__(f"{len(rejected)} items")
-        self.rejected = rejected
+    rejected: tuple[Rejected, ...]
 
 
-def deliver(ctx: Context, manifest: ManifestRef) -> DeliveredFile | None:
-    """Render and upload the file, seal it, make it visible; returns what stands at the id then.
+class NoFile(Enum):
+    """Why no file was made; the run plans again, or reports what another one did."""
 
-    None: the destination calls the id taken but shows no file at it. Raises
-    `QueueChanged`, `NothingLeft`, `RecordedElsewhere`, `DatabaseError`, `IdInvalid`,
-    `TooManyRejected`, `RunTimeout`, `DestinationError`, and `Interrupted` at a chunk boundary
-    with the session handed back.
+    QUEUE_CHANGED = auto()  # items of the manifest left the queue before the seal
+    RECORDED_ELSEWHERE = auto()  # another application recorded the day as delivered
+    ID_REFUSED = auto()  # the destination calls the ID taken but shows no file under it
+    ID_INVALID = auto()  # the destination no longer accepts the ID
+
+
+DeliverResult = Visible | AllRejected | NoFile
+
+
+def deliver(ctx: Context, manifest: ManifestRef) -> DeliverResult:
+    """Render and upload the file, seal it and make it visible.
+
+    Raises `DatabaseError`, `TooManyRejected`, `RunTimeout`, `DestinationError`, and
+    `Interrupted` at a chunk boundary with the session handed back.
     """
     ctx.destination.check_name(ctx.job.filename)
     _ensure_id(ctx)
-    carried = ctx.slot.state.upload
-    if carried is not None and (
-        carried.manifest_digest != manifest.digest or carried.filename != ctx.job.filename
-    ):
-        carried = None
+    resumed = _resumable(ctx, manifest)
     ended: BaseException | None = None
     while True:
         try:
-            return _send(ctx, manifest, carried)
+            return _send(ctx, manifest, resumed)
+        except IdInvalid:
+            return NoFile.ID_INVALID
+        except IdTaken as error:
+            return _conflict(ctx, error)
         except SessionsUsedUp as error:
             raise (error if ended is None else SessionsUsedUp(f"{error}: {ended}")) from ended
         except TooManyRejected:
-            _check_still_queued(ctx, manifest)  # what was withdrawn since is no fault
+            if _queue_changed(ctx, manifest):  # what has been withdrawn since is no fault
+                return NoFile.QUEUE_CHANGED
             raise
-        except IdTaken as error:
-            file = find_conflicting_file(ctx.destination, _file_id(ctx), ctx.retry_budget, error)
-            if file is not None:
-                ctx.conflict_absorbed()
-            return file
         except RestartUpload as error:
             ended = error.__cause__
-            if carried is None:
+            if resumed is None:
                 ctx.retry_budget.wait(
                     DestinationError(
                         f"upload of {ctx.job.filename}: the destination ended the session"
                     )
                 )
-            carried = None
+            resumed = None
             ctx.slot.store_upload(None)
 
 
-def check_rejected(
-    renderer: Renderer, *, item_count: int | None = None, manual: bool = False
-) -> None:
-    """Raise `TooManyRejected` when a healthy source could not have produced so many.
+def _resumable(ctx: Context, manifest: ManifestRef) -> UploadState | None:
+    """The session that an earlier invocation handed back, if it was for this file."""
+    stored = ctx.slot.state.upload
+    if stored is None:
+        return None
+    same = stored.manifest_digest == manifest.digest and stored.filename == ctx.job.filename
+    return stored if same else None
 
-    `item_count` is the number of all items, once they have all been rendered. A
-    `manual` export may leave out whatever was wrongly asked for. Duplicates count neither
-    as rejected nor as items: their entries are in this or in an earlier file.
-    """
-    count = len(renderer.faulty)
-    most = MAX_REJECTED
-    of = ""
-    if item_count is not None and not manual:
-        entries = item_count - renderer.duplicate_count
-        of = f" of {entries}"
-        if entries > QUIET_DAY:
-            most = min(most, entries // 2)
-    if count > most:
-        first = renderer.faulty[0]
-        raise TooManyRejected(
-            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED}, or more "
-            f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
-            f"from. The first: entry {first.entry_id}: {first.detail}"
-        )
+
+def _conflict(ctx: Context, error: IdTaken) -> DeliverResult:
+    file = find_conflicting_file(ctx.destination, _file_id(ctx), ctx.retry_budget, error)
+    if file is None:
+        return NoFile.ID_REFUSED
+    ctx.conflict_absorbed()
+    return Visible(file=file)
 
 
 def _ensure_id(ctx: Context) -> None:
@@ -130,7 +132,7 @@ def _ensure_id(ctx: Context) -> None:
         ctx.slot.store_file_id(file_id, ctx.destination.identity)
 
 
-def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> DeliveredFile | None:
+def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> DeliverResult:
     manual = ctx.job.key.batch_date is None
     renderer = Renderer(ctx.exporter.profile, ctx.job.day)
     with (
@@ -147,8 +149,8 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
         ) as upload,
         log.bound(step="upload"),
     ):
-        if carried is not None:
-            upload.resume(carried)
+        if resumed is not None:
+            upload.resume(resumed)
         upload.write(renderer.header())
         source = EntrySource(ctx.database, ctx.exporter.profile)
         rendered = 0
@@ -164,32 +166,42 @@ def _send(ctx: Context, manifest: ManifestRef, carried: UploadState | None) -> D
         figures = renderer.figures()
         check_rejected(renderer, item_count=manifest.item_count, manual=manual)
         if figures.entry_count == 0 and not manual:
-            _check_still_queued(ctx, manifest)
-            raise NothingLeft(figures.rejected)
+            if _queue_changed(ctx, manifest):
+                return NoFile.QUEUE_CHANGED
+            return AllRejected(rejected=figures.rejected)
         content = upload.content()
-        _check_still_queued(ctx, manifest)
-        seal = Seal(
-            batch_date=ctx.job.key.batch_date,
-            manual_key=ctx.job.key.manual_key,
-            filename=ctx.job.filename,
-            manifest=manifest,
-            content=content,
-            figures=figures,
-            opened_fence=upload.opened_fence,
-            sealed_at=ctx.now(),
-            attempt=ctx.batch().attempt,
-            rejected_id=rejections.write(
-                ctx.manifests,
-                figures.rejected,
-                ref=manifest,
-                profile=ctx.job.key.slot_id,
-                now=ctx.now(),
-            ),
-        )
+        if _queue_changed(ctx, manifest):
+            return NoFile.QUEUE_CHANGED
+        seal = _seal(ctx, manifest, content, figures, opened_fence=upload.opened_fence)
         with log.bound(step="rehearse"):
-            rehearse(ctx, seal)
+            if not rehearse(ctx, seal):
+                return NoFile.RECORDED_ELSEWHERE
         ctx.slot.store_seal(seal)
-        return upload.complete()
+        file = upload.complete()
+        return NoFile.ID_REFUSED if file is None else Visible(file=file)
+
+
+def _seal(
+    ctx: Context, manifest: ManifestRef, content: Content, figures: Figures, *, opened_fence: int
+) -> Seal:
+    return Seal(
+        batch_date=ctx.job.key.batch_date,
+        manual_key=ctx.job.key.manual_key,
+        filename=ctx.job.filename,
+        manifest=manifest,
+        content=content,
+        figures=figures,
+        opened_fence=opened_fence,
+        sealed_at=ctx.now(),
+        attempt=ctx.batch().attempt,
+        rejected_id=rejections.write(
+            ctx.manifests,
+            figures.rejected,
+            ref=manifest,
+            profile=ctx.job.key.slot_id,
+            now=ctx.now(),
+        ),
+    )
 
 
 def _count_session(ctx: Context) -> None:
@@ -222,9 +234,36 @@ def _file_id(ctx: Context) -> str:
     return file_id
 
 
-def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
+def check_rejected(
+    renderer: Renderer, *, item_count: int | None = None, manual: bool = False
+) -> None:
+    """Raise `TooManyRejected` when a healthy source could not have produced so many.
+
+    `item_count` is the number of all items, once they have all been rendered. A
+    `manual` export may leave out whatever was wrongly asked for. Duplicates count neither
+    as rejected nor as items: their entries are in this or in an earlier file.
+    """
+    count = len(renderer.faulty)
+    most = MAX_REJECTED
+    of = ""
+    if item_count is not None and not manual:
+        entries = item_count - renderer.duplicate_count
+        of = f" of {entries}"
+        if entries > QUIET_DAY:
+            most = min(most, entries // 2)
+    if count > most:
+        first = renderer.faulty[0]
+        raise TooManyRejected(
+            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED}, or more "
+            f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
+            f"from. The first: entry {first.entry_id}: {first.detail}"
+        )
+
+
+def _queue_changed(ctx: Context, manifest: ManifestRef) -> bool:
+    """Whether items of the manifest have left the queue; a manual export copies them anyway."""
     if ctx.job.key.batch_date is None:
-        return  # a manual export copies entries, queued or not
+        return False
     for part in manifests.read(ctx.manifests, manifest):
         ctx.stop_token.check_process()
         changed = plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
@@ -232,8 +271,9 @@ def _check_still_queued(ctx: Context, manifest: ManifestRef) -> None:
             log.event(
                 logging.WARNING,
                 "queue_changed",
-                "Items left the queue while the file was made; planning afresh.",
+                "Items left the queue while the file was made; planning again.",
                 first_queue_id=str(changed[0]),
                 count=len(changed),
             )
-            raise QueueChanged
+            return True
+    return False

@@ -1,36 +1,148 @@
-"""Following up: the call that has to come after a run is asked for, once the slot is free."""
+"""What follows a run: the next call is decided, recorded with the batch, then put into the queue.
+
+It is recorded in a transaction of the slot while the run still holds it, and created once the
+slot is free. A crash in between leaves the record, from which a later call creates it.
+"""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from daybook import log
-from daybook.errors import TaskError
+from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout, TaskError
+from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
-from daybook.export.context import Exporter, Job
-from daybook.export.model.lifecycle import attempt_to_recheck
+from daybook.export.context import Context, Exporter, Job
+from daybook.export.decision import decide, report
+from daybook.export.model.lifecycle import (
+    BatchState,
+    Next,
+    attempt_to_recheck,
+    next_attempt_at,
+)
 from daybook.export.model.task import Task, TaskKind, TaskQueue
-from daybook.export.outcome import Outcome
+from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.lease import lease_of
 from daybook.export.slot.slot import COLLECTION
 from daybook.text.scrub import scrubbed
 
+MAX_CONTINUATIONS = 100
+"""Of one attempt. Each sends at least one chunk, so more means that it makes no progress."""
+
 AFTER_LEASE = timedelta(seconds=5)
-"""How long after a lease could end somebody looks whether it did."""
+"""How long after the end of a lease a run that may have died is checked again."""
+
+RECHECK_PAUSE = timedelta(seconds=30)
+"""How long a run waits that gives way to a later day while no other run holds the slot."""
 
 
-PAUSE = timedelta(seconds=30)
-"""How long somebody waits who gives way to a day that nobody works at right now."""
+def retry_after(ctx: Context, batch: Batch, error: DaybookError) -> Task | None:
+    """The retry of the attempt that failed with `error`; None when the batch is given up."""
+    due = next_attempt_at(
+        attempt=batch.attempt,
+        permanent=error.permanent,
+        delays_seconds=ctx.exporter.limits.retry_delays_seconds,
+        now=ctx.now(),
+    )
+    if due is None:
+        return None
+    return _task(ctx, batch, TaskKind.RETRY, attempt=batch.attempt + 1, due=due)
 
 
-def follow_up(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
-    """Create the task that the outcome calls for, if any; again, if it may be missing.
+def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
+    """Record that another invocation continues the attempt; it does not count as ended.
 
-    Its name makes repeating it harmless. When it cannot be created the answer says so by
-    503, so that whoever called calls again.
+    An attempt of an earlier run that crashed is not continued: the next attempt begins instead.
+    Raises `RunTimeout` when the attempt was continued too often.
+    """
+    batch = ctx.batch()
+    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    begun = batch.attempt > batch.ended_attempt  # whatever the task that began it was about
+    unwanted = step.next is Next.REPORT and not batch.unmarked
+    if batch.finished or (unwanted and not begun):
+        return report(batch)
+    if batch.continuations >= MAX_CONTINUATIONS:
+        raise RunTimeout(
+            f"{ctx.job.filename}: {batch.continuations} continuations did not bring it to an "
+            "end: raise DAYBOOK_RUN_DEADLINE_SECONDS"
+        ) from interrupted
+    crashed = begun and not batch.continued and batch.fence < ctx.first_fence
+    kind = TaskKind.RETRY if crashed else TaskKind.CONTINUATION
+    _record(ctx, batch, kind, due=ctx.now())
+    with log.bound(step="pause", attempt=batch.attempt):
+        log.event(
+            logging.INFO,
+            "run_continued",
+            f"{ctx.job.filename} goes on in another invocation: {interrupted}.",
+            continuations=batch.continuations,
+        )
+    return Outcome.of_batch(Status.CONTINUED, ctx.batch())
+
+
+def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
+    """Record when to try again; the destination was not called and no attempt is used up."""
+    batch = ctx.batch()
+    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    open_again = batch.state in (BatchState.OPEN, BatchState.EMPTY)
+    wanted = open_again and step.next is not Next.REPORT
+    if not (batch.unmarked or wanted):
+        return report(batch)
+    kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
+    known = batch.pending
+    same = known is not None and (known.kind, known.due) == (kind, error.until)
+    # A queue refuses the name of the task that it is just delivering.
+    if known is None or not same or known.name == ctx.job.task_name:
+        _record(ctx, batch, kind, due=error.until)
+    with log.bound(step="pause", attempt=batch.attempt):
+        log.event(
+            logging.WARNING,
+            "circuit_open",
+            f"{ctx.job.filename} waits: {error}.",
+            next_attempt_at=error.until,
+        )
+    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=error)
+
+
+def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
+    """Record when to publish and mark again what a batch that has ended still lacks.
+
+    After the first delay, or after the last one where an operator has to act first.
+    """
+    delays = ctx.exporter.limits.retry_delays_seconds or (300,)
+    delay = timedelta(seconds=delays[-1 if error.permanent else 0])
+    _record(ctx, batch, TaskKind.RETRY, due=ctx.now() + delay)
+    return Outcome.of_batch(Status.RETRY_SCHEDULED, ctx.batch(), error=error)
+
+
+def _record(ctx: Context, batch: Batch, kind: TaskKind, *, due: datetime) -> None:
+    attempt = attempt_to_recheck(attempt=batch.attempt, ended_attempt=batch.ended_attempt)
+    task = _task(ctx, batch, kind, attempt=attempt, due=due)
+    ctx.slot.transaction(
+        lambda session: transitions.record_follow_up(
+            ctx.batches, session, batch, task=task, now=ctx.now()
+        )
+    )
+
+
+def _task(ctx: Context, batch: Batch, kind: TaskKind, *, attempt: int, due: datetime) -> Task:
+    return Task(
+        key=batch.key,
+        kind=kind,
+        generation=batch.generation,
+        attempt=attempt,
+        fence=ctx.slot.fence,
+        due=due,
+    )
+
+
+def ensure_task(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
+    """Create the task that the outcome calls for, if any.
+
+    Its name makes creating it twice harmless. If it cannot be created, the response is 503, so
+    that the caller repeats the request.
     """
     if exporter.tasks is None or outcome.batch is None:
         return outcome
@@ -49,7 +161,7 @@ def follow_up(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
 
 
 def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None:
-    """Ask for the call, and log how that went. Raises `TaskError`."""
+    """Put the task into the queue and log it. Raises `TaskError`."""
     with log.bound(
         profile=task.key.profile,
         batch_date=task.key.batch_date,
@@ -70,10 +182,10 @@ def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None
 
 
 def _recheck_task(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
-    """A look at what became of the run that holds the slot, when its lease could be over.
+    """The task that checks, after the lease, what became of the run that holds the slot.
 
-    It is about the attempt as it stood before the slot was refused: were it read now, the
-    run might have failed meanwhile, and the look would begin its retry too early.
+    It names the attempt as it was before the slot was refused: by now the run may have
+    failed, and the check would begin its retry too early.
     """
     lease = lease_of(exporter.database[COLLECTION], job.key.slot_id)
     if lease is None:
@@ -84,6 +196,7 @@ def _recheck_task(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
         generation=batch.generation,
         attempt=attempt_to_recheck(attempt=batch.attempt, ended_attempt=batch.ended_attempt),
         fence=lease.fence,
-        due=exporter.clock() + (lease.left + AFTER_LEASE if lease.left > timedelta() else PAUSE),
+        due=exporter.clock()
+        + (lease.left + AFTER_LEASE if lease.left > timedelta() else RECHECK_PAUSE),
         after=job.task_name,
     )

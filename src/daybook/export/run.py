@@ -1,7 +1,7 @@
-"""One run of a batch: take, settle, plan, render and upload, seal, verify, commit.
+"""One run of a batch: take the slot, settle, plan, deliver, commit, announce.
 
-Whatever stops a run, wherever, the next one takes the slot and settles what this
-one left. The steps are in `settle.py`, `attempt.py`, `deliver.py` and `commit.py`.
+A run may be stopped anywhere: the next one takes the slot and settles first. The steps are in
+`settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `announce.py` and `followup.py`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,27 @@ from daybook.errors import (
     DaybookError,
     DestinationError,
     FencedOut,
-    IdInvalid,
     Interrupted,
     KeyReused,
     QueueChanging,
     RecordsDisagree,
     RunTimeout,
 )
-from daybook.export import attempt, decision, pause
+from daybook.export import attempt, decision, followup
+from daybook.export.abandon import abandon_id, id_refused
 from daybook.export.announce import announce
 from daybook.export.batch import batch as batches
 from daybook.export.batch import transitions
-from daybook.export.commit import Committed, RecordedElsewhere
+from daybook.export.commit import Committed, commit_file, finish_marking
 from daybook.export.context import Context, Exporter, Job
-from daybook.export.deliver import NothingLeft, QueueChanged, deliver
-from daybook.export.followup import follow_up
+from daybook.export.deliver import AllRejected, NoFile, deliver
 from daybook.export.model.lifecycle import BatchState, Next
 from daybook.export.model.part import Part
 from daybook.export.model.seal import ManifestRef
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.manual import same_request
-from daybook.export.settle import abandon_id, commit_file, finish_marking, refused, settle_slot
+from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.lease import end_abandoned
 from daybook.export.slot.slot import COLLECTION, Slot
@@ -52,19 +51,19 @@ PLANS_PER_RUN = 3
 """How often one run starts over because the queue or the id changed under it."""
 
 CONTINUATION_GRACE = timedelta(minutes=10)
-"""How long a day waits for the call that goes on with a later one; then that call is lost."""
+"""How long a day waits for the call that continues a later one; then that call is lost."""
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
-    """Bring the job's batch to its end, or record why it did not get there.
+    """Export the job's batch, or record why that failed.
 
-    Safe to repeat and to call at the same time from anywhere: one caller works, the
-    others get `in_progress`. Raises `DatabaseError` when MongoDB fails so that not
-    even the failure could be recorded.
+    Safe to repeat, and to call from several processes at once: one of them works, the others
+    return `in_progress`. Raises `DatabaseError` when MongoDB fails and not even that could be
+    recorded.
     """
     started = time.monotonic()
     try:
-        outcome = follow_up(exporter, job, _run(exporter, job))
+        outcome = followup.ensure_task(exporter, job, _run(exporter, job))
     except PyMongoError as error:
         raise DatabaseError.of(f"run of {job.filename}", error) from error
     return replace(outcome, duration_seconds=time.monotonic() - started)
@@ -78,7 +77,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     if job.request is not None and not same_request(stored_request, job.request):
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
-        # Whoever asks again means it, also when somebody else has the slot right now.
+        # An export that failed is asked for again, even while another run holds the slot.
         collection = exporter.database[batches.COLLECTION]
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.ask_again(collection, batch, now=exporter.clock())
@@ -107,11 +106,11 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     ):
         try:
             with slot.kept(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
-                return _hold(ctx)
+                return _run_in_slot(ctx)
         except FencedOut as error:
-            log.event(logging.WARNING, "fenced_out", f"{error}; it goes on from here.")
-            # About the attempt at work now, else about the one that this call was for: it
-            # may never have begun.
+            log.event(logging.WARNING, "fenced_out", f"{error}; it continues from here.")
+            # The attempt that runs now, else the one that this call was for, which may never
+            # have begun.
             stored = ctx.batch()
             if stored.pending is None and stored.attempt > stored.ended_attempt:
                 batch = stored
@@ -121,10 +120,10 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
 
 
 def _gives_way(exporter: Exporter, batch: batches.Batch) -> bool:
-    """Whether a later day is being gone on with, invocation by invocation.
+    """Whether a later day is being exported over several invocations.
 
-    It takes this day's entries along. A plan of this day in between would end its upload
-    session, and its plan this one's: neither would come to an end.
+    Its file contains this day's entries too. A plan of this day in between would end the later
+    day's upload session, and the next plan there this day's: neither would ever finish.
     """
     now = exporter.clock()
     # Due at once, or when the breaker may close. Further ahead, a clock was wrong.
@@ -138,41 +137,40 @@ def _gives_way(exporter: Exporter, batch: batches.Batch) -> bool:
 
 
 def _slot_is_busy(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
-    """What to answer when another run has the slot; somebody looks again, if there is cause."""
+    """The outcome when another run holds the slot, with a recheck where one is needed."""
     step = decision.decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
         outcome = decision.report(batch)
         ended = batch.state is not BatchState.OPEN
-        # Otherwise nobody would be told before the slot's next run.
+        # Otherwise the end would be announced only by the slot's next run.
         return replace(
             outcome, needs_recheck=outcome.needs_recheck or (ended and not batch.announced)
         )
     return replace(Outcome.of_batch(Status.IN_PROGRESS, batch), needs_recheck=True)
 
 
-def _hold(ctx: Context) -> Outcome:
+def _run_in_slot(ctx: Context) -> Outcome:
     try:
-        outcome = _road(ctx)
+        outcome = _settle_and_attempt(ctx)
     except Interrupted as interrupted:
         try:
-            return pause.suspend(ctx, interrupted)
+            return followup.suspend(ctx, interrupted)
         except RunTimeout as error:
             outcome = attempt.fail(ctx, error)
     announce(ctx)
     return outcome
 
 
-def _road(ctx: Context) -> Outcome:
-    """The road of a run that holds the slot."""
+def _settle_and_attempt(ctx: Context) -> Outcome:
     unsettled: DaybookError | None = None
     try:
-        settle_slot(ctx)
+        settle(ctx)
     except (FencedOut, Interrupted):
         raise
     except CircuitOpen as error:
-        return pause.wait_for_breaker(ctx, error)
+        return followup.wait_for_breaker(ctx, error)
     except DaybookError as error:
-        unsettled = error  # nothing new is planned; the attempt ends with this
+        unsettled = error  # nothing new is planned; the attempt ends with this error
         log.event(
             logging.WARNING,
             "not_settled",
@@ -210,33 +208,25 @@ def _road(ctx: Context) -> Outcome:
 
 
 def _export(ctx: Context) -> Outcome:
-    """One attempt: until the day's file stands and is committed."""
+    """One attempt: plan, deliver, commit; planned again when the queue or the ID has changed."""
     for _ in range(PLANS_PER_RUN):
         with log.bound(step="plan"):
             manifest = _plan(ctx)
         if manifest is None:
             return attempt.close_empty(ctx)
-        try:
-            file = deliver(ctx, manifest)
-        except NothingLeft as left:
-            attempt.close_empty(ctx, manifest, left.rejected)
+        delivered = deliver(ctx, manifest)
+        if isinstance(delivered, AllRejected):
+            attempt.close_empty(ctx, manifest, delivered.rejected)
             finish_marking(ctx)
             return Outcome.of_batch(Status.EMPTY, ctx.batch())
-        except QueueChanged:
-            ctx.slot.raise_fence()
-            continue
-        except RecordedElsewhere:
-            if attempt.recorded_elsewhere(ctx, ctx.batch()):
+        if isinstance(delivered, NoFile):
+            if delivered is NoFile.RECORDED_ELSEWHERE and attempt.recorded_elsewhere(
+                ctx, ctx.batch()
+            ):
                 return decision.report(ctx.batch())
-            ctx.slot.raise_fence()
+            _prepare_new_plan(ctx, delivered)
             continue
-        except IdInvalid:
-            abandon_id(ctx, orphans.OrphanReason.ID_INVALID)
-            continue
-        if file is None:
-            refused(ctx)
-            continue
-        committed = commit_file(ctx, file)
+        committed = commit_file(ctx, delivered.file)
         if committed is not None:
             finish_marking(ctx)
         batch = ctx.batch()
@@ -245,7 +235,7 @@ def _export(ctx: Context) -> Outcome:
                 return decision.report(batch)
             _describe(ctx, batch)
             return Outcome.of_batch(Status.EXPORTED, batch)
-        # What stood at the id was another day's file, or nobody's: again, with a new id.
+        # The file under the ID was another day's, or matched no seal: again, with a new ID.
         ctx.slot.raise_fence()
     raise QueueChanging(
         f"{ctx.job.filename}: the queue or the destination changed under "
@@ -253,8 +243,19 @@ def _export(ctx: Context) -> Outcome:
     )
 
 
+def _prepare_new_plan(ctx: Context, why: NoFile) -> None:
+    """Raises `DestinationError` while the destination may yet show a file under the ID."""
+    match why:
+        case NoFile.QUEUE_CHANGED | NoFile.RECORDED_ELSEWHERE:
+            ctx.slot.raise_fence()
+        case NoFile.ID_INVALID:
+            abandon_id(ctx, orphans.OrphanReason.ID_INVALID)
+        case NoFile.ID_REFUSED:
+            id_refused(ctx)
+
+
 def _plan(ctx: Context) -> ManifestRef | None:
-    """The stored manifest of this batch, or a fresh one; None when nothing is queued."""
+    """The manifest that this batch has stored, or a new one; None when nothing is queued."""
     batch = ctx.batch()
     stored = ctx.slot.state.manifest
     if stored is not None and stored.is_of(str(batch.id), batch.generation):
@@ -282,7 +283,7 @@ def _interruptible(ctx: Context) -> Iterator[Part]:
 
 
 def _describe(ctx: Context, batch: batches.Batch) -> None:
-    """Leave totals and digest with the file, where the accountant sees them; best effort."""
+    """Write totals and digest to the file's description, for the accountant; best effort."""
     totals = "".join(
         f" {code}: debit {sums['debit']}, credit {sums['credit']}, amount {sums['amount']}."
         for code, sums in batch.doc.get("totals", {}).items()
@@ -295,12 +296,12 @@ def _describe(ctx: Context, batch: batches.Batch) -> None:
 
 
 def _release(slot: Slot) -> None:
-    """Give the lease back; when that fails it runs out by itself."""
+    """Release the lease; if that fails, it expires by itself."""
     try:
         slot.release()
     except FencedOut:
         return  # another run holds it already
     except PyMongoError as error:
         log.event(
-            logging.WARNING, "release_failed", "The lease runs out by itself.", error=str(error)
+            logging.WARNING, "release_failed", "The lease expires by itself.", error=str(error)
         )

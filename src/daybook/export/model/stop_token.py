@@ -1,15 +1,20 @@
-"""When a run stops at its next boundary: at its deadline, or when the process has to end."""
+"""The stop token: a run stops at its next boundary after its deadline or after SIGTERM."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Any
 
 from daybook.errors import Interrupted
 
+_SLICE_SECONDS = 0.25
+
 
 class StopToken:
-    """Asked at each boundary of a run."""
+    """Checked at each boundary of a run."""
 
     def __init__(self, stopping: Callable[[], bool], *, deadline_seconds: float) -> None:
         self._stopping = stopping
@@ -22,10 +27,31 @@ class StopToken:
             raise Interrupted("the process was told to end")
 
     def check(self) -> None:
-        """Raise `Interrupted` then, or when the invocation has used up its time."""
+        """Raise `Interrupted` then, and also when the invocation has used up its time."""
         self.check_process()
         if time.monotonic() > self._ends_at:
             raise Interrupted(
                 "the invocation has used up DAYBOOK_RUN_DEADLINE_SECONDS "
                 f"({self._deadline_seconds:g} s)"
             )
+
+
+def wait_for(
+    future: Future[Any],
+    *,
+    seconds: float = math.inf,
+    check: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait until `future` is done, for at most `seconds`; whether it is.
+
+    In slices, with `check` before each: a main thread that waits on a lock runs no signal
+    handler.
+    """
+    ends_at = time.monotonic() + seconds
+    while not future.done():
+        check()
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            return False
+        wait([future], timeout=min(left, _SLICE_SECONDS))
+    return True

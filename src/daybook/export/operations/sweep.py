@@ -17,7 +17,7 @@ from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.stop_token import StopToken
 from daybook.export.queue import manifest as manifests
-from daybook.export.settle import settle_slot
+from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
 from daybook.export.upload.lookup import find_file
@@ -145,7 +145,7 @@ def _hold(ctx: Context) -> SweptSlot:
     unmarked = _unmarked_count(ctx)
     resting, failure = False, None
     try:
-        settle_slot(ctx)
+        settle(ctx)
     except CircuitOpen as error:
         log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
         resting = True

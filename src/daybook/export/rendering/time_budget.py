@@ -1,17 +1,16 @@
-"""How long a run has been rendering, and how long it still may."""
+"""The time budget: how long a run has been rendering, and how long it still may."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
 from daybook.errors import RunTimeout
-from daybook.export.model.stop_token import StopToken
+from daybook.export.model.stop_token import StopToken, wait_for
 
 _T = TypeVar("_T")
-_SLICE_SECONDS = 0.25
 
 
 class TimeBudget:
@@ -45,13 +44,9 @@ class TimeBudget:
 
         Raises `Interrupted` when the process has to end meanwhile.
         """
-        ends_at = time.monotonic() + self._limit_seconds - self._spent_seconds
-        while not reading.done():
-            self._stop_token.check_process()
-            left = ends_at - time.monotonic()
-            if left <= 0:
-                raise self._over()
-            wait([reading], timeout=min(left, _SLICE_SECONDS))
+        left = self._limit_seconds - self._spent_seconds
+        if not wait_for(reading, seconds=left, check=self._stop_token.check_process):
+            raise self._over()
         return reading.result()
 
     def _over(self) -> RunTimeout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from daybook.destinations.base import Destination
@@ -14,19 +14,18 @@ from daybook.errors import (
     SessionExpired,
 )
 from daybook.export.model.settlement import Prefix
+from daybook.export.model.stop_token import wait_for
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.lookup import bytes_held
 from daybook.export.upload.retry_budget import RetryBudget
 
-_SLICE_SECONDS = 0.25
-
 
 class RestartUpload(Exception):
-    """The session cannot be carried on; render again into a new one under the same id."""
+    """The session cannot be resumed; render again into a new one under the same ID."""
 
 
 class Chunks:
-    """Sends into one session. Every chunk that is acknowledged is vouched for in the slot."""
+    """Sends into one session; the slot stores the digest of each acknowledged prefix."""
 
     def __init__(
         self, slot: Slot, destination: Destination, retry_budget: RetryBudget, *, filename: str
@@ -40,12 +39,12 @@ class Chunks:
         self.count = 0
         """How many this run has sent."""
         self.answered = True
-        """False once a chunk's outcome is unknown; then nobody may carry the session on."""
+        """False once a chunk's outcome is unknown; the session must not be resumed then."""
 
     def send(self, session: str, content: bytes, prefix: Prefix) -> None:
         """Begin to send a chunk; `prefix` is the file up to its end.
 
-        `settle` comes before, for one may be in flight at a time.
+        Call `drain` before it: only one chunk may be in flight.
         """
         self._slot.touch_upload()
         start = prefix.size_bytes - len(content)
@@ -54,7 +53,7 @@ class Chunks:
         self._in_flight = (future, prefix)
         self.count += 1
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait for the chunk in flight.
 
         Raises `RestartUpload`, `DestinationError`, `Interrupted`.
@@ -63,7 +62,7 @@ class Chunks:
             return
         future, prefix = self._in_flight
         self._in_flight = None
-        _wait(future)
+        wait_for(future)
         try:
             future.result()
         except SessionExpired as error:
@@ -79,7 +78,7 @@ class Chunks:
         if self._in_flight is None:
             return
         future, prefix = self._in_flight
-        _wait(future)
+        wait_for(future)
         if future.exception() is not None:
             self.answered = False
         else:
@@ -114,9 +113,3 @@ class Chunks:
             else:
                 self._retry_budget.progress()
             at = arrived
-
-
-def _wait(future: Future[None]) -> None:
-    """Wait in slices: in a main thread that waits for a lock no signal would be noticed."""
-    while not future.done():
-        wait([future], timeout=_SLICE_SECONDS)

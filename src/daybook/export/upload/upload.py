@@ -87,11 +87,11 @@ class Upload:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._settle_at_end(hand_back=isinstance(error, DaybookError))
+            self._end(hand_back=isinstance(error, DaybookError))
         finally:
             self._chunks.close()
 
-    def _settle_at_end(self, *, hand_back: bool) -> None:
+    def _end(self, *, hand_back: bool) -> None:
         self._chunks.end()
         answered = self._answered and self._chunks.answered
         if hand_back and answered and self._session is not None:
@@ -123,7 +123,7 @@ class Upload:
         """Digest the whole file, the rest in the buffer included; call it once, at the end."""
         if self._skip is not None or not self._buffer:
             raise RestartUpload  # the session holds as much as the file has now, or more
-        self._chunks.settle()
+        self._chunks.drain()
         self._stop_at_boundary()
         md5, sha256 = self._md5.copy(), self._sha256.copy()
         md5.update(self._buffer)
@@ -259,7 +259,7 @@ class Upload:
     def _send(self, content: bytes) -> None:
         if self._session is None:
             self._open_session()
-        self._chunks.settle()
+        self._chunks.drain()
         self._stop_at_boundary()
         assert self._session is not None  # noqa: S101  (opened above)
         prefix = Prefix(size_bytes=self._offset, sha256=self._sha256.hexdigest())
