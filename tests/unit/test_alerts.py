@@ -22,7 +22,7 @@ from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.slot.orphans import OrphanReason as OrphanReason
 from daybook.notifications.alerts import Messages
 from daybook.notifications.messages import Language, Message, alert_message
-from daybook.notifications.messages_th_files import ORPHANS
+from daybook.notifications.th import ORPHANS
 
 BANGKOK = ZoneInfo("Asia/Bangkok")
 DAY = "2026-01-18"

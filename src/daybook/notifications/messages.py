@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.profile import DAILY
-from daybook.notifications import logs_link, messages_en, messages_th, thai
+from daybook.notifications import en, logs_link, th
 from daybook.notifications.facts import AlertText, Facts, one_line
 
 Language = Literal["en", "th"]
@@ -43,7 +43,7 @@ class _Words:
 
 _WORDS: Mapping[Language, _Words] = {
     "en": _Words(
-        texts=messages_en.TEXTS,
+        texts=en.TEXTS,
         severities={},
         day="Day",
         profile="Profile",
@@ -52,7 +52,7 @@ _WORDS: Mapping[Language, _Words] = {
         logs="Logs",
     ),
     "th": _Words(
-        texts=messages_th.TEXTS,
+        texts=th.TEXTS,
         severities={
             logging.CRITICAL: "วิกฤต",
             logging.ERROR: "ข้อผิดพลาด",
@@ -92,7 +92,7 @@ def alert_message(
 
 def log_sentence(alert: Alert, zone: ZoneInfo) -> str:
     """What happened, in English, for the log record."""
-    return messages_en.TEXTS[alert.event](Facts(alert=alert, zone=zone)).happened
+    return en.TEXTS[alert.event](Facts(alert=alert, zone=zone)).happened
 
 
 def subject(alert: Alert) -> str:
@@ -111,7 +111,7 @@ def _identity(alert: Alert, words: _Words, language: Language) -> list[str]:
     if alert.batch_date is not None:
         day = alert.batch_date
         if language == "th":
-            day = f"{thai.long_date(date.fromisoformat(day))} ({day})"
+            day = f"{th.long_date(date.fromisoformat(day))} ({day})"
         lines.append(f"{words.day}: {day}")
     if alert.profile != DAILY:
         lines.append(f"{words.profile}: {alert.profile}")

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from daybook.export.model.figures import EntryFault
 from daybook.export.model.notice import Receipt, RejectedEntry
 from daybook.export.model.profile import DAILY
-from daybook.notifications import english, thai
-from daybook.notifications.english import number
+from daybook.notifications import en, th
+from daybook.notifications.en import number
 from daybook.notifications.facts import one_line
 from daybook.notifications.messages import Language, Message
 from daybook.text.visible import clean
@@ -34,7 +34,7 @@ def receipt_message(receipt: Receipt, *, language: Language, zone: ZoneInfo) -> 
 
 def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
     day, who = receipt.batch_date, _who(receipt)
-    done = f"Done: {english.moment(receipt.done_at.astimezone(zone))}"
+    done = f"Done: {en.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_english(receipt)
     unclaimed = _unclaimed_in_english(receipt)
     if receipt.filename is None and receipt.rejected_count:
@@ -105,7 +105,7 @@ def _rejected_in_english(receipt: Receipt) -> str | None:
 
 
 def _faults_in_english(one: RejectedEntry) -> str:
-    texts = [_fault(fault, english.place(fault), english.REASONS) for fault in one.faults[:_FAULTS]]
+    texts = [_fault(fault, en.place(fault), en.REASONS) for fault in one.faults[:_FAULTS]]
     more = one.fault_count - len(texts)
     return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
 
@@ -117,7 +117,7 @@ def _unclaimed_in_english(receipt: Receipt) -> str | None:
     return _lines(
         f"No run takes {items}, so no file will have them. Tell the operator.",
         *(
-            f"- {count:,}: {english.UNCLAIMED.get(reason, reason)}"
+            f"- {count:,}: {en.UNCLAIMED.get(reason, reason)}"
             for reason, count in receipt.unclaimed.items()
         ),
     )
@@ -125,8 +125,8 @@ def _unclaimed_in_english(receipt: Receipt) -> str | None:
 
 def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
     day, who = receipt.batch_date, _who(receipt)
-    full = f"{thai.long_date(date.fromisoformat(day))} ({day})"
-    done = f"ดำเนินการเสร็จเมื่อ: {thai.moment(receipt.done_at.astimezone(zone))}"
+    full = f"{th.long_date(date.fromisoformat(day))} ({day})"
+    done = f"ดำเนินการเสร็จเมื่อ: {th.moment(receipt.done_at.astimezone(zone))}"
     rejected = _rejected_in_thai(receipt)
     unclaimed = _unclaimed_in_thai(receipt)
     if receipt.filename is None and receipt.rejected_count:
@@ -203,7 +203,7 @@ def _rejected_in_thai(receipt: Receipt) -> str | None:
 
 
 def _faults_in_thai(one: RejectedEntry) -> str:
-    texts = [_fault(fault, thai.place(fault), thai.REASONS) for fault in one.faults[:_FAULTS]]
+    texts = [_fault(fault, th.place(fault), th.REASONS) for fault in one.faults[:_FAULTS]]
     more = one.fault_count - len(texts)
     return "; ".join([*texts, *([f"และอีก {more:,} จุด"] if more > 0 else [])])
 
@@ -234,7 +234,7 @@ def _unclaimed_in_thai(receipt: Receipt) -> str | None:
     return _lines(
         f"มีข้อมูลในคิว {sum(receipt.unclaimed.values()):,} รายการที่จะไม่ถูกส่งออกในไฟล์ใด กรุณาแจ้งผู้ดูแลระบบ",
         *(
-            f"- {thai.UNCLAIMED.get(reason, reason)}: {count:,} รายการ"
+            f"- {th.UNCLAIMED.get(reason, reason)}: {count:,} รายการ"
             for reason, count in receipt.unclaimed.items()
         ),
     )

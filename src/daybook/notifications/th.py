@@ -1,0 +1,409 @@
+"""The words of alerts and receipts in Thai. Commands, paths and names of settings stay English."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+
+from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.notice import AlertEvent
+from daybook.export.queue.waiting import Unclaimed
+from daybook.export.slot.orphans import OrphanReason
+from daybook.notifications.facts import AlertText, Facts, sentences
+
+_MONTHS = (
+    *("มกราคม", "กุมภาพันธ์", "มีนาคม", "เมษายน", "พฤษภาคม", "มิถุนายน"),
+    *("กรกฎาคม", "สิงหาคม", "กันยายน", "ตุลาคม", "พฤศจิกายน", "ธันวาคม"),
+)
+_BUDDHIST_ERA = 543
+
+REASONS: Mapping[str, str] = {
+    RejectionReason.MISSING: "ไม่พบรายการบัญชีต้นทาง",
+    RejectionReason.MISSING_VALUE: "ขาดข้อมูลที่จำเป็น",
+    RejectionReason.STORED_AS_TEXT: "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่",
+    RejectionReason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
+    RejectionReason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
+    RejectionReason.TOO_LARGE: "จำนวนเงินมีเลขหน้าจุดทศนิยมเกิน 18 หลัก",
+    RejectionReason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
+    RejectionReason.INVALID_AMOUNT: "จำนวนเงินไม่ใช่ตัวเลข",
+    RejectionReason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
+    RejectionReason.BUDDHIST_YEAR: "บันทึกปีเป็นพุทธศักราช แต่ต้องเป็นคริสต์ศักราช",
+    RejectionReason.IMPLAUSIBLE_YEAR: "ปีอยู่นอกช่วงที่เป็นไปได้",
+    RejectionReason.INVALID_TEXT: "ช่องข้อความมีข้อมูลที่ไม่ใช่ข้อความ",
+    RejectionReason.CONTROL_CHARACTER: "ข้อความมีอักขระควบคุม",
+    RejectionReason.UNKNOWN_CURRENCY: "สกุลเงินไม่ใช่รหัสตามมาตรฐาน ISO 4217",
+    RejectionReason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
+    RejectionReason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
+    RejectionReason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
+}
+"""Why an entry is rejected."""
+
+UNCLAIMED: Mapping[str, str] = {
+    Unclaimed.UNKNOWN_STATUS: "สถานะ (status) ไม่ถูกต้อง",
+    Unclaimed.UNKNOWN_PATH: "ไม่ระบุช่องทางการส่งออก (exportPath) หรือระบุไม่ถูกต้อง",
+    Unclaimed.UNKNOWN_PROFILE: "ไม่มีโปรไฟล์ (profile) ที่ระบุ",
+    Unclaimed.UNREADABLE_ID: "ไม่สามารถอ่านรหัสรายการ (_id) ได้",
+}
+"""Why no run ever takes a queue item."""
+
+DESTINATIONS: Mapping[str, str] = {
+    "google_drive": "Google Drive",
+    "s3": "S3",
+    "local_folder": "โฟลเดอร์บนเครื่อง",
+}
+
+STAYS_QUEUED = "รายการยังอยู่ในคิวครบถ้วน ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
+
+_HOW_IT_STANDS = {
+    "failed": "ระบบหยุดดำเนินการของวันนี้แล้ว",
+    "open": "ระบบเริ่มทำงานแล้วแต่ขณะนี้ไม่มีงานใดดำเนินการต่อ",
+}
+_NO_TRACE = "ไม่พบบันทึกการเริ่มทำงาน อาจไม่มีคำขอเข้ามา หรือติดต่อ MongoDB ไม่ได้เมื่อมีคำขอเข้ามา"
+
+ORPHANS: Mapping[str, str] = {
+    OrphanReason.UNSEALED: "ไฟล์ที่พบไม่ตรงกับไฟล์ที่ Daybook ส่ง แสดงว่ามีผู้แก้ไขไฟล์",
+    OrphanReason.REFUSED_UNSEEN: "ปลายทางแจ้งว่ารหัสนี้ถูกใช้แล้ว แต่ไม่แสดงไฟล์ ระบบจะเฝ้าตรวจเป็นเวลา 8 วัน",
+    OrphanReason.ID_INVALID: "ปลายทางไม่รับรหัสนี้แล้ว ทั้งที่อาจมีไฟล์ถูกส่งด้วยรหัสนี้ ระบบจะเฝ้าตรวจเป็นเวลา 8 วัน",
+    OrphanReason.IDENTITY_CHANGED: "รหัสนี้ออกให้บัญชีผู้ใช้อื่น ซึ่งอาจมีไฟล์ถูกส่งไว้แล้ว กรุณาตรวจโฟลเดอร์ของบัญชีนั้น",
+    OrphanReason.DAY_RECORDED_ELSEWHERE: "วันดังกล่าวบันทึกไว้กับไฟล์อื่นแล้ว",
+}
+"""Why an id was given up."""
+
+
+def place(fault: EntryFault) -> str:
+    """`บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
+    line = None if fault.line is None else f"บรรทัดที่ {fault.line}"
+    field = f"ช่อง {fault.field}" if fault.field else None
+    return " ".join(part for part in (line, field) if part)
+
+
+def long_date(day: date) -> str:
+    """`18 มกราคม 2569`, in the Buddhist Era."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year + _BUDDHIST_ERA}"
+
+
+def moment(at: datetime) -> str:
+    """With the name of its time zone."""
+    return f"{long_date(at)} เวลา {at:%H:%M} น. ({at.tzinfo})"
+
+
+def last_error(facts: Facts) -> str | None:
+    return f"ข้อผิดพลาดล่าสุด: {facts.error}" if facts.error else None
+
+
+def run_it(facts: Facts) -> str:
+    if facts.day is None:
+        return "ส่งคำขอเดิมไปที่ POST /exports อีกครั้ง"
+    return f"ใช้คำสั่ง `python -m daybook run --date {facts.day}` (หรือ POST /run)"
+
+
+def at_link(facts: Facts) -> str | None:
+    link = facts.text("link")
+    return f"ไฟล์: {link}" if link else None
+
+
+def _attempt_failed(facts: Facts) -> AlertText:
+    attempt, of = facts.count("attempt"), facts.count("max_attempts")
+    which = f"การส่งออกครั้งที่ {attempt}" if attempt else "การส่งออก"
+    which += f" จากทั้งหมด {of} ครั้ง" if attempt and of else ""
+    due = facts.at("next_attempt_at")
+    wait = f"ระบบจะลองใหม่เองในวันที่ {moment(due)}" if due else "ระบบจะลองใหม่เอง"
+    return AlertText(
+        title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น." if due else ""),
+        happened=sentences(f"{which}ไม่สำเร็จ ยังไม่มีไฟล์", last_error(facts)),
+        meaning=f"{'ไฟล์ประจำวัน' if facts.day else 'ไฟล์'}จะล่าช้า {STAYS_QUEUED}",
+        action=f"ยังไม่ต้องดำเนินการใด {wait} หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา กรุณา{run_it(facts)}",
+    )
+
+
+def _batch_failed(facts: Facts) -> AlertText:
+    name = "การส่งออกประจำวันล้มเหลว" if facts.day else "การส่งออกตามคำขอล้มเหลว"
+    attempt = facts.count("attempt")
+    if attempt is not None:
+        name += f"หลังลองใหม่ {max(attempt - 1, 0)} ครั้ง (รวมทั้งหมด {attempt} ครั้ง)"
+    no_use = "ระบบไม่ลองใหม่ต่อ เนื่องจากการลองใหม่จะไม่ช่วยแก้ปัญหา"
+    queued = "รายการยังอยู่ในคิว และจะรวมอยู่ในไฟล์ของวันถัดไป"
+    return AlertText(
+        title=f"{name} ต้องมีผู้ดูแลระบบดำเนินการ",
+        happened=sentences(
+            f"{name} ต้องมีผู้ดูแลระบบดำเนินการแก้ไข",
+            no_use if facts.is_true("permanent") else None,
+            last_error(facts),
+        ),
+        meaning=f"ไม่มีไฟล์ {queued if facts.day else 'รายการยังคงสถานะเดิม'}",
+        action=_reopen(facts),
+    )
+
+
+def _reopen(facts: Facts) -> str:
+    if facts.day is None:
+        return f"กรุณาแก้ไขสาเหตุ แล้ว{run_it(facts)}"
+    return (
+        f"กรุณาแก้ไขสาเหตุ แล้วใช้คำสั่ง `python -m daybook retry {facts.day}` "
+        "(หรือ POST /admin/retry) เพื่อสร้างไฟล์ของวันนี้ หรือใช้คำสั่ง "
+        f"`python -m daybook release {facts.day}` เพื่อปิดวันนี้โดยไม่มีไฟล์ "
+        "รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป"
+    )
+
+
+def _run_refused(facts: Facts) -> AlertText:
+    at = facts.at("at")
+    return AlertText(
+        title="ระบบปฏิเสธการเริ่มส่งออกประจำวัน",
+        happened=sentences(
+            f"คำขอส่งออกประจำวัน{f'เมื่อวันที่ {moment(at)} ' if at else ''}ได้รับข้อผิดพลาดก่อนเริ่มทำงาน",
+            last_error(facts),
+        ),
+        meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+        action="กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        f"แล้ว{run_it(facts)} เพื่อส่งออกไฟล์ หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
+    )
+
+
+def _batch_recovered(facts: Facts) -> AlertText:
+    attempt, entries = facts.count("attempt"), facts.count("entry_count")
+    when = f"ในการส่งออกครั้งที่ {attempt}" if attempt else ""
+    settled = "ไม่ต้องดำเนินการใด การแจ้งเตือนก่อนหน้านี้ของวันนี้ได้รับการแก้ไขแล้ว"
+    if facts.text("state") == "empty":
+        return AlertText(
+            title="กลับมาทำงานปกติ ไม่มีรายการต้องส่งออก",
+            happened=sentences("หลังจากขัดข้องก่อนหน้านี้ ระบบปิดวันนี้เรียบร้อยแล้ว", when, "ไม่มีรายการในคิว"),
+            meaning="ไม่มีไฟล์ของวันนี้ และไม่มีไฟล์ใดขาดหาย",
+            action=settled,
+        )
+    file = facts.text("filename") or "ไฟล์"
+    what = f"จำนวน {entries:,} รายการ" if entries is not None else None
+    return AlertText(
+        title="กลับมาทำงานปกติ ส่งไฟล์เรียบร้อยแล้ว",
+        happened=sentences(f"หลังจากขัดข้องก่อนหน้านี้ ระบบส่ง {file} เรียบร้อยแล้ว", what, when or None),
+        meaning="ไฟล์ครบถ้วนและใช้งานได้ ไม่มีรายการซ้ำ",
+        action=sentences(settled, at_link(facts)),
+    )
+
+
+def _breaker_opened(facts: Facts) -> AlertText:
+    kind = facts.text("destination")
+    place = "ปลายทาง" if kind is None else DESTINATIONS.get(kind, kind)
+    failures, until = facts.count("failures"), facts.at("open_until")
+    often = f"ขัดข้องติดต่อกัน {failures:,} ครั้ง" if failures else "ขัดข้องติดต่อกันหลายครั้ง"
+    rest = f"ถึงวันที่ {moment(until)}" if until else "ชั่วคราว"
+    return AlertText(
+        title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
+        happened=f"{place} {often} Daybook จะหยุดเรียกใช้{rest} แล้วจึงลองใหม่หนึ่งครั้ง",
+        meaning=f"ไฟล์จะล่าช้า โดยระหว่างนี้ไม่นับเป็นจำนวนครั้งที่ลอง {STAYS_QUEUED}",
+        action="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ และใช้คำสั่ง `python -m daybook doctor` "
+        "เพื่อตรวจสิทธิ์การเข้าถึง เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง",
+    )
+
+
+def _day_missing(facts: Facts) -> AlertText:
+    due, state = facts.at("due"), facts.text("state")
+    batch = f"การส่งออกประจำวัน{f'ที่กำหนดไว้วันที่ {moment(due)} ' if due else ''}"
+    status = f"python -m daybook status {facts.day or ''}".rstrip()
+    if state == "unknown":
+        return AlertText(
+            title="ไม่สามารถตรวจสอบการส่งออกประจำวันได้",
+            happened=sentences(f"{batch}ถือว่ายังไม่เสร็จ เนื่องจากตรวจสอบสถานะไม่ได้", last_error(facts)),
+            meaning="อาจยังไม่มีไฟล์ของวันนี้ และยังไม่ทราบว่าส่งออกรายการแล้วหรือไม่ "
+            "แต่ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ",
+            action="กรุณาตรวจสอบ MongoDB ด้วยคำสั่ง `python -m daybook doctor` "
+            f"แล้วดูสถานะของวันนี้ด้วยคำสั่ง `{status}`",
+        )
+    how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
+    refused_at, count = facts.at("refused_at"), facts.count("refused_count")
+    if refused_at:
+        times = f" รวมทั้งหมด {count} ครั้ง" if count and count > 1 else ""
+        how = f"มีคำขอเข้ามาเมื่อวันที่ {moment(refused_at)} แต่ระบบปฏิเสธ{times}"
+    return AlertText(
+        title="ยังไม่มีการส่งออกประจำวัน",
+        happened=sentences(f"{batch}ยังไม่เสร็จ {how}", last_error(facts)),
+        meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+        action=_reopen(facts)
+        if state == "failed"
+        else "กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        f"แล้ว{run_it(facts)} เพื่อเริ่มการทำงาน"
+        if refused_at
+        else f"กรุณา{run_it(facts)} เพื่อเริ่มการทำงาน หากยังไม่สำเร็จ ให้ใช้คำสั่ง "
+        "`python -m daybook doctor` เพื่อหาสาเหตุ และหากไม่พบบันทึกการเริ่มทำงาน "
+        "กรุณาตรวจสอบงานใน Cloud Scheduler ว่าส่งคำขอหรือไม่ และได้รับคำตอบใด",
+    )
+
+
+def _day_late(facts: Facts) -> AlertText:
+    due, next_at, lease = (
+        facts.at(name) for name in ("due", "next_attempt_at", "lease_expires_at")
+    )
+    status = f"python -m daybook status {facts.day or ''}".rstrip()
+    delivered = facts.text("state") == "committed"
+    how = "ส่งไฟล์แล้ว แต่ยังปรับสถานะรายการไม่ครบ" if delivered else "ยังไม่เสร็จ"
+    return AlertText(
+        title="การส่งออกประจำวันยังดำเนินการไม่ครบ" if delivered else "การส่งออกประจำวันล่าช้า",
+        happened=sentences(
+            f"การส่งออกประจำวัน{f'ที่กำหนดไว้วันที่ {moment(due)} ' if due else ''}{how}",
+            f"ระบบจะดำเนินการต่อในวันที่ {moment(next_at)}" if next_at else None,
+            f"ระบบกำลังทำงานอยู่ และถือสิทธิ์ถึงวันที่ {moment(lease)}" if lease else None,
+        ),
+        meaning="ไฟล์ใช้งานได้ ไม่มีรายการส่งออกซ้ำ" if delivered else f"ไฟล์ประจำวันจะล่าช้า {STAYS_QUEUED}",
+        action=f"ยังไม่ต้องดำเนินการใด ตรวจสอบสถานะได้ด้วยคำสั่ง `{status}` หากไม่สำเร็จจะมีการแจ้งเตือนอีกครั้ง",
+    )
+
+
+def _entries_rejected(facts: Facts) -> AlertText:
+    rejected, entries = facts.count("rejected_count"), facts.count("entry_count")
+    file = facts.text("filename") or "ไฟล์"
+    left = f"{rejected:,} รายการ" if rejected is not None else "บางรายการ"
+    reasons = [
+        f"{REASONS.get(reason, reason)} {count:,} รายการ"
+        for reason, count in facts.counts("reasons").items()
+    ]
+    day = facts.day or "DATE"
+    correct = (
+        f"ใช้คำสั่ง `python -m daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
+        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `python -m daybook requeue ENTRY_ID`"
+    )
+    if facts.text("state") == "empty":
+        return AlertText(
+            title=f"ไม่มีไฟล์ เนื่องจากไม่ผ่านการตรวจสอบ {left}",
+            happened=sentences(
+                f"ทุกรายการในคิวไม่ผ่านการตรวจสอบ ({left})",
+                f"({', '.join(reasons)})" if reasons else None,
+            ),
+            meaning="ไม่มีไฟล์ของวันนี้ รายการเหล่านี้จะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
+            action=correct,
+        )
+    return AlertText(
+        title=f"{left}ไม่ได้อยู่ใน {file}",
+        happened=sentences(
+            f"{file} ไม่ได้รวม {left}",
+            f"และมีรายการในไฟล์ {entries:,} รายการ" if entries is not None else None,
+            f"({', '.join(reasons)})" if reasons else None,
+        ),
+        meaning="ไฟล์ใช้งานได้ตามปกติ ส่วนรายการที่ไม่ได้รวมจะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
+        action=sentences(correct, at_link(facts)),
+    )
+
+
+def _orphan_left_behind(facts: Facts) -> AlertText:
+    file, id_ = facts.text("filename"), facts.text("file_id")
+    # With a link the file has been seen, and the reason is how it stood before.
+    found = facts.text("link") is not None
+    stands = "พบไฟล์" if found else "มีหรืออาจมีไฟล์"
+    named = f" {file}" if file else ""
+    at = f"ที่รหัส {id_} " if id_ else ""
+    reason = facts.text("reason") or ""
+    return AlertText(
+        title="มีไฟล์ที่ไม่มีบันทึก",
+        happened=sentences(
+            f"{stands}{named} {at}ซึ่งระบบเลิกใช้รหัสนั้นแล้ว",
+            f"(เหตุผลในขณะนั้น: {reason})" if found and reason else None,
+            None if found else ORPHANS.get(reason) or facts.text("explanation") or reason,
+        ),
+        meaning="อาจมีสองไฟล์สำหรับวันเดียวกัน กรุณาใช้เฉพาะไฟล์ที่ระบุในใบยืนยันของวันนั้น และห้ามนำเข้าอีกไฟล์หนึ่ง",
+        action=sentences(
+            "กรุณาค้นหาไฟล์ที่ปลายทาง และลบออกหากวันนั้นบันทึกไว้กับไฟล์อื่น ตรวจสอบได้ด้วยคำสั่ง "
+            f"`python -m daybook status {facts.day or 'DATE'}`",
+            at_link(facts),
+        ),
+    )
+
+
+def _unsealed_file(facts: Facts) -> AlertText:
+    file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
+    return AlertText(
+        title="ไฟล์ถูกแก้ไขโดยผู้อื่น",
+        happened=f"{file} {f'ที่รหัส {id_} ' if id_ else ''}ไม่ตรงกับไฟล์ที่ Daybook ส่ง "
+        "แสดงว่ามีผู้แก้ไขไฟล์ Daybook เลิกใช้รหัสนี้แล้วและจะใช้รหัสใหม่",
+        meaning="ห้ามใช้ไฟล์ที่ถูกแก้ไข ไฟล์ที่ถูกต้องคือไฟล์ที่ระบุในใบยืนยันของวันนั้น",
+        action=sentences(
+            "กรุณาตรวจสอบว่าผู้ใดแก้ไข เปรียบเทียบกับไฟล์ของวันนั้นที่ส่งแล้ว และลบไฟล์ที่ถูกแก้ไขออก",
+            at_link(facts),
+        ),
+    )
+
+
+def _items_changed_after_seal(facts: Facts) -> AlertText:
+    file = facts.text("filename") or "ไฟล์"
+    gone, elsewhere = facts.count("gone_count"), facts.count("completed_elsewhere_count")
+    counts = [
+        f"ถูกลบหรือเปลี่ยน {gone:,} รายการ" if gone else None,
+        f"เสร็จสิ้นจากที่อื่น {elsewhere:,} รายการ" if elsewhere else None,
+    ]
+    told = ", ".join(count for count in counts if count)
+    return AlertText(
+        title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
+        happened=sentences(
+            f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({told})" if told else None
+        ),
+        meaning="ไฟล์ครบถ้วน แต่บางรายการอาจอยู่ในไฟล์อื่นด้วยหรืออาจถูกยกเลิกแล้ว กรุณาตรวจสอบก่อนนำเข้า",
+        action="บันทึกของวันนั้นใน exportlogs ระบุรายการไว้ (goneItems, completedElsewhereItems) "
+        "กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
+    )
+
+
+def _publish_failed(facts: Facts) -> AlertText:
+    file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
+    return AlertText(
+        title=f"{file} ยังไม่ได้ใช้ชื่อที่ถูกต้อง",
+        happened=sentences(
+            f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนและบันทึกแล้ว แต่ยังตั้งชื่อไฟล์ไม่ได้",
+            last_error(facts),
+        ),
+        meaning="วันนี้นับว่าส่งออกแล้ว แต่ยังค้นหาไฟล์ตามชื่อไม่พบ ไม่มีรายการสูญหาย",
+        action=f"โดยมากเกิดจากมีไฟล์อื่นใช้ชื่อนี้อยู่ กรุณาย้ายไฟล์นั้นออก แล้ว{run_it(facts)} เพื่อดำเนินการให้เสร็จ",
+    )
+
+
+def _file_unrecorded(facts: Facts) -> AlertText:
+    file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
+    return AlertText(
+        title=f"มี {file} แล้ว แต่ MongoDB ไม่ยอมรับบันทึก",
+        happened=sentences(
+            f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนที่ปลายทางแล้ว "
+            "แต่บันทึกไม่ได้และทำเครื่องหมายรายการไม่ได้",
+            last_error(facts),
+        ),
+        meaning="ไฟล์ถูกต้อง แต่วันนี้ยังไม่นับว่าส่งออกแล้ว และจะยังไม่สร้างไฟล์ถัดไป ไม่มีรายการใดส่งออกซ้ำ",
+        action=sentences(
+            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
+            f"แล้ว{run_it(facts)} เพื่อบันทึกไฟล์นี้ ห้ามลบไฟล์",
+            at_link(facts),
+        ),
+    )
+
+
+def _marking_refused(facts: Facts) -> AlertText:
+    file, id_ = facts.text("filename"), facts.text("file_id")
+    done = (
+        f"ส่งและบันทึก {file}{f' (รหัส {id_})' if id_ else ''} แล้ว"
+        if file
+        else "ปิดวันโดยไม่มีไฟล์แล้ว เพราะทุกรายการถูกปฏิเสธ"
+    )
+    return AlertText(
+        title=f"MongoDB ไม่ยอมให้ทำเครื่องหมายรายการของ{f' {file}' if file else 'วันที่ไม่มีไฟล์'}",
+        happened=sentences(f"{done} แต่ทำเครื่องหมายรายการในคิวบางรายการไม่ได้", last_error(facts)),
+        meaning=f"{'ไฟล์ถูกต้องและ' if file else ''}วันนี้เสร็จสมบูรณ์แล้ว "
+        "แต่จะยังไม่สร้างไฟล์ถัดไปจนกว่าจะทำเครื่องหมายครบ ไม่มีรายการใดส่งออกซ้ำ",
+        action=sentences(
+            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
+            f"แล้ว{run_it(facts)} เพื่อทำเครื่องหมายรายการที่เหลือ",
+            at_link(facts),
+        ),
+    )
+
+
+TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
+    AlertEvent.ATTEMPT_FAILED: _attempt_failed,
+    AlertEvent.BATCH_FAILED: _batch_failed,
+    AlertEvent.RUN_REFUSED: _run_refused,
+    AlertEvent.BATCH_RECOVERED: _batch_recovered,
+    AlertEvent.BREAKER_OPENED: _breaker_opened,
+    AlertEvent.DAY_MISSING: _day_missing,
+    AlertEvent.DAY_LATE: _day_late,
+    AlertEvent.ENTRIES_REJECTED: _entries_rejected,
+    AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
+    AlertEvent.UNSEALED_FILE: _unsealed_file,
+    AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
+    AlertEvent.FILE_UNRECORDED: _file_unrecorded,
+    AlertEvent.MARKING_REFUSED: _marking_refused,
+    AlertEvent.PUBLISH_FAILED: _publish_failed,
+}
