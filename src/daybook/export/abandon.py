@@ -1,4 +1,4 @@
-"""Abandoning the slot's file ID: the next file gets a new one."""
+"""Abandoning the slot's file ID, so that the next file gets a new one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from daybook.export.slot import orphans
 from daybook.export.slot.state import ABANDONED
 
 REFUSALS = 3
-"""Runs that an ID may be refused to, unseen, however soon after one another."""
+"""Refusals without a visible file after which an ID is abandoned, however close together."""
 
 
 def abandon_id(ctx: Context, reason: orphans.OrphanReason, *, seen: bool = False) -> None:
-    """Remove the ID from the slot; the sweep watches it if a file is, or may yet be, under it."""
+    """Remove the ID from the slot; the sweep watches it if a file is, or may appear, under it."""
     state = ctx.slot.state
     file_id = state.file_id
     if file_id is None:
@@ -38,11 +38,11 @@ def abandon_id(ctx: Context, reason: orphans.OrphanReason, *, seen: bool = False
     ctx.slot.transaction(remember, sets=ABANDONED)
 
 
-def id_refused(ctx: Context) -> None:
-    """Count that the destination calls the ID taken but shows no file; abandon it when that lasts.
+def count_refusal(ctx: Context) -> None:
+    """Count that the destination says the ID is taken but shows no file; abandon a lasting one.
 
-    It lasts when a later run meets it again, a lease's time after the first or for the
-    third time: no request of an earlier run can still be in flight then.
+    The refusal lasts when a later run gets it again a lease after the first one, or for the
+    third time: by then no request of an earlier run can still be in flight.
     Raises `DestinationError` until then.
     """
     refusal = ctx.slot.store_refusal()
@@ -50,7 +50,7 @@ def id_refused(ctx: Context) -> None:
     lasted = refusal.count > 1 and refusal.last_at - refusal.first_at >= lease
     if not lasted and refusal.count < REFUSALS:
         raise DestinationError(
-            f"upload of {ctx.job.filename}: the destination calls the id "
-            f"{ctx.slot.state.file_id} taken, but shows no file under it"
+            f"upload of {ctx.job.filename}: the destination says that ID "
+            f"{ctx.slot.state.file_id} is taken, but shows no file under it"
         )
     abandon_id(ctx, orphans.OrphanReason.REFUSED_UNSEEN)

@@ -1,7 +1,7 @@
-"""Announcing: people are told how a batch ended, and of ids that were given up.
+"""Announcing how batches ended, and which file IDs were abandoned.
 
-What has been told is stored after the telling, so a message that a crash swallowed is
-made up for by whoever holds the slot next.
+`alertedAt` is stored after the message is sent, so a message lost in a crash is sent by the
+slot's next run or by the sweep.
 """
 
 from __future__ import annotations
@@ -29,65 +29,65 @@ from daybook.export.queue import waiting
 from daybook.export.rendering.entry_id import displayed
 from daybook.export.slot import orphans, refused_run
 
-NEWS_FOR = timedelta(days=8)
-"""How long the end of a batch is news: a function may be deployed after a year of commands."""
+ANNOUNCE_WITHIN = timedelta(days=8)
+"""Older results are not announced: a function may be deployed after a year of commands."""
 NAMED = 20
-"""Rejected entries that a receipt names; the day's records have them all."""
+"""Rejected entries that a receipt names; the day's records have all of them."""
 
 
 class NoReceipt(DaybookError):
-    """The day did not end in a way of which the accountant gets a receipt."""
+    """The day did not end in a way that the accountant gets a receipt for."""
 
     type = "no_receipt"
     permanent = True
 
 
 def announce(ctx: Context) -> None:
-    """Tell of every batch of the slot that has ended, and of every new orphan, once.
+    """Announce, once, each batch of the slot that has ended and each new orphan.
 
-    A process whose messages would not reach people leaves them to one whose do: it only
-    logs how its own batch ended. What ended longer ago than `NEWS_FOR` is stored as
-    announced without a message.
+    A process whose messages would only reach the log leaves them to one that can send them,
+    and logs the result of its own batch. What ended longer ago than `ANNOUNCE_WITHIN` is
+    stored as announced without a message.
     """
     for doc in batches.unannounced(ctx.batches, ctx.job.key):
         with (
             log.bound(step="announce", batch_date=doc.get("batchDate"), batch_id=str(doc["_id"])),
-            _by_itself(f"how the batch of {doc.get('batchDate')} ended"),
+            _isolated(f"how the batch of {doc.get('batchDate')} ended"),
         ):
             _announce(ctx, Batch.from_doc(doc))
     for doc in orphans.own(orphans.unannounced(ctx.database, ctx.job.key.profile)):
-        with log.bound(step="announce"), _by_itself(f"the orphan {doc['_id']}"):
+        with log.bound(step="announce"), _isolated(f"the orphan {doc['_id']}"):
             orphan = orphans.Orphan.from_doc(doc)
-            _tell_orphan(ctx, orphan)
-            if not ctx.exporter.tells_operator:
+            _alert_orphan(ctx, orphan)
+            if not ctx.exporter.reaches_operator:
                 continue
             orphans.record_announced(ctx.database, orphan.file_id, now=ctx.now())
 
 
 def _announce(ctx: Context, batch: Batch) -> None:
-    reaches = _reaches(ctx, batch)
+    reaches = _reaches_people(ctx, batch)
     if batch.unmarked or (not reaches and batch.key != ctx.job.key):
         return
     with log.bound(attempt=batch.attempt):
-        if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= NEWS_FOR:
-            _tell(ctx, batch)
+        if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= ANNOUNCE_WITHIN:
+            _send(ctx, batch)
         if reaches:
             transitions.record_announced(ctx.batches, batch, now=ctx.now())
 
 
-def _reaches(ctx: Context, batch: Batch) -> bool:
-    """Whether what has to be told of the batch gets to people from this process."""
+def _reaches_people(ctx: Context, batch: Batch) -> bool:
+    """Whether this process's messages about the batch reach people and not only the log."""
     if batch.key.batch_date is None:
         return True  # only ever logged
     failed = batch.state is BatchState.FAILED
-    return ctx.exporter.tells_operator if failed else ctx.exporter.tells_accountant
+    return ctx.exporter.reaches_operator if failed else ctx.exporter.reaches_accountant
 
 
 @contextmanager
-def _by_itself(what: str) -> Iterator[None]:
+def _isolated(what: str) -> Iterator[None]:
     """Log what fails inside: it stays unannounced, and the next run or sweep tries again.
 
-    How the run ended is stored by now, and the other batches have to be announced.
+    The outcome of the run is stored by now, and the other batches must be announced too.
     """
     try:
         yield
@@ -95,23 +95,23 @@ def _by_itself(what: str) -> Iterator[None]:
         log.event(
             logging.ERROR,
             "announce_failed",
-            f"Nobody has been told {what}; the next run or sweep tries again: {error}",
+            f"Could not announce {what}; the next run or sweep tries again: {error}",
             exc_info=error,
         )
 
 
-def _tell(ctx: Context, batch: Batch) -> None:
+def _send(ctx: Context, batch: Batch) -> None:
     if batch.key.batch_date is None:
-        if batch.state is BatchState.FAILED:  # whoever asked for it has the answer
+        if batch.state is BatchState.FAILED:  # the caller has had the response
             log.event(
                 logging.ERROR,
                 "manual_export_failed",
-                "A manual export was given up; asking for it again starts it anew.",
+                "A manual export has failed for good; requesting it again restarts it.",
                 batch_id=str(batch.id),
             )
         return
     if batch.state is BatchState.FAILED:
-        _tell_failed(ctx, batch)
+        _alert_failed(ctx, batch)
         return
     recovered = batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts")
     if recovered or refused_run.of_day(ctx.database, batch.key.profile, batch.key.batch_date):
@@ -141,7 +141,7 @@ def _tell(ctx: Context, batch: Batch) -> None:
     ctx.exporter.messenger.receipt(receipt_of(ctx.database, ctx.exporter.profile, batch))
 
 
-def _tell_failed(ctx: Context, batch: Batch) -> None:
+def _alert_failed(ctx: Context, batch: Batch) -> None:
     error = batch.doc.get("error") or {}
     ctx.alert(
         AlertEvent.BATCH_FAILED,
@@ -155,7 +155,7 @@ def _tell_failed(ctx: Context, batch: Batch) -> None:
     )
 
 
-def _tell_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
+def _alert_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
     unsealed = orphan.reason is orphans.OrphanReason.UNSEALED
     ctx.alert(
         AlertEvent.UNSEALED_FILE if unsealed else AlertEvent.ORPHAN_LEFT_BEHIND,
@@ -168,7 +168,7 @@ def _tell_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
 
 
 def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Receipt:
-    """What the accountant is told of a day. Raises `NoReceipt` for one that has none."""
+    """The accountant's receipt for a day. Raises `NoReceipt` when the day has none."""
     doc, batch_date = batch.doc, batch.key.batch_date
     if batch_date is None or batch.state not in (BatchState.COMMITTED, BatchState.EMPTY):
         raise NoReceipt(f"{batch_date or 'a manual export'} has no receipt: it is {batch.state}")
@@ -188,7 +188,7 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
         row_count=doc["rowCount"],
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
-        rejected=_set_aside(database, profile, batch),
+        rejected=_rejected_entries(database, profile, batch),
         done_at=doc["committedAt"],
         unclaimed={
             reason.value: count for reason, count in waiting.unclaimed(database, profile).items()
@@ -196,13 +196,13 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
     )
 
 
-def _set_aside(
+def _rejected_entries(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch
 ) -> tuple[RejectedEntry, ...]:
     items = batch.doc.get("rejected", [])[:NAMED]
     source = profile.source
     found = database[source.entries].find(
-        # An entry whose _id is null is not the entry of an item without an entryId.
+        # An item without an entryId must not find an entry whose _id is null.
         {"_id": {"$in": [item["entryId"] for item in items if item["entryId"] is not None]}},
         {source.reference: 1},
     )

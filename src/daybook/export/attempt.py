@@ -1,4 +1,4 @@
-"""Attempts: how they start, and how a batch ends without a file."""
+"""Attempts: how one starts, and how a batch ends without a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from daybook.text.scrub import scrubbed
 
 
 def begin(ctx: Context, batch: Batch, step: Step) -> None:
-    """Count the attempt before it does anything, or go on with one that is counted already."""
+    """Count the attempt before it does anything, or resume one that is already counted."""
 
     def work(session: ClientSession) -> None:
         if step.next is Next.RESUME:
@@ -51,12 +51,12 @@ def begin(ctx: Context, batch: Batch, step: Step) -> None:
 
 
 def fail(ctx: Context, error: DaybookError) -> Outcome:
-    """Record how the attempt ended and when the next one is due; its entries stay queued."""
+    """Record how the attempt failed and when the next one is due; its entries stay queued."""
     batch, now = ctx.batch(), ctx.now()
     if batch.unmarked:  # delivered or signed off, but not yet published or marked
         return followup.finish_later(ctx, batch, error)
     if batch.finished or batch.state is BatchState.EMPTY:
-        return report(batch)  # done: only the answer to its last transaction was lost
+        return report(batch)  # done: only the response to its last transaction was lost
     retry = followup.retry_after(ctx, batch, error)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     counts = isinstance(error, DestinationError) and not error.permanent
@@ -91,16 +91,17 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
 
 
 def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outcome:
-    """All attempts are used up: the last one's process died, or there were more once."""
+    """Fail the batch: all attempts are used up; the last one died, or more were allowed before."""
     if unsettled is not None:
         return fail(ctx, unsettled)
     if batch.attempt == batch.ended_attempt:
-        known = batch.doc.get("error") or {}
+        last_error = batch.doc.get("error") or {}
         return fail(
             ctx,
             DaybookError(
                 f"attempt {batch.attempt} was the last one, since DAYBOOK_RETRY_DELAYS_SECONDS "
-                f"allows {ctx.exporter.limits.attempts} by now; it failed: {known.get('message')}"
+                f"allows {ctx.exporter.limits.attempts} by now; it failed: "
+                f"{last_error.get('message')}"
             ),
         )
     return fail(
@@ -113,7 +114,7 @@ def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outco
 
 
 def recorded_elsewhere(ctx: Context, batch: Batch) -> bool:
-    """True when another application has recorded the day as delivered; its record is kept."""
+    """Whether another application has recorded the day as delivered; the batch then adopts it."""
     if ctx.job.key.batch_date is None:
         return False
     record = ctx.logs.find_one(
@@ -132,9 +133,9 @@ def close_empty(
 ) -> Outcome:
     """Sign off a day without a file; a later run of the day may still export.
 
-    Nothing was queued, or all items of `manifest` are `rejected`. In the second case the
-    first part's items are marked in the same transaction, and `commit.finish_marking`
-    marks the others.
+    Nothing was queued, or all items of `manifest` are `rejected`. In the latter case the
+    transaction also marks the items of the first part, and `commit.finish_marking` marks
+    the others.
     """
     batch, now, day = ctx.batch(), ctx.now(), ctx.job.key.batch_date
     first = rejected_id = None
@@ -163,7 +164,7 @@ def close_empty(
         )
         mark(ctx.database, session, delivery, first, record_id=record_id, now=now)
 
-    # The manifest names items that are no longer queued. Seals stay: their file may still come.
+    # The manifest names items that are no longer queued. Seals stay: their file may yet appear.
     ctx.slot.transaction(sign_off, sets={"manifest": None, "upload": None})
     why = "Every queued entry was rejected" if rejected else "Nothing was queued"
     log.event(
@@ -178,16 +179,16 @@ def close_empty(
 def _record_empty(
     ctx: Context, session: ClientSession, batch: Batch, *, rejected_count: int
 ) -> Any:
-    """Write the day's one record, or count in it what another run of the day rejects.
+    """Write the day's one record, or add the items that another run of the day rejects to it.
 
-    Returns the record's `_id`, None for a manual export.
+    Returns the record's `_id`, or None for a manual export.
     """
     day = ctx.job.key.batch_date
     if day is None:
         return None
     filters = export_log.day_filter(ctx.job.key.profile, day, LogAction.BATCH_EMPTY)
-    known = ctx.logs.find_one(filters, {"_id": 1}, session=session)
-    if known is None:
+    stored = ctx.logs.find_one(filters, {"_id": 1}, session=session)
+    if stored is None:
         record = export_log.empty(
             profile=ctx.job.key.profile,
             batch_date=day,
@@ -199,8 +200,8 @@ def _record_empty(
         return record["_id"]
     if rejected_count:
         ctx.logs.update_one(
-            {"_id": known["_id"]},
+            {"_id": stored["_id"]},
             {"$inc": {"metadata.rejectedCount": rejected_count}, "$set": {"updatedAt": ctx.now()}},
             session=session,
         )
-    return known["_id"]
+    return stored["_id"]

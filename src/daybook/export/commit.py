@@ -1,4 +1,4 @@
-"""The commit: from a file under the slot's ID to a record, marked items and an empty slot.
+"""The commit: a file under the slot's ID gets its record, and its items are marked.
 
 The record, the batch, the first items and the slot change in one transaction, which never
 waits for the destination. The other items are marked directly afterwards, part by part.
@@ -54,10 +54,10 @@ class Committed(Enum):
 def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
     """Commit the file stored under the slot's ID, for the day of the seal that it matches.
 
-    None when it matches no seal: the ID is then abandoned, and the sweep watches it. Raises
-    `DestinationRefused` when the file matches seals of several days and nothing says which,
-    and `DatabaseError` when MongoDB refuses the commit, with an alert if only an operator
-    can help.
+    Returns None when it matches no seal: the ID is then abandoned, and the sweep watches it.
+    Raises `DestinationRefused` when the file matches seals of several days and nothing tells
+    them apart, and `DatabaseError` when MongoDB refuses the commit, with an alert if only an
+    operator can help.
     """
     settled = settlement.settle(ctx.slot.state.seals, file)
     if settled.action is SettlementAction.UNCLEAR:
@@ -143,10 +143,10 @@ def _read_back(
     *,
     now: datetime,
 ) -> Committed:
-    """Read back how an uncertain or refused commit ended.
+    """Find out how an uncertain or refused commit ended.
 
     The write to the slot comes first: it waits for a transaction that is still committing
-    and makes one that has not begun to commit fail, so what is read afterwards is final.
+    and aborts one that has not started to commit, so what is read afterwards is final.
     """
     slot.transaction(lambda _session: None)
     if database[export_log.COLLECTION].find_one({"_id": record_id}) is not None:
@@ -178,7 +178,7 @@ def _read_back(
 
 
 def finish_marking(ctx: Context) -> None:
-    """Publish the file and mark the items of every batch that has ended but is not marked yet.
+    """Publish the file and mark the items of every batch that has ended but is not yet marked.
 
     Raises `DestinationError` when a committed file cannot be given its name, and
     `DatabaseError` when items cannot be marked.
@@ -213,7 +213,7 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
             {delivery.closing_field: 1},
         )
     }
-    # Without a file nothing is lost with a part: its items are queued still.
+    # Without a file nothing is lost with a missing part: its items are still queued.
     dispensable = delivery.file_id is None
     record_id = batch.doc["recordId"]
     for number in range(delivery.manifest.part_count):
@@ -242,7 +242,7 @@ def _name(batch: Batch) -> str:
 
 
 def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
-    """Alert once that only an operator can get the items marked."""
+    """Alert, once, that the items cannot be marked until an operator acts."""
     if not error.permanent or batch.doc.get("markingAlertedAt") is not None:
         return
     ctx.alert(
@@ -255,7 +255,7 @@ def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
         error_type=error.type,
         error=str(error),
     )
-    if ctx.exporter.tells_operator:
+    if ctx.exporter.reaches_operator:
         transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
 
 
@@ -280,13 +280,13 @@ def _publish(ctx: Context, batch: Batch) -> None:
                 file_id=batch.doc["fileId"],
                 error=str(error),
             )
-            if ctx.exporter.tells_operator:
+            if ctx.exporter.reaches_operator:
                 transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
         raise
 
 
 def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: DaybookError) -> None:
-    """Alert that the file has no record, unless a later run may well record it."""
+    """Alert that the file has no record, unless a later run can record it."""
     if not error.permanent:
         return
     ctx.exporter.messenger.alert(

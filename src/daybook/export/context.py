@@ -1,4 +1,4 @@
-"""What a run works with: the exporter it belongs to, the job it was given, the slot it holds."""
+"""What a run works with: its exporter, its job and the slot that it holds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Times in seconds; see docs/configuration.md."""
+    """Limits of a run. Times are in seconds; see docs/configuration.md."""
 
     lease_seconds: float
     csv_timeout_seconds: float
@@ -50,13 +50,13 @@ class Limits:
 
     @property
     def attempts(self) -> int:
-        """How many attempts a batch has."""
+        """How many attempts a batch gets."""
         return 1 + len(self.retry_delays_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """What all runs of a profile share; built in `app.py`."""
+    """What all runs of a profile share. `app.py` builds it."""
 
     database: Database[dict[str, Any]]
     destination: Destination
@@ -65,35 +65,35 @@ class Exporter:
     clock: Callable[[], datetime]
     """The current time, aware."""
     messenger: Messenger
-    tells_operator: bool = True
-    """False: alerts reach the log alone, so another process has to tell of what has ended."""
-    tells_accountant: bool = True
+    reaches_operator: bool = True
+    """False when alerts only reach the log: another process then has to announce results."""
+    reaches_accountant: bool = True
     """The same for receipts."""
     tasks: TaskQueue | None = None
-    """None: what has to follow is only recorded."""
+    """None when follow-up calls are only recorded."""
     stopping: Callable[[], bool] = _never
-    """Whether the process has been told to end."""
+    """Whether the process has been asked to end."""
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
-    """Gets the number of items rendered so far, and of all in the manifest."""
+    """Called with the number of items rendered so far and the number in the manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one run is asked for: a day's batch, or a manual export."""
+    """What a run is to export: a day's batch, or a manual export."""
 
     key: BatchKey
     filename: str
     scan: Callable[[], Iterator[Part]]
-    """What to export, read afresh at each call."""
+    """Yields the items to export; each call reads the queue again."""
     schedule_time: datetime | None = None
-    """Of the trigger; tells a repeated delivery from a new call."""
+    """The trigger's time; it distinguishes a repeated delivery from a new call."""
     request: dict[str, Any] | None = None
-    """Kept with a manual export's batch."""
+    """Stored with a manual export's batch."""
     task: TaskCall | None = None
-    """When a task asks for the run: which attempt."""
+    """Which attempt the run is for, when a task called it."""
     task_name: str = ""
-    """Its name in the queue."""
+    """The task's name in the queue."""
 
     @property
     def day(self) -> date | None:
@@ -103,7 +103,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """One run: its exporter, its job, and the slot it holds."""
+    """One run: its exporter, its job, and the slot that it holds."""
 
     exporter: Exporter
     job: Job
@@ -112,11 +112,11 @@ class Context:
     retry_budget: RetryBudget
     rendering: TimeBudget
     first_fence: int
-    """Of the slot when this run took it; an attempt under a lower one is not this run's."""
+    """The slot's fence when this run took it; an attempt under a lower one is an earlier run's."""
 
     @classmethod
     def of(cls, exporter: Exporter, job: Job, slot: Slot) -> Self:
-        """Its times run from here on."""
+        """Starts the run's deadline and its budgets."""
         stop_token = StopToken(
             exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds
         )
@@ -163,7 +163,7 @@ class Context:
     def alert(
         self, event: AlertEvent, severity: int, batch: Batch | None = None, **facts: Any
     ) -> None:
-        """Tell the operator; `batch` is the one that it is about, if any."""
+        """Alert the operator; `batch` is the one that the alert is about, if any."""
         self.exporter.messenger.alert(
             Alert(
                 event=event,
@@ -176,11 +176,11 @@ class Context:
         )
 
     def conflict_absorbed(self) -> None:
-        """Count that the id was refused as taken, and that what stands there is our own file.
+        """Count that the ID was refused as taken because our own file is stored under it.
 
-        The count is for metrics only, so a batch that was deleted by hand needs none.
+        The count is only for metrics, so it is not needed for a batch that was deleted by hand.
         """
-        log.event(logging.INFO, "conflict_absorbed", "The id was taken, by this slot's own file.")
+        log.event(logging.INFO, "conflict_absorbed", "The ID was taken by this slot's own file.")
         self.batches.update_one(self.job.key.filter(), {"$inc": {"conflictCount": 1}})
 
     def now(self) -> datetime:

@@ -1,4 +1,4 @@
-"""Where a batch stands: what there is to do about it, and what to answer when there is nothing."""
+"""What a run has to do about its batch, and what it reports when there is nothing to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daybook.export.outcome import Outcome, Status
 
 
 def applies(job: Job, batch: Batch) -> bool:
-    """Whether the task that asks for this run, if one does, still has something to do."""
+    """Whether a task that called this run, if one did, still has something to do."""
     return job.task is None or task_applies(
         job.task,
         state=batch.state,
@@ -25,7 +25,7 @@ def applies(job: Job, batch: Batch) -> bool:
 
 
 def decide(job: Job, batch: Batch, *, attempts: int) -> Step:
-    """What a run has to do about its batch; `attempts` is how many a batch has."""
+    """The next step for the batch; `attempts` is how many a batch gets."""
     if not applies(job, batch):
         return Step(next=Next.REPORT, attempt=batch.attempt)
     trigger = job.schedule_time
@@ -40,14 +40,14 @@ def decide(job: Job, batch: Batch, *, attempts: int) -> Step:
 
 
 def report(batch: Batch, *, error: DaybookError | None = None) -> Outcome:
-    """The batch as it stands, when there is nothing to do about it."""
-    status = _standing(batch)
-    # Whoever redelivers a call whose run has died learns of the death in this way alone.
+    """The outcome of a run that has nothing to do: the batch as it is stored."""
+    status = _status(batch)
+    # A repeated call finds out only through the recheck that the run has died.
     at_work = status is Status.IN_PROGRESS
     return replace(Outcome.of_batch(status, batch, error=error), needs_recheck=at_work)
 
 
-def _standing(batch: Batch) -> Status:
+def _status(batch: Batch) -> Status:
     match batch.state:
         case BatchState.COMMITTED:
             return Status.ALREADY_EXPORTED if batch.finished else Status.RETRY_SCHEDULED

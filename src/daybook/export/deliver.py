@@ -1,4 +1,4 @@
-"""Delivering: from a manifest to the one file under the slot's ID."""
+"""Delivering: a manifest becomes the one file under the slot's ID."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from daybook.export.upload.lookup import find_conflicting_file
 from daybook.export.upload.upload import Upload
 
 MAX_REJECTED = 10_000
-"""Entries that a day may reject before something must be wrong upstream."""
+"""Rejected entries in a day beyond which something must be wrong upstream."""
 QUIET_DAY = 100
-"""Up to so many entries, a day may reject all of them."""
+"""Entries up to which a day may reject all of them."""
 
 
 SESSIONS_PER_ATTEMPT = 3
-"""Upload sessions that an attempt opens, over all of its invocations."""
+"""Upload sessions that an attempt may open, over all of its invocations."""
 
 
 class SessionsUsedUp(DestinationError):
-    """None of the attempt's upload sessions came to an end; the next attempt opens new ones."""
+    """All upload sessions of the attempt have failed; the next attempt opens new ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Visible:
-    """A file is visible under the slot's ID: this one, or another that took the ID first."""
+    """A file is visible under the slot's ID: this one, or one that took the ID first."""
 
     file: DeliveredFile
 
@@ -59,11 +59,11 @@ class AllRejected:
 
 
 class NoFile(Enum):
-    """Why no file was made; the run plans again, or reports what another one did."""
+    """Why no file was made; the run plans again, or reports what another application did."""
 
     QUEUE_CHANGED = auto()  # items of the manifest left the queue before the seal
     RECORDED_ELSEWHERE = auto()  # another application recorded the day as delivered
-    ID_REFUSED = auto()  # the destination calls the ID taken but shows no file under it
+    ID_REFUSED = auto()  # the destination says the ID is taken but shows no file under it
     ID_INVALID = auto()  # the destination no longer accepts the ID
 
 
@@ -73,8 +73,8 @@ DeliverResult = Visible | AllRejected | NoFile
 def deliver(ctx: Context, manifest: ManifestRef) -> DeliverResult:
     """Render and upload the file, seal it and make it visible.
 
-    Raises `DatabaseError`, `TooManyRejected`, `RunTimeout`, `DestinationError`, and
-    `Interrupted` at a chunk boundary with the session handed back.
+    Raises `DatabaseError`, `TooManyRejected`, `RunTimeout`, `DestinationError`, and, at a
+    chunk boundary after handing the session back, `Interrupted`.
     """
     ctx.destination.check_name(ctx.job.filename)
     _ensure_id(ctx)
@@ -90,7 +90,7 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliverResult:
         except SessionsUsedUp as error:
             raise (error if ended is None else SessionsUsedUp(f"{error}: {ended}")) from ended
         except TooManyRejected:
-            if _queue_changed(ctx, manifest):  # what has been withdrawn since is no fault
+            if _queue_changed(ctx, manifest):  # withdrawn items must not count as faulty
                 return NoFile.QUEUE_CHANGED
             raise
         except RestartUpload as error:
@@ -106,7 +106,7 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliverResult:
 
 
 def _resumable(ctx: Context, manifest: ManifestRef) -> UploadState | None:
-    """The session that an earlier invocation handed back, if it was for this file."""
+    """The session that an earlier invocation handed back, if it belongs to this file."""
     stored = ctx.slot.state.upload
     if stored is None:
         return None
@@ -205,12 +205,12 @@ def _seal(
 
 
 def _count_session(ctx: Context) -> None:
-    """Count an upload session before it is opened, so that one lost in a crash counts too."""
+    """Count an upload session before it is opened, so that one lost in a crash counts as well."""
     batch = ctx.batch()
     if batch.upload_sessions >= SESSIONS_PER_ATTEMPT:
         raise SessionsUsedUp(
             f"upload of {ctx.job.filename}: attempt {batch.attempt} has opened "
-            f"{batch.upload_sessions} upload sessions, and none came to an end"
+            f"{batch.upload_sessions} upload sessions, and none completed"
         )
     ctx.slot.transaction(
         lambda session: transitions.count_session(ctx.batches, session, batch, now=ctx.now())
@@ -230,38 +230,38 @@ def _new_file(ctx: Context, manifest: ManifestRef) -> NewFile:
 
 def _file_id(ctx: Context) -> str:
     file_id = ctx.slot.state.file_id
-    assert file_id is not None  # noqa: S101  (`_ensure_id` stored it)
+    assert file_id is not None  # noqa: S101  (stored by `_ensure_id`)
     return file_id
 
 
 def check_rejected(
     renderer: Renderer, *, item_count: int | None = None, manual: bool = False
 ) -> None:
-    """Raise `TooManyRejected` when a healthy source could not have produced so many.
+    """Raise `TooManyRejected` when so many rejected entries mean that the source is broken.
 
-    `item_count` is the number of all items, once they have all been rendered. A
-    `manual` export may leave out whatever was wrongly asked for. Duplicates count neither
-    as rejected nor as items: their entries are in this or in an earlier file.
+    `item_count` is the number of all items, once all have been rendered. A `manual` export
+    may leave out any number of the entries requested. Duplicates count neither as rejected
+    nor as items: their entries are in this file or in an earlier one.
     """
     count = len(renderer.faulty)
-    most = MAX_REJECTED
-    of = ""
+    limit = MAX_REJECTED
+    total = ""
     if item_count is not None and not manual:
         entries = item_count - renderer.duplicate_count
-        of = f" of {entries}"
+        total = f" total {entries}"
         if entries > QUIET_DAY:
-            most = min(most, entries // 2)
-    if count > most:
+            limit = min(limit, entries // 2)
+    if count > limit:
         first = renderer.faulty[0]
         raise TooManyRejected(
-            f"{count}{of} entries would be rejected, which is more than {MAX_REJECTED}, or more "
+            f"{count}{total} entries would be rejected, which is more than {MAX_REJECTED}, or more "
             f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
             f"from. The first: entry {first.entry_id}: {first.detail}"
         )
 
 
 def _queue_changed(ctx: Context, manifest: ManifestRef) -> bool:
-    """Whether items of the manifest have left the queue; a manual export copies them anyway."""
+    """Whether items of the manifest have left the queue; a manual export copies them regardless."""
     if ctx.job.key.batch_date is None:
         return False
     for part in manifests.read(ctx.manifests, manifest):
@@ -271,7 +271,7 @@ def _queue_changed(ctx: Context, manifest: ManifestRef) -> bool:
             log.event(
                 logging.WARNING,
                 "queue_changed",
-                "Items left the queue while the file was made; planning again.",
+                "Items left the queue while the file was being made; planning again.",
                 first_queue_id=str(changed[0]),
                 count=len(changed),
             )

@@ -1,7 +1,7 @@
-"""What follows a run: the next call is decided, recorded with the batch, then put into the queue.
+"""The call that follows a run: decided, recorded with the batch, then created as a task.
 
 It is recorded in a transaction of the slot while the run still holds it, and created once the
-slot is free. A crash in between leaves the record, from which a later call creates it.
+slot is free. After a crash in between, a later call creates it from the record.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from daybook.export.slot.slot import COLLECTION
 from daybook.text.scrub import scrubbed
 
 MAX_CONTINUATIONS = 100
-"""Of one attempt. Each sends at least one chunk, so more means that it makes no progress."""
+"""Continuations of one attempt. Each sends at least one chunk; more mean no progress."""
 
 AFTER_LEASE = timedelta(seconds=5)
-"""How long after the end of a lease a run that may have died is checked again."""
+"""How long after the lease's end a run that may have died is checked again."""
 
 RECHECK_PAUSE = timedelta(seconds=30)
-"""How long a run waits that gives way to a later day while no other run holds the slot."""
+"""How long a run waits that gives way to a later day while the slot is free."""
 
 
 def retry_after(ctx: Context, batch: Batch, error: DaybookError) -> Task | None:
-    """The retry of the attempt that failed with `error`; None when the batch is given up."""
+    """The retry after an attempt that failed with `error`; None when the batch has failed."""
     due = next_attempt_at(
         attempt=batch.attempt,
         permanent=error.permanent,
@@ -53,21 +53,21 @@ def retry_after(ctx: Context, batch: Batch, error: DaybookError) -> Task | None:
 
 
 def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
-    """Record that another invocation continues the attempt; it does not count as ended.
+    """Record that another invocation continues the attempt, which does not count as ended.
 
-    An attempt of an earlier run that crashed is not continued: the next attempt begins instead.
+    An attempt of an earlier run that crashed is not continued; the next attempt starts instead.
     Raises `RunTimeout` when the attempt was continued too often.
     """
     batch = ctx.batch()
     step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
-    begun = batch.attempt > batch.ended_attempt  # whatever the task that began it was about
+    begun = batch.attempt > batch.ended_attempt  # whichever attempt the task named
     unwanted = step.next is Next.REPORT and not batch.unmarked
     if batch.finished or (unwanted and not begun):
         return report(batch)
     if batch.continuations >= MAX_CONTINUATIONS:
         raise RunTimeout(
-            f"{ctx.job.filename}: {batch.continuations} continuations did not bring it to an "
-            "end: raise DAYBOOK_RUN_DEADLINE_SECONDS"
+            f"{ctx.job.filename}: {batch.continuations} continuations did not complete it: "
+            "raise DAYBOOK_RUN_DEADLINE_SECONDS"
         ) from interrupted
     crashed = begun and not batch.continued and batch.fence < ctx.first_fence
     kind = TaskKind.RETRY if crashed else TaskKind.CONTINUATION
@@ -76,14 +76,14 @@ def suspend(ctx: Context, interrupted: Interrupted) -> Outcome:
         log.event(
             logging.INFO,
             "run_continued",
-            f"{ctx.job.filename} goes on in another invocation: {interrupted}.",
+            f"Another invocation continues {ctx.job.filename}: {interrupted}.",
             continuations=batch.continuations,
         )
     return Outcome.of_batch(Status.CONTINUED, ctx.batch())
 
 
 def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
-    """Record when to try again; the destination was not called and no attempt is used up."""
+    """Record when to try again; the destination was not called, and no attempt is used up."""
     batch = ctx.batch()
     step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     open_again = batch.state in (BatchState.OPEN, BatchState.EMPTY)
@@ -91,10 +91,10 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
     if not (batch.unmarked or wanted):
         return report(batch)
     kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
-    known = batch.pending
-    same = known is not None and (known.kind, known.due) == (kind, error.until)
-    # A queue refuses the name of the task that it is just delivering.
-    if known is None or not same or known.name == ctx.job.task_name:
+    pending = batch.pending
+    same = pending is not None and (pending.kind, pending.due) == (kind, error.until)
+    # A queue refuses the name of the task that it is currently delivering.
+    if pending is None or not same or pending.name == ctx.job.task_name:
         _record(ctx, batch, kind, due=error.until)
     with log.bound(step="pause", attempt=batch.attempt):
         log.event(
@@ -107,9 +107,9 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
 
 
 def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:
-    """Record when to publish and mark again what a batch that has ended still lacks.
+    """Record when to complete a batch that has ended but is not published or marked.
 
-    After the first delay, or after the last one where an operator has to act first.
+    After the first delay, or after the last one when an operator has to act first.
     """
     delays = ctx.exporter.limits.retry_delays_seconds or (300,)
     delay = timedelta(seconds=delays[-1 if error.permanent else 0])
@@ -139,7 +139,7 @@ def _task(ctx: Context, batch: Batch, kind: TaskKind, *, attempt: int, due: date
 
 
 def ensure_task(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
-    """Create the task that the outcome calls for, if any.
+    """Create the task that the outcome needs, if any.
 
     Its name makes creating it twice harmless. If it cannot be created, the response is 503, so
     that the caller repeats the request.
@@ -182,10 +182,10 @@ def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None
 
 
 def _recheck_task(exporter: Exporter, job: Job, batch: Batch) -> Task | None:
-    """The task that checks, after the lease, what became of the run that holds the slot.
+    """The task that checks, after the lease, on the run that holds the slot.
 
-    It names the attempt as it was before the slot was refused: by now the run may have
-    failed, and the check would begin its retry too early.
+    It names the attempt as it was before the slot was refused: that run may have failed since,
+    and naming the present attempt would start its retry too early.
     """
     lease = lease_of(exporter.database[COLLECTION], job.key.slot_id)
     if lease is None:

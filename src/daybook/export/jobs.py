@@ -1,4 +1,4 @@
-"""Jobs: what a run is asked for, from a day, from a request, or from a batch that is stored."""
+"""Jobs, built from a day, from a request, or from a stored batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def daily(
     day: date,
     schedule_time: datetime | None = None,
 ) -> Job:
-    """The day's batch. `schedule_time` is the trigger's, if it has one."""
+    """The day's job. `schedule_time` is the trigger's, if it has one."""
     name = "" if profile.name == DAILY else f"{profile.name}_"
     return Job(
         key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
@@ -36,7 +36,7 @@ def daily(
 
 
 def manual(database: Database[dict[str, Any]], profile: Profile, request: ManualRequest) -> Job:
-    """A copy of chosen entries."""
+    """The job of a manual export, which copies chosen entries."""
     return Job(
         key=BatchKey(profile=profile.name, manual_key=request.key),
         filename=request.filename,
@@ -46,13 +46,13 @@ def manual(database: Database[dict[str, Any]], profile: Profile, request: Manual
 
 
 def of_batch(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Job:
-    """What a stored batch was asked for."""
+    """The job that a stored batch was made for."""
     if batch.key.batch_date is not None:
         return daily(database, profile, date.fromisoformat(batch.key.batch_date))
     assert batch.key.manual_key is not None  # noqa: S101  (one of the two is set)
     return manual(
         database,
         profile,
-        # A batch that was restored from its seal has no request; its file is made already.
+        # A batch that was restored from its seal has no request; its file already exists.
         ManualRequest.from_doc(batch.doc.get("request", NO_REQUEST), key=batch.key.manual_key),
     )

@@ -1,4 +1,4 @@
-"""How a run ended, as HTTP, the command line and the logs tell it."""
+"""The outcome of a run, as HTTP, the command line and the logs report it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Status(StrEnum):
     EMPTY = "empty"  # nothing was queued
     PLANNED = "planned"  # dry run
     IN_PROGRESS = "in_progress"  # another run holds the slot
-    CONTINUED = "continued"  # stopped at its deadline; the next invocation goes on
-    RETRY_SCHEDULED = "retry_scheduled"  # failed; the next attempt has its time
-    CIRCUIT_OPEN = "circuit_open"  # the destination rests
-    FAILED = "failed"  # given up, or never begun
+    CONTINUED = "continued"  # stopped at its deadline; the next invocation continues it
+    RETRY_SCHEDULED = "retry_scheduled"  # failed; the next attempt is scheduled
+    CIRCUIT_OPEN = "circuit_open"  # the destination's circuit is open
+    FAILED = "failed"  # failed for good, or never started
 
 
 ACCEPTED = frozenset(
@@ -45,12 +45,12 @@ FACTS = (
     "sha256",
     "sizeBytes",
 )
-"""What a batch document tells of its file, under the names of answers."""
+"""Fields of a batch document that describe its file, under the names that responses use."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A run's answer. `facts` are the file's figures under the names of the wire."""
+    """A run's outcome. `facts` are the file's figures under their names on the wire."""
 
     status: Status
     profile: str
@@ -61,11 +61,11 @@ class Outcome:
     error: Mapping[str, str] | None = None
     next_attempt_at: datetime | None = None
     batch: Batch | None = field(default=None, repr=False)
-    """As it was seen."""
+    """The batch as the run last read it."""
     needs_recheck: bool = False
-    """True when somebody has to look again at the run that holds the slot."""
+    """True when a later call has to check on the run that holds the slot."""
     task_missing: bool = False
-    """True when that call could not be asked for; whoever called has to call again."""
+    """True when that call could not be created, so the caller has to repeat this one."""
     duration_seconds: float = 0.0
 
     @classmethod
@@ -77,12 +77,12 @@ class Outcome:
         error: DaybookError | None = None,
         duration_seconds: float = 0.0,
     ) -> Outcome:
-        """An answer from what is stored of the batch."""
-        told: Mapping[str, str] | None = None
+        """The outcome that the stored batch shows."""
+        failure: Mapping[str, str] | None = None
         if error is not None:
-            told = {"type": error.type, "message": scrubbed(str(error))}
+            failure = {"type": error.type, "message": scrubbed(str(error))}
         elif status in (Status.FAILED, Status.RETRY_SCHEDULED) and batch.doc.get("error"):
-            told = {name: batch.doc["error"][name] for name in ("type", "message")}
+            failure = {name: batch.doc["error"][name] for name in ("type", "message")}
         return cls(
             status=status,
             profile=batch.key.profile,
@@ -90,7 +90,7 @@ class Outcome:
             batch_id=str(batch.id),
             attempt=batch.attempt,
             facts={name: batch.doc[name] for name in FACTS if name in batch.doc},
-            error=told,
+            error=failure,
             next_attempt_at=batch.next_attempt_at,
             batch=batch,
             duration_seconds=duration_seconds,
@@ -103,12 +103,12 @@ class Outcome:
 
     @property
     def delivered(self) -> bool:
-        """Whether the file is delivered and recorded, also if not all of it is marked yet."""
+        """Whether the file is delivered and recorded, even if not all of its items are marked."""
         return self.batch is not None and self.batch.state is BatchState.COMMITTED
 
     @property
     def signed_off(self) -> bool:
-        """Whether the day has ended without a file, but rejected entries are still to be marked."""
+        """Whether the day has ended without a file while rejected entries are yet to be marked."""
         batch = self.batch
         return batch is not None and batch.state is BatchState.EMPTY and batch.unmarked
 
@@ -121,7 +121,7 @@ class Outcome:
         return 202 if self.status in ACCEPTED else 200
 
     def to_doc(self) -> dict[str, Any]:
-        """The JSON answer of a run: every figure is there, null when unknown."""
+        """The JSON response of a run: every figure is present, null when unknown."""
         doc: dict[str, Any] = {
             "status": self.status.value,
             "profile": self.profile,

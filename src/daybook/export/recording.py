@@ -1,4 +1,4 @@
-"""What a commit writes beside the slot: record, batch, marks. The rehearsal tries the same."""
+"""What a commit writes besides the slot: record, batch, marks. A rehearsal tries the same."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from daybook.mongo.objects import may_refuse_some
 from daybook.write_errors import Cause
 
 LISTED = 1000
-"""Discrepant items named in a record; beyond that only their number grows."""
+"""Discrepant items that a record lists; more are only counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What the commit's transaction writes, beside the slot; the rehearsal writes the same."""
+    """What the commit's transaction, and its rehearsal, write besides the slot."""
 
     database: Database[dict[str, Any]]
     seal: Seal
@@ -81,7 +81,7 @@ class Recording:
         )
 
     def write(self, session: ClientSession) -> None:
-        """The record, the batch, and the marks of the first part."""
+        """Write the record, the batch, and the marks of the first part."""
         self.database[export_log.COLLECTION].insert_one(dict(self.record), session=session)
         transitions.record_commit(
             self.database[batches.COLLECTION],
@@ -112,7 +112,7 @@ class Recording:
 
     def mark_later_rejected(self, session: ClientSession) -> None:
         """Mark one rejected item that is not in the first part, if there is one."""
-        here = {
+        in_first = {
             (hashable(item.queue_id), hashable(item.entry_id))
             for item in self.delivery.rejected_of(self.first)
         }
@@ -120,7 +120,7 @@ class Recording:
             (
                 item
                 for item in self.delivery.rejected
-                if (hashable(item.queue_id), hashable(item.entry_id)) not in here
+                if (hashable(item.queue_id), hashable(item.entry_id)) not in in_first
             ),
             None,
         )
@@ -139,10 +139,10 @@ class Recording:
 def rehearse(ctx: Context, seal: Seal) -> bool:
     """Try everything that the commit of `seal` will write, then abort it.
 
-    Called before the seal is stored: what a validator, an index or a missing privilege
-    refuses is thus refused while no file is visible. The first part is tried, and one
-    rejected item of those that follow; every part, where a validator or another
-    application's index could refuse a single document.
+    Called before the seal is stored, so that a validator, an index or a missing privilege
+    refuses the writes while no file is visible. It tries the first part and one rejected
+    item of the later parts; it tries every part where a validator or another application's
+    index could refuse a single document.
 
     Returns False when another application has recorded the day as delivered. Raises
     `DatabaseError` naming the collection, `FencedOut`, and `Interrupted` between two parts.
@@ -175,22 +175,22 @@ def rehearse(ctx: Context, seal: Seal) -> bool:
                 ctx.stop_token.check_process()
                 ctx.slot.rehearse(partial(recording.mark, part))
     except PyMongoError as error:
-        told = DatabaseError.of(f"rehearsal of the commit of {seal.filename}", error)
-        if told.refused is not None and told.refused.is_by(indexes.ONE_FILE_A_DAY.collection):
+        failure = DatabaseError.of(f"rehearsal of the commit of {seal.filename}", error)
+        if failure.refused is not None and failure.refused.is_by(indexes.ONE_FILE_A_DAY.collection):
             return False
-        raise told from error
+        raise failure from error
     return True
 
 
 def _single_documents_matter(ctx: Context) -> bool:
-    """Whether MongoDB may accept one item's mark and refuse another's, as far as can be seen."""
+    """Whether MongoDB might accept one item's mark and refuse another's, as far as we can see."""
     written = (ctx.exporter.profile.source.queue, export_log.COLLECTION)
     try:
         return any(may_refuse_some(ctx.database, name) for name in written)
     except OperationFailure as error:
         if write_errors.describe(error).cause is not Cause.PRIVILEGE:
             raise
-        return True  # it cannot be seen, so all parts are tried
+        return True  # without the right to see it, all parts are tried
 
 
 def mark(
@@ -202,7 +202,7 @@ def mark(
     record_id: Any,
     now: datetime,
 ) -> None:
-    """Mark a part's items; what others changed meanwhile is listed in the record."""
+    """Mark a part's items; the record lists those that others have changed since the plan."""
     if delivery.batch_date is None:
         mark_copies(database, session, delivery, part, now=now)
     else:
@@ -215,7 +215,7 @@ def _list_discrepancies(
 ) -> None:
     if not found:
         return
-    # A record that was deleted by hand takes the list with it; its items are marked all the same.
+    # If the record was deleted by hand, the list is lost; its items are marked all the same.
     database[export_log.COLLECTION].update_one(
         {"_id": record_id},
         {

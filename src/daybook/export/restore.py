@@ -1,4 +1,4 @@
-"""Restoring: a batch that was deleted by hand after its commit, from its record and manifest.
+"""Restoring a batch that was deleted by hand after its commit, from its record and manifest.
 
 Its file is delivered and recorded, but only the batch says what is still to be published and
 marked: without it the next day would export those items again.
@@ -40,8 +40,8 @@ def restore_deleted(
     """Restore the slot's batches that a record names and `exportbatches` lacks.
 
     `hidden_at` is the identity of a destination that publishes; publishing again changes
-    nothing. Raises `RecordsDisagree` when the manifest or the record was deleted or altered
-    as well.
+    nothing. Raises `RecordsDisagree` when the manifest or the record was also deleted or
+    altered.
     """
     for record in _without_batch(database, key):
         try:
@@ -85,7 +85,7 @@ def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterato
     )
     delivered = [LogAction.CSV_GENERATED.value, LogAction.MANUAL_EXPORT.value]
     part_ids = (PartId.parse(doc["_id"]) for doc in unmarked)
-    # One that cannot be read raises here: it may be delivered, with items still to be marked.
+    # An unreadable ID raises here: its file may be delivered, with items still to be marked.
     for batch_id in sorted({part_id.batch_id for part_id in part_ids if part_id is not None}):
         if batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id) is None:
             record = database[export_log.COLLECTION].find_one(
@@ -96,8 +96,8 @@ def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterato
 
 
 def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
-    told = record["metadata"]
-    prefix = f"{told['batchId']}:{told['generation']}:"
+    metadata = record["metadata"]
+    prefix = f"{metadata['batchId']}:{metadata['generation']}:"
     stored = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
     fences: dict[int, list[Part]] = {}
     lists: dict[int, str] = {}
@@ -107,34 +107,34 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
             continue
         if not part_id.lists_rejected:
             fences.setdefault(part_id.fence, []).append(Part.from_doc(doc))
-        elif "markedAt" in doc or part_id.fence not in lists:  # the commit marks the file's own
+        elif "markedAt" in doc or part_id.fence not in lists:  # prefer the committed file's list
             name = "-".join(part_id.name.split("-")[:2])
             lists[part_id.fence] = f"{part_id.prefix}{name}"
     for fence, parts in fences.items():
-        if _digest(parts) == told["manifestDigest"]:
+        if _digest(parts) == metadata["manifestDigest"]:
             return Seal(
-                batch_date=told.get("batchDate"),
-                filename=told["filename"],
+                batch_date=metadata.get("batchDate"),
+                filename=metadata["filename"],
                 manifest=ManifestRef(
-                    batch_id=told["batchId"],
-                    generation=told["generation"],
+                    batch_id=metadata["batchId"],
+                    generation=metadata["generation"],
                     fence=fence,
                     part_count=len(parts),
                     item_count=sum(len(part.queue_ids) for part in parts),
-                    digest=told["manifestDigest"],
+                    digest=metadata["manifestDigest"],
                 ),
                 content=Content(
-                    size_bytes=told["sizeBytes"], md5=told["md5"], sha256=told["sha256"]
+                    size_bytes=metadata["sizeBytes"], md5=metadata["md5"], sha256=metadata["sha256"]
                 ),
                 figures=figures_from(Fields.of(record, export_log.COLLECTION).inner("metadata")),
                 opened_fence=fence,
                 sealed_at=record["createdAt"],
-                attempt=told["attempt"],
-                rejected_id=lists.get(fence) if told["rejectedCount"] else None,
+                attempt=metadata["attempt"],
+                rejected_id=lists.get(fence) if metadata["rejectedCount"] else None,
             )
     raise RecordsDisagree(
-        f"{told['filename']} is delivered, says {export_log.COLLECTION}, but its batch "
-        f"{told['batchId']} and its manifest were deleted or altered before its items were "
+        f"{metadata['filename']} is delivered, says {export_log.COLLECTION}, but its batch "
+        f"{metadata['batchId']} and its manifest were deleted or altered before its items were "
         "marked: restore them from a backup; nothing is exported before"
     )
 

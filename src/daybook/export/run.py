@@ -1,6 +1,6 @@
 """One run of a batch: take the slot, settle, plan, deliver, commit, announce.
 
-A run may be stopped anywhere: the next one takes the slot and settles first. The steps are in
+A run can be stopped anywhere: the next one takes the slot and settles first. The steps are in
 `settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `announce.py` and `followup.py`.
 """
 
@@ -29,7 +29,7 @@ from daybook.errors import (
     RunTimeout,
 )
 from daybook.export import attempt, decision, followup
-from daybook.export.abandon import abandon_id, id_refused
+from daybook.export.abandon import abandon_id, count_refusal
 from daybook.export.announce import announce
 from daybook.export.batch import batch as batches
 from daybook.export.batch import transitions
@@ -48,18 +48,18 @@ from daybook.export.slot.lease import end_abandoned
 from daybook.export.slot.slot import COLLECTION, Slot
 
 PLANS_PER_RUN = 3
-"""How often one run starts over because the queue or the id changed under it."""
+"""Plans that one run may make because the queue or the ID changes while it works."""
 
 CONTINUATION_GRACE = timedelta(minutes=10)
-"""How long a day waits for the call that continues a later one; then that call is lost."""
+"""How long a day waits for the call that continues a later one; after that the call is lost."""
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
     """Export the job's batch, or record why that failed.
 
     Safe to repeat, and to call from several processes at once: one of them works, the others
-    return `in_progress`. Raises `DatabaseError` when MongoDB fails and not even that could be
-    recorded.
+    return `in_progress`. Raises `DatabaseError` when MongoDB fails and not even the failure
+    could be recorded.
     """
     started = time.monotonic()
     try:
@@ -77,7 +77,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     if job.request is not None and not same_request(stored_request, job.request):
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
-        # An export that failed is asked for again, even while another run holds the slot.
+        # A failed export is requested again, which works even while another run holds the slot.
         collection = exporter.database[batches.COLLECTION]
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.ask_again(collection, batch, now=exporter.clock())
@@ -85,7 +85,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     nothing_to_do = batch.finished or not decision.applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
         return decision.report(batch)
-    if _gives_way(exporter, batch):
+    if _later_day_continues(exporter, batch):
         return _slot_is_busy(exporter, job, batch)
     slot = Slot.take(
         exporter.database[COLLECTION],
@@ -108,9 +108,9 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
             with slot.kept(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
                 return _run_in_slot(ctx)
         except FencedOut as error:
-            log.event(logging.WARNING, "fenced_out", f"{error}; it continues from here.")
-            # The attempt that runs now, else the one that this call was for, which may never
-            # have begun.
+            log.event(logging.WARNING, "fenced_out", f"{error}; the other run continues.")
+            # Report the attempt that runs now; if none does, the one that this call was for,
+            # which may never have started.
             stored = ctx.batch()
             if stored.pending is None and stored.attempt > stored.ended_attempt:
                 batch = stored
@@ -119,16 +119,17 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
             _release(slot)
 
 
-def _gives_way(exporter: Exporter, batch: batches.Batch) -> bool:
-    """Whether a later day is being exported over several invocations.
+def _later_day_continues(exporter: Exporter, batch: batches.Batch) -> bool:
+    """Whether a later day is being exported over several invocations, so this one must wait.
 
-    Its file contains this day's entries too. A plan of this day in between would end the later
-    day's upload session, and the next plan there this day's: neither would ever finish.
+    The later day's file contains this day's entries too. Planning this day in between would
+    end the later day's upload session, and the next plan of that day would end this day's:
+    neither would ever finish.
     """
     now = exporter.clock()
-    # Due at once, or when the breaker may close. Further ahead, a clock was wrong.
+    # It is due at once, or when the breaker may close. If further ahead, a clock was wrong.
     longest = timedelta(seconds=exporter.limits.breaker_reset_seconds) + CONTINUATION_GRACE
-    return batches.continued_later(
+    return batches.later_day_continues(
         exporter.database[batches.COLLECTION],
         batch,
         since=now - CONTINUATION_GRACE,
@@ -142,7 +143,7 @@ def _slot_is_busy(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
         outcome = decision.report(batch)
         ended = batch.state is not BatchState.OPEN
-        # Otherwise the end would be announced only by the slot's next run.
+        # Without the recheck, the result would be announced only by the slot's next run.
         return replace(
             outcome, needs_recheck=outcome.needs_recheck or (ended and not batch.announced)
         )
@@ -170,7 +171,7 @@ def _settle_and_attempt(ctx: Context) -> Outcome:
     except CircuitOpen as error:
         return followup.wait_for_breaker(ctx, error)
     except DaybookError as error:
-        unsettled = error  # nothing new is planned; the attempt ends with this error
+        unsettled = error  # nothing new is planned; the attempt fails with this error
         log.event(
             logging.WARNING,
             "not_settled",
@@ -202,13 +203,13 @@ def _settle_and_attempt(ctx: Context) -> Outcome:
             return attempt.fail(ctx, error)
         except PyMongoError as error:
             return attempt.fail(ctx, DatabaseError.of(f"run of {ctx.job.filename}", error))
-        except Exception as error:  # noqa: BLE001  (the run's boundary: no end goes unrecorded)
+        except Exception as error:  # noqa: BLE001  (the run's boundary: every failure is recorded)
             log.event(logging.ERROR, "run_crashed", f"{ctx.job.filename}: {error}", exc_info=error)
             return attempt.fail(ctx, DaybookError(f"{type(error).__name__}: {error}"))
 
 
 def _export(ctx: Context) -> Outcome:
-    """One attempt: plan, deliver, commit; planned again when the queue or the ID has changed."""
+    """Make one attempt: plan, deliver, commit; plan again if the queue or the ID has changed."""
     for _ in range(PLANS_PER_RUN):
         with log.bound(step="plan"):
             manifest = _plan(ctx)
@@ -235,7 +236,7 @@ def _export(ctx: Context) -> Outcome:
                 return decision.report(batch)
             _describe(ctx, batch)
             return Outcome.of_batch(Status.EXPORTED, batch)
-        # The file under the ID was another day's, or matched no seal: again, with a new ID.
+        # The file under the ID was another day's, or matched no seal: try again with a new ID.
         ctx.slot.raise_fence()
     raise QueueChanging(
         f"{ctx.job.filename}: the queue or the destination changed under "
@@ -244,18 +245,18 @@ def _export(ctx: Context) -> Outcome:
 
 
 def _prepare_new_plan(ctx: Context, why: NoFile) -> None:
-    """Raises `DestinationError` while the destination may yet show a file under the ID."""
+    """Raises `DestinationError` while a file may yet appear under the ID."""
     match why:
         case NoFile.QUEUE_CHANGED | NoFile.RECORDED_ELSEWHERE:
             ctx.slot.raise_fence()
         case NoFile.ID_INVALID:
             abandon_id(ctx, orphans.OrphanReason.ID_INVALID)
         case NoFile.ID_REFUSED:
-            id_refused(ctx)
+            count_refusal(ctx)
 
 
 def _plan(ctx: Context) -> ManifestRef | None:
-    """The manifest that this batch has stored, or a new one; None when nothing is queued."""
+    """The manifest stored for this batch, or a new one; None when nothing is queued."""
     batch = ctx.batch()
     stored = ctx.slot.state.manifest
     if stored is not None and stored.is_of(str(batch.id), batch.generation):
@@ -283,7 +284,7 @@ def _interruptible(ctx: Context) -> Iterator[Part]:
 
 
 def _describe(ctx: Context, batch: batches.Batch) -> None:
-    """Write totals and digest to the file's description, for the accountant; best effort."""
+    """Add totals and digest to the file's description, for the accountant; best effort."""
     totals = "".join(
         f" {code}: debit {sums['debit']}, credit {sums['credit']}, amount {sums['amount']}."
         for code, sums in batch.doc.get("totals", {}).items()
@@ -296,12 +297,12 @@ def _describe(ctx: Context, batch: batches.Batch) -> None:
 
 
 def _release(slot: Slot) -> None:
-    """Release the lease; if that fails, it expires by itself."""
+    """Release the lease; if that fails, it expires on its own."""
     try:
         slot.release()
     except FencedOut:
         return  # another run holds it already
     except PyMongoError as error:
         log.event(
-            logging.WARNING, "release_failed", "The lease expires by itself.", error=str(error)
+            logging.WARNING, "release_failed", "The lease expires on its own.", error=str(error)
         )

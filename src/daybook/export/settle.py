@@ -1,4 +1,4 @@
-"""Settling: whoever takes the slot first asks what an earlier run may have left under its ID."""
+"""Settling: each run first asks whether an earlier one left a file under the slot's ID."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from daybook.export.upload.lookup import find_file
 def settle(ctx: Context) -> None:
     """Commit a file that is visible under the slot's ID, and finish marking committed batches.
 
-    While the circuit is open, only what needs no destination is done, then `CircuitOpen` is
-    raised. Raises `DestinationError` when the destination cannot be asked.
+    While the circuit is open, it does only what needs no destination, then raises
+    `CircuitOpen`. Raises `DestinationError` when the destination cannot be reached.
     """
     restore_deleted(
         ctx.database,
@@ -40,7 +40,7 @@ def _settle_id(ctx: Context) -> None:
     state = ctx.slot.state
     if state.file_id is None:
         return
-    # Without a seal, no request that could make a file visible was ever sent.
+    # Without a seal, no request that could make a file visible has ever been sent.
     file = find_file(ctx.destination, state.file_id, ctx.retry_budget) if state.seals else None
     if file is not None:
         commit_file(ctx, file)

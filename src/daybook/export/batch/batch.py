@@ -306,7 +306,7 @@ def perhaps_sealed(begun: Iterable[Batch]) -> list[Batch]:
     return [batch for batch in begun if batch.state in open_ones and batch.fence > emptied]
 
 
-def continued_later(
+def later_day_continues(
     batches: Collection[dict[str, Any]], batch: Batch, *, since: datetime, until: datetime
 ) -> bool:
     """Whether a later day, or a later manual export, is due to be gone on with in that time."""

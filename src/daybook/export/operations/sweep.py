@@ -213,7 +213,7 @@ def _watch(exporter: Exporter, *, resting: bool) -> OrphanWatch:
                 },
             )
         )
-        if not exporter.tells_operator:
+        if not exporter.reaches_operator:
             continue
         collection.update_one({"_id": file.id}, {"$set": {"seenAt": now, "updatedAt": now}})
     if damaged is not None:
