@@ -16,7 +16,7 @@ from daybook.export.model.figures import Figures
 from daybook.export.model.part import Part
 from daybook.export.model.profile import ColumnType, Profile
 from daybook.export.rendering.cells.layout import Field, Layout
-from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
+from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.render import Renderer
 
 MISSING = object()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daybook.errors import DestinationError, DestinationRefused, Interrupted, UncertainResponse
-from daybook.export.model.stop_token import StopToken
-from daybook.export.upload.retry_budget import TOTAL_SECONDS, RetryBudget
+from daybook.export.model.budgets import TOTAL_SECONDS, RetryBudget, StopToken
 
 LONG = 3600.0
 OVER = -1.0

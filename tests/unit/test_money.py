@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
-from daybook.export.rendering.cells.currency import (
+from daybook.export.rendering.cells.money import (
     _DECIMALS,
     _WITHOUT_DECIMALS,
+    AmountReader,
     CurrencyReader,
     decimals_of,
+    fixed_point,
+    to_decimal,
 )
-from daybook.export.rendering.cells.money import AmountReader, fixed_point, to_decimal
-from daybook.export.rendering.cells.rejected_value import RejectedValue
+from daybook.export.rendering.cells.values import RejectedValue
 
 PLAIN = r"-?(0|[1-9][0-9]*)\.[0-9]{2}"
 # A Decimal128 has up to 34 digits and an exponent from -6176 to 6111.

@@ -30,7 +30,7 @@ from daybook.export.model.profile import (
     Required,
     Source,
 )
-from daybook.export.rendering.cells.cache import Cache
+from daybook.export.rendering.cells.values import Cache
 from daybook.export.rendering.render import Renderer
 from tests.rendering import MISSING, MemoryRows, entry, render
 

@@ -12,8 +12,8 @@ from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Column, ColumnType, FormulaGuard, Profile
 from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.text import TextReader, looks_like_formula, plain_text
+from daybook.export.rendering.cells.values import RejectedValue
 from tests.rendering import entry, render
 
 TRIGGERS = "=+-@\t\r\n＝＋－＠"

@@ -14,7 +14,7 @@ from typing import Any
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Column, Profile
-from daybook.export.rendering.cells.currency import normalised
+from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
 
 Row = list[str]

@@ -18,7 +18,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
+from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 

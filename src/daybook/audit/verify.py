@@ -27,7 +27,7 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.cells.currency import normalised
+from daybook.export.rendering.cells.money import normalised
 
 MAX_ROW_DIFFERENCES = 1000
 """After so many, rows are not compared any further."""

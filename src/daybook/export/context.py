@@ -18,17 +18,15 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.budgets import RetryBudget, StopToken, TimeBudget
 from daybook.export.model.lifecycle import TaskCall
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
-from daybook.export.model.stop_token import StopToken
 from daybook.export.model.task import TaskQueue
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.time_budget import TimeBudget
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
-from daybook.export.upload.retry_budget import RetryBudget
 from daybook.export.upload.upload import UploadLimits
 
 

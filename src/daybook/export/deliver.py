@@ -26,9 +26,8 @@ from daybook.export.recording import rehearse
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
-from daybook.export.upload.chunks import RestartUpload
 from daybook.export.upload.lookup import find_conflicting_file
-from daybook.export.upload.upload import Upload
+from daybook.export.upload.upload import RestartUpload, Upload
 
 MAX_REJECTED = 10_000
 """Rejected entries in a day beyond which something must be wrong upstream."""

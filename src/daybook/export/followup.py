@@ -25,8 +25,8 @@ from daybook.export.model.lifecycle import (
 )
 from daybook.export.model.task import Task, TaskKind, TaskQueue
 from daybook.export.outcome import Outcome, Status
-from daybook.export.slot.lease import lease_of
 from daybook.export.slot.slot import COLLECTION
+from daybook.export.slot.state import lease_of
 from daybook.text.scrub import scrubbed
 
 MAX_CONTINUATIONS = 100

@@ -44,8 +44,8 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.queue.manual import same_request
 from daybook.export.settle import settle
 from daybook.export.slot import orphans
-from daybook.export.slot.lease import end_abandoned
 from daybook.export.slot.slot import COLLECTION, Slot
+from daybook.export.slot.state import end_abandoned
 
 PLANS_PER_RUN = 3
 """Plans that one run may make because the queue or the ID changes while it works."""

@@ -18,7 +18,7 @@ from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import BatchState, attempt_to_recheck
 from daybook.export.model.task import Task, TaskKind
 from daybook.export.slot import slot
-from daybook.export.slot.lease import lease_of
+from daybook.export.slot.state import lease_of
 from daybook.local.courier import Courier
 
 POLL_SECONDS = 1.0

@@ -10,8 +10,7 @@ from bson import Decimal128, ObjectId
 
 from daybook.chart_of_accounts import Account
 from daybook.export.model.profile import DAILY
-from daybook.export.rendering.cells.currency import decimals_of
-from daybook.export.rendering.cells.money import to_decimal
+from daybook.export.rendering.cells.money import decimals_of, to_decimal
 from daybook.wallets.context import Document
 from daybook.wallets.stored import Stored, is_storable, number
 

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook import write_errors
 from daybook.chart_of_accounts import Direction
-from daybook.export.rendering.cells.currency import is_currency
+from daybook.export.rendering.cells.money import is_currency
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, earlier, insert_once, new_id

@@ -25,9 +25,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from daybook.destinations.base import DeliveredFile, Finding, Held, NewFile
+from daybook.destinations.base import (
+    DeliveredFile,
+    Finding,
+    Held,
+    NewFile,
+    require_plain_id,
+    require_plain_name,
+)
 from daybook.destinations.local.errors import translated
-from daybook.destinations.names import require_plain_id, require_plain_name
 from daybook.errors import UNREADABLE, DestinationError, DestinationRefused, IdTaken, SessionExpired
 
 _PREFIX = ".daybook-"

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from daybook.destinations.base import NewFile
-from daybook.destinations.names import require_plain_name
+from daybook.destinations.base import NewFile, require_plain_name
 from daybook.errors import UNREADABLE
 
 _KEY = "daybook"

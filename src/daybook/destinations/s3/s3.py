@@ -26,8 +26,9 @@ from daybook.destinations.base import (
     Finding,
     Held,
     NewFile,
+    require_plain_id,
+    require_plain_name,
 )
-from daybook.destinations.names import require_plain_id, require_plain_name
 from daybook.destinations.s3.errors import is_absent, translated
 from daybook.destinations.s3.multipart import PART_BYTES, Multipart, UploadedPart, size_of
 from daybook.destinations.s3.note import Note

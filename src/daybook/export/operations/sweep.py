@@ -14,14 +14,13 @@ from daybook.export.batch import batch as batches
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.followup import create
 from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.budgets import RetryBudget, StopToken
 from daybook.export.model.notice import Alert, AlertEvent
-from daybook.export.model.stop_token import StopToken
 from daybook.export.queue import manifest as manifests
 from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
 from daybook.export.upload.lookup import find_file
-from daybook.export.upload.retry_budget import RetryBudget
 
 _STOP_AFTER_SECONDS = 600.0
 

@@ -30,8 +30,8 @@ from bson.binary import (
 from bson.errors import BSONError
 
 from daybook.export.model.ids import addressable, hashable
-from daybook.export.rendering.cells.rejected_value import RejectedValue
 from daybook.export.rendering.cells.text import plain_text
+from daybook.export.rendering.cells.values import RejectedValue
 from daybook.text import display
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -26,7 +26,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import ColumnType, Profile
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.page import Entry
-from daybook.export.rendering.cells.rejected_value import RejectedValue, missing
+from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.text.visible import shown
 

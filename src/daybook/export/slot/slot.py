@@ -21,8 +21,7 @@ from daybook.export.batch import batch as batches
 from daybook.export.model.seal import ManifestRef, Seal
 from daybook.export.model.settlement import Prefix
 from daybook.export.slot import state
-from daybook.export.slot.lease import end_abandoned
-from daybook.export.slot.state import EMPTIED, IdRefusals, SlotState, UploadState
+from daybook.export.slot.state import EMPTIED, IdRefusals, SlotState, UploadState, end_abandoned
 from daybook.mongo.sessions import transaction_in
 
 COLLECTION = state.COLLECTION

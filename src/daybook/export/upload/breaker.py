@@ -19,8 +19,8 @@ from pymongo.errors import DuplicateKeyError
 from daybook.errors import CircuitOpen
 from daybook.export.model.fields import Fields
 from daybook.export.slot import slot as slots
-from daybook.export.slot.lease import lease_of
 from daybook.export.slot.slot import Slot
+from daybook.export.slot.state import lease_of
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daybook.destinations.base import DeliveredFile, Destination, Held
 from daybook.errors import DestinationError, IdTaken, SessionExpired
-from daybook.export.upload.retry_budget import RetryBudget
+from daybook.export.model.budgets import RetryBudget
 
 
 def find_file(

@@ -14,7 +14,7 @@ import flask
 from bson import ObjectId
 
 from daybook.errors import BadRequest
-from daybook.export.rendering.cells.currency import is_currency
+from daybook.export.rendering.cells.money import is_currency
 from daybook.http.callers import verified_account
 from daybook.http.requests import json_answer
 from daybook.ledger_app import LedgerApp

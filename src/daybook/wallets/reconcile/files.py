@@ -23,8 +23,8 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.mark import Delivery
-from daybook.export.rendering.cells.currency import CurrencyReader, decimals_of
-from daybook.export.rendering.cells.rejected_value import RejectedValue
+from daybook.export.rendering.cells.money import CurrencyReader, decimals_of
+from daybook.export.rendering.cells.values import RejectedValue
 from daybook.wallets.reconcile.delivered import content, record
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 

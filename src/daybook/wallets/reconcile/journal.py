@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from daybook.chart_of_accounts import Chart
 from daybook.export.model.profile import DAILY, Profile
-from daybook.export.rendering.cells.currency import decimals_of
+from daybook.export.rendering.cells.money import decimals_of
 from daybook.wallets import journal, queries
 from daybook.wallets.reconcile.balances import SIGNED
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind

@@ -11,7 +11,7 @@ from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar
 from daybook.export.rendering.cells.dialect import Quote
-from daybook.export.rendering.cells.rejected_value import RejectedValue, unwrapped
+from daybook.export.rendering.cells.values import RejectedValue, unwrapped
 from daybook.text.visible import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Profile
-from daybook.export.rendering.cells.rejected_value import RejectedValue
+from daybook.export.rendering.cells.values import RejectedValue
 
 Quote = Callable[[str], str]
 """Puts a cell in quotes if it has to be."""

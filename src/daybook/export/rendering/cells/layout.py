@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.profile import Column, ColumnType, Profile, Required
-from daybook.export.rendering.cells.rejected_value import RejectedValue
+from daybook.export.rendering.cells.values import RejectedValue
 
 ID = "_id"
 LINES = "lines"

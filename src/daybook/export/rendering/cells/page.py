@@ -14,16 +14,56 @@ from operator import add, itemgetter
 from typing import Any, TypeVar
 
 from daybook.export.model.figures import EntryFault, RejectionReason
-from daybook.export.model.profile import ColumnType, Required
-from daybook.export.rendering.cells.cache import Reader
-from daybook.export.rendering.cells.currency import NO_CURRENCY
-from daybook.export.rendering.cells.dates import NO_DATE, Date
-from daybook.export.rendering.cells.layout import ID, LINE_NUMBER, LINES, Cell, Field
-from daybook.export.rendering.cells.money import BLANK, Amounts, difference
-from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.rejected_value import RejectedValue, unwrapped
-from daybook.export.rendering.cells.text import plain_text
+from daybook.export.model.profile import ColumnType, Profile, Required
+from daybook.export.rendering.cells.dates import NO_DATE, Date, DateReader
+from daybook.export.rendering.cells.dialect import Dialect
+from daybook.export.rendering.cells.layout import ID, LINE_NUMBER, LINES, Cell, Field, Layout
+from daybook.export.rendering.cells.money import (
+    BLANK,
+    NO_CURRENCY,
+    AmountReader,
+    Amounts,
+    CurrencyReader,
+    decimals_of,
+    difference,
+)
+from daybook.export.rendering.cells.text import TextReader, plain_text
+from daybook.export.rendering.cells.values import Reader, RejectedValue, unwrapped
 from daybook.text.visible import shown
+
+
+class Readers:
+    """One reader of each type, and one of amounts per number of decimals."""
+
+    def __init__(self, profile: Profile) -> None:
+        """Raises `ConfigurationError` for a column, date format or currency that is not valid."""
+        self.dialect = Dialect(profile)
+        quote = self.dialect.quote
+        self.layout = Layout.of(profile)
+        self.lines_path = profile.source.lines
+        self.text = TextReader(self.dialect, profile.formula_guard)
+        self.date = DateReader(
+            quote, profile.time_zone, profile.date_format, profile.calendar, profile.years
+        )
+        self.currency = CurrencyReader(profile.currency, profile.decimals)
+        self.require = profile.require
+        self._decimals = profile.decimals
+        self._amounts: dict[int, AmountReader] = {}
+
+    def amount(self, currency: str) -> AmountReader:
+        decimals = decimals_of(currency, self._decimals)
+        if decimals not in self._amounts:
+            self._amounts[decimals] = AmountReader(decimals)
+        return self._amounts[decimals]
+
+    def trim(self) -> None:
+        """Keep memory flat. Call between pages."""
+        self.text.trim()
+        self.date.trim()
+        self.currency.trim()
+        for reader in self._amounts.values():
+            reader.trim()
+
 
 Entry = Mapping[str, Any]
 _T = TypeVar("_T")

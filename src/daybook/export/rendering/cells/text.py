@@ -10,9 +10,8 @@ from bson.binary import UUID_SUBTYPE, Binary
 
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import FormulaGuard
-from daybook.export.rendering.cells.cache import Cache
 from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.rejected_value import RejectedValue
+from daybook.export.rendering.cells.values import Cache, RejectedValue
 from daybook.text.visible import shown
 
 # White space, control and format characters, and what else Unicode calls

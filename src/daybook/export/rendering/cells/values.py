@@ -1,9 +1,9 @@
-"""What keeps one entry out of the file, raised where the value is read."""
+"""Reading values: a column at once from a cache, and the error that keeps an entry out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.text.visible import ARRAY, DOCUMENT, shown
@@ -40,3 +40,46 @@ def missing(entry_id: Any, more: str = "") -> RejectedValue:
 def unwrapped(value: Any) -> Any:
     """What the source holds under a value that `layout` calls wrapped."""
     return value.get("v") if isinstance(value, Mapping) else value
+
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_SIZE = 20_000
+_LONGEST = 100  # a few thousand long texts must not fill the memory
+
+
+class Reader(Protocol[_T_co]):
+    """Reads values of one type."""
+
+    def read(self, value: Any) -> _T_co:
+        """Raises `RejectedValue`."""
+
+    def column(self, values: list[Any]) -> Sequence[_T_co]:
+        """The same of many values, quickly.
+
+        Raises `RejectedValue` or TypeError, without saying where, when any of them is unfit.
+        """
+
+
+class Cache(dict[Any, _T], Generic[_T]):
+    """`memo[value]` is `read(value)`, remembered for values of the types `keep`.
+
+    Values of other types are read each time: 1, 1.0 and True are one key of a dict
+    and need not read alike.
+    """
+
+    def __init__(self, read: Callable[[Any], _T], *, keep: tuple[type, ...]) -> None:
+        super().__init__()
+        self._read = read
+        self._keep = keep
+
+    def __missing__(self, value: Any) -> _T:
+        result = self._read(value)
+        if isinstance(value, self._keep) and not (isinstance(value, str) and len(value) > _LONGEST):
+            self[value] = result
+        return result
+
+    def trim(self) -> None:
+        """Forget everything once it is much. Call between pages."""
+        if len(self) > _SIZE:
+            self.clear()
