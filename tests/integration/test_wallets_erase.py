@@ -19,7 +19,7 @@ from pymongo.database import Database
 from daybook.errors import DatabaseError
 from daybook.export.model.profile import Profile
 from daybook.ledger_app import LedgerApp
-from daybook.wallets.erase import NotErased, erase, find_file
+from daybook.wallets.erase import NotErased, erase, preview
 from daybook.wallets.reconcile.reconcile import reconcile
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import make_app, prepare, purses
@@ -113,7 +113,7 @@ def test_nothing_of_the_person_is_left_and_the_books_are_as_they_were(
     assert all(json_util.dumps(word)[1:-1] in whole for word in PERSONAL)
     (user,) = database["users"].find({"_id": ObjectId(person.id)})
     created_at = user["createdAt"]
-    planned = find_file(database, person.id)
+    planned = preview(database, person.id)
     assert texts(database) == whole, "a look changes nothing"
 
     done = erase(database, person.id, now=NOW)
@@ -204,7 +204,7 @@ def test_an_erased_person_is_erased_once(app: LedgerApp, database: Db, person: P
     stored = texts(database)
     again = erase(database, person.id, now=NOW.replace(year=2027))
     assert (again.is_needed, again.erased_at) == (False, NOW)
-    assert not find_file(database, person.id).is_needed
+    assert not preview(database, person.id).is_needed
     assert texts(database) == stored
 
 
@@ -216,11 +216,11 @@ def test_what_came_after_is_erased_by_the_next_call(
     late = {"ownerUserId": ObjectId(person.id), "availablePaise": Int64(0), "currency": "INR"}
     database["wallets"].insert_one({**late, "version": Int64(0), "deletedAt": None})
     database["invites"].update_one({"code": "WELCOME"}, {"$set": {"usedBy": person.id}})
-    left = find_file(database, person.id)
+    left = preview(database, person.id)
     assert (left.is_needed, left.wallets, left.invites, left.fields) == (True, 1, 1, ())
     later = NOW.replace(year=2027)
     assert erase(database, person.id, now=later) == left
-    assert not find_file(database, person.id).is_needed
+    assert not preview(database, person.id).is_needed
     (user,) = database["users"].find({"_id": ObjectId(person.id)})
     assert (user["erasedAt"], user["updatedAt"]) == (NOW, NOW)
 
@@ -244,7 +244,7 @@ def test_who_has_money_is_not_erased(
     database["wallets"].update_one(owner, {"$set": {"availablePaise": balance}})
     stored = texts(database)
     for act in (
-        lambda: find_file(database, person.id),
+        lambda: preview(database, person.id),
         lambda: erase(database, person.id, now=NOW),
     ):
         with pytest.raises(NotErased, match=says):
@@ -399,7 +399,7 @@ def test_more_answers_than_a_batch_are_removed(
     many = [{**body, "idempotencyKey": f"many-{number}"} for number in range(2001)]
     database["transactions"].insert_many(many)
     assert erase(database, person.id, now=NOW).answers == 2007
-    assert find_file(database, person.id).answers == 0
+    assert preview(database, person.id).answers == 0
 
 
 def test_the_event_says_what_was_done_and_not_who_it_was(

@@ -51,7 +51,7 @@ run "archive_is_made_of_the_repository_itself" {
   }
 
   assert {
-    condition     = length([for file in output.source_files : file if !can(regex("^(main\\.py|requirements\\.txt|src/daybook/.+)$", file)) || can(regex("__pycache__|\\.pyc$|/local/", file))]) == 0
+    condition     = length([for file in output.source_files : file if !can(regex("^(main\\.py|requirements\\.txt|src/daybook/.+)$", file)) || can(regex("__pycache__|\\.pyc$|^src/daybook/local/", file))]) == 0
     error_message = "The archive holds more than the function needs: ${join(", ", output.source_files)}"
   }
 }
