@@ -1,1 +1,1 @@
-"""The slot of a profile, through which its files pass one at a time, and what is stored with it."""
+"""The slot of a profile, which its files pass through one at a time, and what is stored with it."""
