@@ -105,7 +105,7 @@ def test_a_session_is_handed_over_once_and_only_when_handed_back(
     first = taken(slots)
     first.store_upload(UPLOAD)
     first.store_prefix(Prefix(size_bytes=5, sha256="s"))
-    first.hand_back_upload()
+    first.hand_back_session()
     first.release()
 
     second = taken(slots, "two")
@@ -125,7 +125,7 @@ def test_a_session_left_by_a_crash_is_nobodys(slots: Collection[dict[str, Any]])
 def test_a_session_that_was_not_used_is_passed_on(slots: Collection[dict[str, Any]]) -> None:
     first = taken(slots)
     first.store_upload(UPLOAD)
-    first.hand_back_upload()
+    first.hand_back_session()
     first.release()
     taken(slots, "two").release()
     assert taken(slots, "three").state.upload is not None

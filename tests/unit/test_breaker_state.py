@@ -34,7 +34,7 @@ def failed(state: BreakerRecord, *, now: datetime = NOW, failures: int = 3) -> B
 def test_it_is_open_until_its_time_and_half_open_from_then_on(
     open_until: datetime | None, position: BreakerState
 ) -> None:
-    assert BreakerRecord(failures=3, open_until=open_until).position(NOW) is position
+    assert BreakerRecord(failures=3, open_until=open_until).state_at(NOW) is position
 
 
 def test_the_third_failure_in_a_row_opens_it() -> None:
@@ -70,7 +70,7 @@ def test_it_opens_exactly_when_so_many_attempts_failed_in_a_row(
     for succeeded in outcomes:
         in_a_row = 0 if succeeded else in_a_row + 1
         state = BreakerRecord() if succeeded else failed(state, failures=limit)
-        assert (state.position(NOW) is BreakerState.OPEN) == (in_a_row >= limit)
+        assert (state.state_at(NOW) is BreakerState.OPEN) == (in_a_row >= limit)
         assert state.failures == in_a_row
 
 

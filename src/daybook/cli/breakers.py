@@ -18,12 +18,12 @@ def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[s
     return [
         {
             "destination": kind,
-            "position": state.position(now).value,
+            "position": state.state_at(now).value,
             "failures": state.failures,
             "openUntil": state.open_until,
         }
         for kind, state in sorted(states.items())
-        if state.position(now) is not BreakerState.CLOSED
+        if state.state_at(now) is not BreakerState.CLOSED
     ]
 
 

@@ -80,7 +80,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         # A failed export is requested again, which works even while another run holds the slot.
         collection = exporter.database[batches.COLLECTION]
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
-        transitions.ask_again(collection, batch, now=exporter.clock())
+        transitions.reopen_manual(collection, batch, now=exporter.clock())
         batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
     nothing_to_do = batch.finished or not decision.applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from daybook.export.batch.batch import COLLECTION, nothing_follows
+from daybook.export.batch.batch import COLLECTION, has_ended
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState
 
@@ -48,7 +48,7 @@ class Day:
         fields = Fields.of(doc, COLLECTION)
         if not isinstance(doc["_id"], ObjectId):
             raise fields.damaged("_id", "must be an ObjectId")
-        task = None if nothing_follows(doc) else fields.inner_or_none("pendingTask")
+        task = None if has_ended(doc) else fields.inner_or_none("pendingTask")
         error = fields.inner_or_none("error")
         return cls(
             batch_id=str(doc["_id"]),

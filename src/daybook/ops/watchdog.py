@@ -204,7 +204,7 @@ def _standing(refused: RefusedRun | None, day: Day | None) -> RefusedRun | None:
     if refused is None:
         return None
     started_at, done = (None, False) if day is None else (day.started_at, day.done)
-    return refused if refused.still_stands(started_at=started_at, done=done) else None
+    return refused if refused.still_applies(started_at=started_at, done=done) else None
 
 
 def _lease_expires_at(

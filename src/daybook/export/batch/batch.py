@@ -1,4 +1,4 @@
-"""Batches: one document per profile and day (or per manual export) with its state."""
+"""Batches: one document with its state per profile and day, or per manual export."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ UNMARKED = [
     {"state": BatchState.COMMITTED.value},
     {"state": BatchState.EMPTY.value, "rejectedManifest": {"$type": "object"}},
 ]
-"""What a batch without `markedAt` has to be for items to be left to mark."""
+"""Conditions under which a batch without `markedAt` has items still to be marked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch as stored; `doc` is what `exportbatches` holds, for answers."""
+    """A batch as stored; `doc` is the document from `exportbatches`, for responses."""
 
     id: ObjectId
     key: BatchKey
@@ -41,16 +41,16 @@ class Batch:
     attempt: int
     ended_attempt: int
     pending: Task | None
-    """The call that has to follow; recorded with the outcome, before it is asked for."""
+    """The call that has to follow; recorded with the outcome, before its task is created."""
     continuations: int
-    """How often the present attempt was interrupted and handed back."""
+    """How often the current attempt was interrupted and handed back."""
     upload_sessions: int
-    """How many upload sessions the present attempt has opened; 0 in earlier versions' batches."""
+    """Upload sessions that the current attempt has opened; 0 in earlier versions' batches."""
     fence: int
-    """Of the slot when the last attempt began or was resumed; 0 before the first."""
+    """The slot's fence when the last attempt started or was resumed; 0 before the first."""
     schedule_time: datetime | None
     manifest: ManifestRef | None
-    """Of the committed file."""
+    """The manifest of the committed file."""
     marked_at: datetime | None
     doc: Mapping[str, Any]
 
@@ -63,7 +63,7 @@ class Batch:
         state = fields.one_of("state", BatchState)
         _check_facts(fields, state)
         manifest = fields.inner_or_none("manifest")
-        pending = None if nothing_follows(doc) else fields.inner_or_none("pendingTask")
+        pending = None if has_ended(doc) else fields.inner_or_none("pendingTask")
         key, generation = _key(fields), fields.whole("generation")
         return cls(
             id=doc["_id"],
@@ -87,16 +87,16 @@ class Batch:
     @property
     def next_attempt_at(self) -> datetime | None:
         """When the call that has to follow is due."""
-        return None if nothing_follows(self.doc) else self.doc.get("nextAttemptAt")
+        return None if has_ended(self.doc) else self.doc.get("nextAttemptAt")
 
     @property
     def finished(self) -> bool:
-        """Committed, and every one of its items marked."""
+        """Whether it is committed and all of its items are marked."""
         return self.state is BatchState.COMMITTED and self.marked_at is not None
 
     @property
     def unmarked(self) -> bool:
-        """Committed, or empty with rejected items, and items are still to be marked."""
+        """Whether it is committed, or empty with rejected items, and items are yet to be marked."""
         if self.marked_at is not None:
             return False
         all_rejected = self.doc.get("rejectedManifest") is not None
@@ -114,12 +114,12 @@ class Batch:
 
     @property
     def announced(self) -> bool:
-        """Whether people were told how it ended."""
+        """Whether its result was announced."""
         return self.doc.get("alertedAt") is not None
 
     @property
     def continued(self) -> bool:
-        """Whether its attempt stopped at a boundary and waits to be gone on with."""
+        """Whether its attempt stopped at a boundary and is waiting to be resumed."""
         return self.pending is not None and self.pending.kind is TaskKind.CONTINUATION
 
 
@@ -137,7 +137,7 @@ _FILE = ("filename", "fileId", "webViewLink", "sizeBytes", "md5", "sha256", "man
 
 
 def _key(fields: Fields) -> BatchKey:
-    """A day's or a manual export's."""
+    """The key of a day or of a manual export."""
     profile = fields.text("profile")
     if fields.has("manualKey"):
         return BatchKey(profile=profile, manual_key=fields.text("manualKey"))
@@ -145,7 +145,7 @@ def _key(fields: Fields) -> BatchKey:
 
 
 def _check_facts(fields: Fields, state: BatchState) -> None:
-    """What answers, receipts and checks take from `Batch.doc`."""
+    """Check what responses, receipts and checks take from `Batch.doc`."""
     ended = state in (BatchState.COMMITTED, BatchState.EMPTY)
     if ended and not fields.has("recordedElsewhere"):
         for name in (*_FIGURES, *(_FILE if state is BatchState.COMMITTED else ())):
@@ -182,11 +182,11 @@ def _object_id(value: object) -> ObjectId:
     return value
 
 
-def nothing_follows(doc: Mapping[str, Any]) -> bool:
-    """Whether a stored batch has ended, so that no call is due, whatever it says.
+def has_ended(doc: Mapping[str, Any]) -> bool:
+    """Whether a stored batch has ended, so that no call is due, even if one is recorded.
 
-    The previous version recorded a call with a batch that was finished already, when the
-    answer to its last transaction was lost. An empty day may still be asked for again.
+    The previous version recorded a call with a batch that was already finished when the
+    response to its last transaction was lost. An empty day may still be requested again.
     """
     state = doc.get("state")
     finished = state == BatchState.COMMITTED.value and doc.get("markedAt") is not None
@@ -194,7 +194,7 @@ def nothing_follows(doc: Mapping[str, Any]) -> bool:
 
 
 def own(found: Iterable[Mapping[str, Any]]) -> Iterator[Batch]:
-    """The batches among the documents; one that has no ObjectId is not Daybook's.
+    """The batches among the documents; a document without an ObjectId is not Daybook's.
 
     Raises `DocumentDamaged`.
     """
@@ -211,7 +211,7 @@ def find(
 def of_manifest(batches: Collection[dict[str, Any]], profile: str, batch_id: str) -> Batch | None:
     """The batch of the file whose manifest was planned for `batch_id`.
 
-    It has another id only if it was deleted by hand and made again before the commit.
+    It has another ID only if it was deleted by hand and created again before the commit.
     """
     doc = batches.find_one({"_id": ObjectId(batch_id)}) or batches.find_one(
         {"profile": profile, "manifest.batchId": batch_id, "_id": {"$type": "objectId"}}
@@ -226,7 +226,7 @@ def ensure(
     now: datetime,
     request: Mapping[str, Any] | None = None,
 ) -> Batch:
-    """The batch of the key, made when it is not there yet; `request` is kept with a new one."""
+    """The batch of the key, created if absent; `request` is stored with a new one."""
     found = find(batches, key)
     if found is not None:
         return found
@@ -256,9 +256,9 @@ def ensure(
 
 
 def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict[str, Any]]:
-    """Batches of the key's slot, as stored, that have ended and were not announced.
+    """Batches of the key's slot, as stored, that have ended and are not announced.
 
-    Each has to be read by itself, so that a damaged one does not keep the others back.
+    The caller reads them one by one, so that a damaged one does not hold up the others.
     """
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
@@ -278,7 +278,7 @@ def unannounced(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict
 def pending(
     batches: Collection[dict[str, Any]], profile: str
 ) -> tuple[list[Task], list[DocumentDamaged]]:
-    """The calls that have to follow, of days and manual exports, and what keeps others unknown."""
+    """The calls that have to follow, of days and manual exports, and the batches left unread."""
     tasks: list[Task] = []
     damaged: list[DocumentDamaged] = []
     for doc in batches.find({"profile": profile, "pendingTask.due": {"$type": "date"}}):
@@ -289,16 +289,16 @@ def pending(
     return tasks, damaged
 
 
-def begun_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
-    """All batches of a slot of which an attempt has begun; raises `DocumentDamaged`."""
+def started_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]:
+    """All batches of a slot that have started an attempt; raises `DocumentDamaged`."""
     profile, slash, _ = slot_id.partition("/")
     kind = "manualKey" if slash else "batchDate"
     found = batches.find({"profile": profile, kind: {"$type": "string"}}, {"rejected": 0})
     return [batch for batch in own(found) if batch.fence]
 
 
-def perhaps_sealed(begun: Iterable[Batch]) -> list[Batch]:
-    """Of all batches of a slot, those whose seal it may hold: a commit has emptied it before."""
+def possibly_sealed(begun: Iterable[Batch]) -> list[Batch]:
+    """Of a slot's batches, those whose seal it may hold: later commits would have emptied it."""
     begun = list(begun)
     ours = [batch for batch in begun if batch.finished and "recordedElsewhere" not in batch.doc]
     emptied = max((batch.fence for batch in ours), default=0)
@@ -309,7 +309,7 @@ def perhaps_sealed(begun: Iterable[Batch]) -> list[Batch]:
 def later_day_continues(
     batches: Collection[dict[str, Any]], batch: Batch, *, since: datetime, until: datetime
 ) -> bool:
-    """Whether a later day, or a later manual export, is due to be gone on with in that time."""
+    """Whether a later day, or a later manual export, is due to be resumed in that time."""
     later: dict[str, Any] = {"batchDate": {"$gt": batch.key.batch_date, "$type": "string"}}
     if batch.key.batch_date is None:
         later = {"_id": {"$gt": batch.id}, "manualKey": {"$type": "string"}}
@@ -320,7 +320,7 @@ def later_day_continues(
         **later,
     }
     found = batches.find(filters, {"state": 1, "markedAt": 1})
-    return any(isinstance(doc["_id"], ObjectId) and not nothing_follows(doc) for doc in found)
+    return any(isinstance(doc["_id"], ObjectId) and not has_ended(doc) for doc in found)
 
 
 def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
@@ -329,7 +329,7 @@ def unmarked(batches: Collection[dict[str, Any]], key: BatchKey) -> list[Batch]:
 
 
 def unmarked_documents(batches: Collection[dict[str, Any]], key: BatchKey) -> list[dict[str, Any]]:
-    """The same as stored, for what has to go on without a damaged one."""
+    """The same as stored, for callers that have to work despite a damaged one."""
     kind = "batchDate" if key.manual_key is None else "manualKey"
     found = batches.find(
         {

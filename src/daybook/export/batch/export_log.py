@@ -29,7 +29,7 @@ class LogAction(StrEnum):
 
 
 def day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:
-    """Finds a day's record. The daily profile leaves its name out, as the Node application does."""
+    """The filter for a day's record. Like the Node application, `daily` leaves its name out."""
     return {
         "metadata.batchDate": batch_date,
         "action": action.value,
@@ -44,7 +44,7 @@ def generated(
     *,
     session: ClientSession | None = None,
 ) -> Mapping[str, Any] | None:
-    """What the day's `csv_generated` record says of its file; None when there is no record.
+    """What the day's `csv_generated` record says about its file; None when there is no record.
 
     Another application may have written it: the fields may be anything, or missing.
     """
@@ -60,7 +60,7 @@ def generated(
 def by_another(metadata: Mapping[str, Any] | None, batch_id: str | None) -> bool:
     """Whether another application wrote the day's `csv_generated` record.
 
-    One that names this batch is Daybook's. So is one that names any, if the batch is gone.
+    A record that names this batch is Daybook's. So is one that names any, if the batch is gone.
     """
     if metadata is None:
         return False

@@ -1,7 +1,7 @@
-"""Rejections: the items that a file leaves out, stored in parts beside its manifest.
+"""Rejections: the items that a file leaves out, stored in parts next to its manifest.
 
-A day may reject as many items as it has, more than one document can hold. A seal and a
-batch name the parts by a common id; the batch also lists the first `LISTED` of them.
+A day can reject more items than one document can hold. A seal and a batch name the parts by
+their common ID; the batch also lists the first `LISTED` of them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def write(
     profile: str,
     now: datetime,
 ) -> str | None:
-    """Store the items and return the id of their parts; None without any.
+    """Store the items and return the ID of their parts; None when there are none.
 
-    The id contains a digest of the list, so writing the same again changes nothing.
+    The ID contains a digest of the list, so writing the same list again changes nothing.
     """
     if not rejected:
         return None
@@ -66,7 +66,7 @@ def read(manifests: Collection[dict[str, Any]], rejected_id: str | None) -> tupl
     """What `write` stored, in order; raises `DaybookError` when parts are missing or altered."""
     if rejected_id is None:
         return ()
-    # The previous version stored one document, under the id itself and without a number.
+    # The previous version stored one document, under the ID itself and without a number.
     docs = [Fields.of(doc, manifests.name) for doc in manifests.find(_parts(rejected_id))]
     parts = [doc.array("rejected") for doc in sorted(docs, key=lambda doc: doc.whole("number", 0))]
     if not rejected_id.endswith(f"rejected-{_digest(parts)}"):
@@ -80,7 +80,7 @@ def read(manifests: Collection[dict[str, Any]], rejected_id: str | None) -> tupl
 def of_batch(
     manifests: Collection[dict[str, Any]], batch: Mapping[str, Any]
 ) -> tuple[Rejected, ...]:
-    """All rejected items of a batch document; the previous version stored them inside it."""
+    """All rejected items of a batch document, in which the previous version stored them."""
     if batch.get("rejectedId") is not None:
         return read(manifests, batch["rejectedId"])
     return tuple(Rejected.from_doc(item) for item in batch.get("rejected", ()))
@@ -101,7 +101,7 @@ def keep(
 def summary(
     rejected: Sequence[Rejected], rejected_id: str | None, *, before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The fields of a batch document; `before` is one whose rejected items count as well."""
+    """The fields of a batch document; the rejected items of `before` count as well."""
     reasons = Counter[str](before.get("rejectedReasons", {}))
     reasons.update(item.reason.value for item in rejected)
     listed = [*before.get("rejected", ()), *(item.to_doc() for item in rejected[:LISTED])]

@@ -13,11 +13,11 @@ from daybook.errors import BadRequest, ConfigurationError
 
 SCHEDULE_TIME_MAX_AGE = timedelta(hours=24)
 SCHEDULE_TIME_MAX_AHEAD = timedelta(minutes=5)
-"""Clocks differ; further ahead it is the next slot, which a forced run may carry."""
+"""Allowance for clocks that differ; beyond it lies the next slot, which a forced run may name."""
 SLOT_TOLERANCE = timedelta(minutes=1)
-"""How far the scheduler's time may be from a slot of the cron and still name it."""
+"""How far the scheduler's time may be from a slot of the cron expression and still name it."""
 EARLIEST_DAY = date(2000, 1, 1)
-"""An earlier batch date is a slip of the pen."""
+"""An earlier batch date must be a typing error."""
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -27,9 +27,9 @@ _RFC3339 = re.compile(
 class Schedule:
     """The slots of a five-field cron expression in a time zone.
 
-    A time that a clock change skips falls due right after the gap, one that comes twice
-    falls due the first time only.
-    Raises `ConfigurationError` for an expression that is none.
+    A time that a clock change skips falls due right after the gap; one that occurs twice
+    falls due only the first time.
+    Raises `ConfigurationError` for an invalid expression.
     """
 
     def __init__(self, cron: str, time_zone: ZoneInfo) -> None:
@@ -45,11 +45,11 @@ class Schedule:
     def latest_slot(self, now: datetime) -> datetime:
         """The last time at or before `now` (aware) when the batch was due, in the zone."""
         local = now.astimezone(self.time_zone)
-        # In the second pass of a repeated hour, slots of the first pass lie behind us
-        # although the wall clock shows them ahead.
+        # In the second pass of a repeated hour, slots of the first pass are in the past
+        # although the wall clock shows them in the future.
         second_pass = local.replace(fold=1).astimezone(UTC)
         repeated = second_pass - local.replace(fold=0).astimezone(UTC)
-        # Backwards begins strictly before its start, and `now` itself counts.
+        # Going backwards, cronsim starts strictly before `start`, and `now` itself counts.
         start = local.replace(microsecond=0) + repeated + timedelta(seconds=1)
         slots = self._slots(start, reverse=True)
         return next(slot for slot in slots if slot.astimezone(UTC) <= now)
@@ -61,12 +61,12 @@ class Schedule:
         return next(slot for slot in slots if slot.astimezone(UTC) > now)
 
     def batch_date(self, now: datetime, schedule_time: datetime | None) -> date:
-        """The date that a run is for when nobody named one.
+        """The date that a run is for when the call names none.
 
-        That of the slot which `schedule_time` (`X-CloudScheduler-ScheduleTime`) names, so
-        that a run that is late past midnight keeps its date. Otherwise the latest slot's:
-        the header of a forced run may hold the next slot, the present time or nothing, and
-        a run forced at 17:00 must not close tonight's batch.
+        It is the date of the slot that `schedule_time` (`X-CloudScheduler-ScheduleTime`) names,
+        so that a run that is late past midnight keeps its date. Otherwise it is the latest
+        slot's: the header of a forced run may hold the next slot, the present time or nothing,
+        and a run forced at 17:00 must not close tonight's batch.
         """
         named = None
         if schedule_time is not None and is_current(now, schedule_time):
@@ -74,17 +74,17 @@ class Schedule:
         return (named or self.latest_slot(now)).date()
 
     def slot_at(self, moment: datetime) -> datetime | None:
-        """The slot within `SLOT_TOLERANCE` of `moment` (aware), the nearest one, or None."""
+        """The slot nearest to `moment` (aware), if within `SLOT_TOLERANCE`; else None."""
         around = (self.latest_slot(moment), self.next_slot(moment))
-        # In UTC: within one zone Python subtracts what the wall clocks show.
+        # In UTC, because within one zone Python subtracts wall-clock times.
         apart = {slot: abs(slot.astimezone(UTC) - moment.astimezone(UTC)) for slot in around}
         nearest = min(around, key=apart.__getitem__)
         return nearest if apart[nearest] <= SLOT_TOLERANCE else None
 
     def check_day(self, day: date, now: datetime) -> date:
-        """`day`, unless it cannot be a batch date yet, or at all; else raises `BadRequest`.
+        """Returns `day`; raises `BadRequest` when it is not, or not yet, a valid batch date.
 
-        A batch of a day to come would take tonight's entries into that day's file.
+        A batch of a future day would take tonight's entries into that day's file.
         """
         today = (now + SCHEDULE_TIME_MAX_AHEAD).astimezone(self.time_zone).date()
         if day > today:
@@ -96,7 +96,7 @@ class Schedule:
         return day
 
     def is_due(self, day: date, now: datetime) -> bool:
-        """Whether the day's first slot has passed; a day without one waits for nothing."""
+        """Whether the day's first slot has passed; a day without a slot is always due."""
         midnight = datetime.combine(day, time(), self.time_zone).astimezone(UTC)
         first = self.next_slot(midnight - timedelta(microseconds=1))
         return first.date() != day or first.astimezone(UTC) <= now
@@ -118,12 +118,12 @@ class Schedule:
 
 
 def is_current(now: datetime, schedule_time: datetime) -> bool:
-    """Whether the header may name the delivery at hand: a forced run's may carry the next slot."""
+    """Whether the header can name this delivery; that of a forced run may hold the next slot."""
     return -SCHEDULE_TIME_MAX_AHEAD <= now - schedule_time <= SCHEDULE_TIME_MAX_AGE
 
 
 def parse_schedule_time(header: str) -> datetime | None:
-    """An RFC 3339 time as Cloud Scheduler sends it, or None when it is none."""
+    """An RFC 3339 time as Cloud Scheduler sends it, or None when the header is not one."""
     found = _RFC3339.fullmatch(header.strip())
     if found is None:
         return None

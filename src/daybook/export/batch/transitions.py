@@ -1,4 +1,4 @@
-"""Every change of a batch's state. Each runs in a transaction of the slot, under its fence."""
+"""All changes of a batch's state. Each runs in a transaction of the slot, under its fence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export.batch import rejections
-from daybook.export.batch.batch import COLLECTION, Batch, nothing_follows
+from daybook.export.batch.batch import COLLECTION, Batch, has_ended
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import NOTHING, Rejected
 from daybook.export.model.lifecycle import BatchState
@@ -27,14 +27,14 @@ NOTHING_COUNTED: Mapping[str, int] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class AllRejected:
-    """The manifest of a day of which no entry is left, with all of its items rejected."""
+    """The manifest of a day whose items are all rejected, with the rejections."""
 
     manifest: ManifestRef
     rejected: tuple[Rejected, ...]
     rejected_id: str | None
-    """Of the stored list, see `rejections.py`."""
+    """ID of the stored list; see `rejections.py`."""
     record_id: Any
-    """Of the day's `batch_empty` record."""
+    """ID of the day's `batch_empty` record."""
 
 
 def start_attempt(
@@ -47,7 +47,7 @@ def start_attempt(
     schedule_time: datetime | None,
     now: datetime,
 ) -> None:
-    """Count an attempt; it counts from here, so a crash counts too."""
+    """Count an attempt at its start, so that a crash counts too."""
     changes: dict[str, Any] = {
         "state": BatchState.OPEN.value,
         "attempt": attempt,
@@ -74,7 +74,7 @@ def resume_attempt(
     fence: int,
     now: datetime,
 ) -> None:
-    """Go on with an attempt that was handed back; from here a crash counts again."""
+    """Resume an attempt that was handed back; from here a crash counts again."""
     changes = {"fence": fence, **NOTHING_FOLLOWS, "updatedAt": now}
     _change(batches, session, batch, changes, counts={"continuations": 1})
 
@@ -82,7 +82,7 @@ def resume_attempt(
 def count_session(
     batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
 ) -> None:
-    """Count an upload session of the attempt that runs."""
+    """Count an upload session of the current attempt."""
     _change(batches, session, batch, {"updatedAt": now}, counts={"uploadSessions": 1})
 
 
@@ -94,15 +94,14 @@ def record_follow_up(
     task: Task,
     now: datetime,
 ) -> None:
-    """Record that a call has to follow, without an end of the attempt.
+    """Record that a call has to follow, without ending the attempt.
 
-    Of a batch that has ended in the meantime nothing follows; the caller sees that in
-    what is stored.
+    Nothing follows a batch that has ended by now; the caller sees that in what is stored.
     """
     stored = batches.find_one({"_id": batch.id}, {"state": 1, "markedAt": 1}, session=session)
     if stored is None:
         raise _deleted(batch.id)
-    if nothing_follows(stored):
+    if has_ended(stored):
         return
     changes = {"nextAttemptAt": task.due, "pendingTask": task.to_doc(), "updatedAt": now}
     batches.update_one({"_id": batch.id}, {"$set": changes}, session=session)
@@ -117,7 +116,7 @@ def record_failure(
     retry: Task | None,
     now: datetime,
 ) -> None:
-    """Record how the last attempt ended; without a retry the batch is given up."""
+    """Record how the last attempt failed; without a retry the batch has failed for good."""
     state = BatchState.FAILED if retry is None else BatchState.OPEN
     changes: dict[str, Any] = {
         "state": state.value,
@@ -135,7 +134,7 @@ def record_failure(
 def reopen(
     batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
 ) -> None:
-    """Open a failed day again: a new generation with all of its attempts."""
+    """Reopen a failed day: a new generation with all of its attempts."""
     _change(batches, session, batch, _reopened(batch, now))
 
 
@@ -151,11 +150,11 @@ def _reopened(batch: Batch, now: datetime) -> dict[str, Any]:
     }
 
 
-def ask_again(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
-    """Open a failed manual export again, unless that, or more, has happened meanwhile.
+def reopen_manual(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Reopen a failed manual export, unless another call has already done so.
 
-    Needs no fence: no run works at a failed batch, and a file of it that turns up is
-    committed whatever the batch is called.
+    It needs no fence: no run works on a failed batch, and a file of it that appears later
+    is committed whatever the batch's state.
     """
     batches.update_one(
         {
@@ -170,7 +169,7 @@ def ask_again(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetim
 def release(
     batches: Collection[dict[str, Any]], session: ClientSession, batch: Batch, *, now: datetime
 ) -> None:
-    """Close a day for good: no attempt follows, and whoever closed it needs no alert."""
+    """Close a day for good: no attempt follows, and the operator who closed it needs no alert."""
     changes = {
         "state": BatchState.FAILED.value,
         "endedAttempt": batch.attempt,
@@ -193,7 +192,7 @@ def record_empty(
     now: datetime,
     all_rejected: AllRejected | None = None,
 ) -> None:
-    """Sign an empty day off; `all_rejected` when it had items, and all of them are rejected.
+    """Sign off an empty day; `all_rejected` when it had items, and all of them are rejected.
 
     What an earlier sign-off of the same day rejected stays counted.
     """
@@ -230,7 +229,7 @@ def _change(
     *,
     counts: Mapping[str, int] = NOTHING_COUNTED,
 ) -> None:
-    """Change a batch that is not committed: a commit, even one learnt of late, is never undone."""
+    """Change a batch that is not committed: a commit, even one found late, is never undone."""
     filters = {"_id": batch.id, "state": {"$ne": BatchState.COMMITTED.value}}
     change: dict[str, Any] = {"$set": changes}
     if counts:
@@ -254,9 +253,9 @@ def record_commit(
     record_id: ObjectId,
     now: datetime,
 ) -> None:
-    """Store the seal's figures in its batch, whatever the batch was called before.
+    """Store the seal's figures in its batch, whatever the batch's state was before.
 
-    A batch that was deleted by hand is restored from the seal: without it the rest of the
+    A batch that was deleted by hand is restored from the seal: without it the remaining
     items would never be marked, and the next day would export them again. If the day has
     a new batch by then, that one becomes the batch of the file.
     """
@@ -362,26 +361,26 @@ def adopt(
         "updatedAt": now,
         **{name: display.text(str(metadata[name])) for name in _ADOPTED_TEXTS if name in metadata},
     }
-    # Deleted by hand, the batch is made again by the day's next run, which adopts it then.
+    # If the batch was deleted by hand, the day's next run creates it again and then adopts it.
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
 
 
 def record_publish_alert(
     batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
 ) -> None:
-    """Remember that people were told that the file has not got its name. Only adds."""
+    """Record the alert that the file could not be given its name. Only adds a field."""
     batches.update_one({"_id": batch.id}, {"$set": {"publishAlertedAt": now}})
 
 
 def record_marking_alert(
     batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
 ) -> None:
-    """Remember that people were told that items cannot be marked. Only adds."""
+    """Record the alert that items cannot be marked. Only adds a field."""
     batches.update_one({"_id": batch.id}, {"$set": {"markingAlertedAt": now}})
 
 
 def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
-    """Remember that people were told of this end of the batch. Needs no fence: it only adds."""
+    """Record that this end of the batch was announced. Needs no fence: it only adds a field."""
     batches.update_one(
         {
             "_id": batch.id,

@@ -1,4 +1,4 @@
-"""What makes a batch one of its kind: a day of a profile, or a manual export's key."""
+"""The key of a batch: a day of a profile, or a manual export's key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class BatchKey:
-    """Exactly one of `batch_date` and `manual_key` is set."""
+    """A batch's key; exactly one of `batch_date` and `manual_key` is set."""
 
     profile: str
     batch_date: str | None = None
@@ -20,7 +20,7 @@ class BatchKey:
         return self.profile if self.manual_key is None else f"{self.profile}/manual"
 
     def fields(self) -> dict[str, str]:
-        """As a new batch carries them."""
+        """The key's fields in a batch document."""
         fields = {"profile": self.profile}
         if self.batch_date is not None:
             fields["batchDate"] = self.batch_date
@@ -29,7 +29,7 @@ class BatchKey:
         return fields
 
     def filter(self) -> dict[str, Any]:
-        """Finds the batch; names the type, without which MongoDB takes no partial index."""
+        """The filter for the batch; MongoDB uses a partial index only if it names the type."""
         day, key = self.batch_date, self.manual_key
         if key is None:
             return {"profile": self.profile, "batchDate": {"$eq": day, "$type": "string"}}

@@ -1,4 +1,4 @@
-"""What bounds a run: the stop token, the time budget of rendering, and the retry budget."""
+"""The limits of a run: its stop token, time budget and retry budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLICE_SECONDS = 0.25
 
 
 class StopToken:
-    """Checked at each boundary of a run."""
+    """Tells a run at each boundary whether to stop."""
 
     def __init__(self, stopping: Callable[[], bool], *, deadline_seconds: float) -> None:
         self._stopping = stopping
@@ -24,12 +24,12 @@ class StopToken:
         self._ends_at = time.monotonic() + deadline_seconds
 
     def check_process(self) -> None:
-        """Raise `Interrupted` when the process has been told to end."""
+        """Raise `Interrupted` when the process has been asked to end."""
         if self._stopping():
             raise Interrupted("the process was told to end")
 
     def check(self) -> None:
-        """Raise `Interrupted` then, and also when the invocation has used up its time."""
+        """Raise `Interrupted` also when the invocation has used up its time."""
         self.check_process()
         if time.monotonic() > self._ends_at:
             raise Interrupted(
@@ -44,10 +44,10 @@ def wait_for(
     seconds: float = math.inf,
     check: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Wait until `future` is done, for at most `seconds`; whether it is.
+    """Wait until `future` is done, for at most `seconds`; returns whether it is done.
 
-    In slices, with `check` before each: a main thread that waits on a lock runs no signal
-    handler.
+    It waits in slices, with `check` before each: a main thread that waits on a lock runs no
+    signal handler.
     """
     ends_at = time.monotonic() + seconds
     while not future.done():
@@ -63,9 +63,9 @@ _T = TypeVar("_T")
 
 
 class TimeBudget:
-    """Adds up the time spent inside `with` blocks; over the limit they raise `RunTimeout`.
+    """Adds up the time spent inside `with` blocks; beyond the limit they raise `RunTimeout`.
 
-    One for all of a run's renderings, so that starting over does not start the clock anew.
+    All renderings of a run share one budget, so starting over does not reset it.
     """
 
     def __init__(self, limit_seconds: float, stop_token: StopToken) -> None:
@@ -89,9 +89,9 @@ class TimeBudget:
             raise self._over()
 
     def result(self, reading: Future[_T]) -> _T:
-        """Wait for what is being read, for no longer than the time that is left.
+        """Wait for a read, at most for the rest of the budget.
 
-        Raises `Interrupted` when the process has to end meanwhile.
+        Raises `Interrupted` when the process has to end.
         """
         left = self._limit_seconds - self._spent_seconds
         if not wait_for(reading, seconds=left, check=self._stop_token.check_process):
@@ -109,7 +109,7 @@ FIRST_SECONDS = 0.1
 
 
 class RetryBudget:
-    """Waits with jitter before a repeat, longer each time, `TOTAL_SECONDS` in all."""
+    """Waits with jitter before a repeat, longer each time, at most `TOTAL_SECONDS` in all."""
 
     def __init__(self, sleep: Callable[[float], None], stop_token: StopToken) -> None:
         self._sleep = sleep
@@ -118,7 +118,7 @@ class RetryBudget:
         self._next_seconds = FIRST_SECONDS
 
     def wait(self, error: DestinationError) -> None:
-        """Wait before a repeat; raises `error` when it is permanent or patience is used up.
+        """Wait before a repeat; raises `error` when it is permanent or the budget is used up.
 
         Raises `Interrupted` when the process has to end.
         """
@@ -131,5 +131,5 @@ class RetryBudget:
         self._sleep(pause)
 
     def progress(self) -> None:
-        """Something worked: the next wait is short again. What was used up stays so."""
+        """Make the next wait short again after a success. The budget is not refilled."""
         self._next_seconds = FIRST_SECONDS

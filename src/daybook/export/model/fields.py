@@ -1,4 +1,4 @@
-"""Daybook's own documents, read field by field: what is damaged is named, not guessed."""
+"""Daybook's own documents, read field by field: damage is reported by field, never guessed over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fields:
     """The fields of a stored document, or of one inside it.
 
     Each method returns the value of a field, or raises `DocumentDamaged` when the field is
-    missing or of another type. A `default` stands for a field that is missing or null.
+    missing or of another type. A `default` replaces a field that is missing or null.
     """
 
     def __init__(self, doc: Any, *, collection: str, doc_id: Any, path: str = "") -> None:
@@ -37,7 +37,7 @@ class Fields:
 
     @classmethod
     def of(cls, doc: Document, collection: str) -> Fields:
-        """Of a whole document."""
+        """The fields of a whole document."""
         return cls(doc, collection=collection, doc_id=doc.get("_id"))
 
     def damaged(self, name: str, fault: str) -> DocumentDamaged:
@@ -68,7 +68,7 @@ class Fields:
         return int(value)
 
     def present(self, name: str) -> None:
-        """Raises `DocumentDamaged` when the field is missing; null is a value here."""
+        """Raises `DocumentDamaged` when the field is missing; null counts as present."""
         if name not in self._doc:
             raise self._wrong(name, "there")
 
@@ -117,14 +117,14 @@ class Fields:
         return [self._inside(value, f"{name}.{at}") for at, value in enumerate(values)]
 
     def read(self, name: str, reader: Callable[[Any], _T]) -> _T:
-        """What `reader` makes of the field's value."""
+        """The result of `reader` for the field's value."""
         self.present(name)
         with self.reading(name):
             return reader(self._doc[name])
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """Name the field when what is done with its value fails."""
+        """Name the field in the error when handling its value fails."""
         try:
             yield
         except _UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""What a rendered file amounts to: counts, control totals, and the rejected entries."""
+"""The figures of a rendered file: counts, control totals, and the rejected entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class RejectionReason(StrEnum):
-    """Why an entry was rejected; the word stands in records and answers."""
+    """Why an entry was rejected; the word is stored in records and sent in responses."""
 
     MISSING = "entry_missing"  # the queue item points to no journal entry
     MISSING_VALUE = "missing_value"  # a field that the profile requires is missing or blank
@@ -19,16 +19,16 @@ class RejectionReason(StrEnum):
     NOT_FINITE = "not_finite"  # an amount is NaN or infinite
     TOO_LARGE = "too_large"  # an amount has more than 18 digits before the decimal point
     TOO_MANY_DECIMALS = "too_many_decimals"  # more decimals than the currency has
-    INVALID_AMOUNT = "invalid_amount"  # an amount is no number
+    INVALID_AMOUNT = "invalid_amount"  # an amount is not a number
     INVALID_DATE = "invalid_date"  # a date column holds something else, or a year beyond 9999
     BUDDHIST_YEAR = "buddhist_year"  # a year of the Buddhist Era where the Common Era is stored
     IMPLAUSIBLE_YEAR = "implausible_year"  # a year outside the profile's `years`
     INVALID_TEXT = "invalid_text"  # a text column holds a document or an array
-    CONTROL_CHARACTER = "control_character"  # a text holds one other than TAB, CR and LF
+    CONTROL_CHARACTER = "control_character"  # a text contains one other than TAB, CR and LF
     UNKNOWN_CURRENCY = "unknown_currency"  # neither an ISO 4217 code nor one of the profile's
-    INVALID_LINES = "invalid_lines"  # `lines` is no array of documents
+    INVALID_LINES = "invalid_lines"  # `lines` is not an array of documents
     UNENCODABLE = "unencodable"  # a character that the file's encoding lacks
-    DUPLICATE = "duplicate"  # the entry stands in this or an earlier file already
+    DUPLICATE = "duplicate"  # the entry is already in this or an earlier file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class EntryFault:
 
     reason: RejectionReason
     detail: str
-    """In English; completes a sentence that begins with the place."""
+    """In English; completes a sentence that starts with the place."""
     field: str | None = None
-    """The path as in the profile's source, from the line where there is one; None for the entry."""
+    """The path as in the profile's source, from the line if there is one; None for the entry."""
     line: int | None = None
-    """From 1, as the file's `Line`."""
+    """From 1, as in the file's `Line` column."""
     value: str = ""
-    """What is wrong there, in no language: short, with every character visible."""
+    """The invalid value, in no particular language: short, with every character visible."""
 
     @property
     def place(self) -> str:
@@ -75,7 +75,7 @@ class EntryFault:
         )
 
     def shortened(self) -> EntryFault:
-        """With each text short enough for a record, and encodable."""
+        """The same fault with each text short enough for a record, and encodable."""
         return replace(
             self,
             detail=_shortened(self.detail, _DETAIL_BYTES),
@@ -90,7 +90,7 @@ REJECTED_BYTES = 3500
 A document of at most 16 MiB lists up to 1,000 of them, and a run holds up to 10,000 in
 memory, however many faults an entry has.
 """
-_KEPT = 10
+_MAX_FAULTS = 10
 _FAULTS_BYTES = 2500
 _DETAIL_BYTES = 200
 _FIELD_BYTES = 80
@@ -105,16 +105,16 @@ class Rejected:
     queue_id: Any
     entry_id: Any
     faults: tuple[EntryFault, ...]
-    """At least one; the first few where there are many. Build with `of`, which bounds them."""
+    """At least one; the first few when there are many. Build with `of`, which bounds them."""
     fault_count: int
-    """Of all faults, those that were not kept included."""
+    """Number of all faults, including those that are not listed."""
 
     @classmethod
     def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[EntryFault]) -> Rejected:
-        """Keep as many of the faults as `REJECTED_BYTES` allow, and count them all."""
+        """List as many of the faults as `REJECTED_BYTES` allow, and count all of them."""
         kept: list[EntryFault] = []
         size_bytes = 0
-        for fault in faults[:_KEPT]:
+        for fault in faults[:_MAX_FAULTS]:
             short = fault.shortened()
             size_bytes += _size_bytes(short)
             if kept and size_bytes > _FAULTS_BYTES:
@@ -126,12 +126,12 @@ class Rejected:
 
     @property
     def reason(self) -> RejectionReason:
-        """Of the first fault."""
+        """The reason of the first fault."""
         return self.faults[0].reason
 
     @property
     def detail(self) -> str:
-        """What is wrong and where, as far as it was kept, and how much more there is."""
+        """What is wrong and where, as far as it is listed, and how much more there is."""
         more = self.fault_count - len(self.faults)
         end = f"; and {more} more" if more else ""
         texts = "; ".join(fault.text for fault in self.faults)
@@ -151,7 +151,7 @@ class Rejected:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Rejected:
-        """Reads also what was stored before entries had several faults."""
+        """Also reads what was stored before entries had several faults."""
         faults = tuple(map(EntryFault.from_doc, doc.get("faults", ()))) or (
             EntryFault(reason=RejectionReason(doc["reason"]), detail=doc["detail"]),
         )
@@ -164,13 +164,13 @@ class Rejected:
 
 
 def _size_bytes(fault: EntryFault) -> int:
-    """An upper bound of what a fault takes up in a BSON array."""
+    """An upper bound for the size of a fault in a BSON array."""
     texts = (fault.reason.value, fault.field or "", fault.value, fault.detail)
     return 70 + sum(len(text.encode()) for text in texts)
 
 
 def _shortened(text: str, size_bytes: int) -> str:
-    """The text in at most so many bytes of UTF-8; half a surrogate pair becomes `?`."""
+    """The text in at most `size_bytes` bytes of UTF-8; half a surrogate pair becomes `?`."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= size_bytes:
         return encoded.decode()
@@ -206,18 +206,18 @@ class Figures:
     """Counts and totals of one rendered file."""
 
     entry_count: int
-    """Entries that stand in the file."""
+    """Entries in the file."""
     row_count: int
     """Rows below the header."""
     normalised_count: int
-    """Doubles a hair off a whole minor unit that were read as that unit."""
+    """Doubles very close to a whole minor unit that were read as that unit."""
     other_month_count: int
-    """Entries in the file dated in another month than the batch."""
+    """Entries in the file whose date is in another month than the batch's."""
     totals: Mapping[str, CurrencyTotals]
     """By currency code, in order of code."""
     rejected_count: int
     rejected: tuple[Rejected, ...] = ()
-    """In the manifest's order; a stored seal keeps them apart, see `manifest.py`."""
+    """In the manifest's order; a stored seal lists them separately, see `rejections.py`."""
 
 
 NOTHING = Figures(
@@ -228,4 +228,4 @@ NOTHING = Figures(
     totals={},
     rejected_count=0,
 )
-"""Of an empty day."""
+"""The figures of an empty day."""

@@ -1,4 +1,4 @@
-"""Ids of any BSON type: as dictionary keys, and what may stand in a query."""
+"""IDs of any BSON type: as dictionary keys, and which of them a query can match."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LENIENT = CodecOptions[dict[str, Any]](
     datetime_conversion=DatetimeConversion.DATETIME_MS,
     unicode_decode_error_handler="surrogateescape",
 )
-"""Decodes whatever is stored: dates beyond the year 9999, and invalid UTF-8."""
+"""Decodes whatever is stored, including dates beyond the year 9999 and invalid UTF-8."""
 
 LONGEST_BYTES = 1024
-"""Of an id that is text, at most; of others as many in BSON.
+"""Limit for an ID that is text; for others, the limit of their size in BSON.
 
-Thousands of ids share a document or a query, of at most 16 MiB each. MongoDB itself refused
-longer ones in an index until its version 4.2.
+Thousands of IDs share a document or a query, of at most 16 MiB each. MongoDB itself refused
+longer ones in an index until version 4.2.
 """
 
 _RAW = CodecOptions[RawBSONDocument](
@@ -38,13 +38,13 @@ _OBJECT_ID_BYTES = len(bson.encode({"": ObjectId()}))
 _WRAPPER_BYTES = len(bson.encode({"": ""}))
 
 BY_ID = {"_id": 1}
-"""A hint: given two lists of ids, the planner would try both ways each time."""
+"""A hint: given two lists of IDs, the planner would try both indexes each time."""
 
 
 def hashable(value: Any) -> Hashable:
-    """A key that is equal for ids that MongoDB holds equal.
+    """A key that is equal for IDs that MongoDB treats as equal.
 
-    Numbers of different types are equal, inside documents too; 1 and true are not.
+    Numbers of different types are equal, including inside documents; 1 and true are not.
     """
     if type(value) is ObjectId:
         return value
@@ -62,12 +62,12 @@ def hashable(value: Any) -> Hashable:
         return ("array", tuple(map(hashable, value)))
     try:
         return ("other", bson.encode({"": value}, codec_options=LENIENT))
-    except UnicodeEncodeError:  # text that was only read leniently equals no other text
+    except UnicodeEncodeError:  # text that was read leniently equals no other text
         return ("unreadable", repr(value))
 
 
 def addressable(value: Any) -> bool:
-    """Whether a query can name the id, and every reader can decode it.
+    """Whether a query can match the ID, and every reader can decode it.
 
     False for what `$in` would take for a condition, for what was only read leniently
     (invalid UTF-8, dates beyond the year 9999, `Altered`), and beyond `LONGEST_BYTES`.
@@ -87,7 +87,7 @@ def addressable(value: Any) -> bool:
 
 
 def size_of(value: Any) -> int:
-    """What an addressable id takes up in BSON, about."""
+    """The approximate size of an addressable ID in BSON."""
     if value is None or type(value) is ObjectId:
         return _OBJECT_ID_BYTES
     return len(bson.encode({"": value}, codec_options=LENIENT))
@@ -95,10 +95,10 @@ def size_of(value: Any) -> int:
 
 @dataclass(frozen=True)
 class Altered:
-    """An id that decoding has changed, so that MongoDB would not find it again.
+    """An ID that decoding has changed, so that a query with it would not match.
 
-    Python has no form for a document that names a field twice, nor for BSON's deprecated
-    types, such as DBPointer.
+    Python cannot represent a document that names a field twice, nor BSON's deprecated types,
+    such as DBPointer.
     """
 
     read_as: Any
@@ -115,7 +115,7 @@ def read_items(
     sort: Sequence[tuple[str, int]] = (("_id", 1),),
     batch_size: int = 0,
 ) -> Generator[dict[str, Any], None, None]:
-    """Queue items, whatever their ids are; see `decode_items`."""
+    """Queue items, whatever their IDs are; see `decode_items`."""
     with queue.find_raw_batches(
         filters, projection, sort=list(sort), batch_size=batch_size
     ) as cursor:
@@ -124,7 +124,7 @@ def read_items(
 
 
 def decode_items(content: bytes) -> list[dict[str, Any]]:
-    """Queue items from BSON, read leniently; an id that decoding changes becomes `Altered`."""
+    """Queue items from BSON, read leniently; an ID that decoding changes becomes `Altered`."""
     items = bson.decode_all(content, LENIENT)
     if any(isinstance(item.get(name), Mapping | DBRef) for item in items for name in _IDS):
         for item, raw in zip(items, bson.decode_all(content, _RAW), strict=True):
@@ -140,7 +140,7 @@ def _is_as_stored(value: Any, raw: Any) -> bool:
         return isinstance(raw, RawBSONDocument) and (
             bson.encode({"": value}, codec_options=LENIENT) == bson.encode({"": raw})
         )
-    except UnicodeEncodeError:  # text in it that is no UTF-8
+    except UnicodeEncodeError:  # it contains text that is not UTF-8
         return False
 
 

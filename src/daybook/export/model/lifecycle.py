@@ -1,4 +1,4 @@
-"""When a batch is tried, tried again, and given up: pure decisions of state and time."""
+"""When a batch starts, retries and fails: pure decisions of state and time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class BatchState(StrEnum):
     OPEN = "open"  # being worked on, or waiting for its next attempt
     COMMITTED = "committed"  # its file is delivered and recorded
     EMPTY = "empty"  # nothing was queued; signed off
-    FAILED = "failed"  # given up; its entries stay queued
+    FAILED = "failed"  # failed for good; its entries stay queued
 
 
 class Next(StrEnum):
-    START = "start"  # begin the attempt named beside it
-    RESUME = "resume"  # go on with it: it stopped at a boundary and was handed back
-    REPORT = "report"  # nothing to do; answer with what is stored
-    GIVE_UP = "give_up"  # attempts are used up without a recorded end: record `failed`
+    START = "start"  # start the attempt that the step names
+    RESUME = "resume"  # resume it: it stopped at a boundary and was handed back
+    REPORT = "report"  # nothing to do; respond with what is stored
+    GIVE_UP = "give_up"  # attempts are used up, the last without a recorded end: store `failed`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ def next_step(
     same_delivery: bool,
     max_attempts: int,
 ) -> Step:
-    """Decide for a call that asks for a run now.
+    """The next step for a call that requests a run now.
 
     `attempt` is the last one started, `ended_attempt` the last one whose end was
-    recorded: when they differ, that attempt is `continued`, or it crashed, and it counts.
-    `same_delivery` tells that this trigger has started an attempt already.
+    recorded: if they differ, that attempt is `continued`, or it crashed, and it counts.
+    `same_delivery` is true when this trigger has already started an attempt.
     """
     done = state is BatchState.COMMITTED or state is BatchState.FAILED
     if done or (state is BatchState.EMPTY and same_delivery):
@@ -61,7 +61,7 @@ def next_step(
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCall:
-    """What a task asks for: to make, go on with, or look after one attempt of a generation."""
+    """What a task calls for: to start, resume, or check one attempt of a generation."""
 
     generation: int
     attempt: int
@@ -78,29 +78,29 @@ def task_applies(
 ) -> bool:
     """Whether a delivered task still has something to do; a late or repeated one has not.
 
-    Batch at the attempt before: the task's own begins. At it without a recorded end:
-    it runs, was continued, or crashed.
+    If the batch is at the attempt before, the task's own attempt starts. If it is at the task's
+    attempt and no end is recorded, the attempt is running, was continued, or crashed.
     """
     if call.generation != generation:
         return False
     if state is BatchState.COMMITTED:
         return not finished
     if state is BatchState.EMPTY:
-        return call.attempt == attempt + 1  # it was asked for after the day was signed off
+        return call.attempt == attempt + 1  # it was requested after the day was signed off
     if state is not BatchState.OPEN:
         return False
     return call.attempt == attempt + 1 or (call.attempt == attempt and attempt > ended_attempt)
 
 
 def attempt_to_recheck(*, attempt: int, ended_attempt: int) -> int:
-    """Which attempt a look-again task is about: the one that runs, else the next."""
+    """The attempt that a recheck is about: the one that is running, else the next."""
     return attempt if attempt > ended_attempt else attempt + 1
 
 
 def next_attempt_at(
     *, attempt: int, permanent: bool, delays_seconds: Sequence[int], now: datetime
 ) -> datetime | None:
-    """When the next attempt is due after attempt number `attempt` failed; None gives up."""
+    """When the next attempt is due after attempt `attempt` failed; None when there is none."""
     if permanent or attempt > len(delays_seconds):
         return None
     return now + timedelta(seconds=delays_seconds[attempt - 1])

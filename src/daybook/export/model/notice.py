@@ -1,4 +1,4 @@
-"""What people are told: alerts for the operator, receipts for the accountant."""
+"""Messages to people: alerts for the operator, receipts for the accountant."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from daybook.export.model.figures import EntryFault
 
 
 class AlertEvent(StrEnum):
-    """The constant names under which alerts are logged; the word on the wire never changes."""
+    """The constant names under which alerts are logged; the stored words never change."""
 
-    ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file, the next one has its time
-    BATCH_FAILED = "batch_failed"  # CRITICAL: given up; the entries stay queued
-    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run got an error instead of a run
+    ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file; the next one is scheduled
+    BATCH_FAILED = "batch_failed"  # CRITICAL: failed for good; the entries stay queued
+    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run failed before the run
     BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
-    BREAKER_OPENED = "breaker_opened"  # WARNING: the destination rests for a while
+    BREAKER_OPENED = "breaker_opened"  # WARNING: the destination is not called for a while
     ENTRIES_REJECTED = (
         "entries_rejected"  # WARNING: entries are left out of a file, or of an empty day
     )
-    ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: a file stands, or may yet, unrecorded
-    UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file at the slot's id is not what was sent
-    ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: delivered, changed meanwhile
+    ORPHAN_LEFT_BEHIND = "orphan_left_behind"  # CRITICAL: an unrecorded file exists or may appear
+    UNSEALED_FILE = "unsealed_file"  # CRITICAL: the file under the slot's ID is not what was sent
+    ITEMS_CHANGED_AFTER_SEAL = "items_changed_after_seal"  # CRITICAL: changed although delivered
     FILE_UNRECORDED = "file_unrecorded"  # CRITICAL: visible, but MongoDB refuses its record
     MARKING_REFUSED = "marking_refused"  # CRITICAL: recorded, but MongoDB refuses the items' marks
     PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
-    DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and nothing is at it
+    DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and no run is live
     DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """Something that an operator has to know. `facts` are what its text tells, see `ops.alerts`."""
+    """An alert for the operator. `facts` are what its text needs, see `notifications.alerts`."""
 
     event: AlertEvent
     severity: int
     """One of `logging`'s levels."""
     profile: str
     batch_date: str | None = None
-    """ISO date; None for what belongs to no day."""
+    """ISO date; None when the alert belongs to no day."""
     batch_id: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class RejectedEntry:
 
     entry_id: str
     reference: str | None
-    """As the journal entry has it; None when the entry is missing or has none."""
+    """As in the journal entry; None when the entry is missing or has none."""
     faults: tuple[EntryFault, ...]
     """At least one; the first few of `fault_count`."""
     fault_count: int
@@ -60,7 +60,7 @@ class RejectedEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """A committed or an empty day, as the accountant is told of it."""
+    """A committed or an empty day, as reported to the accountant."""
 
     profile: str
     batch_date: str
@@ -75,7 +75,7 @@ class Receipt:
     """Currency → `debit`, `credit`, `amount`, each a plain decimal in major units."""
     rejected_count: int
     rejected: tuple[RejectedEntry, ...]
-    """The first of them; `rejected_count` says how many there are."""
+    """The first ones; `rejected_count` is the number of all."""
     done_at: datetime
     unclaimed: Mapping[str, int] = field(default_factory=dict)
     """Queue items that no run ever takes, by `waiting.Unclaimed`."""
@@ -107,10 +107,10 @@ class Receipt:
 
 
 class Messenger(Protocol):
-    """Tells people. Neither method raises: a message that cannot be delivered fails no batch."""
+    """Sends messages. Neither method raises: an undeliverable message must not fail a batch."""
 
     def alert(self, alert: Alert) -> None:
-        """Log it under its event, and send it where alerts go."""
+        """Log the alert under its event, and send it to the alert addresses."""
 
     def receipt(self, receipt: Receipt) -> int:
-        """Send it where receipts go; how many addresses got it."""
+        """Send the receipt to the receipt addresses; returns how many received it."""

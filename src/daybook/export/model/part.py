@@ -17,7 +17,7 @@ COLLECTION = "exportmanifests"
 PART_SIZE = 5000
 """Pairs in a part. One part is planned, checked and marked at a time."""
 PART_BYTES = 1024 * 1024
-"""Of ids in a part, about; 5,000 pairs of ObjectIds are far below it."""
+"""Approximate limit of a part's IDs; 5,000 pairs of ObjectIds are far below it."""
 
 
 ID_PATTERN = "^([0-9a-f]{24}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{6,}|rejected-[^:]+)$"
@@ -25,7 +25,7 @@ ID_PATTERN = "^([0-9a-f]{24}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{6,}|rejected-[^
 
 @dataclass(frozen=True, kw_only=True)
 class PartId:
-    """What the `_id` of a part, or of a list of rejected items, says."""
+    """The parsed `_id` of a part, or of a list of rejected items."""
 
     batch_id: str
     """Hex."""
@@ -36,7 +36,7 @@ class PartId:
 
     @classmethod
     def parse(cls, value: object) -> Self | None:
-        """None for an `_id` that has not this form: its document is not Daybook's."""
+        """None for an `_id` that does not have this form: its document is not Daybook's."""
         found = re.fullmatch(ID_PATTERN, value) if isinstance(value, str) else None
         if found is None:
             return None
@@ -60,10 +60,10 @@ class Part:
     queue_ids: list[Any]
     entry_ids: list[Any]
     duplicates: dict[int, str]
-    """Position in the part → where the entry stands already."""
+    """Position in the part → the file that already contains the entry."""
 
     def pieces(self, size: int) -> Iterator[Part]:
-        """The part cut into parts of at most `size` pairs, all under its number."""
+        """The part split into parts of at most `size` pairs, all with its number."""
         for first in range(0, len(self.queue_ids), size):
             last = first + size
             yield Part(

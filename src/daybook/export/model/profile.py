@@ -11,7 +11,7 @@ class ColumnType(StrEnum):
     TEXT = "text"  # guarded against formulas
     DATE = "date"  # a BSON date, printed in the profile's time zone
     AMOUNT = "amount"  # exact, printed with the currency's decimals
-    NUMBER = "number"  # the line's number, made by Daybook itself
+    NUMBER = "number"  # the line's number, computed by Daybook
 
 
 class Calendar(StrEnum):
@@ -28,7 +28,7 @@ class Required(StrEnum):
 
 
 class FormulaGuard(StrEnum):
-    APOSTROPHE = "apostrophe"  # a leading ' in front of what a spreadsheet would compute
+    APOSTROPHE = "apostrophe"  # a leading ' before anything that a spreadsheet would compute
     NONE = "none"  # for files that only machines read
 
 
@@ -53,7 +53,7 @@ class Source:
     queue: str = "exportqueues"
     date: str = "date"
     reference: str = "reference"
-    """What receipts name an entry by."""
+    """The field by which receipts name an entry."""
     currency: str = "currency"
     lines: str = "lines"
     account_code: str = "accountCode"
@@ -92,11 +92,11 @@ class Profile:
     calendar: Calendar = Calendar.COMMON_ERA
     formula_guard: FormulaGuard = FormulaGuard.APOSTROPHE
     currency: str = "THB"
-    """Assumed for decimals and totals where an entry names none."""
+    """Assumed for decimals and totals when an entry names none."""
     decimals: dict[str, int] = field(default_factory=dict)
-    """Decimals of a currency where they differ from ISO 4217, or where it has no such code."""
+    """Decimals of a currency that differ from ISO 4217, or of one that has no such code."""
     require: frozenset[Required] = frozenset(Required)
-    """An entry that lacks one of them is rejected."""
+    """An entry that lacks one of these is rejected."""
     years: tuple[int, int] = (2000, 2100)
     """First and last plausible year (Common Era) of a date; others are rejected."""
 

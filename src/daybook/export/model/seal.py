@@ -1,4 +1,4 @@
-"""Seals: what a file will be, stored before the request that can make it visible."""
+"""Seals: the description of a file, stored before the request that can make it visible."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestRef:
-    """A stored manifest: the batch it was planned for and where its parts lie."""
+    """A stored manifest: the batch it was planned for and the IDs of its parts."""
 
     batch_id: str
-    """Of the batch document, as hex."""
+    """ID of the batch document, as hex."""
     generation: int
     fence: int
-    """Of the run that planned it."""
+    """Fence of the run that planned it."""
     part_count: int
     item_count: int
     digest: str
@@ -64,7 +64,7 @@ class ManifestRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """The bytes of a file, described."""
+    """Size and digests of a file's bytes."""
 
     size_bytes: int
     md5: str
@@ -82,13 +82,13 @@ class Seal:
     content: Content
     figures: Figures
     opened_fence: int
-    """Fence of the run that began the upload; the file's properties carry it."""
+    """Fence of the run that started the upload, as in the file's properties."""
     sealed_at: datetime
     attempt: int = 1
     rejected_id: str | None = None
-    """Of the document in `exportmanifests` that lists the rejected items."""
+    """ID of the parts in `exportmanifests` that list the rejected items."""
     manual_key: str | None = None
-    """Of a manual export; None for a day, and in seals of earlier versions."""
+    """The key of a manual export; None for a day, and in seals of earlier versions."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -150,7 +150,7 @@ def figures_from(fields: Fields) -> Figures:
 
 
 def totals_from(fields: Fields) -> dict[str, CurrencyTotals]:
-    """By currency."""
+    """The totals by currency."""
     return fields.read(
         "totals",
         lambda totals: {code: CurrencyTotals.from_doc(sums) for code, sums in totals.items()},

@@ -1,7 +1,7 @@
-"""The protocol's decisions, pure: which seal a file is, what settling does, what may be resumed.
+"""The protocol's pure decisions: which seal a file matches, and where an upload may resume.
 
-They are kept apart from MongoDB and Drive so that a model can explore them under
-every interleaving of crashes and stale writers.
+They are separate from MongoDB and Drive so that a model can explore them under every
+interleaving of crashes and stale writers.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ DATE_PROPERTY = "daybookDate"
 
 
 class SettlementAction(Enum):
-    CONTINUE = auto()  # no file exists under the id; keep the id
-    COMMIT = auto()  # the file is a sealed one: commit it with that seal's figures
-    TAMPERED = auto()  # a file that nobody sealed: alert, and give the id up
-    UNCLEAR = auto()  # sealed bytes, but of several days, and nothing says which: a person decides
+    CONTINUE = auto()  # no file exists under the ID; keep the ID
+    COMMIT = auto()  # the file matches a seal: commit it with that seal's figures
+    TAMPERED = auto()  # a file that matches no seal: alert, and abandon the ID
+    UNCLEAR = auto()  # its bytes match seals of several days: a person has to decide
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What to do about the slot's id; `seal` comes with `SettlementAction.COMMIT`."""
+    """What to do about the slot's ID; `seal` is set with `SettlementAction.COMMIT`."""
 
     action: SettlementAction
     seal: Seal | None = None
 
 
 def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
-    """Decide from the stored seals and what the destination shows under the id.
+    """Decide from the stored seals and the file that the destination shows under the ID.
 
     Two days may seal the same bytes (a day that failed, then the next one, which takes over
-    its entries). Which of them the file is:
+    its entries). Which of them the file belongs to:
 
-    - Its properties tell, if they are visible. They are there from the first request on, and
-      only the application that wrote them can change them; so they count even when a person
-      has renamed the file.
-    - Drive hides them from every other application. The name tells then, since it contains
-      the date.
-    - If a person has renamed a file whose properties are hidden, all seals of its bytes must
-      be of the same name.
+    - Its properties say so, if they are visible. They are set with the first request, and only
+      the application that wrote them can change them, so they count even when the file was
+      renamed.
+    - Drive hides them from all other applications. Then the name decides, since it contains the
+      date.
+    - If a file whose properties are hidden was renamed, all seals of its bytes must have the
+      same name.
     """
     if file is None:
         return Settlement(action=SettlementAction.CONTINUE)
@@ -72,17 +72,17 @@ def _same_content(seal: Seal, file: DeliveredFile) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Prefix:
-    """The start of a file as far as a chunk was acknowledged."""
+    """The start of a file up to the end of an acknowledged chunk."""
 
     size_bytes: int
     sha256: str
 
 
 def resume_at(prefixes: Sequence[Prefix], held_bytes: int) -> Prefix | None:
-    """Where a session that was handed back may go on, or None for a new session.
+    """Where a session that was handed back may be resumed, or None for a new session.
 
-    Only at a boundary whose digest was stored: bytes that nobody can vouch for
-    are never built upon.
+    Only at a boundary whose digest was stored: bytes that cannot be checked are never built
+    upon.
     """
     if held_bytes == 0:
         return Prefix(size_bytes=0, sha256="")

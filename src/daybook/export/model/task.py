@@ -1,4 +1,4 @@
-"""Tasks: calls that Daybook asks to be made to itself later, and how they are named."""
+"""Tasks: calls that Daybook schedules to itself, and their names."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from daybook.export.model.fields import Fields
 
 class TaskKind(StrEnum):
     RETRY = "retry"  # the next attempt after a failed one
-    CONTINUATION = "continuation"  # goes on with an attempt that stopped at its deadline
-    HALF_OPEN = "half_open"  # asks again when the circuit breaker may close
-    RECHECK = "look_again"  # another run had the slot; see whether it came to an end
+    CONTINUATION = "continuation"  # resumes an attempt that stopped at its deadline
+    HALF_OPEN = "half_open"  # tries again when the circuit may close
+    RECHECK = "look_again"  # checks whether the run that held the slot has ended
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One call of `POST /tasks/run`.
 
-    The name is a hash of what the call is about, so that whoever creates it again creates
-    the same: a queue refuses a name that it has, or recently had.
+    The name is a hash of the call's content, so that creating it again creates the same task: a
+    queue refuses a name that it has, or recently had.
     """
 
     key: BatchKey
     kind: TaskKind
     generation: int
     attempt: int
-    """The attempt that is to be made, gone on with, or looked after."""
+    """The attempt to start, resume, or check."""
     fence: int
-    """Of the run that ended, or that holds the slot."""
+    """Fence of the run that ended, or that holds the slot."""
     due: datetime
-    """Aware; when the call is to be made."""
+    """When the call is to be made; aware."""
     after: str = ""
-    """Name of the task in whose run a look-again task was made: one chain of looks, not many."""
+    """Name of the task whose run created a recheck, so that rechecks form one chain, not many."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Task:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def body(self) -> dict[str, Any]:
-        """What the call carries."""
+        """The body of the call."""
         day: dict[str, Any] = {"batchDate": self.key.batch_date}
         if self.key.manual_key is not None:
             day = {"manualKey": self.key.manual_key}
@@ -61,7 +61,7 @@ class Task:
         }
 
     def to_doc(self) -> dict[str, Any]:
-        """As the batch remembers it until its run begins."""
+        """The form in which the batch stores the task until its run starts."""
         return {
             "kind": self.kind.value,
             "attempt": self.attempt,
@@ -82,10 +82,10 @@ class Task:
 
 
 class TaskQueue(Protocol):
-    """Makes calls later. Cloud Tasks in the cloud; without a queue the retry is only recorded."""
+    """Makes calls later: Cloud Tasks in the cloud; without a queue they are only recorded."""
 
     def create(self, task: Task) -> None:
-        """Have the call made when it is due; creating it again changes nothing.
+        """Schedule the call for when it is due; creating it again changes nothing.
 
         Raises `TaskError` when the queue cannot be reached or refuses.
         """

@@ -1,1 +1,1 @@
-"""What operators and schedules ask for beside a run."""
+"""What operators and schedules can call besides a run."""

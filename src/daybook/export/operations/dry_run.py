@@ -1,4 +1,4 @@
-"""The dry run: what a run would deliver now, with nothing written anywhere."""
+"""The dry run: what a run would deliver now, without writing anything."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _PLANNED = {
     Status.IN_PROGRESS: "a run would first finish marking an earlier file's items",
     Status.FAILED: "the day has failed or was closed, and a run would do nothing",
 }
-"""What a dry run tells in the log, by its status."""
+"""What a dry run logs, by its status."""
 
 
 def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
     """Render what a run would deliver now. Raises what a run would fail with.
 
-    What an earlier run left unsettled at the destination is not looked at.
+    It does not ask the destination what an earlier run left unsettled.
     """
     started = time.monotonic()
     batch = batches.find(database[batches.COLLECTION], job.key)
@@ -86,10 +86,10 @@ def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> O
 def _parts(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch | None, job: Job
 ) -> Iterator[Part]:
-    """The manifest that an earlier attempt of the day stored, else what is queued now.
+    """The manifest that an earlier attempt of the day stored, or what is queued now.
 
-    A run notices before it seals that items of a stored manifest have left the queue,
-    and plans afresh; so does this.
+    Before it seals, a run finds out that items of a stored manifest have left the queue, and
+    plans again; so does this.
     """
     doc = database[slot.COLLECTION].find_one({"_id": job.key.slot_id})
     stored = None if doc is None else SlotState.from_doc(doc).manifest
@@ -117,7 +117,7 @@ def _outcome(
 
 
 def log_plan(job: Job, outcome: Outcome) -> None:
-    """Log what a dry run found, since nobody reads the answer of a scheduled call."""
+    """Log what a dry run found, since nobody reads the response to a scheduled call."""
     log.event(
         logging.INFO,
         "planned",

@@ -1,4 +1,4 @@
-"""What others put into Daybook's collections, or made unreadable there. Reads only."""
+"""Documents in Daybook's collections that are not Daybook's, or unreadable. Reads only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from daybook.export.upload.breaker import BreakerRecord
 from daybook.text import display
 
 BATCHES_READ = 400
-"""The newest days, more than a year, and as many manual exports."""
+"""The newest days, more than a year's, and as many manual exports."""
 PARTS_READ = 100
-"""Of manifests that are not marked; each has up to 5,000 ids."""
+"""Unmarked parts of manifests; each has up to 5,000 IDs."""
 _OTHERS_READ = 1000
 _NAMED = 3
 
@@ -39,15 +39,15 @@ class _Read:
     collection: str
     docs: Sequence[Document]
     is_own: Callable[[Any], bool]
-    """Whether an `_id` is one that Daybook makes."""
+    """Whether Daybook could have created a document with this `_id`."""
     reader: Callable[[Document], Any]
 
 
 def unread(database: Database[dict[str, Any]], profile: Profile) -> list[str]:
-    """Sentences on documents that are not Daybook's, and on its own that cannot be read.
+    """Sentences about documents that are not Daybook's, and about its own that are unreadable.
 
-    Those are looked at that the profile's next run, or the sweep, would read, and its newest
-    batches. At most three of each kind are named for a collection.
+    It reads what the profile's next run or the sweep would read, and the newest batches. It
+    names at most three documents of each kind per collection.
     """
     keys = (BatchKey(profile=profile.name), BatchKey(profile=profile.name, manual_key=""))
     parts = _parts(database, keys)
@@ -112,7 +112,7 @@ def _slots(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list
 
 
 def _parts(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list[Document]:
-    """What the sweeps look at."""
+    """The parts that the sweeps read."""
     unmarked = {"markedAt": {"$exists": False}}
     return [
         doc
@@ -126,7 +126,7 @@ def _parts(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list
 def _batches(
     database: Database[dict[str, Any]], keys: Sequence[BatchKey], parts: Sequence[Document]
 ) -> list[Document]:
-    """The newest, those that are not marked, and those of parts that are not."""
+    """The newest batches, the unmarked ones, and those that the unmarked parts belong to."""
     collection = database[batches.COLLECTION]
     days = {"profile": keys[0].profile, "batchDate": {"$type": "string"}}
     copies = {"profile": keys[0].profile, "manualKey": {"$type": "string"}}

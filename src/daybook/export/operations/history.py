@@ -1,4 +1,4 @@
-"""What happened and what stands: a day's batch, the slot, the queue. Reads only."""
+"""Past and present: a day's batch, the slot, the queue. Reads only."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _FACTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SlotStatus:
-    """A slot as MongoDB sees it now, without the upload session's address."""
+    """A slot as stored now, without the upload session's address."""
 
     fence: int
     held: bool
-    """Whether a lease is live by the server's clock."""
+    """Whether a lease is live, by the server's clock."""
     lease_owner: str | None
     lease_expires_at: datetime | None
     file_id: str | None
     seals: tuple[Mapping[str, Any], ...]
-    """Files that may stand at the id, until the next run has settled."""
+    """Files that may be under the ID, until the next run has settled."""
     planned_items: int | None
-    """Of the stored manifest; None without one."""
+    """Items in the stored manifest; None without one."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -66,7 +66,7 @@ class SlotStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """A day's batch with what surrounds it."""
+    """A day's batch with the slot and the queue."""
 
     profile: str
     batch_date: str
@@ -74,9 +74,9 @@ class Overview:
     slot: SlotStatus | None
     """None before the first run."""
     refused: RefusedRun | None
-    """Calls for the day's run that got an error, if no attempt has begun since."""
+    """Calls for the day's run that failed, if no attempt has started since."""
     recorded_elsewhere: Mapping[str, str | None] | None
-    """The file that another application has recorded for the day, until a run takes that over."""
+    """The file that another application has recorded for the day, until a run adopts it."""
     queued: int
     """Items that the next run would take."""
     unclaimed: Mapping[Unclaimed, int]
@@ -98,7 +98,7 @@ class Overview:
 
 
 def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Overview:
-    """How the day stands."""
+    """The state of the day."""
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
     return Overview(
@@ -119,13 +119,13 @@ def _refused(
     found = refused_run.of_day(database, profile.name, day.isoformat())
     done = batch is not None and batch.state in (BatchState.COMMITTED, BatchState.EMPTY)
     started_at = None if batch is None else batch.doc.get("startedAt")
-    return found if found and found.still_stands(started_at=started_at, done=done) else None
+    return found if found and found.still_applies(started_at=started_at, done=done) else None
 
 
 def _recorded_elsewhere(
     database: Database[dict[str, Any]], profile: Profile, day: date, batch: Batch | None
 ) -> Mapping[str, str | None] | None:
-    """None when Daybook has delivered the day, or has taken over the record already."""
+    """None when Daybook has delivered the day, or has already adopted the record."""
     if batch is not None and batch.state is BatchState.COMMITTED:
         return None
     metadata = export_log.generated(database, profile.name, day.isoformat())
@@ -161,7 +161,7 @@ def slot_status(database: Database[dict[str, Any]], slot_id: str) -> SlotStatus 
 
 
 def summary(batch: Batch) -> dict[str, Any]:
-    """A batch as commands and answers show it: every field is there, null when unknown."""
+    """A batch for commands and responses: every field is present, null when unknown."""
     return {
         "batchDate": batch.key.batch_date,
         "batchId": str(batch.id),

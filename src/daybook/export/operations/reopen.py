@@ -1,4 +1,4 @@
-"""What an operator does about a day that failed: open it again, or close it for good."""
+"""What an operator can do about a failed day: reopen it, or close it for good."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from daybook.export.slot.slot import COLLECTION, Slot
 
 
 class NotPossible(DaybookError):
-    """The day stands so that the operator's command has no meaning; the message says how."""
+    """The command does not apply to the day in its present state; the message says why."""
 
     type = "not_possible"
     permanent = True
 
 
 class SlotBusy(DaybookError):
-    """A run holds the slot; ask again when it has ended."""
+    """A run holds the slot; repeat the command when it has ended."""
 
     type = "in_progress"
 
 
 def reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
-    """Open a failed day again, as a new generation with all of its attempts.
+    """Reopen a failed day, as a new generation with all of its attempts.
 
-    A day that is not failed is left as it is: running it again is enough. None when there
-    is no batch. Raises `NotPossible` for a day that was closed for good, `SlotBusy`.
+    A day that has not failed is left unchanged: running it again is enough. Returns None when
+    there is no batch. Raises `NotPossible` for a day that was closed for good, and `SlotBusy`.
     """
     batch = batches.find(exporter.database[batches.COLLECTION], key)
     if batch is None or batch.state is not BatchState.FAILED:
@@ -67,11 +67,11 @@ def reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
 
 
 def release(exporter: Exporter, key: BatchKey) -> Batch:
-    """Close a day that is open or failed for good: no attempt follows, nobody is alerted.
+    """Close a day that is open or failed for good: no attempt follows, and nobody is alerted.
 
-    Its entries stay queued and go with the next day. A file of it that turns up at the
-    destination is committed all the same. Releasing it again changes nothing. Raises
-    `NotPossible` when there is no such batch, or when it is done, `SlotBusy`.
+    Its entries stay queued and go with the next day. If a file of the day appears at the
+    destination later, it is still committed. Releasing it again changes nothing. Raises
+    `NotPossible` when there is no such batch or it is done, and `SlotBusy`.
     """
 
     def work(session: ClientSession, found: Batch) -> None:
@@ -97,7 +97,7 @@ def release(exporter: Exporter, key: BatchKey) -> Batch:
 def _change(
     exporter: Exporter, key: BatchKey, work: Callable[[ClientSession, Batch], None]
 ) -> Batch:
-    """Do `work` on the stored batch under the slot's fence; returns the batch as it is then."""
+    """Do `work` on the stored batch under the slot's fence; returns the changed batch."""
     collection = exporter.database[batches.COLLECTION]
     if batches.find(collection, key) is None:
         raise NotPossible(f"there is no batch of {key.batch_date}: nothing was ever run for it")

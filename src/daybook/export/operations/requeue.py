@@ -1,4 +1,4 @@
-"""Requeueing: an operator puts a corrected entry, which a run had rejected, back in the queue."""
+"""Requeueing: an operator puts a corrected entry that a run had rejected back into the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from daybook.text.display import shortened
 
 
 class NotRequeued(DaybookError):
-    """The entry is not one that a run has rejected, no longer, or still wrong."""
+    """The entry was not rejected by a run, is no longer rejected, or is still wrong."""
 
     type = "not_requeued"
     permanent = True
@@ -32,7 +32,7 @@ class NotRequeued(DaybookError):
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """A queue item that the next run takes along again."""
+    """A queue item that the next run takes again."""
 
     queue_id: Any
     entry_id: Any
@@ -53,9 +53,9 @@ def requeue(
 ) -> Requeued:
     """Queue a rejected entry again and record it, in one transaction.
 
-    `entry_id` is the id as the file shows it, of whatever type. Raises `NotRequeued`, with
-    nothing changed, when there is no scheduled queue item for the entry, when one is queued
-    already or was exported, and when a run would reject the entry again.
+    `entry_id` is the ID as the file shows it, whatever its type. Raises `NotRequeued`, with
+    nothing changed, when the entry has no scheduled queue item, when one is already queued or
+    was exported, and when a run would reject the entry again.
     """
     queue = database[profile.source.queue]
     ids = candidates(entry_id)
@@ -93,7 +93,7 @@ def _check_marked(
     entry_id: str,
     items: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Raise `NotRequeued` for an item that only says `queued` because marking is unfinished."""
+    """Raise `NotRequeued` for an item that is still `queued` only because marking is unfinished."""
     named = {hashable(item["_id"]) for item in items if item.get("status") == "queued"}
     if not named:
         return
@@ -109,7 +109,7 @@ def _check_marked(
 def _check_exportable(
     database: Database[dict[str, Any]], profile: Profile, item: Mapping[str, Any]
 ) -> None:
-    """Raise `NotRequeued` with what a run would reject the entry for."""
+    """Raise `NotRequeued` with the faults that a run would reject the entry for."""
     entry_id = item["entryId"]
     name = f"entry {shortened(displayed(entry_id))}"
     if not addressable(item["_id"]):
@@ -131,7 +131,7 @@ def _check_exportable(
 
 
 def _rejected(entry_id: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The item to queue again: the only one that can be, or the first of several."""
+    """The item to queue again: the first that failed."""
     if not items:
         raise NotRequeued(f"entry {shortened(entry_id)} has no scheduled queue item")
     for item in items:

@@ -1,4 +1,4 @@
-"""The sweep: what crashes left behind is finished, removed, or watched."""
+"""The sweep: what crashes left unfinished is completed, removed, or watched."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _STOP_AFTER_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class SweptSlot:
-    """What was done about one slot; all zero when there was nothing to do."""
+    """What the sweep did in one slot; all zero when there was nothing to do."""
 
     slot: str
     in_progress: bool = False
-    """True when a run holds the slot; then nothing was done."""
+    """True when a run holds the slot; nothing was done then."""
     circuit_open: bool = False
-    """True when the destination rests; then only was done what needs none."""
+    """True when the circuit is open; only what needs no destination was done then."""
     settled: int = 0
-    """Files, sealed but not recorded, about which it is now known whether they exist."""
+    """Files, sealed but not recorded, that are now known to exist or not to exist."""
     marked: int = 0
-    """Committed batches whose marking was finished."""
+    """Committed batches whose marking was completed."""
     parts_deleted: int = 0
     """Parts of manifests that no file is, or can still be, made of."""
 
@@ -54,15 +54,15 @@ class SweptSlot:
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanWatch:
-    """The given-up ids at which a file might still appear."""
+    """The abandoned IDs under which a file might still appear."""
 
     watched: int
     unreachable: int
-    """Of these: ids that nobody can look at: another identity's, refused, or all of them
-    while the destination rests.
+    """Of these, IDs that could not be looked up: issued to another identity, refused, or all of
+    them while the circuit is open.
     """
     seen: tuple[str, ...]
-    """Ids where a file was found for the first time."""
+    """IDs under which a file was found for the first time."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -93,12 +93,12 @@ class Sweep:
 
 
 def sweep(exporter: Exporter) -> Sweep:
-    """Sweep the profile's slots, that of its days and that of its manual exports.
+    """Sweep the profile's two slots, that of its days and that of its manual exports.
 
-    Tells of what was not told yet, and has the calls made that have to follow. Safe to
-    repeat and at any time. Raises `DestinationError` when the destination cannot be asked,
-    `DatabaseError` when MongoDB refuses a commit or a mark, `FencedOut` when another run
-    took a slot over, `TaskError` when the queue cannot be reached.
+    It also announces what is not announced yet, and creates the tasks that have to follow. Safe
+    to repeat, and at any time. Raises `DestinationError` when the destination cannot be reached,
+    `DatabaseError` when MongoDB refuses a commit or a mark, `FencedOut` when another run took
+    over a slot, and `TaskError` when the queue cannot be reached.
     """
     name = exporter.profile.name
     keys = (BatchKey(profile=name), BatchKey(profile=name, manual_key=""))
@@ -106,18 +106,18 @@ def sweep(exporter: Exporter) -> Sweep:
     failures: list[DestinationError | DatabaseError] = []
     if exporter.tasks is not None:
         pending, damaged = batches.pending(exporter.database[batches.COLLECTION], name)
-        failures += damaged  # the other calls are made, and the slots swept, all the same
+        failures += damaged  # the other tasks are still created, and the slots swept
         for task in pending:
             create(exporter.tasks, task)
     for key in keys:
         try:
             slots.append(_sweep_slot(exporter, key))
         except (DestinationError, DatabaseError) as error:
-            failures.append(error)  # the other slot is swept all the same
+            failures.append(error)  # the other slot is still swept
     if failures:
         raise failures[0]
-    resting = any(slot.circuit_open for slot in slots)
-    return Sweep(slots=tuple(slots), orphans=_watch(exporter, resting=resting))
+    circuit_open = any(slot.circuit_open for slot in slots)
+    return Sweep(slots=tuple(slots), orphans=_watch(exporter, circuit_open=circuit_open))
 
 
 def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
@@ -134,20 +134,20 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
     with log.bound(profile=key.profile, fence=slot.fence):
         try:
             with slot.kept(stop_after_seconds=_STOP_AFTER_SECONDS):
-                return _hold(ctx)
+                return _sweep_in_slot(ctx)
         finally:
             slot.release()
 
 
-def _hold(ctx: Context) -> SweptSlot:
+def _sweep_in_slot(ctx: Context) -> SweptSlot:
     sealed = len(ctx.slot.state.seals)
     unmarked = _unmarked_count(ctx)
-    resting, failure = False, None
+    circuit_open, failure = False, None
     try:
         settle(ctx)
     except CircuitOpen as error:
         log.event(logging.WARNING, "circuit_open", f"The sweep leaves out what needs it: {error}.")
-        resting = True
+        circuit_open = True
     except (DestinationError, DatabaseError) as error:
         failure = error
     announce(ctx)
@@ -157,7 +157,7 @@ def _hold(ctx: Context) -> SweptSlot:
     parts_deleted = manifests.sweep(ctx.database, ctx.job.key, state)
     return SweptSlot(
         slot=ctx.job.key.slot_id,
-        circuit_open=resting,
+        circuit_open=circuit_open,
         settled=sealed - len(state.seals),
         marked=unmarked - _unmarked_count(ctx),
         parts_deleted=parts_deleted,
@@ -168,8 +168,8 @@ def _unmarked_count(ctx: Context) -> int:
     return len(batches.unmarked(ctx.batches, ctx.job.key))
 
 
-def _watch(exporter: Exporter, *, resting: bool) -> OrphanWatch:
-    """Look at each watched id, and alert once where a file stands."""
+def _watch(exporter: Exporter, *, circuit_open: bool) -> OrphanWatch:
+    """Look up each watched ID, and alert once when a file is found under it."""
     collection, now = exporter.database[orphans.COLLECTION], exporter.clock()
     watched = unreachable = 0
     seen = []
@@ -183,10 +183,10 @@ def _watch(exporter: Exporter, *, resting: bool) -> OrphanWatch:
         try:
             orphan = orphans.Orphan.from_doc(doc)
         except DocumentDamaged as error:
-            damaged = error  # the others are looked at all the same
+            damaged = error  # the others are still looked up
             continue
         watched += 1
-        if resting or orphan.identity != exporter.destination.identity:
+        if circuit_open or orphan.identity != exporter.destination.identity:
             unreachable += 1
             continue
         try:

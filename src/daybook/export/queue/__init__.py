@@ -1,1 +1,1 @@
-"""The queue: which items wait, which a manifest names, and how they are marked."""
+"""The queue: which items are waiting, which a manifest names, and how they are marked."""

@@ -1,4 +1,4 @@
-"""The manifest: which queue items, in which order, one file is made of."""
+"""The manifest: which queue items one file is made of, and in which order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(
     profile: str,
     now: datetime,
 ) -> ManifestRef:
-    """Write the parts and describe them; they count for nothing until a slot names them."""
+    """Write the parts and describe them; they have no effect until a slot names them."""
     digest = hashlib.sha256()
     ref = ManifestRef(
         batch_id=batch_id, generation=generation, fence=fence, part_count=0, item_count=0, digest=""
@@ -78,14 +78,14 @@ def missing(part_id: str) -> DaybookError:
 
 
 def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) -> int:
-    """Delete the slot's parts that are not marked and that nothing names any more.
+    """Delete the slot's unmarked parts that nothing names any more.
 
-    The slot names parts, through its manifest and its seals, and so does each ended
-    batch until it is marked: after the commit the slot is empty, and only the batch says
-    what is still to be marked. Only parts of earlier fences go: a run that was overtaken,
-    and sweeps late, cannot take away what its successor is working on. Documents whose
-    `_id` is no part's are left alone. Returns how many were deleted; raises
-    `DocumentDamaged`, and deletes nothing, when a batch of such parts cannot be read.
+    The slot names parts through its manifest and its seals, and so does each ended batch until
+    it is marked: after the commit the slot is empty, and only the batch says what is still to
+    be marked. Only parts of earlier fences are deleted, so a superseded run that sweeps late
+    cannot delete what its successor is using. Documents whose `_id` is not that of a part are
+    left alone. Returns the number of deleted parts; raises `DocumentDamaged`, and deletes
+    nothing, when a batch of such parts cannot be read.
     """
     manifests = database[COLLECTION]
     unmarked = batches.unmarked(database[batches.COLLECTION], key)
@@ -112,7 +112,7 @@ def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) ->
             count=len(foreign),
             first=display.quoted(foreign[0]),
         )
-    for batch_id in sorted(batch_ids):  # a damaged one may be delivered, and not marked yet
+    for batch_id in sorted(batch_ids):  # a damaged batch may be delivered, and not marked yet
         batches.of_manifest(database[batches.COLLECTION], key.profile, batch_id)
     if not stray:
         return 0

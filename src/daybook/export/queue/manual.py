@@ -1,4 +1,4 @@
-"""Manual exports: a copy of chosen entries in a file of its own, beside the daily ones."""
+"""Manual exports: copies of chosen entries, in files of their own next to the daily ones."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ FIELDS = frozenset({"entryIds", "from", "to"})
 MAX_ENTRIES = 100_000
 MAX_KEY_LENGTH = 255
 MAX_STORED_KEY_LENGTH = 2 * MAX_KEY_LENGTH + 100
-"""With the caller's account before it."""
+"""Includes the caller's account, which precedes the key."""
 _DATE = re.compile(r"(19|[2-9]\d)\d\d-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManualRequest:
-    """Which entries to copy: by id, or by their dates, both ends included."""
+    """Which entries to copy: by ID, or by an inclusive range of dates."""
 
     key: str
-    """The idempotency key, or a hash of the request; with a caller, its account comes first."""
+    """The idempotency key, or a hash of the request; the caller's account, if any, precedes it."""
     entry_ids: tuple[str, ...] = ()
     first: date | None = None
     last: date | None = None
@@ -47,7 +47,7 @@ class ManualRequest:
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any], *, key: str) -> Self:
-        """As a batch keeps it."""
+        """Read it from a batch."""
         caller = doc.get("caller")
         if "entryIds" in doc:
             return cls(key=key, entry_ids=tuple(doc["entryIds"]), caller=caller)
@@ -55,13 +55,13 @@ class ManualRequest:
         return cls(key=key, first=first, last=last, caller=caller)
 
     def to_doc(self) -> dict[str, Any]:
-        whose = {} if self.caller is None else {"caller": self.caller}
+        owner = {} if self.caller is None else {"caller": self.caller}
         if self.first is not None and self.last is not None:
-            return {"from": self.first.isoformat(), "to": self.last.isoformat(), **whose}
-        return {"entryIds": list(self.entry_ids), **whose}
+            return {"from": self.first.isoformat(), "to": self.last.isoformat(), **owner}
+        return {"entryIds": list(self.entry_ids), **owner}
 
     def by(self, caller: str) -> Self:
-        """The same request under a key that no other caller's equals: accounts have no space."""
+        """The same request under a key unique to the caller, since accounts contain no space."""
         return replace(self, key=f"{caller} {self.key}", caller=caller)
 
 
@@ -92,9 +92,9 @@ def caller_of(doc: Mapping[str, Any]) -> str | None:
 
 
 def same_request(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> bool:
-    """Whether a batch was made for this request.
+    """Whether a batch was created for this request.
 
-    The previous version stored ObjectIds in lower case, each once.
+    The previous version stored ObjectIds in lower case, and each only once.
     """
     if stored is None or "entryIds" not in stored or "entryIds" not in asked:
         return stored == asked
@@ -109,7 +109,7 @@ def _folded(entry_ids: Sequence[str]) -> list[str]:
 def check_entries(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> None:
-    """Raise `BadRequest` when none of the ids that were asked for is an entry."""
+    """Raise `BadRequest` when none of the requested IDs is that of an entry."""
     if request.entry_ids:
         entries = database[profile.source.entries]
         asked = (c for text in request.entry_ids for c in candidates(text))
@@ -125,7 +125,7 @@ def check_entries(
 def scan(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> Iterator[Part]:
-    """The chosen entries in parts; they stand for no queue items of their own."""
+    """The chosen entries in parts; they have no queue items of their own."""
     for number, entry_ids in enumerate(_pages(_chosen(database, profile, request))):
         yield Part(
             number=number,
@@ -143,10 +143,12 @@ def _chosen(
         for page in _pages(iter(request.entry_ids)):
             asked = [(text, candidate) for text in page for candidate in candidates(text)]
             wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
-            there = {hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})}
-            missing = set(page) - {text for text, one in asked if hashable(one) in there}
+            existing = {
+                hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})
+            }
+            missing = set(page) - {text for text, one in asked if hashable(one) in existing}
             for text, candidate in asked:
-                entry_id = there.pop(hashable(candidate), None)
+                entry_id = existing.pop(hashable(candidate), None)
                 if entry_id is not None:
                     yield entry_id
                 elif text in missing:
@@ -161,7 +163,7 @@ def _chosen(
     date_path = profile.source.date
     found_by_date = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
     for doc in found_by_date.sort([(date_path, 1), ("_id", 1)]):
-        # An _id that no query can name is left out of the file, with a reason.
+        # An _id that no query can match is left out of the file, with a reason.
         yield doc["_id"] if addressable(doc["_id"]) else None
 
 

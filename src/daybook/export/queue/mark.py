@@ -1,4 +1,4 @@
-"""Marking: what a committed file means for the queue items of its manifest."""
+"""Marking: setting the queue items of a committed manifest to `completed` or `failed`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from daybook.export.queue import manifest as manifests
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A committed file, as far as its queue items need to know it.
+    """What marking needs to know about a committed file.
 
-    Or a day that is signed off as empty since all of its items are rejected.
+    Or about a day that is signed off as empty because all of its items are rejected.
     """
 
     profile: Profile
     batch_date: str | None
     """None for a manual export, which never touches scheduled items."""
     file_id: str | None
-    """None, as `link`, for an empty day."""
+    """None, like `link`, for an empty day."""
     link: str | None
     manifest: ManifestRef
     rejected: tuple[Rejected, ...]
@@ -64,7 +64,7 @@ class Delivery:
     def of_batch(
         cls, doc: Mapping[str, Any], *, profile: Profile, rejected: tuple[Rejected, ...]
     ) -> Self:
-        """Of a committed batch, or of an empty one whose items are all rejected."""
+        """For a committed batch, or for an empty one whose items are all rejected."""
         empty = doc["state"] == BatchState.EMPTY.value
         fields = Fields.of(doc, batches.COLLECTION)
         manifest = fields.inner("rejectedManifest" if empty else "manifest")
@@ -81,13 +81,13 @@ class Delivery:
     def closing_field(self) -> str:
         """The field of a part that says that its items are marked.
 
-        An entry of a part with `markedAt` counts as delivered, so a part of an empty day
-        gets another one.
+        An entry of a part with `markedAt` counts as delivered, so a part of an empty day gets
+        another field.
         """
         return "closedAt" if self.file_id is None else "markedAt"
 
     def rejected_of(self, part: Part) -> list[Rejected]:
-        """Those that are in the part, in its order."""
+        """The rejected items in the part, in its order."""
         if not self.rejected:
             return []
         keys = zip(map(hashable, part.queue_ids), map(hashable, part.entry_ids), strict=True)
@@ -103,7 +103,7 @@ class Discrepancies:
     """Items that another application changed although a file already contained them."""
 
     gone: tuple[Any, ...] = ()
-    """Deleted, or pointing to another entry by now, which is left to be exported."""
+    """Deleted, or changed to another entry, which will be exported later."""
     completed_elsewhere: tuple[Any, ...] = ()
 
     def __bool__(self) -> bool:
@@ -124,7 +124,7 @@ def mark_part(
     *,
     now: datetime,
 ) -> Discrepancies:
-    """Mark the part's items whatever their status: the file exists, so the manifest wins.
+    """Mark the part's items whatever their status: the file exists, so the manifest is right.
 
     Runs inside the caller's transaction; a part is marked once.
     """
@@ -159,7 +159,7 @@ def mark_copies(
     *,
     now: datetime,
 ) -> None:
-    """Complete what waits for a manual export of the part's entries; scheduled items never."""
+    """Mark the queue items of manual exports of the part's entries, never scheduled items."""
     queue = database[delivery.profile.source.queue]
     rejected = delivery.rejected_of(part)
     all_rejected = {hashable(item.entry_id) for item in rejected}
@@ -174,7 +174,7 @@ def mark_copies(
     )
     for item in rejected:
         if item.entry_id is None:
-            continue  # it would find each item that has no entryId
+            continue  # the filter would match every item that has no entryId
         queue.update_many(
             {"entryId": item.entry_id, **waiting}, _failed(delivery, item, now), session=session
         )
@@ -197,7 +197,7 @@ def _close_part(
 
 
 def _rejected_item(item: Rejected) -> dict[str, Any]:
-    """The filter for an item whose entry was rejected, unless it was completed since."""
+    """The filter for an item whose entry was rejected, unless it has been completed since."""
     filters = {"_id": item.queue_id, "status": {"$ne": "completed"}}
     return filters if item.entry_id is None else {**filters, "entryId": item.entry_id}
 
@@ -206,8 +206,8 @@ def _rejected_discrepancies(
     queue: Collection[dict[str, Any]], session: ClientSession, rejected: Sequence[Rejected]
 ) -> Discrepancies:
     ids = [item.queue_id for item in rejected]
-    there = queue.find({"_id": {"$in": ids}}, {"status": 1}, session=session).to_list()
-    statuses = {hashable(item["_id"]): item.get("status") for item in there}
+    stored = queue.find({"_id": {"$in": ids}}, {"status": 1}, session=session).to_list()
+    statuses = {hashable(item["_id"]): item.get("status") for item in stored}
     return Discrepancies(
         gone=tuple(x for x in ids if statuses.get(hashable(x)) not in ("failed", "completed")),
         completed_elsewhere=tuple(x for x in ids if statuses.get(hashable(x)) == "completed"),
@@ -215,16 +215,16 @@ def _rejected_discrepancies(
 
 
 def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:
-    # A pipeline, because metadata may be null or absent, and what else it holds stays.
+    # A pipeline, because metadata may be null or absent, and its other fields must be kept.
     facts = {"fileId": delivery.file_id, "webViewLink": delivery.link}
     if delivery.batch_date is not None:
         facts["batchDate"] = delivery.batch_date
-    known = {"$cond": [{"$eq": [{"$type": "$metadata"}, "object"]}, "$metadata", {}]}
+    metadata = {"$cond": [{"$eq": [{"$type": "$metadata"}, "object"]}, "$metadata", {}]}
     return [
         {
             "$set": {
                 "status": "completed",
-                "metadata": {"$mergeObjects": [known, {"$literal": facts}]},
+                "metadata": {"$mergeObjects": [metadata, {"$literal": facts}]},
                 "updatedAt": now,
             }
         }
@@ -276,15 +276,15 @@ def _discrepancies(
     delivery: Delivery,
     exported: Mapping[str, Any],
 ) -> Discrepancies:
-    there = queue.find(
+    stored = queue.find(
         exported, {"status": 1, "metadata.fileId": 1}, session=session, hint=BY_ID
     ).to_list()
-    known = {hashable(item["_id"]) for item in there}
+    stored_ids = {hashable(item["_id"]) for item in stored}
     return Discrepancies(
-        gone=tuple(item for item in exported["_id"]["$in"] if hashable(item) not in known),
+        gone=tuple(item for item in exported["_id"]["$in"] if hashable(item) not in stored_ids),
         completed_elsewhere=tuple(
             item["_id"]
-            for item in there
+            for item in stored
             if item.get("status") == "completed" and _file_id(item) != delivery.file_id
         ),
     )

@@ -1,4 +1,4 @@
-"""Planning: from what is queued now to the parts of a manifest."""
+"""Planning: the parts of a manifest, from what is queued now."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.entry_id import displayed
 
 UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes"
-"""Of an `_id` that is not `addressable`; the end of a sentence."""
+"""What is wrong with an `_id` that is not `addressable`; the end of a sentence."""
 
 
 def queued(profile: Profile) -> dict[str, Any]:
-    """The filter for what the profile's scheduled batch takes."""
+    """The filter for the items that the profile's scheduled batch takes."""
     return {
         "exportPath": "scheduled",
         "status": "queued",
@@ -42,13 +42,13 @@ def queued(profile: Profile) -> dict[str, Any]:
 
 
 def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]:
-    """Everything queued, in the order of the queue's `_id`, in parts; reads only.
+    """Everything queued, in parts, in the order of the queue's `_id`; reads only.
 
-    An item whose entry has an earlier item in the queue, or stands in a file that was
-    delivered, is named as a duplicate.
+    An item is named as a duplicate when its entry has an earlier item in the queue or is in a
+    delivered file.
     """
     duplicates = _Duplicates(database, profile)
-    # One cursor, not ranges by _id: a range only finds ids of the same BSON type.
+    # One cursor, not ranges by _id: a range only matches IDs of the same BSON type.
     cursor = read_items(
         _queue(database, profile), queued(profile), {"entryId": 1}, batch_size=PART_SIZE
     )
@@ -66,7 +66,7 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
 
 
 def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """The items of each part: as many as one transaction can mark, however long their ids are."""
+    """The items of each part: as many as one transaction can mark, however long their IDs are."""
     page: list[Mapping[str, Any]] = []
     size_bytes = 0
     for item in items:
@@ -80,7 +80,7 @@ def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
-    """Ids of items that were taken out of the queue, or given another entry, since the plan."""
+    """IDs of items that were removed from the queue, or given another entry, since the plan."""
     queue = _queue(database, profile)
     now = queue.find_raw_batches(
         {"_id": {"$in": part.queue_ids}, **queued(profile)},
@@ -101,7 +101,7 @@ def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part:
 
 
 def _as_queued(part: Part) -> bytes:
-    """The part's items as MongoDB sends them while nothing has changed."""
+    """The part's items as MongoDB returns them as long as nothing has changed."""
     return b"".join(
         bson.encode({"_id": queue_id, "entryId": entry_id}, codec_options=LENIENT)
         for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
@@ -125,7 +125,7 @@ def _can_be_marked(item: Mapping[str, Any]) -> bool:
 
 
 def _entry_id(item: Mapping[str, Any]) -> Any:
-    """The entry that the item points to; None when no document can have such an id."""
+    """The entry that the item points to; None when no document can have such an ID."""
     entry_id = item.get("entryId")
     return entry_id if addressable(entry_id) else None
 
@@ -133,21 +133,21 @@ def _entry_id(item: Mapping[str, Any]) -> Any:
 class _Duplicates:
     """Finds the duplicates of one scan, part by part.
 
-    Looks an entry with several items up once, however many of them the scan meets.
+    It looks up an entry with several items only once, however many of them the scan meets.
     """
 
     def __init__(self, database: Database[dict[str, Any]], profile: Profile) -> None:
         self._database = database
         self._profile = profile
         self._taken: dict[Hashable, str] = {}
-        """Entries of several items that are in a delivered file → which."""
+        """Entries with several items that are in a delivered file → its name."""
         self._first: dict[Hashable, Hashable] = {}
-        """Entry of several items → the queued item that comes first: that one is exported."""
+        """Entry with several items → its first queued item, which is the one exported."""
         self._files: dict[str, tuple[str, set[Hashable]]] = {}
-        """Batch → its file, and the items that it rejected."""
+        """Batch → its file's name, and the items that it rejected."""
 
     def of(self, queue_ids: Sequence[Any], entry_ids: Sequence[Any]) -> dict[int, str]:
-        """Positions of items whose entry an earlier queued item, or a delivered file, has."""
+        """Positions of items whose entry has an earlier queued item or is in a delivered file."""
         keys = list(map(hashable, entry_ids))
         unknown = {
             key: entry_id
@@ -164,12 +164,12 @@ class _Duplicates:
         return duplicates
 
     def file_of(self, entry_id: Any) -> str | None:
-        """The delivered file that the entry is in; None when it is in none."""
+        """The delivered file that contains the entry; None when there is none."""
         key = hashable(entry_id)
         return self._look_up([entry_id]).get(key)
 
     def _look_up(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
-        """Those of the entries that are taken; remembers the ones that have several items."""
+        """The entries that are in a file, with its name; caches those that have several items."""
         suspects = [
             group["_id"]
             for group in _queue(self._database, self._profile).aggregate(
@@ -189,10 +189,10 @@ class _Duplicates:
         return taken
 
     def _delivered(self, entry_ids: Sequence[Any]) -> dict[Hashable, str]:
-        """Entries that are in the profile's delivered files, by the manifests themselves.
+        """Entries that are in the profile's delivered files, according to the manifests.
 
-        The queue alone would not tell: the other application may have deleted an item,
-        or set it back to queued.
+        The queue alone does not show it: the other application may have deleted an item, or set
+        it back to queued.
         """
         wanted = {hashable(entry_id) for entry_id in entry_ids}
         found: dict[Hashable, str] = {}
@@ -220,17 +220,17 @@ class _Duplicates:
 
 
 def delivered_in(database: Database[dict[str, Any]], profile: Profile, entry_id: Any) -> str | None:
-    """The file of the profile that the entry is in already; None when it is in none."""
+    """The file of the profile that already contains the entry; None when there is none."""
     return _Duplicates(database, profile).file_of(entry_id)
 
 
 def _first_items(
     database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
 ) -> dict[Hashable, Hashable]:
-    """Of each entry the queued item that comes first.
+    """The first queued item of each entry.
 
-    Asked of the queue as it is now, so an item that was queued behind the scan's back
-    is seen. One that has left the queue meanwhile is found out before the seal.
+    It reads the queue as it is now, and so finds an item that was queued after the scan had
+    passed its place. An item that has left the queue since is found before the seal.
     """
     first: dict[Hashable, Hashable] = {}
     for item in read_items(
@@ -246,7 +246,7 @@ def _first_items(
 def _completed(
     database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
 ) -> dict[Hashable, str]:
-    """Entries that a completed scheduled item of the queue says are exported."""
+    """Entries that a completed scheduled item of the queue records as exported."""
     completed = _queue(database, profile).find(
         {**queued(profile), "entryId": {"$in": list(entry_ids)}, "status": "completed"},
         {"entryId": 1},

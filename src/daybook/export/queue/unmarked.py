@@ -1,4 +1,4 @@
-"""Items of batches that have ended, which are still to be marked: no run takes them any more."""
+"""Items of ended batches that are still to be marked, and that no run takes any more."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from daybook.export.queue import manifest as manifests
 def parts(database: Database[dict[str, Any]], profile: Profile) -> Iterator[tuple[Batch, Part]]:
     """Each part of the profile's days that is still to be marked, with its batch.
 
-    Their items say `queued`, although they are in a delivered file, or rejected. Nearly
-    always there is none. Raises `DocumentDamaged`.
+    Its items have status `queued`, although they are in a delivered file, or rejected. There
+    is hardly ever one. Raises `DocumentDamaged`.
     """
     for batch in batches.unmarked(database[batches.COLLECTION], BatchKey(profile=profile.name)):
         for doc in _documents(database, batch):
@@ -32,7 +32,7 @@ def parts(database: Database[dict[str, Any]], profile: Profile) -> Iterator[tupl
 def readable_parts(
     database: Database[dict[str, Any]], profile: Profile
 ) -> tuple[list[tuple[Batch, Part]], list[DocumentDamaged]]:
-    """The same for figures, which go on without what is damaged; and what that is."""
+    """The same for figures, which must work despite damaged documents, and those documents."""
     found: list[tuple[Batch, Part]] = []
     damaged: list[DocumentDamaged] = []
     key = BatchKey(profile=profile.name)

@@ -1,4 +1,4 @@
-"""What waits in the queue: items that the next run takes, and items that no run ever takes."""
+"""What is waiting in the queue: items that the next run takes, and items that no run takes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Unclaimed(StrEnum):
 
     UNKNOWN_STATUS = "unknown_status"  # neither queued, completed nor failed
     UNKNOWN_PATH = "unknown_path"  # `exportPath` is neither scheduled nor manual, or missing
-    UNKNOWN_PROFILE = "unknown_profile"  # `profile` names none
-    UNREADABLE_ID = "unreadable_id"  # no query can name the `_id`; not among the counts
+    UNKNOWN_PROFILE = "unknown_profile"  # `profile` is not the name of a profile
+    UNREADABLE_ID = "unreadable_id"  # no query can match the `_id`; not among the counts
 
     @property
     def explanation(self) -> str:
@@ -41,15 +41,15 @@ _EXPLANATIONS = {
 
 
 def filters(profile: Profile) -> dict[Unclaimed, dict[str, Any]]:
-    """By reason, the filter of the queue items that no run ever takes."""
-    known = [None, DAILY, profile.name]
+    """By reason, the filter for the queue items that no run ever takes."""
+    profiles = [None, DAILY, profile.name]
     return {
         Unclaimed.UNKNOWN_STATUS: dict(UNKNOWN_STATUS),
         Unclaimed.UNKNOWN_PATH: {"status": "queued", "exportPath": {"$nin": [*_PATHS]}},
         Unclaimed.UNKNOWN_PROFILE: {
             "status": "queued",
             "exportPath": "scheduled",
-            "profile": {"$exists": True, "$nin": list(dict.fromkeys(known))},
+            "profile": {"$exists": True, "$nin": list(dict.fromkeys(profiles))},
         },
     }
 
@@ -62,7 +62,7 @@ def unclaimed(database: Database[dict[str, Any]], profile: Profile) -> dict[Uncl
 
 
 def reason_of(item: Mapping[str, Any], profile: Profile) -> Unclaimed | None:
-    """Why no run ever takes the queue item; None when one has taken it or will."""
+    """Why no run ever takes the queue item; None when a run has taken it or will."""
     status, path = item.get("status"), item.get("exportPath")
     if status in ("completed", "failed"):
         return None
@@ -85,12 +85,13 @@ def count(
     profile: Profile,
     ended: Iterable[tuple[Batch, Part]] | None = None,
 ) -> int:
-    """Items that the next run takes; `ended` are the `unmarked.parts`, if they are known.
+    """Items that the next run takes; `ended` are the `unmarked.parts`, if already read.
 
-    Not those that are in a delivered file already, or rejected, and have yet to be marked.
+    Items that are already in a delivered file, or rejected, and have yet to be marked do not
+    count.
     """
     queue, wanted = database[profile.source.queue], plan.queued(profile)
     queued = queue.count_documents(wanted)
     for _, part in unmarked.parts(database, profile) if ended is None else ended:
         queued -= queue.count_documents({"_id": {"$in": part.queue_ids}, **wanted}, hint=BY_ID)
-    return max(0, queued)  # counted one after the other, while a run may be marking
+    return max(0, queued)  # counted one after another, while a run may be marking

@@ -1,1 +1,1 @@
-"""From the parts of a manifest to the bytes of a file."""
+"""Rendering: the bytes of a file from the parts of a manifest."""

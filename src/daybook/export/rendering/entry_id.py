@@ -1,4 +1,4 @@
-"""Entry ids as text: what a typed one may be in the database, and how one is displayed."""
+"""Entry IDs as text: what a typed ID may be in the database, and how an ID is displayed."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _OLD_UUIDS = (
 """The byte orders in which drivers stored UUIDs before subtype 4."""
 _JSON = json_util.RELAXED_JSON_OPTIONS
 _WRITTEN_AS_JSON = (Mapping, DBRef, Timestamp, MinKey, MaxKey, Code, Binary)
-"""Types that only MongoDB's extended JSON tells apart from a text."""
+"""Types that only MongoDB's extended JSON distinguishes from text."""
 _AS_HEX = (BINARY_SUBTYPE, OLD_UUID_SUBTYPE, UUID_SUBTYPE)
 
 
 def candidates(text: str) -> list[Any]:
-    """The ids of any type that are displayed as `text`, the text itself first.
+    """The IDs of any type that are displayed as `text`, the text itself first.
 
-    MongoDB compares numbers by value: one integer stands for int32, int64 and whole
-    doubles and decimals.
+    MongoDB compares numbers by value, so one integer covers int32, int64 and whole doubles and
+    decimals.
     """
     return [value for value in _candidates(text) if addressable(value)]
 
@@ -62,13 +62,13 @@ def candidates(text: str) -> list[Any]:
 def items_of(
     items: Iterable[Mapping[str, Any]], entry_ids: Iterable[Any]
 ) -> list[Mapping[str, Any]]:
-    """Those queue items whose `entryId` is one of the ids, and not an array that has it."""
+    """The queue items whose `entryId` is one of the IDs, and not an array that contains it."""
     keys = set(map(hashable, entry_ids))
     return [item for item in items if hashable(item.get("entryId")) in keys]
 
 
 def displayed(value: Any) -> str:
-    """An id as the file shows it, and any other value as readable text."""
+    """An ID as the file shows it, and any other value as readable text."""
     try:
         return display.text(plain_text(value))
     except RejectedValue:
@@ -79,7 +79,7 @@ def displayed(value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
-    """What kind of value an id is, for people."""
+    """The type of an ID, in words."""
     for kind, name in _TYPE_NAMES:
         if isinstance(value, kind):
             return name
@@ -121,13 +121,13 @@ def _numbers(text: str) -> Iterator[Any]:
         return
     try:
         number = Decimal(text)
-    except InvalidOperation:  # an exponent beyond any number's
+    except InvalidOperation:  # the exponent is out of range
         return
     whole = -_INT64 <= number < _INT64 and number == number.to_integral_value()
     if whole:
         yield Int64(number)
         return
-    # 0.1 the double and 0.1 the decimal are different values, and both are displayed so.
+    # 0.1 as a double and 0.1 as a decimal are different values, and both are displayed as 0.1.
     if Decimal(repr(float(text))) == number:
         yield float(text)
     try:
@@ -137,7 +137,7 @@ def _numbers(text: str) -> Iterator[Any]:
 
 
 def _written_as_json(text: str) -> Iterator[Any]:
-    """An id that is a document, such as `{"company": 7, "no": 12}`, or of a rare type."""
+    """IDs that are documents, such as `{"company": 7, "no": 12}`, or of a rare type."""
     if not text.startswith("{"):
         return
     try:

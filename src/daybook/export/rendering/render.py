@@ -21,7 +21,7 @@ from daybook.export.model.figures import (
 )
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
-from daybook.export.rendering.cells.layout import Rows
+from daybook.export.rendering.cells.layout import Entries
 from daybook.export.rendering.cells.money import decimals_of, to_decimal
 from daybook.export.rendering.cells.page import Entry, Page, Readers
 from daybook.export.rendering.cells.values import RejectedValue
@@ -29,7 +29,7 @@ from daybook.export.rendering.cells.values import RejectedValue
 
 @dataclass(kw_only=True)
 class _Sums:
-    """Of one currency, in minor units."""
+    """Totals of one currency, in minor units."""
 
     debit: int = 0
     credit: int = 0
@@ -89,51 +89,51 @@ class Tally:
 class Renderer:
     """Turns the parts of one manifest into bytes, in order, and adds up their figures.
 
-    `batch_date` only decides what counts as another month; a manual export has none.
+    `batch_date` only decides which entries are of another month; a manual export has none.
     """
 
     def __init__(self, profile: Profile, batch_date: date | None) -> None:
-        """Raises `ConfigurationError` when no file can be written as the profile says."""
+        """Raises `ConfigurationError` when the profile cannot produce a file."""
         self._profile = profile
         self._readers = Readers(profile)
         self._tally = Tally(profile, batch_date)
         self._rejected: list[Rejected] = []
         self.faulty: list[Rejected] = []
-        """The rejected items, in order, whose entries are in no file: all but the duplicates."""
+        """Rejected items, in order, whose entries are in no file: all except the duplicates."""
 
     def header(self) -> bytes:
         """The byte order mark, if the encoding has one, and the header row.
 
-        Raises `ConfigurationError` for a title that the encoding cannot hold, or that
+        Raises `ConfigurationError` for a title that the encoding cannot represent, or that
         contains a control character.
         """
         try:
             titles = [self._readers.text.read(column.title) for column in self._profile.columns]
-        except RejectedValue as unfit:
+        except RejectedValue as error:
             raise ConfigurationError(
-                f"profile {self._profile.name}: column title: {unfit.why}"
-            ) from unfit
+                f"profile {self._profile.name}: column title: {error.why}"
+            ) from error
         return self._readers.dialect.header(titles)
 
-    def part(self, part: Part, rows: Rows) -> bytes:
+    def part(self, part: Part, entries: Entries) -> bytes:
         """The rows of a part's entries, in the manifest's order.
 
-        Entries that cannot go into the file are rejected with their faults, and do
-        not keep the others out.
+        Entries that cannot go into the file are rejected with their faults; the others are
+        rendered.
         """
-        fit: dict[int, Entry] = {}
-        unfit: dict[int, list[EntryFault]] = {}
-        for position, entry in enumerate(rows.find(part.entry_ids)):
+        accepted: dict[int, Entry] = {}
+        faults_at: dict[int, list[EntryFault]] = {}
+        for position, entry in enumerate(entries.find(part.entry_ids)):
             if position in part.duplicates:
                 where = part.duplicates[position]
                 why = f"the entry is already in {where}"
-                unfit[position] = [RejectedValue(RejectionReason.DUPLICATE, why).at()]
+                faults_at[position] = [RejectedValue(RejectionReason.DUPLICATE, why).at()]
             elif entry is None:
-                unfit[position] = [rows.why_missing(part.entry_ids[position]).at()]
+                faults_at[position] = [entries.why_missing(part.entry_ids[position]).at()]
             else:
-                fit[position] = entry
-        content = self._render(fit, unfit)
-        rejected = list(_rejected(part, unfit))
+                accepted[position] = entry
+        content = self._render(accepted, faults_at)
+        rejected = list(_rejected(part, faults_at))
         self._rejected += rejected
         self.faulty += (item for item in rejected if item.reason is not RejectionReason.DUPLICATE)
         self._readers.trim()
@@ -145,13 +145,13 @@ class Renderer:
         return len(self._rejected) - len(self.faulty)
 
     def figures(self) -> Figures:
-        """Of all parts so far."""
+        """The figures of all parts so far."""
         return self._tally.figures(self._rejected)
 
-    def _render(self, fit: dict[int, Entry], unfit: dict[int, list[EntryFault]]) -> bytes:
-        """The entries' rows; what turns out to be unfit moves from one dict to the other."""
-        while fit:
-            page = Page(self._readers, list(fit.values()))
+    def _render(self, accepted: dict[int, Entry], faults_at: dict[int, list[EntryFault]]) -> bytes:
+        """The entries' rows; entries with faults move from `accepted` to `faults_at`."""
+        while accepted:
+            page = Page(self._readers, list(accepted.values()))
             if not page.faults():
                 try:
                     content = self._readers.dialect.rows(page.columns)
@@ -161,13 +161,13 @@ class Renderer:
                     self._tally.add(page)
                     return content
             page.check_encoding()
-            positions = list(fit)
+            positions = list(accepted)
             for at, faults in page.faults().items():
-                unfit[positions[at]] = faults
-                del fit[positions[at]]
+                faults_at[positions[at]] = faults
+                del accepted[positions[at]]
         return b""
 
 
-def _rejected(part: Part, unfit: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
-    for position in sorted(unfit):
-        yield Rejected.of(part.queue_ids[position], part.entry_ids[position], unfit[position])
+def _rejected(part: Part, faults_at: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
+    for position in sorted(faults_at):
+        yield Rejected.of(part.queue_ids[position], part.entry_ids[position], faults_at[position])

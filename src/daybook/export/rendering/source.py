@@ -1,9 +1,9 @@
-"""Reading entries: MongoDB converts what is slow to decode here, and pages travel raw.
+"""Reading entries: MongoDB converts what is slow to decode here, and pages travel as raw BSON.
 
-A Decimal128 costs about ten times an int64 to decode and as much again to print,
-so the server sends its text; a date comes as its milliseconds, which also lets
-dates pass that Python has no datetime for. Every conversion is guarded by the
-value's type: no document, however broken, can abort the page it stands on.
+Decoding a Decimal128 costs about ten times as much as an int64, and printing it as much again,
+so the server sends it as text. It sends a date as milliseconds, which also works for dates that
+have no Python datetime. Every conversion is guarded by the value's type: no document, however
+broken, can abort the page it is on.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _DOCUMENT_TOO_LARGE = 10334
 """MongoDB's code BSONObjectTooLarge."""
 
 PAGE_SIZE = 1000
-"""Entries that are read, rendered and held in memory at a time; the next ones are on their way."""
+"""Entries read, rendered and held in memory at a time, while the next ones are being read."""
 
 
 class EntryPage:
-    """One page of entries as it came; decoded when first asked, in the asking thread."""
+    """One page of entries as received; decoded when first used, in the thread that uses it."""
 
     def __init__(
         self, batches: list[bytes], too_large: Sequence[Any], of_other_types: OfOtherTypes
@@ -53,7 +53,7 @@ class EntryPage:
         self._similar: dict[Hashable, Any] = {}
 
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
-        """The entries in `layout`'s form, in the order of the ids; None where there is none."""
+        """The entries in `layout`'s form, in the order of the IDs; None for those not found."""
         entries: dict[Any, Entry] = {}
         for batch in self._batches:
             for entry in bson.decode_all(batch, LENIENT):
@@ -73,7 +73,7 @@ class EntryPage:
         return found
 
     def why_missing(self, entry_id: Any) -> RejectedValue:
-        """Names the entry whose id differs from the missing one in its type only."""
+        """Names an entry whose ID differs from the missing one only in its type."""
         key = hashable(entry_id)
         if key in self._too_large:
             return RejectedValue(
@@ -104,7 +104,7 @@ class EntrySource:
 
     def read(self, entry_ids: Sequence[Any]) -> EntryPage:
         """Fetch a page in one round trip. May be called from any thread."""
-        # An entry whose _id is null is not the entry of every item without an entryId.
+        # An item without an entryId must not match an entry whose _id is null.
         wanted = [
             entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
         ]
@@ -114,11 +114,11 @@ class EntrySource:
         return EntryPage(batches, too_large, self._of_other_types)
 
     def _fetch(self, entry_ids: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
-        """The entries, and the ids of those that the projection makes too large for a document."""
+        """The entries, and the IDs of those that the projection makes too large for a document."""
         batches = self._entries.find_raw_batches(
             {"_id": {"$in": entry_ids}},
             self._projection,
-            # One more than there can be: the server closes the cursor at once.
+            # One more than can match, so that the server closes the cursor at once.
             batch_size=len(entry_ids) + 1,
         )
         try:
@@ -134,19 +134,19 @@ class EntrySource:
         return first + second, [*too_large, *too_large_too]
 
     def _of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
-        """Of ids that no entry has, the stored ids that are displayed the same."""
+        """Of IDs that no entry has, the stored IDs that are displayed the same."""
         asked = [
             (candidate, hashable(entry_id))
             for entry_id in missing
             for candidate in candidates(displayed(entry_id))
         ]
-        of = {hashable(candidate): key for candidate, key in asked}
+        keys = {hashable(candidate): key for candidate, key in asked}
         lenient = self._entries.with_options(codec_options=LENIENT)
-        there = lenient.find({"_id": {"$in": [candidate for candidate, _ in asked]}}, {"_id": 1})
-        return {of[hashable(doc["_id"])]: doc["_id"] for doc in there}
+        found = lenient.find({"_id": {"$in": [candidate for candidate, _ in asked]}}, {"_id": 1})
+        return {keys[hashable(doc["_id"])]: doc["_id"] for doc in found}
 
     def read_ahead(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Future[EntryPage]]]:
-        """The parts in pages, each with its entries; the next one's are fetched meanwhile."""
+        """The parts in pages, each with its entries; the next page is fetched in the background."""
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
         try:
             ahead: tuple[Part, Future[EntryPage]] | None = None
@@ -163,18 +163,18 @@ class EntrySource:
 
 
 def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:
-    of_entry = {
+    entry_fields = {
         field.key: _expression(field, f"${field.path}")
         for field in layout.fields
         if not field.of_line and field.key != ID
     }
-    of_line = {
+    line_fields = {
         field.key: _expression(field, f"$${_LINE}.{field.path}")
         for field in layout.fields
         if field.of_line
     }
     lines = f"${lines_path}"
-    line = _if(_is_type(f"$${_LINE}", "object"), of_line, None)
+    line = _if(_is_type(f"$${_LINE}", "object"), line_fields, None)
     return {
         ID: _if(_is_type("$_id", "objectId"), {"$toString": "$_id"}, _wrapped("$_id")),
         LINES: _if(
@@ -182,7 +182,7 @@ def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:
             {"$map": {"input": lines, "as": _LINE, "in": line}},
             _wrapped(lines),
         ),
-        **of_entry,
+        **entry_fields,
     }
 
 
@@ -191,7 +191,7 @@ def _expression(field: Field, value: str) -> Any:
         case ColumnType.DATE:
             return _if(_is_type(value, "date"), {"$toLong": value}, _wrapped(value))
         case ColumnType.AMOUNT:
-            # Only a missing value and null sort up to null.
+            # Only a missing value and null sort lower than or equal to null.
             plain = {"$or": [{"$isNumber": value}, {"$lte": [value, None]}]}
             other = _if(plain, value, _wrapped(value))
             return _if(_is_type(value, "decimal"), {"$toString": value}, other)

@@ -1,4 +1,4 @@
-"""Orphans: ids that were given up although a file stands, or may yet appear, at them."""
+"""Orphans: abandoned IDs that a file is, or may yet appear, under."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from daybook.export.slot.state import SlotState
 COLLECTION = "exportorphans"
 
 WATCHED_FOR = timedelta(days=8)
-"""An upload session lives a week; after eight days no file can come any more."""
+"""An upload session lives a week; after eight days no file can appear any more."""
 
 
 class OrphanReason(StrEnum):
-    UNSEALED = "unsealed"  # the file at the id matches no seal: somebody changed it
-    REFUSED_UNSEEN = "refused_unseen"  # 409 for the id, but no file can be seen there
-    ID_INVALID = "id_invalid"  # the destination no longer accepts an id that was sealed for
-    IDENTITY_CHANGED = "identity_changed"  # sealed for under another identity, which cannot look
+    UNSEALED = "unsealed"  # the file under the ID matches no seal: it was changed
+    REFUSED_UNSEEN = "refused_unseen"  # 409 for the ID, but no file is visible under it
+    ID_INVALID = "id_invalid"  # the destination no longer accepts an ID that has a seal
+    IDENTITY_CHANGED = "identity_changed"  # sealed under another identity; we cannot look there
     DAY_RECORDED_ELSEWHERE = "day_recorded_elsewhere"  # the day's record names another file
 
     @property
     def explanation(self) -> str:
-        """What an operator is told."""
+        """The explanation for the operator."""
         return _EXPLANATIONS[self]
 
 
@@ -49,14 +49,14 @@ _EXPLANATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Orphan:
-    """An id that was given up."""
+    """An abandoned file ID."""
 
     file_id: str
     reason: OrphanReason
     filename: str | None
-    """What was last sealed for it; None when nothing was."""
+    """The name last sealed for it; None when nothing was sealed."""
     identity: str | None
-    """Whom the id was issued to."""
+    """The identity that the ID was issued to."""
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
@@ -73,12 +73,12 @@ class Orphan:
 
 
 def unannounced(database: Database[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
-    """Those, as stored, that nobody has been told of; others' documents may be among them."""
+    """Orphans not yet announced, as stored; documents of others may be among them."""
     return list(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
 
 
 def own(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The documents whose `_id` can be a file's id; others are not Daybook's."""
+    """The documents whose `_id` can be a file's ID; others are not Daybook's."""
     return [doc for doc in found if isinstance(doc["_id"], str)]
 
 
@@ -98,7 +98,7 @@ def insert(
     file_id: str,
     now: datetime,
 ) -> None:
-    """Remember a given-up id with the seals that were stored for it. Repeating is harmless."""
+    """Store an abandoned ID with the seals that were stored for it. Repeating is harmless."""
     database[COLLECTION].update_one(
         {"_id": file_id},
         {

@@ -1,7 +1,8 @@
-"""Refused runs: a call for a day's run that was answered with an error before it became one.
+"""Refused runs: calls for a day's run that failed with an error before the run started.
 
-Stored in the profile's slot, whose `_id` is unique by nature. A batch is not made for it:
-without its unique index, which is one of the causes, the repeated call would make a second.
+They are stored in the profile's slot, whose `_id` is always unique. No batch is created for
+them: without the batches' unique index, whose absence is one of the causes, the repeated call
+would create a second one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.slot import slot
 
 STORING_SECONDS = 3.0
-"""How long storing may take: the caller waits for its answer, and MongoDB may be the cause."""
+"""How long storing may take: the caller is waiting, and MongoDB may be the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class RefusedRun:
     last_at: datetime
     count: int
     alerted_at: datetime | None
-    """When people were told of this type of error on this day."""
+    """When this type of error was alerted for this day."""
 
     @classmethod
     def from_slot(cls, doc: Mapping[str, Any]) -> Self | None:
@@ -68,8 +69,8 @@ class RefusedRun:
             "count": self.count,
         }
 
-    def still_stands(self, *, started_at: datetime | None, done: bool) -> bool:
-        """False once an attempt of the day has begun after it, or the day is done."""
+    def still_applies(self, *, started_at: datetime | None, done: bool) -> bool:
+        """False once an attempt of the day has started after it, or the day is done."""
         return not done and (started_at is None or started_at < self.last_at)
 
 
@@ -82,7 +83,7 @@ def record(
     message: str,
     now: datetime,
 ) -> RefusedRun:
-    """Count a refused call; returns what is stored then."""
+    """Count a refused call; returns what is stored afterwards."""
     same_day = {"$eq": ["$refused.batchDate", day.isoformat()]}
     same = {"$and": [same_day, {"$eq": ["$refused.type", kind]}]}
     refused = {
@@ -104,17 +105,17 @@ def record(
             return_document=ReturnDocument.AFTER,
         )
     stored = None if doc is None else RefusedRun.from_slot(doc)
-    assert stored is not None  # noqa: S101  (inserted just now, and never deleted)
+    assert stored is not None  # noqa: S101  (inserted above, and never deleted)
     return stored
 
 
 def record_alerted(
     database: Database[dict[str, Any]], profile: str, refused: RefusedRun, *, now: datetime
 ) -> None:
-    told = {"refused.batchDate": refused.batch_date, "refused.type": refused.type}
+    alerted = {"refused.batchDate": refused.batch_date, "refused.type": refused.type}
     with pymongo.timeout(STORING_SECONDS):
         database[slot.COLLECTION].update_one(
-            {"_id": _slot_id(profile), **told}, {"$set": {"refused.alertedAt": now}}
+            {"_id": _slot_id(profile), **alerted}, {"$set": {"refused.alertedAt": now}}
         )
 
 
@@ -129,11 +130,11 @@ def announce(
     now: datetime,
     alerted: set[tuple[str, date, str]],
 ) -> None:
-    """Alert that a call for the day's run got an error, and store it for `status`.
+    """Alert that a call for the day's run failed, and store it for `status`.
 
-    Once for each type of error and day, however often the call is delivered again: by what
-    is stored, or else by `alerted`, which this process keeps. `database` may raise
-    `ConfigurationError`, which can be the very error.
+    It alerts once for each type of error and day, however often the call is repeated, according
+    to what is stored, or else to `alerted`, which this process keeps. `database` may raise
+    `ConfigurationError`, which can be the very error to alert.
     """
     stored: RefusedRun | None = None
     try:
@@ -178,7 +179,7 @@ def of_day(
     *,
     session: ClientSession | None = None,
 ) -> RefusedRun | None:
-    """What was stored of the day's refused runs; None when there were none."""
+    """What is stored about the day's refused runs; None when there were none."""
     doc = database[slot.COLLECTION].find_one(
         {"_id": _slot_id(profile)}, {"refused": 1}, session=session
     )

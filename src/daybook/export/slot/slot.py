@@ -1,7 +1,7 @@
 """The slot of a profile: the one place through which all of its files go, one at a time.
 
-Whoever takes the slot raises its fence. Every later write names the fence it
-holds, so a run that was overtaken, however late it wakes up, changes nothing.
+Each new holder increments the fence. Every later write names the fence it was made under, so
+a run that was superseded changes nothing, however late it wakes up.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from daybook.mongo.sessions import transaction_in
 COLLECTION = state.COLLECTION
 TAKE_TIMEOUT_MS = 5000
 FENCES_SKIPPED = 1000
-"""A slot that is made again begins far above any fence that a run of the former may hold."""
+"""A slot that is created again starts far above any fence that a run of the old one may hold."""
 REHEARSAL = "rehearsal"
 
 
 class _Undo(Exception):
-    """Ends a rehearsal: the transaction is aborted, since its work did not return."""
+    """Aborts the transaction of a rehearsal by keeping its work from returning."""
 
 
 class Slot:
-    """A slot held under a fence. Every method raises `FencedOut` once another run took it."""
+    """A slot held under a fence. Every method raises `FencedOut` once another run takes it."""
 
     def __init__(
         self,
@@ -65,17 +65,17 @@ class Slot:
         owner: str,
         lease_seconds: float,
     ) -> Self | None:
-        """Take the slot and raise its fence, or None while another run has it.
+        """Take the slot and increment its fence; returns None while another run holds it.
 
-        The lease names the session in which this run's transactions take place, so that
-        the next taker can end one that a killed process left open. One that cannot be
-        ended (another user's) holds the document for up to a minute: that counts as
-        having it, since no caller should wait so long.
+        The lease names the session in which this run's transactions take place, so that the
+        next holder can end one that a killed process left open. One that cannot be ended
+        (because it is another user's) locks the document for up to a minute. That counts as
+        holding the slot, since no caller should wait so long.
 
-        An upload session survives only if the run before handed it back; it can be
-        handed over once.
+        An upload session survives only if the previous run handed it back, and it can be
+        handed over only once.
         """
-        insert_if_absent(collection, slot_id)  # a damaged one is not written to
+        insert_if_absent(collection, slot_id)  # a damaged slot is not written to
         end_abandoned(collection, slot_id)
         session = collection.database.client.start_session()
         free_or_expired = {
@@ -125,18 +125,18 @@ class Slot:
         return self.state.fence
 
     def renew(self) -> None:
-        """Extend the lease. One that has expired may be renewed while nobody took it."""
+        """Extend the lease. An expired one may be renewed as long as no other run has taken it."""
         self._update([{"$set": {"lease": self._lease()}}])
 
     def raise_fence(self) -> None:
-        """Forget the plan and start over under a fresh fence."""
+        """Drop the plan and start over under a new fence."""
         self._update({"$inc": {"fence": 1}, "$set": {"upload": None, "manifest": None}})
 
     def release(self) -> None:
-        """Give the lease back, and with it an upload that this run was handed but did not use.
+        """Release the lease, and hand back an upload session that this run received but left alone.
 
-        The MongoDB session serves others in this process only when no lease names it any
-        more: whoever finds such a lease expired ends the session.
+        The MongoDB session is returned for use by others in this process only when no lease
+        names it any more: a run that finds such a lease expired ends the session.
         """
         change: dict[str, Any] = {"lease": None}
         if self._upload_untouched and self.state.upload is not None:
@@ -145,18 +145,18 @@ class Slot:
         self._session.end_session()
 
     def touch_upload(self) -> None:
-        """Note that a request goes into the open session: its outcome may stay unknown."""
+        """Note that a request is sent into the open session: its outcome may stay unknown."""
         self._upload_untouched = False
 
-    def hand_back_upload(self) -> None:
-        """Let the next run carry the open session on: all of its requests were answered."""
+    def hand_back_session(self) -> None:
+        """Let the next run continue the open session: all of its requests were answered."""
         self._update({"$set": {"upload.handedBack": True}})
 
     def store_file_id(self, file_id: str, identity: str) -> None:
         self._update({"$set": {"fileId": file_id, "identity": identity, "refusal": None}})
 
     def store_refusal(self) -> IdRefusals:
-        """Count that the destination answers 409 for the id while it shows no file there."""
+        """Count that the destination answers 409 for the ID while no file is visible under it."""
         self._update(
             [
                 {
@@ -182,12 +182,12 @@ class Slot:
         self._update({"$set": {"upload": None if upload is None else upload.to_doc()}})
 
     def store_prefix(self, prefix: Prefix) -> None:
-        """Vouch for the bytes that the open session holds."""
+        """Record the digest of the bytes that the open session holds."""
         doc = {"sizeBytes": prefix.size_bytes, "sha256": prefix.sha256}
         self._update({"$push": {"upload.prefixes": doc}})
 
     def store_seal(self, seal: Seal) -> None:
-        """Store what the file will be; only after this may it become visible."""
+        """Store the description of the file; only after this may it become visible."""
         self._update({"$push": {"seals": seal.to_doc()}})
 
     def transaction(
@@ -197,9 +197,9 @@ class Slot:
         sets: Mapping[str, Any] | None = None,
         comment: str | None = None,
     ) -> None:
-        """Run `work` and set slot fields in one transaction, unless the fence has risen.
+        """Run `work` and set slot fields in one transaction, unless the fence has changed.
 
-        The first statement raises a counter, so a taker and this transaction always
+        The first statement increments a counter, so a new holder and this transaction always
         conflict. `work` may run several times. MongoDB's log and profiler show the `comment`.
         """
         change: dict[str, Any] = {"$inc": {"writes": 1}}
@@ -225,7 +225,7 @@ class Slot:
     def rehearse(
         self, work: Callable[[ClientSession], None], *, sets: Mapping[str, Any] | None = None
     ) -> None:
-        """Do what `transaction` would, and undo it; raises what would keep it from committing."""
+        """Do what `transaction` would, then abort; raises what would keep it from committing."""
 
         def undone(session: ClientSession) -> None:
             work(session)
@@ -238,7 +238,7 @@ class Slot:
     def kept(self, *, stop_after_seconds: float) -> Iterator[None]:
         """Renew the lease in the background while the block runs.
 
-        It stops after `stop_after_seconds`, so that a run that hangs loses its lease.
+        Renewal stops after `stop_after_seconds`, so that a run that hangs loses its lease.
         """
         stopped = threading.Event()
         keeper = threading.Thread(
@@ -262,7 +262,7 @@ class Slot:
                     [{"$set": {"lease": self._lease()}}],
                 )
             except PyMongoError:
-                continue  # the next tick tries again; the fence protects what is written
+                continue  # the next tick tries again; the fence protects all writes
 
     def _update(self, change: Mapping[str, Any] | list[Mapping[str, Any]]) -> None:
         doc = self._collection.find_one_and_update(
@@ -290,21 +290,21 @@ def _lease(owner: str, lease_seconds: float, session: ClientSession) -> dict[str
 
 
 def insert_if_absent(collection: Collection[dict[str, Any]], slot_id: str) -> None:
-    """Make the slot's document, free and empty, when it was never taken.
+    """Create the slot's document, free and empty, when it is absent.
 
     Raises `ConfigurationError` when it was deleted by hand while a file may be visible that
-    only its seals could tell: another file would be made of the same entries. Raises
-    `DocumentDamaged` when it is there and cannot be read.
+    only its seals could identify: another file would be made of the same entries. Raises
+    `DocumentDamaged` when the document exists and cannot be read.
     """
     stored = collection.find_one({"_id": slot_id})
     if stored is not None:
         SlotState.from_doc(stored)
         return
-    begun = batches.begun_in(collection.database[batches.COLLECTION], slot_id)
+    begun = batches.started_in(collection.database[batches.COLLECTION], slot_id)
     if collection.find_one({"_id": slot_id}, {"_id": 1}) is not None:
-        return  # made since: the batches that were found are those of its runs
+        return  # created since: the batches that were found are those of its runs
     fence = max((batch.fence for batch in begun), default=-FENCES_SKIPPED) + FENCES_SKIPPED
-    unsettled = batches.perhaps_sealed(begun)
+    unsettled = batches.possibly_sealed(begun)
     if unsettled:
         names = ", ".join(batch.key.batch_date or "a manual export" for batch in unsettled)
         raise ConfigurationError(

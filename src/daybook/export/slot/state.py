@@ -21,7 +21,7 @@ COLLECTION = "exportslots"
 
 @dataclass(frozen=True, kw_only=True)
 class UploadState:
-    """An upload session that this run opened, or was handed by the run before."""
+    """An upload session that this run opened, or that the previous run handed over."""
 
     session: str
     manifest_digest: str
@@ -55,7 +55,7 @@ class UploadState:
 
 @dataclass(frozen=True, kw_only=True)
 class IdRefusals:
-    """How often, and by the server's clock from when to when, an id was refused unseen."""
+    """How often, and from when to when by MongoDB's clock, an ID was refused with no file seen."""
 
     count: int
     first_at: datetime
@@ -72,14 +72,14 @@ class IdRefusals:
 
 @dataclass(frozen=True, kw_only=True)
 class SlotState:
-    """The slot as it stands under the fence that was taken."""
+    """The slot as read under the fence that was taken."""
 
     fence: int
     file_id: str | None
     identity: str | None
-    """Whom the id was issued to."""
+    """The identity that the ID was issued to."""
     refusal: IdRefusals | None
-    """Set once the destination called the id taken while it showed no file there."""
+    """Set once the destination says the ID is taken while it shows no file under it."""
     seals: tuple[Seal, ...]
     upload: UploadState | None
     manifest: ManifestRef | None
@@ -121,31 +121,31 @@ ABANDONED: Mapping[str, Any] = {
     "seals": [],
     "upload": None,
 }
-"""The slot's fields once its id was used or given up."""
+"""The slot's fields after its ID was used or abandoned."""
 
 EMPTIED: Mapping[str, Any] = {**ABANDONED, "manifest": None}
-"""The slot's fields after a commit: a stored manifest may name items just marked."""
+"""The slot's fields after a commit: a stored manifest may name items that were just marked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who holds a slot, and for how long yet."""
+    """Who holds a slot, and for how much longer."""
 
     fence: int
     owner: str | None
     left: timedelta
-    """Until it runs out, by the server's clock; zero or less when nobody has it."""
+    """Until it expires, by the server's clock; zero or less when nobody holds it."""
     session: Any = None
     """ID of the MongoDB session in which the holder runs its transactions."""
 
     @property
     def abandoned(self) -> bool:
-        """Whether the holder let it run out instead of giving it back."""
+        """Whether the holder let it expire instead of releasing it."""
         return self.owner is not None and self.left <= timedelta()
 
 
 def lease_of(slots: Collection[dict[str, Any]], slot_id: str) -> Lease | None:
-    """The slot's lease, or None when it was never taken. Raises `DocumentDamaged`."""
+    """The slot's lease, or None when the slot was never taken. Raises `DocumentDamaged`."""
     timed = {"$eq": [{"$type": "$lease.expiresAt"}, "date"]}
     left = {"$cond": [timed, {"$subtract": ["$lease.expiresAt", "$$NOW"]}, 0]}
     found = slots.aggregate(
@@ -169,12 +169,12 @@ def _lease(doc: Mapping[str, Any]) -> Lease:
 
 
 def end_abandoned(slots: Collection[dict[str, Any]], slot_id: str) -> None:
-    """End the session of a holder whose lease has run out, and its open transaction with it.
+    """End the session of a holder whose lease has expired, and with it its open transaction.
 
     A process that was killed inside a transaction would otherwise keep the slot, its
-    batch and its items locked for `transactionLifetimeLimitSeconds` (a minute). If it
-    was only frozen, its commit is refused when it wakes up; nothing else of it depends
-    on the session. Sessions belong to a user: another user's is left to MongoDB.
+    batch and its items locked for `transactionLifetimeLimitSeconds` (a minute). If the process
+    was only frozen, its commit is refused when it wakes up; it depends on the session for
+    nothing else. Sessions belong to a user: MongoDB has to end another user's itself.
     """
     lease = lease_of(slots, slot_id)
     if lease is None or not lease.abandoned or lease.session is None:
@@ -182,7 +182,7 @@ def end_abandoned(slots: Collection[dict[str, Any]], slot_id: str) -> None:
     try:
         slots.database.client.admin.command("killSessions", [{"id": lease.session}])
     except OperationFailure as error:
-        # Some hosted clusters do not offer the command; the transaction ends by itself then.
+        # Some hosted clusters lack the command; the transaction then ends on its own.
         log.event(
             logging.WARNING,
             "session_not_ended",

@@ -1,1 +1,1 @@
-"""Sending one file to the destination, and looking up what it holds."""
+"""Sending one file to the destination, and asking what the destination has."""

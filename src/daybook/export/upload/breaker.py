@@ -1,8 +1,8 @@
-"""The circuit breaker: a destination that keeps failing is left alone for a while.
+"""The circuit breaker: a destination that keeps failing is not called for a while.
 
-It stands in MongoDB, one document per kind of destination, since instances share
-nothing else. Closed, open until a time, then half-open: one run may try, whose right
-lasts as long as its lease.
+It is stored in MongoDB, one document per kind of destination, since instances share nothing
+else. The circuit is closed, open until a time, then half-open: one run may try, for as long as
+it holds its lease.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from daybook.export.slot.state import lease_of
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")
-"""Of destinations; a document with another `_id` is not Daybook's."""
+"""Kinds of destinations; a document with another `_id` is not Daybook's."""
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""By how much the clocks of two instances may, see `mongo.machine_clock`."""
+"""How far the clocks of two instances may differ, see `mongo.machine_clock`."""
 AFTER_LEASE = timedelta(seconds=5)
-"""When to ask again for a right that ends with another run's lease."""
+"""How long after the trial run's lease ends to try again."""
 
 
 class BreakerState(StrEnum):
     CLOSED = "closed"  # the destination is used
-    OPEN = "open"  # it is not touched
+    OPEN = "open"  # the destination is not called
     HALF_OPEN = "half_open"  # one run at a time may try
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerRecord:
-    """What is stored of a breaker."""
+    """A breaker as stored."""
 
     failures: int = 0
-    """Attempts in a row that failed by the destination's fault."""
+    """Attempts in a row that failed because of the destination."""
     open_until: datetime | None = None
     opened_at: datetime | None = field(default=None, compare=False)
     """By the clock of the process that opened it; None while it is closed."""
@@ -66,10 +66,10 @@ class BreakerRecord:
             trial=doc.get("trial"),
         )
 
-    def position(self, now: datetime) -> BreakerState:
-        """Where it is at `now`.
+    def state_at(self, now: datetime) -> BreakerState:
+        """The state at `now`.
 
-        One that was opened in the future was opened by a process whose clock was wrong: it
+        A breaker that was opened in the future was opened by a process whose clock was wrong: it
         must not stay open until then, so one run may try.
         """
         if self.open_until is None:
@@ -111,12 +111,12 @@ class Breaker:
         return BreakerRecord.from_doc(self._collection.find_one({"_id": self._kind}))
 
     def admit(self, slot: Slot, now: datetime) -> None:
-        """Let the run that holds `slot` touch the destination, or raise `CircuitOpen`."""
+        """Let the run that holds `slot` call the destination, or raise `CircuitOpen`."""
         while True:
             state = self.state()
             if state.open_until is None:
                 return
-            if state.position(now) is BreakerState.OPEN:
+            if state.state_at(now) is BreakerState.OPEN:
                 raise CircuitOpen(
                     f"{self._kind} failed {state.failures} times in a row and is left alone",
                     until=state.open_until,
@@ -135,11 +135,11 @@ class Breaker:
                 return
 
     def record_failure(self, now: datetime) -> BreakerRecord | None:
-        """Count a failed attempt, once it is recorded.
+        """Count a failed attempt that is already recorded.
 
-        Not in a transaction: all profiles share this document, and one that a killed
-        process locked would keep every one of them waiting. A kill before this write
-        costs the count of one failure. Returns the state when it went from closed to open.
+        Not in a transaction: all profiles share this document, and if a killed process locked
+        it, all of them would have to wait. A kill before this write loses the count of one
+        failure. Returns the new record when the circuit went from closed to open.
         """
         while True:
             before = self.state()
@@ -154,7 +154,7 @@ class Breaker:
                 return state if opened else None
 
     def _replace(self, before: BreakerRecord, state: BreakerRecord, now: datetime) -> bool:
-        """Store `state` unless another run has changed `before` in the meantime."""
+        """Store `state` unless another run has changed the record since `before` was read."""
         changes: dict[str, Any] = {
             "failures": state.failures,
             "openUntil": state.open_until,
@@ -177,7 +177,7 @@ class Breaker:
         return bool(stored.matched_count) or stored.did_upsert
 
     def close(self, now: datetime) -> None:
-        """The destination works: forget its failures."""
+        """Reset the failures: the destination works."""
         if self.state() == BreakerRecord():
             return
         self._collection.update_one(
@@ -186,7 +186,7 @@ class Breaker:
         )
 
     def _trial_left(self, state: BreakerRecord) -> timedelta | None:
-        """How long the lease of the run that tries lasts yet; None when nobody tries."""
+        """How much longer the trial run's lease lasts; None when there is no such run."""
         if state.trial is None:
             return None
         lease = lease_of(self._slots, state.trial["slot"])

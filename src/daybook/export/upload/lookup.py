@@ -1,4 +1,4 @@
-"""Looking at what stands at an id, or what a session holds, patiently."""
+"""Asking what is stored under an ID or held by a session, with repeats within the retry budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daybook.export.model.budgets import RetryBudget
 def find_file(
     destination: Destination, file_id: str, retry_budget: RetryBudget
 ) -> DeliveredFile | None:
-    """What stands at the id, asked again while the destination fails to answer."""
+    """The file stored under the ID; repeats the request while the destination fails."""
     while True:
         try:
             return destination.find_file(file_id)
@@ -21,7 +21,7 @@ def find_file(
 def find_conflicting_file(
     destination: Destination, file_id: str, retry_budget: RetryBudget, error: IdTaken
 ) -> DeliveredFile | None:
-    """What stands at an id that was refused as taken; None when nothing shows up in time."""
+    """The file under an ID that was refused as taken; None when none appears in time."""
     while True:
         file = find_file(destination, file_id, retry_budget)
         if file is not None:
@@ -33,7 +33,7 @@ def find_conflicting_file(
 
 
 def bytes_held(destination: Destination, session: str, retry_budget: RetryBudget) -> Held:
-    """What a session holds, asked again while the destination fails to answer.
+    """What a session holds; repeats the request while the destination fails.
 
     Raises `SessionExpired`.
     """

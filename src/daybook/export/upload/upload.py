@@ -1,4 +1,4 @@
-"""Uploading one file's bytes while they are rendered, up to the moment it becomes visible."""
+"""Uploading the bytes of one file while they are rendered, until it becomes visible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RestartUpload(Exception):
 
 
 class Chunks:
-    """Sends into one session; the slot stores the digest of each acknowledged prefix."""
+    """Sends chunks into one session; the slot stores the digest of each acknowledged prefix."""
 
     def __init__(
         self, slot: Slot, destination: Destination, retry_budget: RetryBudget, *, filename: str
@@ -45,18 +45,18 @@ class Chunks:
         self._in_flight: tuple[Future[None], Prefix] | None = None
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="upload")
         self.count = 0
-        """How many this run has sent."""
+        """Number of chunks that this run has sent."""
         self.answered = True
         """False once a chunk's outcome is unknown; the session must not be resumed then."""
 
     def send(self, session: str, content: bytes, prefix: Prefix) -> None:
-        """Begin to send a chunk; `prefix` is the file up to its end.
+        """Start sending a chunk; `prefix` is the file up to its end.
 
         Call `drain` before it: only one chunk may be in flight.
         """
         self._slot.touch_upload()
         start = prefix.size_bytes - len(content)
-        # In this run's context, so that the records of the thread carry its fields too.
+        # In this run's context, so that log records from the thread carry its fields too.
         future = self._pool.submit(copy_context().run, self._send_all, session, content, start)
         self._in_flight = (future, prefix)
         self.count += 1
@@ -82,7 +82,7 @@ class Chunks:
         self._slot.store_prefix(prefix)
 
     def end(self) -> None:
-        """Wait for the chunk in flight, which only tells whether it was answered."""
+        """Wait for the chunk in flight, only to note whether it was answered."""
         if self._in_flight is None:
             return
         future, prefix = self._in_flight
@@ -96,7 +96,7 @@ class Chunks:
         self._pool.shutdown()
 
     def _send_all(self, session: str, content: bytes, start: int) -> None:
-        """Send one chunk, in pieces if the destination takes it so."""
+        """Send one chunk, in pieces if the destination takes only part of it."""
         at = 0
         while at < len(content):
             try:
@@ -125,18 +125,18 @@ class Chunks:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadLimits:
-    """Sizes in bytes; `chunk` is a multiple of what the destination asks for."""
+    """Sizes in bytes; `chunk` is a multiple of what the destination requires."""
 
     chunk: int
     whole: int
-    """Up to this size a file goes in one request."""
+    """Files up to this size are sent in one request."""
 
 
 class Upload:
     """Takes the file's bytes in order and sends them in chunks, one in flight at a time.
 
-    Nothing becomes visible before `complete`, which the caller precedes with a seal
-    of `content()`.
+    Nothing becomes visible before `complete`; before calling it, the caller stores a seal of
+    `content()`.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Upload:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self.opened_fence = slot.fence
-        """Of the run that began the upload, as the file's properties say."""
+        """Fence of the run that started the upload, as in the file's properties."""
         self._answered = True
         """False while the outcome of the last request is unknown."""
 
@@ -191,10 +191,10 @@ class Upload:
         self._chunks.end()
         answered = self._answered and self._chunks.answered
         if hand_back and answered and self._session is not None:
-            self._slot.hand_back_upload()
+            self._slot.hand_back_session()
 
     def resume(self, upload: UploadState) -> None:
-        """Go on with a session that the run before handed back; raises `RestartUpload`."""
+        """Resume a session that the previous run handed back; raises `RestartUpload`."""
         try:
             held = bytes_held(self._destination, upload.session, self._retry_budget)
         except SessionExpired as error:
@@ -207,16 +207,16 @@ class Upload:
         self._skip = skip if skip.size_bytes else None
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; sends what is more than a chunk."""
+        """Take the next bytes; sends whatever exceeds a chunk."""
         self._buffer += data
         if self._skip is not None:
-            self._pass_over()
+            self._skip_held()
         in_session = self._session is not None or len(self._buffer) > self._limits.whole
         while in_session and self._skip is None and len(self._buffer) > self._limits.chunk:
             self._send(self._cut(self._limits.chunk))
 
     def content(self) -> Content:
-        """Digest the whole file, the rest in the buffer included; call it once, at the end."""
+        """Digest of the whole file, including the rest in the buffer; call it once, at the end."""
         if self._skip is not None or not self._buffer:
             raise RestartUpload  # the session holds as much as the file has now, or more
         self._chunks.drain()
@@ -231,10 +231,10 @@ class Upload:
         )
 
     def complete(self) -> DeliveredFile | None:
-        """Send what makes the file visible and return what stands at the id then.
+        """Send what makes the file visible and return the file then stored under the ID.
 
-        None: the destination refuses the id as taken but shows no file at it.
-        Raises `RestartUpload`, `IdInvalid`, or the error that outlasted all patience.
+        Returns None when the destination refuses the ID as taken but shows no file under it.
+        Raises `RestartUpload`, `IdInvalid`, or the error that used up the retry budget.
         """
         content = bytes(self._buffer)
         whole = self._session is None and len(content) <= self._limits.whole
@@ -280,12 +280,12 @@ class Upload:
                 at = arrived
 
     def _complete_once(self, content: bytes, at: int, *, whole: bool) -> Held:
-        """One request that makes the file visible, `at` being how much of `content` is held."""
+        """Send the request that makes the file visible; `at` bytes of `content` are held."""
         size_bytes = self._offset + len(content)
         if whole:
             self._destination.send_whole(self._file, content)
             return Held(size_bytes=size_bytes, complete=True)
-        assert self._session is not None  # noqa: S101  (complete opened it)
+        assert self._session is not None  # noqa: S101  (opened by `complete`)
         self._slot.touch_upload()
         if at == len(content):
             return self._destination.finish(self._session, size_bytes)
@@ -294,7 +294,7 @@ class Upload:
         )
 
     def _held_of_last(self, at: int) -> int:
-        """After a doubtful last chunk: how much of it the session holds, perhaps all."""
+        """How much of an uncertain last chunk the session holds, perhaps all of it."""
         if self._session is None:
             return 0
         try:
@@ -302,9 +302,9 @@ class Upload:
         except SessionExpired as error:
             raise RestartUpload from error
         except DestinationError:
-            return at  # sending again asks the same question
+            return at  # sending again will show it
         if held.complete:
-            return at  # the repeat is answered with the file, or with 409
+            return at  # the response to the repeat is the file, or 409
         return self._within(held.size_bytes, len(self._buffer))
 
     def _within(self, held_bytes: int, length: int) -> int:
@@ -334,7 +334,7 @@ class Upload:
             except (IdTaken, IdInvalid):
                 raise
             except DestinationError as error:
-                self._retry_budget.wait(error)  # a second session under the id does no harm
+                self._retry_budget.wait(error)  # a second session under the ID is harmless
         self._session = session
         self._slot.store_upload(
             UploadState(
@@ -346,7 +346,7 @@ class Upload:
         )
 
     def _stop_at_boundary(self) -> None:
-        """Each invocation sends a chunk, so that one with too short a deadline gets on too."""
+        """Each invocation sends a chunk, so that even one with too short a deadline progresses."""
         if self._chunks.count:
             self._stop_token.check()
         else:
@@ -369,8 +369,8 @@ class Upload:
         self._offset += count
         return content
 
-    def _pass_over(self) -> None:
-        """Drop what the session holds already, once its digest has been compared."""
+    def _skip_held(self) -> None:
+        """Drop what the session already holds, once its digest has been compared."""
         assert self._skip is not None  # noqa: S101  (checked by the caller)
         self._cut(min(len(self._buffer), self._skip.size_bytes - self._offset))
         if self._offset == self._skip.size_bytes:

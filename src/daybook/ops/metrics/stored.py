@@ -130,7 +130,7 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
 def breaker_position(database: Database[Doc], destination: str, now: datetime) -> BreakerState:
     """Of the kind of destination; raises `PyMongoError` and `DocumentDamaged`."""
     found = database[breaker.COLLECTION].find_one({"_id": destination})
-    return BreakerRecord.from_doc(found).position(now)
+    return BreakerRecord.from_doc(found).state_at(now)
 
 
 def orphan_figures(database: Database[Doc], profile: Profile, now: datetime) -> OrphanFigures:

@@ -1,1 +1,1 @@
-"""From entries to the cells of the file, and from cells to bytes; no I/O."""
+"""The cells of the file from entries, and bytes from cells; no I/O."""

@@ -17,16 +17,16 @@ from daybook.text.visible import shown
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUDDHIST_YEARS = 543
 _BUCKET_MS = 15 * 60 * 1000
-_MEMO_SIZE = 20_000
+_CACHE_SIZE = 20_000
 _DIRECTIVE = re.compile("%(.?)", re.DOTALL)
-# The directives whose text depends neither on the platform nor, in the C locale that
-# Python starts with, on the machine, and whose year the calendar can be applied to.
+# Directives whose text depends neither on the platform nor on the machine (Python starts with
+# the C locale), and whose year can be converted to the calendar.
 _DIRECTIVES = "YymdHIMSfpjaAbBzZ%"
 _COMPOSED = {"F": "%Y-%m-%d", "D": "%m/%d/%y", "T": "%H:%M:%S", "R": "%H:%M"}
 
 
 class Date(NamedTuple):
-    """A date as its cell prints, and the month it lies in there."""
+    """A date as its cell prints it, and its month there."""
 
     text: str
     month: tuple[int, int] | None
@@ -37,7 +37,7 @@ NO_DATE = Date("", None)
 
 
 class DateReader:
-    """Turns dates in the form of `layout` into cells, remembering quarters of an hour."""
+    """Turns dates in the form of `layout` into cells, caching them by quarter of an hour."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class DateReader:
                 )
 
     def trim(self) -> None:
-        """Forget everything once it is much. Call between pages."""
-        if len(self._buckets) > _MEMO_SIZE:
+        """Clear the cache once it is large. Call between pages."""
+        if len(self._buckets) > _CACHE_SIZE:
             self._buckets.clear()
 
     def read(self, value: Any) -> Date:
-        """Raises `RejectedValue` for what is no date of a plausible year."""
+        """Raises `RejectedValue` for anything but a date of a plausible year."""
         if not isinstance(value, int):
             if unwrapped(value) is None:
                 return NO_DATE
@@ -87,14 +87,14 @@ class DateReader:
         return date if date is not None else self._date(value)
 
     def column(self, values: list[Any]) -> list[Date]:
-        """The same of many values. Raises `RejectedValue`."""
+        """Read many values. Raises `RejectedValue`."""
         return list(map(self.read, values))
 
     def _whole_bucket(self, bucket: int) -> Date | None:
-        """The date that the whole bucket prints as, or None when it prints as several.
+        """The text of the whole bucket, or None when its dates print differently.
 
-        With the same offset at both ends local time runs straight through, so what
-        prints alike at both ends prints alike in between.
+        With the same offset at both ends, local time runs without a jump in between, so if both
+        ends print alike, everything between them does.
         """
         try:
             first = self._local(bucket * _BUCKET_MS)

@@ -1,4 +1,4 @@
-"""How a profile writes rows: RFC 4180 with its delimiter, line end and encoding."""
+"""How a profile writes rows: RFC 4180 with the profile's delimiter, line end and encoding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.values import RejectedValue
 
 Quote = Callable[[str], str]
-"""Puts a cell in quotes if it has to be."""
+"""Puts a cell in quotes if necessary."""
 
 _ENCODINGS = ("utf-8-sig", "utf-8", "cp874")
 _LINE_ENDS = ("\r\n", "\n")
-# They begin numbers and formulas, or are quotes themselves.
+# These start numbers and formulas, or are quotes themselves.
 _NO_DELIMITERS = "\"'.=+-@ \r\n"
-# LibreOffice separates at all three of them unless told otherwise: a cell that contains one
-# would be torn apart, and what follows could begin like a formula.
+# By default LibreOffice splits cells at all three of them: a cell that contains one would be
+# split, and the rest could start like a formula.
 _SEPARATORS = ",;\t"
 
 
@@ -27,7 +27,7 @@ class Dialect:
     """Writes rows of one profile."""
 
     def __init__(self, profile: Profile) -> None:
-        """Raises `ConfigurationError` for what would make no readable file."""
+        """Raises `ConfigurationError` for a profile that cannot produce a readable file."""
         delimiter = profile.delimiter
         if len(delimiter) != 1 or delimiter in _NO_DELIMITERS or delimiter.isalnum():
             raise _bad(profile, f"{delimiter!r} cannot be a delimiter")
@@ -40,9 +40,9 @@ class Dialect:
         self._profile = profile
         special = {'"', *_SEPARATORS, delimiter}
         self._special = re.compile(f"[\r\n{re.escape(''.join(sorted(special)))}]")
-        # `str.isprintable` finds the others.
+        # `str.isprintable` finds the remaining ones.
         self._printable_special = tuple(sign for sign in special if sign.isprintable())
-        # A signature is written once, in front of the header.
+        # The byte order mark is written once, before the header.
         self._encoding = profile.encoding.removesuffix("-sig")
 
     def quote(self, cell: str) -> str:
@@ -53,7 +53,7 @@ class Dialect:
     def all_plain(self, cells: list[str]) -> bool:
         """True when no cell needs quotes or contains a control character.
 
-        Raises TypeError for what is no string.
+        Raises TypeError for a value that is not a string.
         """
         joined = "".join(cells)
         return joined.isprintable() and not any(
@@ -63,19 +63,19 @@ class Dialect:
     def header(self, cells: Sequence[str]) -> bytes:
         """The header row, after the byte order mark if the encoding has one.
 
-        Raises `ConfigurationError` for a title that the encoding cannot hold.
+        Raises `ConfigurationError` for a title that the encoding cannot represent.
         """
         for cell in cells:
-            if (lacking := self.lacking(cell)) is not None:
-                raise _bad(self._profile, f"column title {cell!r}: {lacking.why}")
+            if (unencodable := self.unencodable(cell)) is not None:
+                raise _bad(self._profile, f"column title {cell!r}: {unencodable.why}")
         return self._text([[cell] for cell in cells]).encode(self._profile.encoding)
 
     def rows(self, columns: Sequence[Sequence[str]]) -> bytes:
         """Rows from columns of quoted cells. Raises UnicodeEncodeError."""
         return self._text(columns).encode(self._encoding)
 
-    def lacking(self, cell: str) -> RejectedValue | None:
-        """The first character of a text that the encoding cannot hold, or None."""
+    def unencodable(self, cell: str) -> RejectedValue | None:
+        """The first character of a text that the encoding cannot represent, or None."""
         try:
             cell.encode(self._encoding)
         except UnicodeEncodeError as error:
@@ -95,7 +95,7 @@ class Dialect:
     def _text(self, columns: Sequence[Sequence[str]]) -> str:
         rows: Iterable[str]
         if len(columns) == 1:
-            # An empty line would be no row at all.
+            # An empty line would not count as a row.
             rows = [cell or '""' for cell in columns[0]]
         else:
             rows = map(self._profile.delimiter.join, zip(*columns, strict=True))

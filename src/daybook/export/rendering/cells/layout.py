@@ -1,16 +1,16 @@
 """Which fields of an entry a profile needs, and the form in which they reach the renderer.
 
-MongoDB converts what is slow to decode on the client, so a row source hands the
+MongoDB converts what is slow to decode on the client, so the source of entries hands the
 renderer documents of this form, one per entry found:
 
-- `_id`: an ObjectId as its hex text, any other id wrapped as `{"v": id}`.
+- `_id`: an ObjectId as its hex text, any other ID wrapped as `{"v": id}`.
 - a text field: the value as it is; absent when missing.
-- a date field: milliseconds since 1970 (UTC); anything else, null and missing
-  included, wrapped as `{"v": value}`, without `v` when missing.
+- a date field: milliseconds since 1970 (UTC); anything else, including null and missing,
+  wrapped as `{"v": value}`, without `v` when missing.
 - an amount field: a Decimal128 as its text, a number or null as it is, absent when
   missing; anything else wrapped as `{"v": value}`. So text is never a string amount.
-- `LINES`: one such document per line, None for a line that is no document; when
-  `lines` is no array, whatever it is wrapped as `{"v": value}`.
+- `LINES`: one such document per line, None for a line that is not a document; when
+  `lines` is not an array, its value wrapped as `{"v": value}`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ LINE_AMOUNT = "_amount"
 _LINE_PREFIX = "lines."
 
 
-class Rows(Protocol):
+class Entries(Protocol):
     """One page of entries in the form above."""
 
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
-        """The entries with these ids, in this order; None where there is none."""
+        """The entries with these IDs, in this order; None for those not found."""
 
     def why_missing(self, entry_id: Any) -> RejectedValue:
-        """Why `find` returned None for the id."""
+        """Why `find` returned None for the ID."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """A field of the entry, or of its lines, under the short name it is read by."""
+    """A field of the entry, or of its lines, under the short key it is read by."""
 
     key: str
     path: str
@@ -52,7 +52,7 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """Where the values of a column come from; `field` is None for the computed ones."""
+    """Where the values of a column come from; `field` is None for computed columns."""
 
     column: Column
     field: Field | None
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The fields a profile reads, each once, however often it is printed or added up."""
+    """The fields that a profile reads, each once, however often it is printed or added up."""
 
     fields: tuple[Field, ...]
     cells: tuple[Cell, ...]
@@ -70,7 +70,7 @@ class Layout:
     debit: Field
     credit: Field
     account: Field | None
-    """None where the profile does not require it."""
+    """None when the profile does not require it."""
 
     @classmethod
     def of(cls, profile: Profile) -> Layout:
@@ -78,14 +78,14 @@ class Layout:
         fields: dict[tuple[bool, str, ColumnType], Field] = {}
 
         def field(path: str, kind: ColumnType, *, of_line: bool = False) -> Field:
-            known = fields.get((of_line, path, kind))
-            if known is None:
+            existing = fields.get((of_line, path, kind))
+            if existing is None:
                 _check_path(profile, path)
                 printed_id = path == ID and kind is ColumnType.TEXT and not of_line
                 key = ID if printed_id else f"f{len(fields)}"
-                known = Field(key=key, path=path, type=kind, of_line=of_line)
-                fields[of_line, path, kind] = known
-            return known
+                existing = Field(key=key, path=path, type=kind, of_line=of_line)
+                fields[of_line, path, kind] = existing
+            return existing
 
         def cell(column: Column) -> Cell:
             if column.path in (LINE_NUMBER, LINE_AMOUNT):
@@ -123,6 +123,6 @@ class Layout:
 
 
 def _check_path(profile: Profile, path: str) -> None:
-    # A part that begins with $ would be an operator or a variable in the projection.
+    # A part that starts with $ would be an operator or a variable in the projection.
     if any(not part or part.startswith("$") or "\0" in part for part in path.split(".")):
         raise ConfigurationError(f"profile {profile.name}: {path!r} is no path of a field")

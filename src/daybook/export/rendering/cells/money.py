@@ -38,8 +38,8 @@ _CODES_BY_DECIMALS = {
 _DECIMALS = {
     code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()
 }
-# Gold, drawing rights, test codes: ISO gives them no number of decimals, and a guess would
-# reject or round what is recorded exactly. A profile that keeps books in them gives it.
+# Gold, drawing rights, test codes: ISO gives them no number of decimals, and a guess would reject
+# or round exact amounts. A profile that keeps books in them has to define their decimals.
 _WITHOUT_DECIMALS = frozenset(
     ("XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX")
 )
@@ -51,38 +51,38 @@ class Currency(NamedTuple):
     """The currency of an entry."""
 
     code: str
-    """What the entry counts under."""
+    """The code that the entry is counted under."""
     cell: str
-    """The code again, or nothing for an entry that names none."""
+    """The same code, or empty for an entry without a currency."""
 
 
 NO_CURRENCY = Currency("", "")
-"""Of an entry whose currency cannot be read."""
+"""For an entry whose currency cannot be read."""
 
 
 def decimals_of(currency: str, overrides: Mapping[str, int]) -> int:
-    """How many decimals a currency has: the profile's word, else ISO 4217's, else two."""
+    """The number of decimals of a currency: the profile's, else ISO 4217's, else two."""
     if currency in overrides:
         return overrides[currency]
     return _DECIMALS.get(currency.upper(), _DEFAULT_DECIMALS)
 
 
 def is_currency(code: str, overrides: Mapping[str, int]) -> bool:
-    """Whether amounts can be booked in it: an active ISO 4217 code, or one of the profile's."""
+    """Whether amounts can be in this currency: an active ISO 4217 code, or one of the profile's."""
     return code in overrides or code in _DECIMALS
 
 
 def normalised(text: str) -> str:
-    """`" thb"` and full-width letters become `THB`; what is not ASCII then is left as it is."""
+    """`" thb"` and full-width letters become `THB`; text that is then not ASCII is not changed."""
     text = unicodedata.normalize("NFKC", text).strip()
     return text.upper() if text.isascii() else text
 
 
 class CurrencyReader:
-    """Reads the currency that an entry counts under; `missing` where it names none."""
+    """Reads the currency that an entry is counted under; `missing` is used when it has none."""
 
     def __init__(self, missing: str, decimals: Mapping[str, int]) -> None:
-        """Raises `ConfigurationError` for codes that no entry could have."""
+        """Raises `ConfigurationError` for codes that no entry can have."""
         self._own = decimals
         for code in decimals:
             if not _OWN_CODE.fullmatch(code):
@@ -98,9 +98,9 @@ class CurrencyReader:
         self.trim = self._cache.trim
 
     def read(self, value: Any) -> Currency:
-        """Raises `RejectedValue` for what is no currency code.
+        """Raises `RejectedValue` for an invalid currency code.
 
-        White space, case and compatibility forms are `normalised`, nothing else is guessed.
+        White space, case and compatibility forms are `normalised`; nothing else is guessed.
         """
         code = normalised(plain_text(value))
         if not code:
@@ -114,14 +114,14 @@ class CurrencyReader:
         raise RejectedValue(RejectionReason.UNKNOWN_CURRENCY, why, value=what)
 
     def column(self, values: list[Any]) -> list[Currency]:
-        """The same of many values, quickly. Raises `RejectedValue` or TypeError."""
+        """Read many values fast. Raises `RejectedValue` or TypeError."""
         return list(map(self._cache.__getitem__, values))
 
 
-_HAIR = Decimal("0.001")
+_TOLERANCE = Decimal("0.001")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _MOST_DIGITS = 18
-"""Before the decimal point. More is no amount of money but an error, such as 1E+6000."""
+"""Before the decimal point. More must be an error, such as 1E+6000, not an amount of money."""
 
 
 class Amount(NamedTuple):
@@ -130,7 +130,7 @@ class Amount(NamedTuple):
     minor: int
     text: str
     normalised: bool = False
-    """True for a double that was a hair off a whole minor unit."""
+    """True for a double that was within `_TOLERANCE` of a whole minor unit."""
 
 
 BLANK = Amount(0, "")
@@ -170,9 +170,9 @@ def to_decimal(minor: int, decimals: int) -> Decimal:
 
 
 def difference(debit: Amounts, credit: Amounts, decimals: Iterable[int]) -> Amounts:
-    """Debit minus credit, row by row; a blank one counts as nothing."""
+    """Debit minus credit, row by row; a blank amount counts as zero."""
     rows = zip(debit.minor, credit.minor, debit.text, credit.text, decimals, strict=True)
-    # Where only one of the two is there, so is the text.
+    # If only one of the two has an amount, its text can be used as it is.
     text = [
         debit_text
         if not credit_minor and debit_text
@@ -195,9 +195,9 @@ class AmountReader:
         self._short = 10 ** (float_info.dig - decimals)
         self._negative_zero = "-0." + "0" * decimals
         self._longest = _MOST_DIGITS + 1 + decimals
-        # Equal numbers are equal amounts, and a boolean arrives wrapped, as no key.
+        # Equal numbers are equal amounts; a boolean arrives wrapped, and is never a key.
         self._cache = Cache(self.read, keep=(str, int, float, type(None)))
-        self.quick = self._cache.__getitem__
+        self.read_cached = self._cache.__getitem__
         self.trim = self._cache.trim
 
     def read(self, value: Any) -> Amount:
@@ -222,19 +222,19 @@ class AmountReader:
         raise RejectedValue(RejectionReason.INVALID_AMOUNT, f"{what} is no number", value=what)
 
     def of(self, minor: int) -> Amount:
-        """A whole number of minor units."""
+        """The amount of a whole number of minor units."""
         return Amount(minor, fixed_point(minor, self.decimals))
 
     def column(self, values: list[Any]) -> Amounts:
-        """Many values, quickly. Raises `RejectedValue` or TypeError when one of them is unfit."""
+        """Read many values fast. Raises `RejectedValue` or TypeError when one is invalid."""
         return (
             self._canonical(values)
             or self._short_doubles(values)
-            or Amounts.of(list(map(self.quick, values)))
+            or Amounts.of(list(map(self.read_cached, values)))
         )
 
     def _short_doubles(self, values: list[Any]) -> Amounts | None:
-        """Numbers that no other number of so many decimals comes as close to; else None."""
+        """Numbers whose decimal text identifies them exactly; else None."""
         try:
             texts = list(map(self._print, values))
             if list(map(float, texts)) != values or max(map(abs, values)) >= self._short:
@@ -244,7 +244,7 @@ class AmountReader:
         return self._canonical(texts)
 
     def _canonical(self, values: list[Any]) -> Amounts | None:
-        """Values that are texts exactly as they print, as is usual; else None."""
+        """Values that are texts exactly as they print, the usual case; else None."""
         try:
             if (
                 not self.decimals
@@ -270,7 +270,7 @@ class AmountReader:
         ):
             minor = int(text[:places] + text[places + 1 :])
             if minor:
-                # MongoDB writes no leading zeros or plus signs: the text is right as it is.
+                # MongoDB writes no leading zeros or plus signs, so the text is already canonical.
                 return Amount(minor, text)
         return self._exactly(Decimal(text), text)
 
@@ -290,12 +290,12 @@ class AmountReader:
             return self.of(minor)
         scaled = amount.scaleb(self.decimals, _EXACT)
         whole = scaled.to_integral_value(ROUND_HALF_EVEN)
-        if _EXACT.subtract(scaled, whole).copy_abs() > _HAIR:
+        if _EXACT.subtract(scaled, whole).copy_abs() > _TOLERANCE:
             raise self._too_fine(text)
         return self.of(int(whole))._replace(normalised=True)
 
     def _minor(self, amount: Decimal, text: str) -> int | None:
-        """Whole minor units, or None when there is no whole number of them."""
+        """Whole minor units, or None when the amount is not a whole number of them."""
         sign, digits, exponent = amount.as_tuple()
         if not isinstance(exponent, int):
             raise RejectedValue(RejectionReason.NOT_FINITE, f"{text} is not finite", value=text)

@@ -1,7 +1,7 @@
 """One page of entries as columns of the file.
 
-Columns of thousands of values are read by C loops over remembered readings; only
-a column that holds something unfit is gone through again, value by value.
+Columns of thousands of values are read by C loops over cached readings; only a column with an
+invalid value is read again, value by value.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from daybook.text.visible import shown
 
 
 class Readers:
-    """One reader of each type, and one of amounts per number of decimals."""
+    """One reader per type, and one for amounts per number of decimals."""
 
     def __init__(self, profile: Profile) -> None:
-        """Raises `ConfigurationError` for a column, date format or currency that is not valid."""
+        """Raises `ConfigurationError` for an invalid column, date format or currency."""
         self.dialect = Dialect(profile)
         quote = self.dialect.quote
         self.layout = Layout.of(profile)
@@ -57,7 +57,7 @@ class Readers:
         return self._amounts[decimals]
 
     def trim(self) -> None:
-        """Keep memory flat. Call between pages."""
+        """Keep the caches small. Call between pages."""
         self.text.trim()
         self.date.trim()
         self.currency.trim()
@@ -71,26 +71,26 @@ _NO_LINES: list[Entry] = [{}]
 
 
 class Page:
-    """What goes into the file of some entries, read when the page is built."""
+    """The columns of some entries; they are read when the page is created."""
 
     def __init__(self, readers: Readers, entries: Sequence[Entry]) -> None:
         self._faults: dict[int, list[EntryFault]] = defaultdict(list)
         self._uncountable: set[int] = set()
-        """Entries of which an amount, the currency or the lines cannot be read: their balance,
-        or a missing amount, would only repeat that fault."""
-        self._void: list[tuple[int, int]] = []
-        """(entry, index of the line) of lines that are no documents."""
+        """Entries with an amount, a currency or lines that cannot be read: an unbalanced total
+        or a missing amount would only repeat that fault."""
+        self._invalid_lines: list[tuple[int, int]] = []
+        """(entry, index of the line) of lines that are not documents."""
         self._readers = readers
         self._layout = readers.layout
         self._entries = entries
         self._lines: list[Entry] = []
-        self._bare: list[int] = []
+        self._without_lines: list[int] = []
         self._counts = self._take_lines()
         self.ends = list(accumulate(self._counts, initial=0))
         """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
         currencies = self._read(self._layout.currency, readers.currency, NO_CURRENCY)
         self.currencies = [currency.code for currency in currencies]
-        """What each entry counts under."""
+        """The code that each entry is counted under."""
         self._currency_cells = [currency.cell for currency in currencies]
         amount_readers = {name: readers.amount(name) for name in set(self.currencies)}
         self._amount_readers = [amount_readers[name] for name in self.currencies]
@@ -103,10 +103,10 @@ class Page:
         self.amounts = self._net_amounts()
         """Debit minus credit of each row, or the amount of an entry without lines."""
         self.columns = [self._cells(cell) for cell in self._layout.cells]
-        """One cell per row each."""
+        """One cell per row in each column."""
 
     def faults(self) -> dict[int, list[EntryFault]]:
-        """All faults of the entries that have any, by position of the entry, in order of lines.
+        """The faults of all entries that have any, by position of the entry, in order of lines.
 
         Such an entry is in the page with blanks for what cannot be read.
         """
@@ -116,8 +116,8 @@ class Page:
         }
 
     def check_encoding(self) -> None:
-        """Find the texts that the file's encoding cannot hold, too."""
-        lacking = self._readers.dialect.lacking
+        """Add faults for texts that the file's encoding cannot represent."""
+        unencodable = self._readers.dialect.unencodable
         for cell, cells in zip(self._layout.cells, self.columns, strict=True):
             checked = -1
             for row, text in enumerate(cells):
@@ -128,11 +128,11 @@ class Page:
                 if not of_line and at == checked:
                     continue
                 checked = at
-                unfit = lacking(self._plain(cell, text, row if of_line else at))
-                if unfit is not None:
+                rejected = unencodable(self._plain(cell, text, row if of_line else at))
+                if rejected is not None:
                     line = row - self.ends[at] + 1 if of_line else None
                     path = cell.column.path if cell.field is None else cell.field.path
-                    self._faults[at].append(unfit.at(path, line=line))
+                    self._faults[at].append(rejected.at(path, line=line))
 
     def _plain(self, cell: Cell, printed: str, at: int) -> str:
         """The text of a cell before it was guarded and quoted."""
@@ -141,11 +141,11 @@ class Page:
         return plain_text(unwrapped(self._values(cell.field)[at]))
 
     def normalised_count(self) -> int:
-        """How many doubles were read as the whole minor unit next to them."""
+        """How many doubles were read as the nearest whole minor unit."""
         return sum(amounts.normalised_count for amounts in self._amounts.values())
 
     def months(self) -> list[tuple[int, int] | None]:
-        """The (year, month) each entry is dated in, None where that cannot be said."""
+        """The (year, month) of each entry's date, None when it is unknown."""
         field = self._layout.date
         if field in self._dates:
             return [date.month for date in self._dates[field]]
@@ -153,7 +153,7 @@ class Page:
         for value in self._values(field):
             try:
                 months.append(self._readers.date.read(value).month)
-            except RejectedValue:  # the date is not printed, so it is no fault of the entry
+            except RejectedValue:  # the date is not printed, so the entry is not at fault
                 months.append(None)
         return months
 
@@ -161,17 +161,17 @@ class Page:
         return bisect_right(self.ends, row) - 1
 
     def _take_lines(self) -> list[int]:
-        """Line up the rows of all entries and return how many each has."""
-        of_entries = [entry[LINES] for entry in self._entries]
-        for at, lines in enumerate(of_entries):
+        """Collect the rows of all entries and return how many each has."""
+        lines_of = [entry[LINES] for entry in self._entries]
+        for at, lines in enumerate(lines_of):
             if type(lines) is not list or not lines:
-                of_entries[at] = _NO_LINES
-                self._bare.append(at)
+                lines_of[at] = _NO_LINES
+                self._without_lines.append(at)
                 self._check_lines(at, lines)
             elif None in lines:
-                of_entries[at] = self._without_void(at, lines)
-        self._lines = list(chain.from_iterable(of_entries))
-        return list(map(len, of_entries))
+                lines_of[at] = self._replace_invalid(at, lines)
+        self._lines = list(chain.from_iterable(lines_of))
+        return list(map(len, lines_of))
 
     def _check_lines(self, at: int, lines: Any) -> None:
         if lines and unwrapped(lines) is not None:
@@ -180,27 +180,27 @@ class Page:
             self._faults[at].append(fault.at(self._readers.lines_path))
             self._uncountable.add(at)
 
-    def _without_void(self, at: int, lines: list[Entry | None]) -> list[Entry]:
+    def _replace_invalid(self, at: int, lines: list[Entry | None]) -> list[Entry]:
         for index, line in enumerate(lines):
             if line is None:
                 fault = RejectedValue(RejectionReason.INVALID_LINES, "is no document")
                 self._faults[at].append(fault.at(line=index + 1))
-                self._void.append((at, index))
+                self._invalid_lines.append((at, index))
         self._uncountable.add(at)
         return [line or {} for line in lines]
 
     def _values(self, field: Field) -> list[Any]:
-        of = self._lines if field.of_line else self._entries
+        documents = self._lines if field.of_line else self._entries
         try:
-            return list(map(itemgetter(field.key), of))
+            return list(map(itemgetter(field.key), documents))
         except KeyError:
-            return [values.get(field.key) for values in of]
+            return [values.get(field.key) for values in documents]
 
-    def _on_rows(self, of_entries: Iterable[_T]) -> list[_T]:
-        return list(chain.from_iterable(map(repeat, of_entries, self._counts)))
+    def _per_row(self, values: Iterable[_T]) -> list[_T]:
+        return list(chain.from_iterable(map(repeat, values, self._counts)))
 
     def _read(self, field: Field, reader: Reader[_T], blank: _T) -> Sequence[_T]:
-        """Read a column; what is unfit becomes blank and a fault of its entry."""
+        """Read a column; an invalid value becomes blank and a fault of its entry."""
         values = self._values(field)
         try:
             return reader.column(values)
@@ -215,16 +215,19 @@ class Page:
     ) -> _T:
         try:
             return read(value)
-        except RejectedValue as unfit:
+        except RejectedValue as rejected:
             entry = self.entry_of(at) if field.of_line else at
             line = at - self.ends[entry] + 1 if field.of_line else None
             if field.type is ColumnType.AMOUNT:
-                if unfit.reason is RejectionReason.TOO_MANY_DECIMALS and not self.currencies[entry]:
-                    return blank  # how many it may have depends on the currency
+                if (
+                    rejected.reason is RejectionReason.TOO_MANY_DECIMALS
+                    and not self.currencies[entry]
+                ):
+                    return blank  # the allowed number of decimals depends on the currency
                 self._uncountable.add(entry)
             elif field == self._layout.currency:
                 self._uncountable.add(entry)
-            self._faults[entry].append(unfit.at(field.path, line=line))
+            self._faults[entry].append(rejected.at(field.path, line=line))
             return blank
 
     def _amounts_of(self, field: Field) -> Amounts:
@@ -232,8 +235,8 @@ class Page:
         if field not in self._amounts:
             values = self._values(field)
             if field == self._layout.amount and not self._layout.prints(field):
-                # An entry with lines may hold anything here: nobody looks at it.
-                bare = set(self._bare)
+                # With lines, the entry's own amount is not used and may hold anything.
+                bare = set(self._without_lines)
                 values = [value if at in bare else None for at, value in enumerate(values)]
             self._amounts[field] = self._read_amounts(field, values)
         return self._amounts[field]
@@ -242,12 +245,12 @@ class Page:
         readers = self._amount_readers
         one = readers.count(readers[0]) == len(readers)
         if field.of_line and not one:
-            readers = self._on_rows(readers)
+            readers = self._per_row(readers)
         try:
             if one:
                 return readers[0].column(values)
             pairs = zip(readers, values, strict=True)
-            return Amounts.of([reader.quick(value) for reader, value in pairs])
+            return Amounts.of([reader.read_cached(value) for reader, value in pairs])
         except (RejectedValue, TypeError):
             if one:
                 readers = [readers[0]] * len(values)
@@ -264,35 +267,35 @@ class Page:
         return self._dates[field]
 
     def _net_amounts(self) -> Amounts:
-        places = self._on_rows(reader.decimals for reader in self._amount_readers)
+        places = self._per_row(reader.decimals for reader in self._amount_readers)
         net = difference(self.debits, self.credits, places)
         self._check_balances(net.minor)
         field = self._layout.amount
         required = Required.AMOUNT in self._readers.require
-        for at in self._bare:
+        for at in self._without_lines:
             amounts = self._amounts_of(field)
             net.minor[self.ends[at]] = amounts.minor[at]
             net.text[self.ends[at]] = amounts.text[at]
             if required and not amounts.text[at] and at not in self._uncountable:
-                self._lacks(at, field, None, "missing, and there are no lines")
+                self._add_missing(at, field, None, "missing, and there are no lines")
         return net
 
     def _check_required(self) -> None:
-        """Find what entries with lines lack of what the profile requires."""
+        """Find required values that entries with lines do not have."""
         require, layout = self._readers.require, self._layout
         if Required.DATE in require:
             dates = self._dates_of(layout.date)
             if NO_DATE in dates:
-                values, bare = self._values(layout.date), set(self._bare)
+                values, bare = self._values(layout.date), set(self._without_lines)
                 for at, date in enumerate(dates):
                     lacking = date == NO_DATE and unwrapped(values[at]) is None
                     if lacking and at not in bare:
-                        self._lacks(at, layout.date, None, "missing")
+                        self._add_missing(at, layout.date, None, "missing")
         if layout.account is not None:
             values = self._values(layout.account)
             blanks = self._readers.text.blanks(values)
             for at, index in self._lines_with(blanks):
-                self._lacks(at, layout.account, index, "missing or blank")
+                self._add_missing(at, layout.account, index, "missing or blank")
         if Required.AMOUNT in require:
             debit, credit = self._values(layout.debit), self._values(layout.credit)
             texts = map(add, self.debits.text, self.credits.text)
@@ -300,21 +303,21 @@ class Page:
                 row = self.ends[at] + index
                 if debit[row] is None and credit[row] is None:
                     why = f"missing, and so is {layout.credit.path}"
-                    self._lacks(at, layout.debit, index, why)
+                    self._add_missing(at, layout.debit, index, why)
                     self._uncountable.add(at)
 
     def _lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
         """(entry, index of the line) of the marked rows that are lines."""
         if True not in marks:
             return
-        others = {self.ends[at] for at in self._bare}
-        others.update(self.ends[at] + index for at, index in self._void)
+        others = {self.ends[at] for at in self._without_lines}
+        others.update(self.ends[at] + index for at, index in self._invalid_lines)
         for row, marked in enumerate(marks):
             if marked and row not in others:
                 at = self.entry_of(row)
                 yield at, row - self.ends[at]
 
-    def _lacks(self, at: int, field: Field, index: int | None, why: str) -> None:
+    def _add_missing(self, at: int, field: Field, index: int | None, why: str) -> None:
         line = None if index is None else index + 1
         fault = RejectedValue(RejectionReason.MISSING_VALUE, why).at(field.path, line=line)
         self._faults[at].append(fault)
@@ -329,12 +332,12 @@ class Page:
                 rows = slice(self.ends[at], self.ends[at + 1])
                 debit = reader.of(sum(self.debits.minor[rows]))
                 credit = reader.of(sum(self.credits.minor[rows]))
-                unfit = RejectedValue(
+                fault = RejectedValue(
                     RejectionReason.UNBALANCED,
                     f"debit {debit.text} is not credit {credit.text}",
                     value=f"{debit.text} ≠ {credit.text}",
                 )
-                self._faults[at].append(unfit.at(self._readers.lines_path))
+                self._faults[at].append(fault.at(self._readers.lines_path))
 
     def _cells(self, cell: Cell) -> Sequence[str]:
         cells: Sequence[str]
@@ -354,7 +357,7 @@ class Page:
                 cells = self._currency_cells
             case _:
                 cells = self._texts_of(field)
-        return cells if field.of_line else self._on_rows(cells)
+        return cells if field.of_line else self._per_row(cells)
 
     def _texts_of(self, field: Field) -> Sequence[str]:
         if field not in self._texts:
@@ -364,14 +367,14 @@ class Page:
     def _line_numbers(self) -> list[str]:
         numbers = [str(number) for number in range(1, max(self._counts) + 1)]
         cells = list(chain.from_iterable(numbers[:count] for count in self._counts))
-        for at in self._bare:
+        for at in self._without_lines:
             cells[self.ends[at]] = ""
         return cells
 
     def _ids(self, field: Field) -> Sequence[str]:
         values = self._values(field)
         if all(type(value) is str for value in values):
-            return values  # hex digits need no guard and no quotes
+            return values  # hex digits need neither guard nor quotes
         read = self._readers.text.read
         return [
             self._read_one(field, at, read, unwrapped(value), "") for at, value in enumerate(values)

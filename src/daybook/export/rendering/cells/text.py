@@ -15,8 +15,8 @@ from daybook.export.rendering.cells.values import Cache, RejectedValue
 from daybook.text.visible import shown
 
 # White space, control and format characters, and what else Unicode calls
-# default-ignorable: nothing a reader sees in front of the first sign. TAB, CR and
-# LF are left out, they are triggers themselves.
+# default-ignorable: nothing that a reader sees before the first visible character. TAB, CR
+# and LF are not included because they are triggers themselves.
 # https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
 _INVISIBLE = (
     r"\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891"
@@ -28,7 +28,7 @@ _INVISIBLE = (
 _TRIGGERS = r"=+\-@\t\r\n＝＋－＠"
 _FORMULA = re.compile(f"[{_INVISIBLE}]*[{_TRIGGERS}]")
 _SUSPECT = re.compile(f"[{_INVISIBLE}{_TRIGGERS}]")
-# Unicode's category Cc, without the three that a text of several lines or columns may have.
+# Unicode's category Cc, except for the three that text of several lines or columns may contain.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([Ee][+-]?\d+)?", re.ASCII)
 _BLANK = re.compile(f"[{_INVISIBLE}\\t\\r\\n]*")
@@ -37,7 +37,7 @@ _UUID_BYTES = 16
 
 
 def looks_like_formula(text: str) -> bool:
-    """True when a spreadsheet could compute the text, or drop its start to do so."""
+    """True when a spreadsheet could compute the text, or drop its start and then compute it."""
     return _FORMULA.match(text) is not None
 
 
@@ -52,7 +52,7 @@ class TextReader:
         self._blank = Cache(is_blank, keep=(str, type(None)))
 
     def read(self, value: Any) -> str:
-        """Raises `RejectedValue` for what has no plain text."""
+        """Raises `RejectedValue` for a value that has no plain text."""
         text = plain_text(value)
         _check_control_characters(text)
         if self._guarded and looks_like_formula(text) and not _is_number(value, text):
@@ -60,20 +60,20 @@ class TextReader:
         return self._dialect.quote(text)
 
     def column(self, values: list[Any]) -> list[str]:
-        """The same of many values, quickly. Raises `RejectedValue` or TypeError."""
+        """Read many values fast. Raises `RejectedValue` or TypeError."""
         if set(map(type, values)) == {str} and self._are_cells(values):
             return values
         return list(map(self._cache.__getitem__, values))
 
     def blanks(self, values: list[Any]) -> list[bool]:
-        """Which of the values show nothing; see `is_blank`."""
+        """Which of the values are blank; see `is_blank`."""
         try:
             return list(map(self._blank.__getitem__, values))
-        except TypeError:  # a document or an array, which is no key
+        except TypeError:  # a document or an array cannot be a key
             return list(map(is_blank, values))
 
     def trim(self) -> None:
-        """Forget what is remembered once it is much. Call between pages."""
+        """Clear the caches once they are large. Call between pages."""
         self._blank.trim()
         self._cache.trim()
         self._harmless.trim()
@@ -89,12 +89,12 @@ class TextReader:
 
 
 def is_blank(value: Any) -> bool:
-    """True for null, and for a text of nothing but white space and invisible characters."""
+    """True for null, and for text of nothing but white space and invisible characters."""
     return value is None or (isinstance(value, str) and _BLANK.fullmatch(value) is not None)
 
 
 def _is_number(value: Any, text: str) -> bool:
-    """True for a number that is stored as one: `-5` computes to itself."""
+    """True for a value that is stored as a number: a spreadsheet computes `-5` to itself."""
     return isinstance(value, int | float | Decimal128) and _NUMBER.fullmatch(text) is not None
 
 
@@ -110,7 +110,7 @@ def _check_control_characters(text: str) -> None:
 
 
 def plain_text(value: Any) -> str:
-    """The text of a string, number, boolean, ObjectId or UUID; nothing for null.
+    """The text of a string, number, boolean, ObjectId or UUID; empty for null.
 
     Raises `RejectedValue` for anything else.
     """

@@ -1,4 +1,4 @@
-"""Reading values: a column at once from a cache, and the error that keeps an entry out."""
+"""Reading values: columns from a cache, and the error that keeps an entry out of the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from daybook.text.visible import ARRAY, DOCUMENT, shown
 
 
 class RejectedValue(Exception):
-    """A value that cannot be printed; `why` completes a sentence that begins with its field."""
+    """A value that cannot be printed; `why` completes a sentence that starts with its field."""
 
     def __init__(self, reason: RejectionReason, why: str, *, value: str = "") -> None:
-        """`value` is in no language: what is wrong there, or empty."""
+        """`value` shows what is wrong, in no particular language; it may be empty."""
         super().__init__(why)
         self.reason = reason
         self.why = why
@@ -27,7 +27,7 @@ class RejectedValue(Exception):
 
 
 def missing(entry_id: Any, more: str = "") -> RejectedValue:
-    """The reason for an entry that is not there."""
+    """The rejection of an entry that does not exist."""
     if entry_id is None:
         return RejectedValue(
             RejectionReason.MISSING,
@@ -38,7 +38,7 @@ def missing(entry_id: Any, more: str = "") -> RejectedValue:
 
 
 def unwrapped(value: Any) -> Any:
-    """What the source holds under a value that `layout` calls wrapped."""
+    """The source's value, taken out of the wrapping that `layout` describes."""
     return value.get("v") if isinstance(value, Mapping) else value
 
 
@@ -55,17 +55,17 @@ class Reader(Protocol[_T_co]):
         """Raises `RejectedValue`."""
 
     def column(self, values: list[Any]) -> Sequence[_T_co]:
-        """The same of many values, quickly.
+        """Read many values fast.
 
-        Raises `RejectedValue` or TypeError, without saying where, when any of them is unfit.
+        Raises `RejectedValue` or TypeError, without naming the place, when one is invalid.
         """
 
 
 class Cache(dict[Any, _T], Generic[_T]):
-    """`memo[value]` is `read(value)`, remembered for values of the types `keep`.
+    """`cache[value]` is `read(value)`, stored for values of the types in `keep`.
 
-    Values of other types are read each time: 1, 1.0 and True are one key of a dict
-    and need not read alike.
+    Values of other types are read each time: 1, 1.0 and True are the same dict key but may
+    have different readings.
     """
 
     def __init__(self, read: Callable[[Any], _T], *, keep: tuple[type, ...]) -> None:
@@ -80,6 +80,6 @@ class Cache(dict[Any, _T], Generic[_T]):
         return result
 
     def trim(self) -> None:
-        """Forget everything once it is much. Call between pages."""
+        """Clear the cache once it is large. Call between pages."""
         if len(self) > _SIZE:
             self.clear()
