@@ -1,7 +1,7 @@
-"""Every error that Daybook raises on purpose.
+"""All errors that Daybook raises on purpose.
 
-A message names the operation, what it was about, and what to do. `type` is the
-word that answers, records and metrics carry; `permanent` errors are not retried.
+A message names the operation, its subject, and what to do. `type` is the word in responses,
+records and metrics; `permanent` errors are not retried.
 """
 
 from datetime import datetime
@@ -11,24 +11,24 @@ from daybook import write_errors
 from daybook.write_errors import WriteError
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading a foreign answer raises when it is not of the expected shape.
+"""What reading a foreign response raises when it does not have the expected shape.
 
-Google's libraries read token servers' and APIs' answers without checking them, so these come
-out of them as well.
+Google's libraries do not check the responses of token servers and APIs, so these errors come
+from the libraries as well.
 """
 
 _LONGEST_NAME = 80
 
 
 class DaybookError(Exception):
-    """Base of all of Daybook's own errors."""
+    """Base class of Daybook's own errors."""
 
     type = "unknown"
     permanent = False
 
 
 class BadRequest(DaybookError):
-    """Input from outside that cannot be understood; `where` names the field, cut off if long."""
+    """Invalid input from outside; `where` names the field, shortened if long."""
 
     type = "bad_request"
     permanent = True
@@ -39,7 +39,7 @@ class BadRequest(DaybookError):
 
 
 class TooLarge(BadRequest):
-    """A body beyond what the route reads."""
+    """A body larger than the route reads."""
 
 
 class KeyReused(BadRequest):
@@ -47,14 +47,14 @@ class KeyReused(BadRequest):
 
 
 class Forbidden(DaybookError):
-    """The caller is known, and may not do this."""
+    """The caller is known, but may not do this."""
 
     type = "forbidden"
     permanent = True
 
 
 class ConfigurationError(DaybookError):
-    """A setting, profile or database that nobody can run with until it is changed."""
+    """A setting, profile or database with which nothing can run until it is changed."""
 
     type = "configuration"
     permanent = True
@@ -67,19 +67,19 @@ class FencedOut(DaybookError):
 
 
 class RunTimeout(DaybookError):
-    """The run used up a time limit of its own."""
+    """The run used up one of its own time limits."""
 
     type = "timeout"
 
 
 class Interrupted(DaybookError):
-    """The run stopped at a boundary, with all it has done kept; another call goes on from there."""
+    """The run stopped at a boundary and kept its work; another call continues from there."""
 
     type = "interrupted"
 
 
 class CircuitOpen(DaybookError):
-    """The circuit breaker is open: the destination is not touched before `until` (aware)."""
+    """The circuit is open: the destination is not called before `until` (aware)."""
 
     type = "circuit_open"
 
@@ -96,38 +96,38 @@ class TooManyRejected(DaybookError):
 
 
 class RecordsDisagree(DaybookError):
-    """Two collections tell different things of one batch; only a person can say which is right."""
+    """Two collections disagree about a batch; only a person can say which one is right."""
 
     type = "records_disagree"
     permanent = True
 
 
 class QueueChanging(DaybookError):
-    """The queue kept changing under the plan; the next attempt plans afresh."""
+    """The queue kept changing after each plan; the next attempt plans again."""
 
     type = "queue_changing"
 
 
 class DatabaseError(DaybookError):
-    """MongoDB did not answer, or refused; `permanent` when only a change there helps."""
+    """MongoDB did not respond, or refused; `permanent` when only a change there helps."""
 
     type = "mongodb"
 
     def __init__(self, message: str, *, refused: WriteError | None = None) -> None:
         super().__init__(message)
         self.refused = refused
-        """What the server said; None for what is not from the driver."""
+        """The server's refusal; None when the error is not from the driver."""
         self.permanent = refused is not None and refused.permanent
 
     @classmethod
     def of(cls, operation: str, error: Exception) -> Self:
-        """From a driver's error: the first write error, where it happened, and what to do."""
+        """Made from a driver's error: the first write error, where it happened, and what to do."""
         refused = write_errors.describe(error)
         return cls(f"{operation}: {refused}", refused=refused)
 
 
 class DocumentDamaged(DatabaseError):
-    """A document of Daybook's own was altered; names collection, `_id`, field and what to do."""
+    """One of Daybook's documents was altered; names collection, `_id`, field and what to do."""
 
     type = "document_damaged"
 
@@ -137,27 +137,27 @@ class DocumentDamaged(DatabaseError):
 
 
 class DestinationError(DaybookError):
-    """The destination failed in a way that may pass (5xx, rate limit, cut connection)."""
+    """The destination failed in a way that may pass (5xx, rate limit, lost connection)."""
 
     type = "destination"
 
 
 class UncertainResponse(DestinationError):
-    """The answer to a request was lost or doubtful: it may or may not have taken effect."""
+    """The response to a request was lost or unclear: the request may have taken effect."""
 
 
 class DestinationRefused(DestinationError):
-    """The destination will keep refusing until somebody changes something."""
+    """The destination will keep refusing until a person changes something."""
 
     permanent = True
 
 
 class IdTaken(DestinationError):
-    """A file already exists under the id (Drive: 409 `fileIdInUse`)."""
+    """A file already exists under the ID (Drive: 409 `fileIdInUse`)."""
 
 
 class IdInvalid(DestinationError):
-    """The destination does not accept the id (another identity's, or never issued)."""
+    """The destination does not accept the ID (another identity's, or never issued)."""
 
 
 class SessionExpired(DestinationError):
@@ -165,6 +165,6 @@ class SessionExpired(DestinationError):
 
 
 class TaskError(DaybookError):
-    """The task queue did not answer, or refused: a call that has to follow is not ensured."""
+    """The task queue did not respond, or refused: the call that has to follow is not assured."""
 
     type = "tasks"

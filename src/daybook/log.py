@@ -1,4 +1,4 @@
-"""Events: log records with a constant name and fields, as Cloud Logging reads them.
+"""Events: log records with a constant name and fields, in the form that Cloud Logging reads.
 
     log.event(logging.INFO, "batch_committed", "The file was delivered.", entry_count=3)
 
@@ -27,7 +27,7 @@ from daybook.text.visible import escaped, visible, visible_lines
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 )
-"""Makes Error Reporting take a record: https://cloud.google.com/error-reporting/docs/formatting-error-messages"""
+"""Marks a record for Error Reporting: https://cloud.google.com/error-reporting/docs/formatting-error-messages"""
 
 _LOGGER = logging.getLogger("daybook")
 _LABELS = ("profile", "batchDate")
@@ -38,7 +38,7 @@ _trace: ContextVar[str | None] = ContextVar("trace", default=None)
 
 
 def setup(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Send every log record of the process to `stream` (stdout); repeating it replaces."""
+    """Send the process's log records to `stream` (stdout); a second call replaces the first."""
     stream = stream or sys.stdout
     handler = _readable_handler(stream) if stream.isatty() else _json_handler(stream)
     handler.set_name(_LOGGER.name)
@@ -74,7 +74,7 @@ def event(
 
 @contextmanager
 def bound(**fields: object) -> Iterator[None]:
-    """Add `fields` to every record made inside, by whichever library."""
+    """Add `fields` to every record made inside, including records of libraries."""
     token = _bound.set(MappingProxyType({**_bound.get(), **_camel_case(fields)}))
     try:
         yield
@@ -108,7 +108,7 @@ def _camel_case(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def _add_context(record: logging.LogRecord) -> bool:
-    """Put what the handlers print on the record."""
+    """Add what the handlers print to the record."""
     fields = {**_bound.get(), **getattr(record, "fields", _NOTHING)}
     printed: dict[str, object] = {**getattr(record, "json_fields", _NOTHING), **fields}
     if hasattr(record, "event"):
@@ -135,7 +135,7 @@ def _add_context(record: logging.LogRecord) -> bool:
 
 
 def _stack_trace(record: logging.LogRecord) -> str:
-    """The exception with its causes, and the stack where the call asked for it; empty without."""
+    """The exception with its causes, and the stack if the call asked for it; may be empty."""
     of_error = record.exc_text or ""
     if record.exc_info and record.exc_info[0]:
         of_error = logging.Formatter().formatException(record.exc_info)
@@ -143,7 +143,7 @@ def _stack_trace(record: logging.LogRecord) -> str:
 
 
 def _scrub(record: logging.LogRecord, stack: str) -> None:
-    """In the record itself, so that handlers of others print no secret either."""
+    """Scrub the record itself, so that handlers of others print no secret either."""
     record.msg, record.args = visible_lines(scrubbed(_message(record))), ()
     record.exc_info, record.stack_info = None, None
     record.exc_text = visible_lines(scrubbed(stack)) or None
@@ -157,7 +157,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _scrubbed(value: Any) -> Any:
-    """What `display.document` made, without secrets in any of its texts."""
+    """The result of `display.document` without secrets in any of its texts."""
     if isinstance(value, str):
         return scrubbed(value)
     if isinstance(value, dict):
@@ -166,15 +166,15 @@ def _scrubbed(value: Any) -> Any:
 
 
 def _json_handler(stream: TextIO) -> logging.Handler:
-    # Here, because it takes most of a second to import and a terminal needs none of it.
+    # Imported here, because it takes most of a second and a terminal does not need it.
     from google.cloud import logging_v2
     from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
 
-    # Otherwise the first record of each process is followed by two about the library.
+    # Otherwise two records about the library would follow the first record of each process.
     logging_v2._instrumentation_emitted = True
 
     class Handler(StructuredLogHandler):
-        """`docker logs` and `less` show what is written here on a terminal, too."""
+        """Escapes hidden characters, since `docker logs` and `less` print them to a terminal."""
 
         def format(self, record: logging.LogRecord) -> str:
             return escaped(super().format(record))  # type: ignore[no-untyped-call]  # not annotated
@@ -192,11 +192,11 @@ class _Encoder(json.JSONEncoder):
 
 
 class _MessageOnly(logging.Formatter):
-    """The stack trace has a field of its own, so that `message` stays a sentence."""
+    """The message alone: the stack trace has its own field, so `message` stays a sentence."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
-        # The handler parses a text that begins so, and would log its names as our fields.
+        # The handler parses text that starts with `{`, and would log its names as our fields.
         return f" {text}" if text.startswith("{") else text
 
 
@@ -207,7 +207,7 @@ def _readable_handler(stream: TextIO) -> logging.Handler:
 
 
 class _Readable(logging.Formatter):
-    """One line a record, and the stack trace indented, so that no value forges a record."""
+    """One line per record, and the stack trace indented, so that no value can forge a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         printed = getattr(record, "json_fields", _NOTHING)

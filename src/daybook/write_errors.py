@@ -1,7 +1,7 @@
-"""Why MongoDB refused something: where, by which cause, and what to do about it.
+"""Why MongoDB refused something: where, for which cause, and what to do about it.
 
-Knows the server's answers, not the driver's classes: anything with `code` and `details`
-can be described, so no SDK is imported here.
+It works with the server's replies, not with the driver's classes: anything with `code` and
+`details` can be described, so no SDK is imported here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 _REFUSED_COMMAND = re.compile(
     r"not authorized on (\S+) to execute command \{ (\w+): \"?([^\s\",}]+)"
 )
-# Atlas has a wording of its own for the same.
+# Atlas has its own wording for the same refusal.
 _REFUSED_ACTION = re.compile(r"not allowed to do action \[(\w+)\] on \[([^\]]+)\]")
-# In Atlas' words too; without a code once the driver has tried again and found no server.
+# In Atlas's wording too; without a code after the driver has retried and found no server.
 _REFUSED_LOGIN = re.compile(r"(?:\S+: )?(?:Authentication failed|bad auth)\b")
 _DUPLICATE = re.compile(r"E11000.*? collection: (\S+) index: (\S+)")
 _NAMESPACE = (
@@ -31,7 +31,7 @@ OWN_UNIQUE_KEYS: Mapping[str, frozenset[tuple[str, ...]]] = {
     "exportlogs": frozenset({("metadata.batchDate", "action", "metadata.profile")}),
     "exportbatches": frozenset({("profile", "batchDate"), ("profile", "manualKey")}),
     "transactions": frozenset(
-        # The first is of an earlier version.
+        # The first one is from an earlier version.
         {("idempotencyKey",), ("idempotencyKey", "idempotencyCaller"), ("reverses",)}
     ),
     "wallets": frozenset({("ownerUserId",)}),
@@ -45,7 +45,7 @@ SHOWN = 300
 
 
 class Cause(StrEnum):
-    """What kind of thing refused; the values appear in no stored document."""
+    """What refused; the values are not stored in any document."""
 
     PRIVILEGE = "privilege"  # the user of the database may not do it
     VALIDATOR = "validator"  # the collection's validator refused the document
@@ -81,18 +81,18 @@ _HINTS: Mapping[Cause, str] = {
 }
 
 _PERMANENT = frozenset(_HINTS) - {Cause.LOGIN}
-"""A login may fail while a password is being changed, and works again when it has been."""
+"""A login may fail while a password is being changed, and works again afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteError:
-    """What MongoDB refused, in words for an operator; values of documents appear in none."""
+    """What MongoDB refused, in words for an operator, without values from documents."""
 
     code: int | None
-    """The server's; None for what never reached it."""
+    """The server's code; None for what never reached it."""
     cause: Cause
     collection: str | None
-    """Without the database's name; None when it cannot be told."""
+    """Without the database's name; None when it is unknown."""
     index: str | None
     message: str
     """What happened, without a hint."""
@@ -104,7 +104,7 @@ class WriteError:
 
     @property
     def hint(self) -> str | None:
-        """What to do; None where repeating may do."""
+        """What to do; None when repeating may be enough."""
         template = _HINTS.get(self.cause)
         if template is None:
             return None
@@ -113,7 +113,7 @@ class WriteError:
         )
 
     def is_by(self, collection: str) -> bool:
-        """Whether a unique index that Daybook declares on the collection refused."""
+        """Whether a unique index that Daybook declares on the collection refused the write."""
         return self.cause is Cause.OWN_INDEX and self.collection == collection
 
     def __str__(self) -> str:
@@ -121,10 +121,10 @@ class WriteError:
 
 
 def describe(error: Exception) -> WriteError:
-    """Describe a driver's error; of a bulk write the first write error.
+    """Describe a driver's error; for a bulk write, its first write error.
 
-    Never raises. What is not recognised has the cause `OTHER` and the driver's message
-    without the server's whole reply or topology that it quotes.
+    Never raises. An unknown error has the cause `OTHER` and the driver's message, without the
+    server's reply and topology that it quotes.
     """
     reply = _first_refusal(error)
     code = reply.get("code")
@@ -141,12 +141,12 @@ def describe(error: Exception) -> WriteError:
         cause=cause,
         collection=collection,
         index=index,
-        message=_told(cause, code, text, collection, reply),
+        message=_message(cause, code, text, collection, reply),
     )
 
 
 def unauthorized(text: str) -> tuple[str, str] | None:
-    """Command and namespace of MongoDB's "not authorized" message; None when it is another."""
+    """Command and namespace of MongoDB's "not authorized" message; None for other messages."""
     found = _REFUSED_COMMAND.search(text)
     if found is not None:
         database, command, collection = found.groups()
@@ -159,7 +159,7 @@ _last = threading.local()
 
 
 def note(code: int | None, collection: str) -> None:
-    """Remember where this thread's last refusal happened: some messages name no collection.
+    """Store where this thread's last refusal happened, since some messages name no collection.
 
     Called by the client's monitor, in the thread that then handles the error.
     """
@@ -172,7 +172,7 @@ def _noted(code: int | None) -> str | None:
 
 
 def _first_refusal(error: Exception) -> Mapping[str, Any]:
-    """The first write error of a bulk, else the error's own reply."""
+    """The first write error of a bulk write, else the error's own reply."""
     details = getattr(error, "details", None)
     if not isinstance(details, Mapping):
         return {"code": getattr(error, "code", None)}
@@ -235,12 +235,12 @@ def _cause_of_duplicate(collection: str | None, reply: Mapping[str, Any]) -> Cau
     return Cause.OWN_INDEX if keys in own or keys in {(), ("_id",)} else Cause.FOREIGN_INDEX
 
 
-def _told(
+def _message(
     cause: Cause, code: int | None, text: str, collection: str | None, reply: Mapping[str, Any]
 ) -> str:
     if cause is Cause.PRIVILEGE:
         refused = unauthorized(text)
-        # Never the server's text: it quotes the command, documents included.
+        # Never the server's text: it quotes the command, including documents.
         return (
             "the user of the database lacks a privilege"
             if refused is None
@@ -248,13 +248,15 @@ def _told(
         )
     if cause is Cause.LOGIN:
         return "the login was refused"
-    # Nor the values of the document that was refused: this stands in logs and records.
+    # Nor the values of the refused document: this text goes into logs and records.
     text = text.partition(" dup key: ")[0]
     where = collection or "a collection"
     if cause is Cause.VALIDATOR:
         rules = ", ".join(dict.fromkeys(_rules(reply.get("errInfo", {}))))
-        told = f"the validator of {where} refused the document" + (f" ({rules})" if rules else "")
-        return told[:SHOWN]
+        message = f"the validator of {where} refused the document" + (
+            f" ({rules})" if rules else ""
+        )
+        return message[:SHOWN]
     shown = text[:SHOWN]
     if collection is not None and collection not in text:
         shown = f"{collection}: {shown}"

@@ -1,1 +1,1 @@
-"""Proof: whether what was delivered is what the books say, and where an entry went."""
+"""Proof that what was delivered matches the books, and where each entry went."""

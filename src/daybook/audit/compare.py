@@ -1,8 +1,8 @@
 """Comparing a delivered file with its manifest rendered again, row by row.
 
-Whole parts are compared as bytes. Where they differ, the entries of the part are
-rendered one by one, and the file is searched for the next entry that stands in it as
-expected; the rows up to there belong to the entries in between.
+Whole parts are compared as bytes. If they differ, the entries of the part are rendered one by
+one, and the file is searched for the next entry that is in it as expected; the rows up to there
+belong to the entries in between.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ _LATER_RULES = {
     RejectionReason.TOO_LARGE,
     RejectionReason.UNKNOWN_CURRENCY,
 }
-"""For these an entry is rejected that an earlier version exported."""
+"""Reasons to reject an entry that an earlier version exported."""
 
 
 class Comparison:
-    """Compares a delivered file with its manifest rendered again; made for one pass.
+    """Compares a delivered file with its manifest rendered again, in a single pass.
 
-    `again` renders whole parts and adds up the figures; `single`, of the same batch,
-    renders single entries. `earlier` is true for a file that an earlier version of the
-    renderer may have written.
+    `rerendered` renders whole parts and adds up the figures; `single`, for the same batch,
+    renders single entries. `earlier` is true for a file that an earlier version of the renderer
+    may have written.
     """
 
     def __init__(
-        self, file: DeliveredBytes, again: Rerendering, single: Rerendering, *, earlier: bool
+        self, file: DeliveredBytes, rerendered: Rerendering, single: Rerendering, *, earlier: bool
     ) -> None:
         self._file = file
-        self._again = again
+        self._rerendered = rerendered
         self._single = single
         self._earlier = earlier
-        self._profile = again.profile
-        self._parts = again.parts()
+        self._profile = rerendered.profile
+        self._parts = rerendered.parts()
         self._ahead: deque[Piece] = deque()
         self._row = 1
         self.respelt = 0
-        """Entries that say the same in the file, but are quoted or spelt in an earlier way."""
+        """Entries with the same content in the file, but quoted or spelt in an earlier way."""
         self.no_longer_printed: list[str] = []
         """Entries of an earlier version's file that today's rules reject."""
 
     def differences(self) -> Iterator[VerifyDifference]:
-        """Each difference in the file's order. Raises what the destination raises."""
-        header = self._again.header()
+        """Each difference, in the file's order. Raises what the destination raises."""
+        header = self._rerendered.header()
         if not self._file.skip(header) and not self._skip_alike(
             header, rows_of(header, self._profile)
         ):
@@ -64,19 +64,19 @@ class Comparison:
             )
             return
         while (piece := self._next()) is not None:
-            if piece.unfit is None and self._file.skip(piece.content):
+            if piece.rejection is None and self._file.skip(piece.content):
                 self._row += len(piece.rows)
                 continue
-            if piece.unfit is None and self._skip_alike(piece.content, piece.rows):
+            if piece.rejection is None and self._skip_alike(piece.content, piece.rows):
                 self._row += len(piece.rows)
                 self.respelt += 1
                 continue
-            found = self._in_step_again(piece)
+            found = self._resynchronised(piece)
             if found is None:
                 yield VerifyDifference(
                     kind=VerifyKind.OUT_OF_STEP,
                     detail=f"from row {self._row} on, none of the next {_LOOK_AHEAD} entries "
-                    "stands in the file as expected",
+                    "is in the file as expected",
                     entry_id=piece.entry_id,
                     row=self._row,
                 )
@@ -99,7 +99,7 @@ class Comparison:
             )
 
     def _skip_alike(self, content: bytes, expected: list[Row]) -> bool:
-        """Pass over rows that say what is expected, if they come next; see `same_cell`."""
+        """Skip rows with the expected content, if they come next; see `same_rows`."""
         window = self._file.window(2 * len(content) + _SLACK_BYTES)
         end = _end_of_rows(window, len(expected), self._profile.line_end.encode())
         if end < 0:
@@ -121,14 +121,14 @@ class Comparison:
         )
 
     def _next(self) -> Piece | None:
-        """The next entry that does not belong to a part which stands in the file as it is."""
+        """The next entry that is not in a part found unchanged in the file."""
         while not self._ahead:
             part = next(self._parts, None)
             if part is None:
                 return None
-            before = self._again.figures()
-            content = self._again.render(part)
-            after = self._again.figures()
+            before = self._rerendered.figures()
+            content = self._rerendered.render(part)
+            after = self._rerendered.figures()
             if len(after.rejected) == len(before.rejected) and self._file.skip(content):
                 self._row += after.row_count - before.row_count
                 continue
@@ -138,18 +138,18 @@ class Comparison:
     def _pieces(self, part: Part) -> Iterator[Piece]:
         rejected = len(self._single.figures().rejected)
         for entry_id, content in self._single.render_each(part):
-            unfit = self._single.figures().rejected[rejected:]
-            rejected += len(unfit)
+            rejections = self._single.figures().rejected[rejected:]
+            rejected += len(rejections)
             yield Piece(
                 entry_id=entry_id,
                 content=content,
                 rows=rows_of(content, self._profile),
-                unfit=unfit[0].detail if unfit else None,
-                reasons=frozenset(fault.reason for one in unfit for fault in one.faults),
+                rejection=rejections[0].detail if rejections else None,
+                reasons=frozenset(fault.reason for one in rejections for fault in one.faults),
             )
 
-    def _in_step_again(self, first: Piece) -> tuple[list[Piece], bytes] | None:
-        """The entries from `first` on that differ, and the bytes that the file has for them."""
+    def _resynchronised(self, first: Piece) -> tuple[list[Piece], bytes] | None:
+        """The differing entries, starting with `first`, and the bytes that the file has instead."""
         window = self._file.window()
         line_end = self._profile.line_end.encode()
         passed = [first]
@@ -158,11 +158,11 @@ class Comparison:
                 part = next(self._parts, None)
                 if part is None:
                     return passed, self._file.take(len(window))
-                self._again.render(part)
+                self._rerendered.render(part)
                 self._ahead.extend(self._pieces(part))
                 continue
             piece = self._ahead[0]
-            at = -1 if piece.unfit else _find_row(window, piece.content, line_end)
+            at = -1 if piece.rejection else _find_row(window, piece.content, line_end)
             if at >= 0:
                 return passed, self._file.take(at)
             passed.append(self._ahead.popleft())
@@ -186,7 +186,7 @@ def _end_of_rows(window: bytes, count: int, line_end: bytes) -> int:
 
 
 def _find_row(window: bytes, content: bytes, line_end: bytes) -> int:
-    """Where `content` begins a row of `window`, or -1."""
+    """Where in `window` a row starts with `content`, or -1."""
     if window.startswith(content):
         return 0
     at = window.find(line_end + content)

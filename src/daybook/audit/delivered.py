@@ -9,7 +9,7 @@ WINDOW_BYTES = 1024 * 1024
 
 
 class DeliveredBytes:
-    """A file as it is read, with its digests; `drain` reads what is left."""
+    """A file while it is read, with its digests; `drain` reads the rest."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
@@ -27,7 +27,7 @@ class DeliveredBytes:
         return self._sha256.hexdigest()
 
     def skip(self, expected: bytes) -> bool:
-        """Pass over `expected` if it comes next."""
+        """Skip `expected` if it comes next."""
         self._fill(len(expected))
         if not self._buffer.startswith(expected):
             return False
@@ -35,7 +35,7 @@ class DeliveredBytes:
         return True
 
     def window(self, size_bytes: int = WINDOW_BYTES) -> bytes:
-        """The next bytes, left in place."""
+        """The next bytes, without consuming them."""
         self._fill(size_bytes)
         return bytes(self._buffer[:size_bytes])
 

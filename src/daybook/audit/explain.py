@@ -1,4 +1,4 @@
-"""Explaining where entries and the rows that a file has for them differ."""
+"""Explaining how entries differ from their rows in a file."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SHOWN_LENGTH = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One entry and what it gives now."""
+    """One entry and its rows as rendered now."""
 
     entry_id: Any
     content: bytes
     rows: list[Row]
-    unfit: str | None
-    """Why it can no longer be printed, if so."""
+    rejection: str | None
+    """Why it can no longer be printed; None if it can."""
     reasons: frozenset[RejectionReason] = frozenset()
-    """The same in words; empty for an entry that can be printed."""
+    """The reasons for the same; empty for an entry that can be printed."""
 
 
 def rows_of(content: bytes, profile: Profile) -> list[Row]:
@@ -47,7 +47,7 @@ def rows_of(content: bytes, profile: Profile) -> list[Row]:
 def explain(
     profile: Profile, pieces: Sequence[Piece], rows: Sequence[Row], *, first_row: int
 ) -> Iterator[VerifyDifference]:
-    """What the difference is, entry by entry."""
+    """The differences, entry by entry."""
     numbered = list(enumerate(rows, start=first_row))
     id_column = next(
         (at for at, column in enumerate(profile.columns) if column.path == "_id"), None
@@ -55,13 +55,13 @@ def explain(
     if id_column is None:
         yield from _explain_in_order(profile, pieces, numbered)
         return
-    of_entry: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    rows_by_entry: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for number, row in numbered:
-        of_entry[row[id_column] if id_column < len(row) else ""].append((number, row))
+        rows_by_entry[row[id_column] if id_column < len(row) else ""].append((number, row))
     for piece in pieces:
         key = piece.rows[0][id_column] if piece.rows else displayed(piece.entry_id)
-        yield from _explain_entry(profile, piece, of_entry.pop(key, []))
-    for extra in of_entry.values():
+        yield from _explain_entry(profile, piece, rows_by_entry.pop(key, []))
+    for extra in rows_by_entry.values():
         for number, row in extra:
             text = shown_short(", ".join(row))
             yield VerifyDifference(
@@ -85,17 +85,17 @@ def _explain_entry(
     profile: Profile, piece: Piece, delivered: Sequence[tuple[int, Row]]
 ) -> Iterator[VerifyDifference]:
     entry = displayed(piece.entry_id)
-    if piece.unfit is not None:
+    if piece.rejection is not None:
         where = f"rows {delivered[0][0]} to {delivered[-1][0]}" if delivered else "no row any more"
         yield VerifyDifference(
             kind=VerifyKind.ENTRY_UNFIT,
-            detail=f"entry {entry}: the file has {where}, but now: {piece.unfit}",
+            detail=f"entry {entry}: the file has {where}, but now: {piece.rejection}",
             entry_id=piece.entry_id,
             row=delivered[0][0] if delivered else None,
         )
         return
-    for stands, expected in zip_longest(delivered, piece.rows):
-        if stands is None:
+    for found, expected in zip_longest(delivered, piece.rows):
+        if found is None:
             yield VerifyDifference(
                 kind=VerifyKind.ROW_MISSING,
                 detail=f"entry {entry} gives a row that is not in the file: "
@@ -105,38 +105,36 @@ def _explain_entry(
         elif expected is None:
             yield VerifyDifference(
                 kind=VerifyKind.ROW_EXTRA,
-                detail=f"row {stands[0]}: entry {entry} no longer gives this row: "
-                f"{shown_short(', '.join(stands[1]))}",
+                detail=f"row {found[0]}: entry {entry} no longer gives this row: "
+                f"{shown_short(', '.join(found[1]))}",
                 entry_id=piece.entry_id,
-                row=stands[0],
+                row=found[0],
             )
-        elif not same_rows(profile, [stands[1]], [expected]):
+        elif not same_rows(profile, [found[1]], [expected]):
             yield VerifyDifference(
                 kind=VerifyKind.ROW_CHANGED,
-                detail=f"row {stands[0]}, entry {entry}: " + _cells(profile, stands[1], expected),
+                detail=f"row {found[0]}, entry {entry}: " + _cells(profile, found[1], expected),
                 entry_id=piece.entry_id,
-                row=stands[0],
+                row=found[0],
             )
 
 
-def _cells(profile: Profile, stands: Row, expected: Row) -> str:
+def _cells(profile: Profile, found: Row, expected: Row) -> str:
     titles = [column.title for column in profile.columns]
-    if len(stands) != len(titles):
-        return f"it has {len(stands)} cells instead of {len(titles)}"
+    if len(found) != len(titles):
+        return f"it has {len(found)} cells instead of {len(titles)}"
     return "; ".join(
-        f"{title}: the file says {shown_short(found)}, the entry gives {shown_short(given)}"
-        for title, column, found, given in zip(
-            titles, profile.columns, stands, expected, strict=True
-        )
-        if not _same_cell(profile, column, found, given)
+        f"{title}: the file says {shown_short(cell)}, the entry gives {shown_short(given)}"
+        for title, column, cell, given in zip(titles, profile.columns, found, expected, strict=True)
+        if not _same_cell(profile, column, cell, given)
     )
 
 
 def same_rows(profile: Profile, found: Sequence[Row], expected: Sequence[Row]) -> bool:
-    """Whether rows say the same, be it in the spelling of an earlier version.
+    """Whether rows have the same content, even if spelt as by an earlier version.
 
-    Quotes are gone once rows are read. What else was spelt differently are numbers in
-    text columns, which had an apostrophe, and currencies, which were printed as stored.
+    Quotes disappear when rows are read. Other differences in spelling are numbers in text
+    columns, which had an apostrophe, and currencies, which were printed as stored.
     """
     return len(found) == len(expected) and all(
         len(one) == len(other) == len(profile.columns)

@@ -26,7 +26,7 @@ from daybook.export.rendering.entry_id import candidates, displayed, items_of
 
 
 class EntryUnknown(DaybookError):
-    """Neither an entry, nor a queue item, nor a file has this id."""
+    """No entry, queue item or file has this ID."""
 
     type = "entry_unknown"
     permanent = True
@@ -34,7 +34,7 @@ class EntryUnknown(DaybookError):
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredIn:
-    """A delivered file in which the entry stands."""
+    """A delivered file that contains the entry."""
 
     batch_id: str
     batch_date: str | None
@@ -44,10 +44,10 @@ class DeliveredIn:
     link: str
     committed_at: datetime
     first_row: int
-    """Counted from 1 below the header, as the entries are now."""
+    """Counted from 1 below the header, with the entries as they are now."""
     last_row: int
     certain: bool
-    """False when an entry up to this one can no longer be printed, so rows have shifted."""
+    """False when an entry up to this one can no longer be printed, which shifts the rows."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -105,7 +105,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """All that is known of an entry's way into files."""
+    """Everything known about an entry's way into files."""
 
     entry_id: Any
     exists: bool
@@ -126,9 +126,9 @@ class Lineage:
 
 
 def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str) -> Lineage:
-    """Follow an entry, given as the file shows its id. Raises `EntryUnknown`.
+    """Follow an entry, given by its ID as the file shows it. Raises `EntryUnknown`.
 
-    Of entries whose ids differ in type only, all items, files and events are told.
+    Of entries whose IDs differ only in type, all items, files and events are returned.
     """
     ids, source = candidates(entry_id), profile.source
     entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
@@ -165,26 +165,26 @@ def _files(
         for batch_id in batch_ids
     )
     found = [batch for batch in stored if batch is not None and batch.key.profile == profile.name]
-    standings = (
-        _standing(database, profile, batch, ids)
+    delivered = (
+        _delivered_in(database, profile, batch, ids)
         for batch in sorted(found, key=lambda batch: batch.doc["committedAt"])
     )
-    return [standing for standing in standings if standing is not None]
+    return [file for file in delivered if file is not None]
 
 
-def _standing(
+def _delivered_in(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch, ids: list[Any]
 ) -> DeliveredIn | None:
-    """None when the entry was rejected in that batch."""
-    again = Rerendering(database, profile, batch)
-    for part in again.parts():
+    """Where the batch's file contains the entry; None when the batch rejected it."""
+    rerendered = Rerendering(database, profile, batch)
+    for part in rerendered.parts():
         at = _position(part, ids)
-        again.render(part if at is None else slice_of(part, 0, at))
+        rerendered.render(part if at is None else slice_of(part, 0, at))
         if at is None:
             continue
-        before = again.figures().row_count
-        again.render(slice_of(part, at, at + 1))
-        figures = again.figures()
+        before = rerendered.figures().row_count
+        rerendered.render(slice_of(part, at, at + 1))
+        figures = rerendered.figures()
         return DeliveredIn(
             batch_id=str(batch.id),
             batch_date=batch.key.batch_date,
@@ -216,9 +216,9 @@ def _item(doc: Mapping[str, Any], profile: Profile) -> Item:
 
 
 def _events(database: Database[dict[str, Any]], ids: list[Any]) -> list[Event]:
-    told = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
+    actions = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
     found = database[export_log.COLLECTION].find(
-        {"metadata.entryId": {"$in": ids}, "action": {"$in": told}}
+        {"metadata.entryId": {"$in": ids}, "action": {"$in": actions}}
     )
     return [_event(doc) for doc in found.sort("createdAt", 1)]
 
@@ -236,5 +236,5 @@ def _event(doc: Mapping[str, Any]) -> Event:
 
 
 def _text(value: Any) -> str | None:
-    """What others wrote where text is expected."""
+    """A value written by others where text is expected."""
     return None if value is None else displayed(value)

@@ -1,4 +1,4 @@
-"""Whether the queue items of a delivered file say what the file says."""
+"""Whether the queue items of a delivered file are marked as the file requires."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from daybook.export.rendering.entry_id import displayed
 def check_marks(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch, part: Part, delivered: Part
 ) -> Iterator[VerifyDifference]:
-    """Each item of `part` that is not marked as it should be; `delivered` stand in the file."""
+    """Each item of `part` that is marked wrongly; `delivered` are the items in the file."""
     found = database[profile.source.queue].find(
         {"_id": {"$in": part.queue_ids}}, {"status": 1, "metadata.fileId": 1}
     )
@@ -57,7 +57,7 @@ def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
 
 
 def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
-    """Items of the part that an operator has put back in the queue since."""
+    """Items of the part that an operator has put back into the queue since."""
     found = database[export_log.COLLECTION].find(
         {
             "metadata.entryId": {"$in": part.entry_ids},

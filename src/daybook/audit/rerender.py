@@ -1,4 +1,4 @@
-"""A delivered file again: its manifest without what was rejected, rendered as entries are now."""
+"""Rendering a delivered file again: its manifest without what was rejected, entries as now."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Rerendering:
     """Renders the parts of a committed batch once more, in order."""
 
     def __init__(self, database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> None:
-        """Raises `DaybookError` for a batch that has no manifest: it is not a delivered one."""
+        """Raises `DaybookError` for a batch without a manifest, which was not delivered."""
         if batch.manifest is None:
             raise DaybookError(f"batch {batch.id} has no manifest, so no file of its own")
-        # What a profile requires decides what goes into a file; what is in one is printed as it
-        # is now, so that a lack that came later shows as the cells that differ.
+        # What a profile requires decides which entries go into a file. Those in one are printed
+        # as they are now, so that a value missing since shows as a cell that differs.
         profile = replace(profile, require=frozenset(), years=(1, 9999))
         self.profile = profile
         self.day = (
@@ -48,7 +48,7 @@ class Rerendering:
         return self._renderer.header()
 
     def parts(self) -> Iterator[Part]:
-        """The parts with what stands in the file only.
+        """The parts, with only the items in the file.
 
         Raises `DaybookError` when a part is missing or was altered.
         """
@@ -73,22 +73,25 @@ class Rerendering:
         return self._renderer.part(part, self._source.read(part.entry_ids))
 
     def render_each(self, part: Part) -> Iterator[tuple[Any, bytes]]:
-        """Each entry of the part with its rows, none for one that can no longer be printed."""
+        """Each entry of the part with its rows, empty if it can no longer be printed."""
         entries = self._source.read(part.entry_ids).find(part.entry_ids)
         for at, entry in enumerate(entries):
-            yield part.entry_ids[at], self._renderer.part(slice_of(part, at, at + 1), _One(entry))
+            yield (
+                part.entry_ids[at],
+                self._renderer.part(slice_of(part, at, at + 1), _SingleEntry(entry)),
+            )
 
     def figures(self) -> Figures:
-        """Of all that was rendered; `rejected` are entries that have changed since."""
+        """Figures of everything rendered; `rejected` are entries that have changed since."""
         return self._renderer.figures()
 
 
 def _key(queue_id: Any, entry_id: Any) -> tuple[Hashable, Hashable]:
-    # A manual export has entries without a queue item, a day two items of one entry.
+    # In a manual export entries have no queue item; in a day two items may have one entry.
     return hashable(queue_id), hashable(entry_id)
 
 
-class _One:
+class _SingleEntry:
     """A page of a single entry."""
 
     def __init__(self, entry: Mapping[str, Any] | None) -> None:
@@ -102,7 +105,7 @@ class _One:
 
 
 def slice_of(part: Part, first: int, end: int) -> Part:
-    """The items from position `first` up to, not including, `end`."""
+    """The items from position `first` up to, but not including, `end`."""
     return Part(
         number=part.number,
         queue_ids=part.queue_ids[first:end],

@@ -1,4 +1,4 @@
-"""Verification: is the delivered file still what its manifest, entries and records say?"""
+"""Verification: does the delivered file still match its manifest, entries and records?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised
 
 MAX_ROW_DIFFERENCES = 1000
-"""After so many, rows are not compared any further."""
+"""Differences after which rows are not compared any further."""
 
 _RECORDED = (
     "filename",
@@ -47,7 +47,7 @@ _RECORDED = (
 
 
 class NotDelivered(DaybookError):
-    """There is no file of Daybook's for the day, so nothing to compare."""
+    """Daybook has not delivered a file for the day, so there is nothing to compare."""
 
     type = "not_delivered"
     permanent = True
@@ -60,11 +60,11 @@ class Verification:
     batch: Batch
     differences: tuple[VerifyDifference, ...]
     notes: tuple[str, ...] = ()
-    """What differs only by the rules of the version that made the file; no fault of the file."""
+    """Differences that come only from the rules of an earlier version; the file is not at fault."""
 
     @property
     def status(self) -> str:
-        """`verified`, `differs`, or `empty` for a day rightly signed off without a file."""
+        """`verified`, `differs`, or `empty` for a day correctly signed off without a file."""
         if self.differences:
             return "differs"
         return "empty" if self.batch.state is BatchState.EMPTY else "verified"
@@ -85,10 +85,10 @@ class Verification:
 def verify(
     database: Database[dict[str, Any]], destination: Destination, profile: Profile, day: date
 ) -> Verification:
-    """Download the day's file and compare it with everything that is known of it.
+    """Download the day's file and compare it with everything that is known about it.
 
     Reads only, in flat memory. Raises `NotDelivered`, and `DestinationError` when the
-    destination cannot be asked.
+    destination cannot be reached.
     """
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
@@ -98,7 +98,7 @@ def verify(
             raise NotDelivered(_delivered_elsewhere(key, metadata.get("fileId")))
         raise NotDelivered(f"{key.batch_date}: there was no run for this day")
     if batch.state is BatchState.EMPTY:
-        return Verification(batch=batch, differences=tuple(_of_empty(database, batch)))
+        return Verification(batch=batch, differences=tuple(_empty_day(database, batch)))
     if batch.state is not BatchState.COMMITTED:
         raise NotDelivered(f"{key.batch_date}: the batch is {batch.state.value}, not delivered")
     if batch.manifest is None:
@@ -122,15 +122,15 @@ def _differences(
     batch: Batch,
     notes: list[str],
 ) -> Iterator[VerifyDifference]:
-    again = Rerendering(database, profile, batch)
-    damaged = _damage(again)
+    rerendered = Rerendering(database, profile, batch)
+    damaged = _damage(rerendered)
     blocks = destination.read(batch.doc["fileId"], batch.doc["filename"])
     file = DeliveredBytes(blocks)
     try:
         rows: list[VerifyDifference] = []
         if damaged is None:
             single = Rerendering(database, profile, batch)
-            comparison = Comparison(file, again, single, earlier=_is_of_earlier_version(batch))
+            comparison = Comparison(file, rerendered, single, earlier=_is_of_earlier_version(batch))
             rows = list(islice(comparison.differences(), MAX_ROW_DIFFERENCES))
             notes += _notes(comparison)
         file.drain()
@@ -140,13 +140,13 @@ def _differences(
         yield from _content(batch, file)
         yield from rows
         if damaged is None and not _cut_short(rows) and not comparison.no_longer_printed:
-            yield from _figures(batch, again)
+            yield from _figures(batch, rerendered)
     yield from _records(database, batch)
     if damaged is not None:
         yield damaged
     else:
-        for part in manifests.read(database[manifests.COLLECTION], again.manifest):
-            yield from check_marks(database, profile, batch, part, again.delivered(part))
+        for part in manifests.read(database[manifests.COLLECTION], rerendered.manifest):
+            yield from check_marks(database, profile, batch, part, rerendered.delivered(part))
     if batch.marked_at is None:
         yield VerifyDifference(
             kind=VerifyKind.ITEM,
@@ -154,10 +154,10 @@ def _differences(
         )
 
 
-def _damage(again: Rerendering) -> VerifyDifference | None:
+def _damage(rerendered: Rerendering) -> VerifyDifference | None:
     """What is wrong with the manifest itself."""
     try:
-        for _ in again.parts():
+        for _ in rerendered.parts():
             pass
     except DaybookError as error:
         return VerifyDifference(kind=VerifyKind.MANIFEST, detail=str(error))
@@ -165,7 +165,7 @@ def _damage(again: Rerendering) -> VerifyDifference | None:
 
 
 def _cut_short(rows: list[VerifyDifference]) -> bool:
-    """Whether the comparison ended before the last entry, so that nothing is added up."""
+    """Whether the comparison ended before the last entry, so that the totals are incomplete."""
     ends = {VerifyKind.HEADER, VerifyKind.OUT_OF_STEP}
     return len(rows) == MAX_ROW_DIFFERENCES or any(row.kind in ends for row in rows)
 
@@ -181,9 +181,9 @@ def _content(batch: Batch, file: DeliveredBytes) -> Iterator[VerifyDifference]:
             yield VerifyDifference(kind=kind, detail=detail)
 
 
-def _figures(batch: Batch, again: Rerendering) -> Iterator[VerifyDifference]:
-    now = figures_to_doc(again.figures())
-    recorded = {**batch.doc, "totals": _normalised_totals(batch.doc["totals"], again.profile)}
+def _figures(batch: Batch, rerendered: Rerendering) -> Iterator[VerifyDifference]:
+    now = figures_to_doc(rerendered.figures())
+    recorded = {**batch.doc, "totals": _normalised_totals(batch.doc["totals"], rerendered.profile)}
     for name in ("entryCount", "rowCount", "normalisedCount", "otherMonthCount", "totals"):
         if now[name] != recorded[name]:
             yield VerifyDifference(
@@ -193,9 +193,9 @@ def _figures(batch: Batch, again: Rerendering) -> Iterator[VerifyDifference]:
 
 
 def _is_of_earlier_version(batch: Batch) -> bool:
-    """Whether the file may have been made before text, amounts and currencies had today's rules.
+    """Whether the file may predate today's rules for text, amounts and currencies.
 
-    Batches have counted their rejected items by reason ever since.
+    Since those rules, batches have counted their rejected items by reason.
     """
     return "rejectedReasons" not in batch.doc
 
@@ -217,15 +217,15 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 def _normalised_totals(
     totals: Mapping[str, Mapping[str, str]], profile: Profile
 ) -> dict[str, dict[str, str]]:
-    """The recorded totals, those of an earlier version's `thb` and `THB` added up."""
+    """The recorded totals, with an earlier version's `thb` and `THB` added up."""
     sums: dict[str, dict[str, Decimal]] = {}
-    for code, of_code in totals.items():
-        known = sums.setdefault(normalised(code) or profile.currency, {})
-        for name, text in of_code.items():
-            known[name] = known.get(name, Decimal()) + Decimal(text)
+    for code, amounts in totals.items():
+        summed = sums.setdefault(normalised(code) or profile.currency, {})
+        for name, text in amounts.items():
+            summed[name] = summed.get(name, Decimal()) + Decimal(text)
     return {
-        code: {name: f"{value:f}" for name, value in of_code.items()}
-        for code, of_code in sorted(sums.items())
+        code: {name: f"{value:f}" for name, value in amounts.items()}
+        for code, amounts in sorted(sums.items())
     }
 
 
@@ -249,18 +249,18 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Verif
                     detail=f"record {record['_id']}: {name} is {stored}, "
                     f"the batch has {batch.doc[name]}",
                 )
-    set_aside = database[export_log.COLLECTION].count_documents(
+    rejected_count = database[export_log.COLLECTION].count_documents(
         export_log.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
     )
-    if set_aside != batch.doc["rejectedCount"] and batch.marked_at is not None:
+    if rejected_count != batch.doc["rejectedCount"] and batch.marked_at is not None:
         yield VerifyDifference(
             kind=VerifyKind.RECORD,
-            detail=f"{set_aside} entry_rejected records for {key.batch_date}, "
-            f"the file set {batch.doc['rejectedCount']} aside",
+            detail=f"{rejected_count} entry_rejected records for {key.batch_date}, "
+            f"the file rejected {batch.doc['rejectedCount']}",
         )
 
 
-def _of_empty(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
+def _empty_day(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
     key = batch.key
     for action, wanted in ((LogAction.BATCH_EMPTY, 1), (LogAction.CSV_GENERATED, 0)):
         count = database[export_log.COLLECTION].count_documents(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 TIMEOUT_SECONDS = 20.0
-"""In all, with retries: an instance that cannot read its secrets should say so soon."""
+"""For all tries: an instance that cannot read its secrets should report it soon."""
 _REQUEST_TIMEOUT_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -30,7 +30,7 @@ Sleep = Callable[[float], None]
 
 
 class _Failure(Exception):
-    """One try that failed; `passing` tells whether the next one may succeed."""
+    """A failed try; `passing` says whether the next one may succeed."""
 
     def __init__(self, said: str, *, passing: bool) -> None:
         super().__init__(said)
@@ -46,7 +46,7 @@ def fetch(
 ) -> str:
     """The text of `projects/P/secrets/S/versions/V`, fetched once per client.
 
-    A failure that may pass is tried again for `TIMEOUT_SECONDS` on `clock`. Raises
+    A transient failure is retried for `TIMEOUT_SECONDS` on `clock`. Raises
     `ConfigurationError` naming the secret and the reason, never the content.
     """
     return _fetched(name, client, clock, sleep)
@@ -54,8 +54,8 @@ def fetch(
 
 @cache
 def _default_client() -> SecretManagerServiceClient:
-    # Imported here: half a second that only those pay who have a secret to fetch. REST,
-    # because a gRPC channel with its threads is much for one request.
+    # Imported here, because it takes half a second and is only needed if there is a secret.
+    # REST, because a gRPC channel with its threads is too much for one request.
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
     return SecretManagerServiceClient(transport="rest")
@@ -74,14 +74,14 @@ def _fetched(
         except _Failure as failure:
             pause = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, no secret)
             if not failure.passing or clock() + pause >= until:
-                # Not chained: what a library says of an answer may quote it.
+                # Not chained: the library's error may quote the response.
                 raise ConfigurationError(f"the secret {name} {failure}") from None
         sleep(pause)
         pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
 
 def _accessed(name: str, client: SecretManagerServiceClient | None, timeout_seconds: float) -> str:
-    """One try; raises `_Failure`."""
+    """Make one try; raises `_Failure`."""
     from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.protobuf.json_format import (  # type: ignore[import-untyped]  # no types published
@@ -98,7 +98,7 @@ def _accessed(name: str, client: SecretManagerServiceClient | None, timeout_seco
     except DefaultCredentialsError as error:
         raise _Failure(f"cannot be read: {error}", passing=False) from error
     except GoogleAuthError as error:
-        # A refusal by the token server comes with its answer; whatever else happens passes.
+        # A refusal by the token server contains its response; everything else is transient.
         passing = error.retryable or len(error.args) < 2
         kind = type(error).__name__
         raise _Failure(
@@ -138,14 +138,14 @@ _CREDENTIALS_ADVICE = (
 
 
 def _refused(error: Any) -> _Failure:
-    """What an answer with a status of 400 or more means."""
+    """The failure for a response with a status of 400 or more."""
     status = int(error.code or 0)
     said = " ".join(str(error.message).split())
     if "<html" in said.lower() or "<!doctype" in said.lower():
         said = "a web page"
-    told = f"cannot be read: answered {status} {said:.{_LONGEST_MESSAGE}}".rstrip(" .")
+    message = f"cannot be read: answered {status} {said:.{_LONGEST_MESSAGE}}".rstrip(" .")
     advice = _advice(status, said, str(getattr(error, "reason", None) or ""))
-    return _Failure(f"{told}. {advice}", passing=status in _PASSING)
+    return _Failure(f"{message}. {advice}", passing=status in _PASSING)
 
 
 def _advice(status: int, said: str, reason: str) -> str:

@@ -9,7 +9,7 @@ from daybook.settings.settings import Settings
 
 
 def destination_of(settings: Settings, *, cut: Callable[[], bool]) -> Destination:
-    """Build it; its libraries are imported only when it is the one.
+    """Build it; its libraries are imported only if it is the configured one.
 
     `cut` tells requests to Drive that the process is about to be killed.
     """

@@ -1,4 +1,4 @@
-"""A child process that never outlives the process that started it (on Linux)."""
+"""A child process that never outlives its parent (on Linux)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from concurrent.futures import Future
 
 STOP_TIMEOUT_SECONDS = 20.0
 
-# prctl(PR_SET_PDEATHSIG) outlives the exec, so the child is killed with its parent. A
-# process of its own sets it, because `preexec_fn` may deadlock beside other threads.
+# prctl(PR_SET_PDEATHSIG) survives the exec, so the child is killed with its parent. An
+# intermediate process sets it, because `preexec_fn` may deadlock when there are other threads.
 _LAUNCH = """
 import ctypes, os, signal, sys
 parent, *command = sys.argv[1:]
@@ -23,7 +23,7 @@ if os.getppid() == int(parent):
 
 
 class Ended(Exception):
-    """The child ended although nobody asked it to."""
+    """The child ended without being asked to."""
 
     def __init__(self, code: int, stderr: str) -> None:
         super().__init__(f"ended with code {code}")
@@ -34,8 +34,8 @@ class Ended(Exception):
 class Child:
     """A child that is killed when this process dies, whichever thread started it.
 
-    Linux sends the parent-death signal when the *thread* that started the child ends,
-    so a thread that does nothing else starts it and stays until it has ended.
+    Linux sends the parent-death signal when the *thread* that started the child ends, so a
+    thread of its own starts the child and lives as long as it does.
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -60,7 +60,7 @@ class Child:
             raise Ended(self._popen.returncode, self._stderr.decode(errors="replace").strip())
 
     def end(self, how: signal.Signals) -> None:
-        """Signal the process and wait; kill it when it takes over 20 seconds."""
+        """Signal the process and wait; kill it when it takes more than 20 seconds."""
         self._popen.send_signal(how)
         self._keeper.join(STOP_TIMEOUT_SECONDS)
         if self._keeper.is_alive():
@@ -69,7 +69,7 @@ class Child:
 
     def _keep(self, command: list[str], started: Future[subprocess.Popen[bytes]]) -> None:
         try:
-            # A session of its own: Ctrl-C reaches this process, which then ends the child.
+            # In its own session, Ctrl-C reaches only this process, which then ends the child.
             process = subprocess.Popen(  # noqa: S603  # the caller names the program
                 command,
                 stdin=subprocess.DEVNULL,

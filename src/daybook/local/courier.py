@@ -1,4 +1,4 @@
-"""Makes calls of the function as Cloud Tasks makes them: at least once, again if they fail."""
+"""Calls the function as Cloud Tasks does: at least once, and again if a call fails."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from daybook import log
 from daybook.export.model.task import Task
 
 QUEUE_NAME = "serve"
-LONGEST_REST = timedelta(seconds=60)
-HELD_REST = timedelta(seconds=5)
-"""Before the next call when another run had the slot."""
+LONGEST_PAUSE = timedelta(seconds=60)
+HELD_PAUSE = timedelta(seconds=5)
+"""Before the next call when another run held the slot."""
 
 
 @dataclass(kw_only=True)
 class _Call:
-    """What became of a call so far."""
+    """The state of a call."""
 
     under_way: bool = False
     made: bool = False
@@ -31,11 +31,11 @@ class _Call:
 
 
 class Courier:
-    """Calls `POST /tasks/run` of the function at `url`, each call in a thread of its own.
+    """Calls `POST /tasks/run` of the function at `url`, each call in its own thread.
 
-    A call that was answered is not made again, as a queue refuses the name of a task that
-    it had. One that was not, or with anything but 2xx, is made again when it is handed
-    over after a rest, which doubles from one second to a minute.
+    A call that got a response is not repeated, as a queue refuses the name of a task that it
+    had. A call without a response, or with anything but 2xx, is repeated when it is handed over
+    after a pause, which doubles from one second to a minute.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Courier:
         self._stopped = threading.Event()
 
     def hand_over(self, task: Task) -> None:
-        """Make the call, unless it was made, is being made, or rests."""
+        """Make the call, unless it was made, is being made, or is paused."""
         with self._changing:
             call = self._calls.setdefault(task.name, _Call())
-            resting = call.not_before is not None and self._clock() < call.not_before
-            if call.made or call.under_way or resting or self._stopped.is_set():
+            paused = call.not_before is not None and self._clock() < call.not_before
+            if call.made or call.under_way or paused or self._stopped.is_set():
                 return
             call.under_way = True
         threading.Thread(
@@ -61,7 +61,7 @@ class Courier:
         ).start()
 
     def stop(self) -> None:
-        """Make no further call; those under way end with the function, and nobody is told."""
+        """Make no further call; calls in flight end with the function, and are not logged."""
         self._stopped.set()
 
     def _make(self, task: Task, call: _Call) -> None:
@@ -71,14 +71,14 @@ class Courier:
         except (OSError, http.client.HTTPException) as error:
             content, problem = b"", f"{type(error).__name__}: {error}"
         held = problem is None and _status(content) == "in_progress"
-        rest = HELD_REST if held else _rest(call.failures)
+        pause = HELD_PAUSE if held else _pause(call.failures)
         with self._changing:
             call.under_way = False
             call.made = problem is None and not held
             call.failures += problem is not None
-            call.not_before = self._clock() + rest
+            call.not_before = self._clock() + pause
         if not self._stopped.is_set():
-            _tell(task, problem, rest)
+            _log_result(task, problem, pause)
 
     def _post(self, task: Task, *, retry_count: int) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(
@@ -110,9 +110,9 @@ def _headers(task: Task, *, retry_count: int) -> Mapping[str, str]:
     }
 
 
-def _rest(failures: int) -> timedelta:
-    """After a failed call, when so many had failed before it."""
-    return min(timedelta(seconds=2 ** min(failures, 10)), LONGEST_REST)
+def _pause(failures: int) -> timedelta:
+    """The pause after a failed call that had `failures` failures before it."""
+    return min(timedelta(seconds=2 ** min(failures, 10)), LONGEST_PAUSE)
 
 
 def _status(content: bytes) -> object:
@@ -123,7 +123,7 @@ def _status(content: bytes) -> object:
     return answer.get("status") if isinstance(answer, dict) else None
 
 
-def _tell(task: Task, problem: str | None, rest: timedelta) -> None:
+def _log_result(task: Task, problem: str | None, pause: timedelta) -> None:
     about = task.key.batch_date or f"manual export {task.key.manual_key}"
     if problem is None:
         log.event(
@@ -137,7 +137,7 @@ def _tell(task: Task, problem: str | None, rest: timedelta) -> None:
     log.event(
         logging.WARNING,
         "follow_up_failed",
-        f"The {task.kind.value} call for {about} is made again in {rest.total_seconds():g} s: "
+        f"The {task.kind.value} call for {about} is made again in {pause.total_seconds():g} s: "
         f"{problem}",
         kind=task.kind.value,
         attempt=task.attempt,

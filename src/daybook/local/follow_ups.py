@@ -1,4 +1,4 @@
-"""What has to follow the runs on this machine, where no queue makes the calls."""
+"""The calls that have to follow runs on this machine, where no queue makes them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ POLL_SECONDS = 1.0
 
 
 def due_calls(database: Database[dict[str, Any]], profile: str, now: datetime) -> list[Task]:
-    """The calls that are to be made now; none for a slot that a run holds.
+    """The calls that are due now; none for a slot that a run holds.
 
-    They are those that runs have recorded, and a look after each batch whose process died
-    before it recorded anything. That one is named after the run that died, so a second
-    look has the same name. Raises `DocumentDamaged`.
+    These are the calls that runs have recorded, and a recheck for each batch whose process died
+    before it recorded one. The recheck is named after the run that died, so a second one has the
+    same name. Raises `DocumentDamaged`.
     """
     recorded, damaged = batches.pending(database[batches.COLLECTION], profile)
     if damaged:
         raise damaged[0]
     calls = [call for call in recorded if call.due <= now]
-    calls += [_look(batch, now) for batch in _left_behind(database, profile)]
+    calls += [_recheck(batch, now) for batch in _unfinished(database, profile)]
     free = {slot_id: _is_free(database, slot_id) for slot_id in {c.key.slot_id for c in calls}}
     return [call for call in calls if free[call.key.slot_id]]
 
 
-def _left_behind(database: Database[dict[str, Any]], profile: str) -> Iterator[Batch]:
-    """Batches that a live run works on, or that a dead one has left."""
+def _unfinished(database: Database[dict[str, Any]], profile: str) -> Iterator[Batch]:
+    """Batches that a live run is working on, or that a dead one has left unfinished."""
     begun = {"$gt": ["$attempt", {"$ifNull": ["$endedAttempt", 0]}]}
     found = database[batches.COLLECTION].find(
         {
@@ -56,7 +56,7 @@ def _left_behind(database: Database[dict[str, Any]], profile: str) -> Iterator[B
     return batches.own(found)
 
 
-def _look(batch: Batch, now: datetime) -> Task:
+def _recheck(batch: Batch, now: datetime) -> Task:
     return Task(
         key=batch.key,
         kind=TaskKind.RECHECK,
@@ -73,9 +73,9 @@ def _is_free(database: Database[dict[str, Any]], slot_id: str) -> bool:
 
 
 class FollowUps:
-    """Looks every second, inside a `with` block, for calls that are due, and has them made.
+    """Inside a `with` block, polls every second for calls that are due, and makes them.
 
-    What goes wrong is logged and tried again; it never ends the looking.
+    Failures are logged and retried; they never end the polling.
     """
 
     def __init__(
@@ -89,7 +89,9 @@ class FollowUps:
         self._clock = clock
         self._failing = False
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="follow-ups", daemon=True)
+        self._thread = threading.Thread(
+            target=self._poll_until_stopped, name="follow-ups", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -101,16 +103,16 @@ class FollowUps:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Calls that are under way are not waited for: the function ends them as it stops."""
+        """Does not wait for calls in flight: the function ends them when it stops."""
         self._stopped.set()
         self._courier.stop()
         self._thread.join()
 
     def poll(self) -> None:
-        """Hand over what is due now."""
+        """Hand over the calls that are due now."""
         try:
             calls = self._find(self._clock())
-        except Exception as error:  # noqa: BLE001  (the thread's boundary: serve goes on)
+        except Exception as error:  # noqa: BLE001  (the thread's boundary: serve continues)
             if not self._failing and not self._stopped.is_set():
                 log.event(
                     logging.WARNING,
@@ -124,7 +126,7 @@ class FollowUps:
         for call in calls:
             self._courier.hand_over(call)
 
-    def _keep_looking(self) -> None:
+    def _poll_until_stopped(self) -> None:
         self.poll()
         while not self._stopped.wait(POLL_SECONDS):
             self.poll()

@@ -1,7 +1,7 @@
-"""A real MongoDB on this machine: one mongod, a replica set of its own.
+"""A real MongoDB on this machine: one mongod as a replica set of its own.
 
-Transactions need a replica set, so nothing less than a real mongod will do. It
-listens on 127.0.0.1 only, without authentication, and is not for production.
+Transactions need a replica set, so nothing less than a real mongod is enough. It listens on
+127.0.0.1 only, without authentication, and is not for production.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ADDRESS_IN_USE = 48
 _ALREADY_INITIALIZED = 23
 _NOT_YET_INITIALIZED = 94
 _CONFIGURATION_IN_PROGRESS = 109
-# Answers of a mongod that is still reading the configuration it has, or electing itself.
+# Errors of a mongod that is still reading its configuration, or electing itself.
 _PASSING = frozenset({_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED, _CONFIGURATION_IN_PROGRESS})
 
 
@@ -65,15 +65,15 @@ def find_mongod() -> Path:
 
 
 class EmbeddedMongod:
-    """A mongod that runs inside a `with` block and is primary when the block begins.
+    """A mongod that runs inside a `with` block and is primary when the block starts.
 
-    `data_dir` is created when missing and kept; None means a temporary one, removed
-    at the end. Port 0 takes a free one, and a kept data directory may change its port
-    from one start to the next. `mongod` is a program to use instead of `find_mongod()`.
-    On Linux mongod is killed when this process dies.
+    `data_dir` is created if missing and kept; None means a temporary one, removed at the end.
+    Port 0 means any free port, and a kept data directory may have another port at the next
+    start. `mongod` is a program to use instead of `find_mongod()`. On Linux, mongod is killed
+    when this process dies.
 
-    Entering raises `ConfigurationError` when mongod cannot run here or on this data
-    directory, and `DatabaseError` when it is not primary within 60 seconds.
+    Entering raises `ConfigurationError` when mongod cannot run here or on this data directory,
+    and `DatabaseError` when it is not primary within 60 seconds.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class EmbeddedMongod:
         self.stop()
 
     def stop(self) -> None:
-        """End mongod, cleanly if its data are kept. Repeating it changes nothing."""
+        """Stop mongod, cleanly if its data are kept. Stopping again changes nothing."""
         if self._child is not None:
             self._child.end(signal.SIGKILL if self._temporary else signal.SIGTERM)
             self._child = None
@@ -153,7 +153,7 @@ class EmbeddedMongod:
             try:
                 self._become_primary(time.monotonic() + START_TIMEOUT_SECONDS)
             except Ended as ended:
-                # Somebody may have taken the free port before mongod did.
+                # Another process may have taken the free port before mongod did.
                 again = ended.code == _ADDRESS_IN_USE and self._wanted_port == 0
                 if again and attempt < _PORT_ATTEMPTS:
                     continue
@@ -189,10 +189,10 @@ class EmbeddedMongod:
             )
 
     def _is_primary(self, admin: Database[dict[str, Any]]) -> bool:
-        """Look at mongod once, and give it the replica set it lacks."""
+        """Check mongod once, and configure its replica set if it has none."""
         try:
             if admin.command("serverStatus")["pid"] != self.pid:
-                return False  # another mongod has the port; ours is about to say so and end
+                return False  # another mongod has the port; ours is about to exit with that error
             hello = admin.command("hello")
             if hello["isWritablePrimary"]:
                 return bool(hello["me"] == self.host)
@@ -219,7 +219,7 @@ class EmbeddedMongod:
                 f"not to {REPLICA_SET!r}: give another data directory"
             )
         if config["members"][0]["host"] != self.host:
-            # It ran under another port. Only a forced change is possible without a primary.
+            # It ran under another port. Without a primary only a forced change is possible.
             config |= {"version": config["version"] + 1, "members": [member]}
             admin.command("replSetReconfig", config, force=True)
 
@@ -260,7 +260,7 @@ def _first_error(log: Path, start: int) -> str:
     with log.open("rb") as lines:
         lines.seek(start)
         for line in lines:
-            # A crash also leaves lines that are no JSON, and perhaps half a one.
+            # A crash also leaves lines that are not JSON, or incomplete.
             record = json.loads(line) if line.startswith(b"{") and line.endswith(b"}\n") else {}
             if record.get("s") in {"E", "F"}:
                 return f"{record['msg']} {json.dumps(record.get('attr', {}))}"

@@ -1,4 +1,4 @@
-"""Sample data: queued journal entries as the application that writes them leaves them."""
+"""Sample data: queued journal entries as the application that writes them would store them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ BROKEN_BY = (
     RejectionReason.MISSING,
     RejectionReason.DUPLICATE,
 )
-"""How broken ones are broken, in turn."""
+"""The kinds of broken entries, used in turn."""
 
 _WRITERS = 2
-# Making lines anew for each entry would double the time a million entries take.
+# Creating new lines for each entry would double the time for a million entries.
 _DIFFERENT_ENTRIES = 5000
 _Doc = dict[str, Any]
 _Kind = tuple[Voucher, Mapping[str, Any]]
@@ -39,14 +39,14 @@ _Kind = tuple[Voucher, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class SeedResult:
-    """What was inserted."""
+    """Number of documents that were inserted."""
 
     entries: int
     """Documents in `journalentries`."""
     queued: int
     """Documents in `exportqueues`."""
     broken: Mapping[RejectionReason, int]
-    """Queue items that a run must reject, by the reason it must give."""
+    """Queue items that a run must reject, by the expected reason."""
 
 
 def seed(
@@ -62,10 +62,10 @@ def seed(
 ) -> SeedResult:
     """Queue `entries` good entries and `bad` broken ones, spread evenly among them.
 
-    `at` is when they were queued; entries are dated in the eight hours before, a few
-    of them a month earlier. `lines` is 2 or more, or 0 for entries with only an
-    `amount`; after 5,000 entries their amounts repeat. The same `seed` makes the same
-    documents, apart from their ids. Memory does not grow with their number.
+    `at` is when they were queued; entries are dated in the eight hours before, a few of them a
+    month earlier. `lines` is 2 or more, or 0 for entries with only an `amount`; after 5,000
+    entries their amounts repeat. The same `seed` creates the same documents, apart from their
+    IDs. Memory does not grow with their number.
 
     Raises `BadRequest`.
     """
@@ -109,7 +109,7 @@ def _check(*, at: datetime, entries: int, lines: int, bad: int, page_size: int) 
 
 
 class _Maker:
-    """Makes journal entries and queue items, in an order that only the seed decides."""
+    """Creates journal entries and queue items, in an order that depends only on the seed."""
 
     def __init__(
         self, chance: random.Random, *, at: datetime, lines: int, profile: str | None
@@ -124,7 +124,7 @@ class _Maker:
         self.broken: dict[RejectionReason, int] = {}
 
     def pairs(self, good: int, bad: int) -> Iterator[tuple[_Doc | None, _Doc]]:
-        """An entry and its queue item; an item without an entry of its own is broken."""
+        """An entry and its queue item; an item without its own entry is broken."""
         reasons = cycle(BROKEN_BY)
         broken = 0
         for position in range(1, good + bad + 1):
@@ -138,7 +138,7 @@ class _Maker:
 
     def _broken(self, reason: RejectionReason) -> tuple[_Doc | None, _Doc]:
         if self._lines == 0 and reason is RejectionReason.UNBALANCED:
-            reason = RejectionReason.NOT_FINITE  # there are no sides to balance
+            reason = RejectionReason.NOT_FINITE  # without lines there is nothing to balance
         if self._last_good is None and reason is RejectionReason.DUPLICATE:
             reason = RejectionReason.MISSING
         self.broken[reason] = self.broken.get(reason, 0) + 1
@@ -173,7 +173,7 @@ class _Maker:
         }
 
     def _kind(self) -> _Kind:
-        """What kind of entry it is, and its `lines` or `amount`, which nobody may change."""
+        """The kind of an entry, and its `lines` or `amount`, which must not be changed."""
         if len(self._kinds) == _DIFFERENT_ENTRIES:
             return self._kinds[int(self._chance.random() * _DIFFERENT_ENTRIES)]
         voucher = pick_voucher(self._chance)

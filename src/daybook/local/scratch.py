@@ -1,4 +1,4 @@
-"""Temporary data directories, and those that killed processes have left behind."""
+"""Temporary data directories, and removal of those that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _PREFIX = "daybook-mongod-"
 
 
 def make_scratch_dir() -> Path:
-    """A new directory that carries this process's id; abandoned ones are removed first."""
+    """A new directory with this process's ID in its name; abandoned ones are removed first."""
     _discard_abandoned()
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 def _discard_abandoned() -> None:
-    """Remove temporary data directories whose owner was killed before it could."""
+    """Remove temporary data directories whose owner was killed before it could do so."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = path.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)) and not _locked(path / "mongod.lock"):
-            shutil.rmtree(path, ignore_errors=True)  # another start may be at the same one
+            shutil.rmtree(path, ignore_errors=True)  # another start may be removing it as well
 
 
 def _alive(pid: int) -> bool:
@@ -36,7 +36,7 @@ def _alive(pid: int) -> bool:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a running mongod, of whatever process namespace, holds its lock file."""
+    """Whether a running mongod, in any process namespace, holds its lock file."""
     if not path.exists():
         return False
     with path.open("rb") as lock:

@@ -1,4 +1,4 @@
-"""The function and a MongoDB on this machine, as `serve` and the demonstration run them."""
+"""The function and a MongoDB on this machine, for `serve` and the demonstration."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ STOP_TIMEOUT_SECONDS = 20.0
 
 _MAIN = Path(__file__).parents[3] / "main.py"
 _POLL_SECONDS = 0.05
-# On Linux the function ends when this process is killed. A process of its own asks for
-# that, because `preexec_fn` may deadlock beside other threads.
+# On Linux, the function ends when this process is killed. An intermediate process requests
+# that, because `preexec_fn` may deadlock when there are other threads.
 _LAUNCH = """
 import ctypes, os, runpy, signal, sys
 parent = int(sys.argv.pop(1))
@@ -38,14 +38,14 @@ runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
 
 
 class FunctionEnded(DaybookError):
-    """The function's process ended although nobody stopped it."""
+    """The function's process ended without being stopped."""
 
     type = "function_ended"
 
 
 @contextmanager
 def surroundings(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, str]]:
-    """`env` with what it lacks: an embedded MongoDB, kept in `data_dir`, and a folder there.
+    """`env` completed with an embedded MongoDB, kept in `data_dir`, and a folder there.
 
     Raises `ConfigurationError` when MongoDB cannot run here.
     """
@@ -64,9 +64,9 @@ def surroundings(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, s
 class FunctionServer:
     """The function `daybook` in a functions-framework process, ready inside a `with` block.
 
-    `env` is its environment, `port` 0 takes a free one, `output` is the file descriptor
-    that its logs go to. Must be entered in the main thread. Entering raises
-    `ConfigurationError` when the port is taken, `FunctionEnded` when it does not start.
+    `env` is its environment; `port` 0 means any free port; `output` is the file descriptor that
+    its logs go to. Must be entered in the main thread. Entering raises `ConfigurationError`
+    when the port is taken, `FunctionEnded` when the function does not start.
     """
 
     def __init__(self, env: Mapping[str, str], *, port: int, output: int) -> None:
@@ -82,7 +82,7 @@ class FunctionServer:
 
     def __enter__(self) -> Self:
         self.port = _usable_port(self._wanted_port)
-        # A session of its own: Ctrl-C reaches this process, which then ends the function.
+        # In its own session, Ctrl-C reaches only this process, which then ends the function.
         self._process = subprocess.Popen(  # noqa: S603  # Python itself
             [
                 *(sys.executable, "-c", _LAUNCH, str(os.getpid())),
@@ -111,12 +111,12 @@ class FunctionServer:
         self.stop()
 
     def wait(self) -> None:
-        """Block while the function runs; raises `FunctionEnded` when it ends by itself."""
+        """Block while the function runs; raises `FunctionEnded` when it ends on its own."""
         if self._process is not None:
             raise FunctionEnded(f"the function ended with code {self._process.wait()}")
 
     def stop(self) -> None:
-        """End the function, letting it answer what it is at. Repeating it changes nothing."""
+        """Stop the function after its current requests. Stopping again changes nothing."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -154,7 +154,7 @@ def _answers(port: int) -> bool:
 
 def _usable_port(wanted: int) -> int:
     with socket.socket() as probe:
-        # As the server will: a port that a connection has just left is not taken.
+        # As the server does: a port that a connection has just left is not taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, wanted))

@@ -1,4 +1,4 @@
-"""Vouchers of a Thai trading company, and the balanced journal lines they lead to."""
+"""Vouchers of a Thai trading company, and their balanced journal lines."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _CLOUD: _Account = ("5340", "Cloud services")
 _VAT_PERCENT = 7
 
 
-class _Kept(Enum):
-    """On which side the single line with the whole sum stands."""
+class _Side(Enum):
+    """The side of the single line with the whole sum."""
 
     DEBIT = "debit"
     CREDIT = "credit"
@@ -43,10 +43,10 @@ class Voucher:
     prefix: str
     description: str
     whole: _Account
-    """Takes the whole sum on one line."""
-    side: _Kept
+    """The account of the one line with the whole sum."""
+    side: _Side
     parts: _Account
-    """Takes the net sum on the other lines, of which the last of several is VAT."""
+    """The account of the other lines, except the last of several, which is VAT."""
     vat: _Account
 
 
@@ -55,7 +55,7 @@ def _sale(description: str, *, into: _Account, revenue: _Account) -> Voucher:
         prefix="RV",
         description=description,
         whole=into,
-        side=_Kept.DEBIT,
+        side=_Side.DEBIT,
         parts=revenue,
         vat=_OUTPUT_VAT,
     )
@@ -66,7 +66,7 @@ def _purchase(description: str, *, out_of: _Account, expense: _Account) -> Vouch
         prefix="PV",
         description=description,
         whole=out_of,
-        side=_Kept.CREDIT,
+        side=_Side.CREDIT,
         parts=expense,
         vat=_INPUT_VAT,
     )
@@ -90,7 +90,7 @@ def pick_voucher(chance: random.Random) -> Voucher:
 
 
 def decimal(satang: int) -> Decimal128:
-    """Never negative, with two decimals."""
+    """An amount with two decimals, never negative."""
     return Decimal128(f"{satang // 100}.{satang % 100:02}")
 
 
@@ -105,7 +105,8 @@ def _double(satang: int) -> float:
 def journal_lines(voucher: Voucher, lines: int, chance: random.Random) -> list[dict[str, Any]]:
     """`lines` (2 or more) lines whose debits equal their credits.
 
-    Amounts are Decimal128, in one entry of twenty doubles, in another whole baht as int.
+    Amounts are Decimal128; in one entry out of twenty they are doubles, in another whole baht as
+    int.
     """
     as_type, unit = _amount_type(chance.random())
     sums = [unit * part for part in _split(lines - 1, chance)]
@@ -113,7 +114,7 @@ def journal_lines(voucher: Voucher, lines: int, chance: random.Random) -> list[d
     parts = [(*voucher.parts, part) for part in sums]
     if len(parts) > 1:
         parts[-1] = (*voucher.vat, sums[-1])
-    debtors, creditors = ([whole], parts) if voucher.side is _Kept.DEBIT else (parts, [whole])
+    debtors, creditors = ([whole], parts) if voucher.side is _Side.DEBIT else (parts, [whole])
     zero = as_type(0)
     return [
         {"accountCode": code, "accountName": name, "debit": as_type(part), "credit": zero}
@@ -125,7 +126,7 @@ def journal_lines(voucher: Voucher, lines: int, chance: random.Random) -> list[d
 
 
 def _amount_type(share: float) -> tuple[Callable[[int], _Amount], int]:
-    """How an entry's amounts are stored, and of how many satang they are multiples."""
+    """The type of an entry's amounts, and the number of satang that they are multiples of."""
     if share < 0.05:
         return _double, 1
     if share < 0.10:
@@ -134,7 +135,7 @@ def _amount_type(share: float) -> tuple[Callable[[int], _Amount], int]:
 
 
 def _split(parts: int, chance: random.Random) -> list[int]:
-    """Positive numbers, the last of several being 7 % of the others."""
+    """Positive numbers; the last of several is 7 % of the sum of the others."""
     if parts == 1:
         return [100 + int(chance.random() * 500_000)]
     net = [100 + int(chance.random() * 500_000) for _ in range(parts - 1)]

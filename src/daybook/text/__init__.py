@@ -1,1 +1,1 @@
-"""Text of others: as people see it, as logs and JSON hold it, and without its secrets."""
+"""Text written by others: made visible for people, safe for logs and JSON, without secrets."""

@@ -1,7 +1,7 @@
-"""Values written by others, as logs and JSON answers can hold them.
+"""Values written by others, in a form that logs and JSON responses can hold.
 
-What cannot be encoded becomes U+FFFD. The result is for readers only: it is never
-stored in place of the value and never used in a query.
+What cannot be encoded becomes U+FFFD. The result is for readers only: it is never stored in
+place of the value and never used in a query.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import Any
 # Halves of surrogate pairs, which is how invalid UTF-8 is decoded: see `mongo/client.py`.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 QUOTED_LENGTH = 80
-_QUOTED_PARTS = 30  # more do not fit a quote
+_QUOTED_PARTS = 30  # more would not fit into the quote
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID_SUBTYPES = (3, 4)
 _UUID_BYTES = 16
 
 
 def text(value: str) -> str:
-    """`value` in a form that can be encoded; `visible` also shows what hides on a screen."""
+    """`value` in a form that can be encoded; `visible` also shows characters hidden on a screen."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def quoted(value: Any) -> str:
-    """A value that a request carried as a message quotes it: 80 characters at most.
+    """A value from a request as a message quotes it, in at most 80 characters.
 
-    It looks at the beginning alone, so neither size nor depth of the value costs anything.
+    It reads only the beginning, so neither size nor depth of the value costs time.
     """
     return shortened(repr(_start(value, levels=2)))
 
 
 def shortened(name: str) -> str:
-    """A name, id or path that a request carried as a message repeats it: 80 characters at most."""
+    """A name, ID or path from a request as a message quotes it, in at most 80 characters."""
     return name if len(name) <= QUOTED_LENGTH else f"{name[: QUOTED_LENGTH - 1]}…"
 
 
@@ -56,18 +56,18 @@ def _start(value: Any, *, levels: int) -> Any:
 
 
 def plain(value: Any) -> str:
-    """A value that JSON has no type for, BSON's included, as text."""
+    """A value of a type that JSON lacks, including BSON's, as text."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bytes):
         return _binary(value)
-    if type(value).__name__ == "DatetimeMS":  # by its name: logging does without BSON
+    if type(value).__name__ == "DatetimeMS":  # by name, so that logging does not import BSON
         return _moment(int(value))
     return text(str(value))
 
 
 def document(value: Any) -> Any:
-    """`value` as `json.dumps` can write it, all the way down; numbers that JSON lacks as text."""
+    """`value` in a form that `json.dumps` can write; numbers that JSON lacks become text."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, float):
@@ -84,7 +84,7 @@ def document(value: Any) -> Any:
 def _moment(milliseconds: int) -> str:
     try:
         return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
-    except OverflowError:  # Python's years end with 9999
+    except OverflowError:  # Python's dates end with the year 9999
         return f"{milliseconds} ms since 1970"
 
 

@@ -1,8 +1,8 @@
-"""Secrets out of text that libraries and servers wrote: log records, errors, alerts, answers.
+"""Removing secrets from text that libraries and servers wrote: logs, errors, alerts, responses.
 
-A URL keeps its host and path and the names in its query; what works like a password becomes
-`…`. Every pattern begins where a match before it cannot have ended, so the time grows with
-the length of the text alone, whatever it repeats.
+A URL keeps its host, its path and the names in its query; what works like a password becomes
+`…`. Every pattern starts where a match before it cannot have ended, so the time grows only with
+the length of the text, whatever it repeats.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LONGEST = 100_000
 """Characters of a text that are kept; Cloud Logging refuses a record of more than 256 KB."""
 
 _HARMLESS = frozenset({"usp", "alt", "fields", "pageSize", "uploadType", "supportsAllDrives"})
-"""Query parameters that stay; `usp` is part of the links that Drive gives out."""
+"""Query parameters that are kept; `usp` is part of the links that Drive returns."""
 
 # The user and password of a URL. MongoDB's may contain a slash or an @ that was not encoded.
 _MONGODB_USER = re.compile(r"(?i)(?<!\w)(mongodb(?:\+srv)?://)([^\s\"'<>]++)")
@@ -38,30 +38,30 @@ _HEADER = re.compile(
     r"[^\s\"'][^\r\n\"']*+"
 )
 _SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic)\s{1,3}[\w.~+/=-]{16,}+")
-# In JSON, a form or a `repr`, also inside a string of another; percent-encoded in a URL's query.
+# In JSON, a form or a `repr`, even within another string; percent-encoded in a URL's query.
 _FIELD = re.compile(
     r"(?i)(?:(?<![\w-])|(?<=%[0-9a-f]{2}))((?:access|id|refresh|session|security)[_-]?token"
     r"|client[_-]?secret|password|passwd|private[_-]?key|secret[_-]?access[_-]?key"
     r"|aws_secret_access_key|upload_id|signature"
     r"|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
     r"((?:\\{0,3}[\"'])?\s{0,3}(?:[:=]|%3[ad]|\\u003d)\s{0,3})((?:b?(\\{0,3}+[\"']))?+)(?!…)"
-    # To the quote that closes it; without one, to where a value cannot go on.
+    # Up to the closing quote; without one, up to where a value cannot continue.
     r"(?(4)(?:(?!\4)(?:\\[^\r\n]|[^\r\n\\]))++|[^\s\"'&,;<>)}]++)"
 )
-# The payload of Secret Manager is `data` below `payload`.
+# In Secret Manager's response, the secret is `data` below `payload`.
 _PAYLOAD = re.compile(
     r"(?i)([\"']?payload[\"']?\s{0,9}[:=]?\s{0,9}\{\s{0,40}(?:[\"']?data_?crc32c[\"']?\s{0,9}:"
     r"\s{0,9}[\"']?\d{1,20}[\"']?,?\s{0,40})?[\"']?data[\"']?\s{0,9}:\s{0,9}b?[\"'])[^\"']++"
 )
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]*+")
-# ID tokens and other JWTs, Google's access tokens and API keys, AWS's key ids, Slack's tokens.
+# ID tokens and other JWTs, Google's access tokens and API keys, AWS's key IDs, Slack's tokens.
 _TOKEN = re.compile(
     r"(?<![\w-])(?:eyJ[\w-]{6,}+(?:\.[\w-]*+){1,4}|ya29\.[\w.-]++|AIza[\w-]{30,}+|GOCSPX-[\w-]++"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]++)"
 )
 
-# What the driver adds to a MongoDB error's text: the server's reply, which quotes documents. The
-# server quotes a key as it is stored, with its line breaks; the driver escapes them.
+# The driver appends the server's reply to a MongoDB error's text, and the reply quotes documents.
+# The server quotes a key as stored, with its line breaks; the driver escapes them.
 _REPLY = ", full error: "
 _KEY = re.compile(r"\bdup key: ")
 _KEY_OF_LINE = re.compile(r"(\bdup key: )[^\r\n]*+")
@@ -96,7 +96,7 @@ def _without_user(found: re.Match[str]) -> str:
 
 
 def _without_reply(text: str) -> str:
-    """Nothing after `dup key: ` up to the reply, or to the line's end when none follows."""
+    """Removes what follows `dup key: `, up to the reply, or to the line's end without one."""
     head, *replies = text.split(_REPLY)
     parts = [head, *(_REST_OF_LINE.sub("…", reply) for reply in replies)]
     for at, part in enumerate(parts):

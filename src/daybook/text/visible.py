@@ -1,8 +1,8 @@
-"""Text of others for people: on a terminal, in a message, and in JSON that a terminal shows.
+"""Text written by others, for people: on a terminal, in a message, and in JSON on a terminal.
 
-Control and format characters, line and paragraph separators and characters that Unicode has
-not assigned can clear a screen, forge a line or display a reference as another one. White
-space of any width is no such character.
+Control and format characters, line and paragraph separators and characters that Unicode has not
+assigned can clear a screen, forge a line, or make a reference look like another one. White space
+of any width is not among them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _REORDERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u20
 _LONGEST_SHOWN = 60
 DOCUMENT = "a document"
 ARRAY = "an array"
-"""What `shown` says of these instead of their contents."""
+"""What `shown` returns for these instead of their contents."""
 
 
 def visible(text: str) -> str:
-    """One line for a terminal: every hidden character, line breaks too, as `[U+202E]`.
+    """One line for a terminal: every hidden character, including line breaks, as `[U+202E]`.
 
-    Nothing that is printed to a terminal goes without it. Half a surrogate pair, which is how
-    invalid UTF-8 is read, is hidden too, so that the result can always be encoded.
+    Everything printed to a terminal goes through it. Half a surrogate pair, which is how invalid
+    UTF-8 is decoded, is hidden too, so the result can always be encoded.
     """
     if text.isprintable():
         return text
@@ -35,24 +35,24 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The same for a text whose line feeds are its layout, and not part of a value."""
+    """The same for text whose line feeds are its layout, and not part of a value."""
     return "\n".join(map(visible, text.split("\n")))
 
 
 def clean(text: str) -> str:
     """One line for a message: without control and bidirectional characters.
 
-    White space of any kind becomes single spaces. Invisible characters that a language's
-    spelling needs, or an emoji, stay.
+    White space of any kind becomes single spaces. Invisible characters that the spelling of a
+    language or an emoji needs are kept.
     """
     line = _REORDERING.sub("", _BREAKS.sub(" ", text))
     return display.text(" ".join(line.split()))
 
 
 def escaped(json_text: str) -> str:
-    """JSON with the same characters as escapes, so that its values stay the same.
+    """JSON with these characters as escapes, so that its values stay the same.
 
-    `json_text` has line feeds between its values only, as `json.dumps` writes it.
+    `json_text` has line feeds only between its values, as `json.dumps` writes it.
     """
     if json_text.isprintable():
         return json_text
@@ -62,7 +62,7 @@ def escaped(json_text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A stored value in a message: short, on one line, quoted if it is text."""
+    """A stored value for a message: short, on one line, quoted if it is text."""
     if isinstance(value, Mapping):
         return DOCUMENT
     if isinstance(value, list):
@@ -70,7 +70,7 @@ def shown(value: object) -> str:
     if not isinstance(value, str):
         return _short(visible(display.plain(value)))
     start = value[:_LONGEST_SHOWN]
-    if not start.isprintable():  # nor is white space other than a space, which an amount hides
+    if not start.isprintable():  # includes white space other than a space, hidden in an amount
         start = "".join(sign if sign.isprintable() else named(sign) for sign in start)
     return _short(f"'{start}{'…' if len(value) > _LONGEST_SHOWN else ''}'")
 

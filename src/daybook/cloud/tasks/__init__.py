@@ -1,1 +1,1 @@
-"""Cloud Tasks: creating the calls that Daybook makes to itself later."""
+"""Cloud Tasks: scheduling the calls that Daybook makes to itself later."""

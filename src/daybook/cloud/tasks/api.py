@@ -1,6 +1,6 @@
 """The REST API of Cloud Tasks, version 2, through Google's own client.
 
-Importing this takes about a quarter of a second, so whoever may not need it imports it late.
+Importing this takes about a quarter of a second, so import it only when it is needed.
 
 https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues
 https://github.com/googleapis/google-api-python-client/blob/main/docs/thread_safety.md
@@ -29,7 +29,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 class ErrorAnswered(Failure):
-    """Cloud Tasks answered, and not with 2xx."""
+    """Cloud Tasks responded, but not with 2xx."""
 
     def __init__(self, refusal: ErrorBody) -> None:
         super().__init__(refusal.said, may_pass=refusal.may_pass)
@@ -37,21 +37,21 @@ class ErrorAnswered(Failure):
 
 
 class TasksApi:
-    """Cloud Tasks, or what answers in its place at `endpoint`, which gets no credentials.
+    """Cloud Tasks, or a stand-in at `endpoint`, which gets no credentials.
 
-    May be used by several threads: each call has a connection of its own. Calls raise
-    `Failure`; so does building without usable credentials.
+    May be used by several threads: each call has its own connection. Calls raise `Failure`; so
+    does construction without usable credentials.
     """
 
     def __init__(self, *, endpoint: str | None) -> None:
-        # It warns whenever a token is fetched from the metadata server, to no effect.
+        # It logs a useless warning whenever a token is fetched from the metadata server.
         logging.getLogger("google_auth_httplib2").setLevel(logging.ERROR)
         self._local = endpoint is not None
         self._credentials = None if self._local else _credentials()
         self._queues = _service(endpoint).projects().locations().queues()
 
     def create_task(self, queue: str, task: Mapping[str, Any], *, timeout_seconds: float) -> None:
-        """Raises `Failure` also for an answer that does not name the task: it may not exist."""
+        """Raises `Failure` also when the response does not name the task: it may not exist."""
         request = self._queues.tasks().create(parent=queue, body={"task": task})
         made = self._send(request, timeout_seconds)
         if made.get("name") != task["name"]:
@@ -64,7 +64,7 @@ class TasksApi:
         return found
 
     def _send(self, request: Any, timeout_seconds: float) -> Mapping[str, Any]:
-        """The JSON object that came back; raises `Failure`."""
+        """The JSON object of the response; raises `Failure`."""
         http = httplib2.Http(
             timeout=timeout_seconds,
             proxy_info=None if self._local else httplib2.proxy_info_from_environment,
@@ -73,7 +73,7 @@ class TasksApi:
         if self._credentials is not None:
             http = google_auth_httplib2.AuthorizedHttp(self._credentials, http=http)
         try:
-            # A body that is no JSON comes back as text.
+            # A body that is not JSON comes back as text.
             found = request.execute(http=http, num_retries=0)
         except HttpError as error:
             raise ErrorAnswered(ErrorBody.read(error.resp.status, error.content)) from error
@@ -118,7 +118,7 @@ def _service(endpoint: str | None) -> Any:
     document = json.loads(text)
     if endpoint is not None:
         document["rootUrl"] = endpoint.rstrip("/") + "/"
-        # Else a client certificate of this machine would lead to Google again.
+        # Otherwise a client certificate of this machine would redirect the calls to Google.
         document.pop("mtlsRootUrl", None)
-    # Never used for a request: every call brings its own connection.
+    # This connection is never used: every call brings its own.
     return build_from_document(document, http=httplib2.Http())

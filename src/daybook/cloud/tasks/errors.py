@@ -1,4 +1,4 @@
-"""What a refusal by Cloud Tasks means, and what an operator does about it.
+"""What a refusal by Cloud Tasks means, and what an operator can do about it.
 
 https://cloud.google.com/apis/design/errors
 https://cloud.google.com/tasks/docs/reference-access-control
@@ -20,7 +20,7 @@ _LONGEST_MESSAGE = 400
 
 
 class Failure(Exception):
-    """One try that failed; `may_pass` tells whether the same request may succeed later."""
+    """A failed try; `may_pass` says whether the same request may succeed later."""
 
     def __init__(self, said: str, *, may_pass: bool) -> None:
         super().__init__(said)
@@ -29,14 +29,14 @@ class Failure(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBody:
-    """An answer of Cloud Tasks that is not 2xx."""
+    """A response of Cloud Tasks that is not 2xx."""
 
     status: int
     code: str = ""
-    """Google's name for the error, such as NOT_FOUND; empty when something else answered."""
+    """Google's name for the error, such as NOT_FOUND; empty when another server responded."""
     message: str = ""
     reasons: frozenset[str] = frozenset()
-    """Of the `ErrorInfo` details, such as SERVICE_DISABLED."""
+    """Reasons of the `ErrorInfo` details, such as SERVICE_DISABLED."""
 
     @classmethod
     def read(cls, status: int, body: bytes) -> Self:
@@ -61,7 +61,7 @@ class ErrorBody:
 
     @property
     def says_it_exists(self) -> bool:
-        """The task is there, or was there not long ago. ABORTED shares the status 409."""
+        """Whether the task exists, or existed not long ago. ABORTED has status 409 as well."""
         return self.status == 409 and self.code == "ALREADY_EXISTS"
 
     @property
@@ -73,7 +73,7 @@ class ErrorBody:
         return f"answered {self.status} {self.code} {self.message}".rstrip(" .")
 
     def advice(self, *, permission: str, role: str, service_account: str | None) -> str:
-        """What to do about it, when `permission` (as in `role`) is what the call needed."""
+        """What to do about it; `permission`, contained in `role`, is what the call needs."""
         if "SERVICE_DISABLED" in self.reasons:
             return "Enable the API: `gcloud services enable cloudtasks.googleapis.com`"
         if self.status == 401:

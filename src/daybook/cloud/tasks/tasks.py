@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daybook.cloud.tasks.api import TasksApi
 
 MAX_WAIT_SECONDS = 5.0
-"""How long one call may take with its repeats, give or take the last one's second."""
+"""How long one call may take with its repeats; the last one may exceed it by a second."""
 REQUEST_TIMEOUT_SECONDS = 3.0
 SHORTEST_DEADLINE_SECONDS = 15.0
 LONGEST_DEADLINE_SECONDS = 1800.0
@@ -35,10 +35,10 @@ class CloudTasks:
     """One queue, `projects/P/locations/L/queues/Q`; may be used by several threads.
 
     Its tasks call `service_url` as `service_account` (an OIDC token for the audience
-    `service_url`, both without a slash at the end), or without a token when that is None.
-    A call is cut off after `dispatch_deadline_seconds`, brought into the 15 seconds to
-    30 minutes that Cloud Tasks allows. `endpoint` is another root URL for the API, which
-    then gets no credentials.
+    `service_url`, both without a trailing slash), or without a token when that is None.
+    A call is cut off after `dispatch_deadline_seconds`, limited to the 15 seconds to 30 minutes
+    that Cloud Tasks allows. `endpoint` is another root URL for the API, which then gets no
+    credentials.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class CloudTasks:
         self._deadline_seconds = min(
             max(dispatch_deadline_seconds, SHORTEST_DEADLINE_SECONDS), LONGEST_DEADLINE_SECONDS
         )
-        self._patience_seconds = max_wait_seconds
+        self._max_wait_seconds = max_wait_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._api: TasksApi | None = None
         self._api_lock = threading.Lock()
@@ -67,10 +67,10 @@ class CloudTasks:
     def create(self, *, name: str, body: Mapping[str, Any], due: datetime) -> None:
         """Have `body` sent when it is `due` (aware; at once if that has passed).
 
-        `name` is the task's id in the queue. A name that the queue has, or had within the
-        last day, counts as created: so creating again changes nothing, and a request
-        whose answer was lost is simply repeated. Raises `TaskError`, also for a `due`
-        more than 30 days ahead, which Cloud Tasks refuses.
+        `name` is the task's ID in the queue. A name that the queue has, or had within the last
+        day, counts as created: so creating it again changes nothing, and a request whose
+        response was lost is simply repeated. Raises `TaskError`, also for a `due` more than 30
+        days ahead, which Cloud Tasks refuses.
         """
         if due.tzinfo is None:
             raise ValueError(f"due {due} of the task {name} has no time zone")
@@ -80,7 +80,7 @@ class CloudTasks:
             "dispatchDeadline": f"{self._deadline_seconds:.3f}s",
             "httpRequest": self._http_request(body),
         }
-        self._patiently(
+        self._with_retries(
             lambda api, timeout_seconds: api.create_task(
                 self._queue, task, timeout_seconds=timeout_seconds
             ),
@@ -90,9 +90,9 @@ class CloudTasks:
         )
 
     def check(self) -> Finding:
-        """Whether the queue is there, delivers, and gives up at some time. Never raises."""
+        """Whether the queue exists, is running, and limits its attempts. Never raises."""
         try:
-            found = self._patiently(
+            found = self._with_retries(
                 lambda api, timeout_seconds: api.get_queue(
                     self._queue, timeout_seconds=timeout_seconds
                 ),
@@ -102,7 +102,7 @@ class CloudTasks:
             )
         except TaskError as error:
             return _finding(str(error), ok=False)
-        return _judged(self._queue, found or {})
+        return _finding_of(self._queue, found or {})
 
     def _http_request(self, body: Mapping[str, Any]) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -118,7 +118,7 @@ class CloudTasks:
             }
         return request
 
-    def _patiently(
+    def _with_retries(
         self,
         call: Callable[[TasksApi, float], Mapping[str, Any] | None],
         *,
@@ -126,10 +126,10 @@ class CloudTasks:
         permission: str,
         role: str,
     ) -> Mapping[str, Any] | None:
-        """Call, again while the failure may pass and there is time; None if the task exists."""
+        """Call, with retries while the failure is transient; returns None if the task exists."""
         from daybook.cloud.tasks.api import ErrorAnswered
 
-        until = time.monotonic() + self._patience_seconds
+        until = time.monotonic() + self._max_wait_seconds
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             left_seconds = max(until - time.monotonic(), _LEAST_TIMEOUT_SECONDS)
@@ -154,7 +154,7 @@ class CloudTasks:
             pause_seconds *= 2
 
     def _connected(self) -> TasksApi:
-        # Imported at first use: most cold starts create no task.
+        # Imported at first use, because most cold starts create no task.
         from daybook.cloud.tasks.api import TasksApi
 
         with self._api_lock:
@@ -163,7 +163,7 @@ class CloudTasks:
             return self._api
 
 
-def _judged(queue: str, found: Mapping[str, Any]) -> Finding:
+def _finding_of(queue: str, found: Mapping[str, Any]) -> Finding:
     state = found.get("state")
     config = found.get("retryConfig")
     attempts = config.get("maxAttempts") if isinstance(config, Mapping) else None

@@ -1,4 +1,4 @@
-"""Reading what Drive answers: documents, upload progress, a delivered file."""
+"""Reading Drive's responses: documents, upload progress, a delivered file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 
 def document(request: Request, answer: HttpResponse) -> Mapping[str, Any]:
-    """The JSON object of an answer; one that is cut off raises what `unanswered` says."""
+    """The JSON object of a response; a truncated one raises the error of `unanswered`."""
     try:
         content = json.loads(answer.body)
     except UNREADABLE:
@@ -36,7 +36,7 @@ def document(request: Request, answer: HttpResponse) -> Mapping[str, Any]:
 
 
 def new_id(request: Request, answer: HttpResponse) -> str:
-    """The one id that was asked for, from the answer of `files.generateIds`."""
+    """The one ID that was requested, from the response of `files.generateIds`."""
     ids = document(request, answer).get("ids")
     match ids:
         case [str(issued)] if _ID.fullmatch(issued):
@@ -49,9 +49,9 @@ def new_id(request: Request, answer: HttpResponse) -> str:
 
 
 def check_made(request: Request, answer: HttpResponse, file_id: str) -> None:
-    """Raise unless the answer says that the file was made under its id.
+    """Raise unless the response says that the file was created under its ID.
 
-    An answer without an id says nothing about the file: it is a doubt, like a lost one.
+    A response without an ID says nothing about the file: it is uncertain, like a lost one.
     """
     made = document(request, answer).get("id")
     if made == file_id:
@@ -65,7 +65,7 @@ def check_made(request: Request, answer: HttpResponse, file_id: str) -> None:
 
 
 def progress(request: Request, answer: HttpResponse) -> Held:
-    """How far a session has come, from its answer with status 200, 201 or 308."""
+    """The progress of a session, from a response with status 200, 201 or 308."""
     if answer.status == 308:
         stated = answer.headers.get("Range")
         held = _RANGE.fullmatch(stated or "bytes=0-0")
@@ -81,8 +81,8 @@ def progress(request: Request, answer: HttpResponse) -> Held:
 def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
     """The file under `file_id` from its metadata with `FILE_FIELDS`.
 
-    Raises `DestinationRefused` when it lies in the trash, `DestinationError` when Drive
-    does not know its size or digest yet, or describes another file.
+    Raises `DestinationRefused` when it is in the trash, `DestinationError` when Drive does not
+    know its size or digest yet, or describes another file.
     """
     if file.get("trashed"):
         raise DestinationRefused(
@@ -110,9 +110,9 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
 
 
 def total_bytes(request: Request, answer: HttpResponse, *, offset: int) -> int:
-    """The whole content's size, from an answer with the part that begins at `offset`."""
+    """The whole content's size, from a response with the part that starts at `offset`."""
     if answer.status == 200 and offset == 0:
-        return len(answer.body)  # ranges are optional: this is the whole content
+        return len(answer.body)  # servers may ignore ranges: this is the whole content
     stated = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     if stated is None or int(stated[1]) != offset or not answer.body:
         raise DestinationError(f"Drive {request.operation}: not the range that was asked for")

@@ -1,4 +1,4 @@
-"""Google Drive as a destination, spoken to through its REST API, version 3.
+"""Google Drive as a destination, through its REST API, version 3.
 
 https://developers.google.com/workspace/drive/api/reference/rest/v3/files
 https://developers.google.com/workspace/drive/api/guides/manage-uploads
@@ -74,7 +74,7 @@ class DriveDestination:
         return answers.new_id(request, self._http.expect(request, 200))
 
     def check_name(self, name: str) -> None:
-        """Drive takes any name, and the same name again."""
+        """Drive accepts any name, even one that is already taken."""
 
     def send_whole(self, file: NewFile, content: bytes) -> None:
         boundary = secrets.token_hex(16)
@@ -138,7 +138,7 @@ class DriveDestination:
             operation="files.create (query)",
             method="PUT",
             url=self._checked(session),
-            # With the total in place of the second star the query could finish the upload.
+            # With the total in place of the second star, the query could finish the upload.
             headers={"Content-Range": "bytes */*"},
             effect=Effect.NONE,
         )
@@ -181,7 +181,7 @@ class DriveDestination:
         self._http.expect(request, 200)
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
-        # Drive hands out what lies in the trash like any other file, and nobody sees it there.
+        # Drive returns a file in the trash like any other, although people cannot see it.
         self.find_file(file_id)
         offset = 0
         while True:
@@ -247,15 +247,15 @@ class DriveDestination:
     def _absolute(self, location: str) -> str:
         try:
             return urljoin(self._root_url, location)
-        except ValueError:  # no URL at all
+        except ValueError:  # not a URL
             return ""
 
     def _is_ours(self, session: str) -> bool:
-        """Keep the access token from any other server than Google's."""
+        """Keep the access token from all servers other than Google's."""
         try:
-            here, there = urlsplit(self._root_url), urlsplit(session)
+            ours, theirs = urlsplit(self._root_url), urlsplit(session)
         except ValueError:
             return False
-        if (here.hostname or "").endswith(".googleapis.com"):
-            return there.scheme == "https" and (there.hostname or "").endswith(".googleapis.com")
-        return there.scheme in ("http", "https")
+        if (ours.hostname or "").endswith(".googleapis.com"):
+            return theirs.scheme == "https" and (theirs.hostname or "").endswith(".googleapis.com")
+        return theirs.scheme in ("http", "https")

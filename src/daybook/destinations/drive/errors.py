@@ -1,4 +1,4 @@
-"""What an answer of Drive means for the run: which error, and what the operator can do.
+"""What a response from Drive means for the run: which error, and what the operator can do.
 
 Statuses and reasons: https://developers.google.com/workspace/drive/api/guides/handle-errors
 """
@@ -24,13 +24,13 @@ from daybook.errors import (
 )
 
 _TAKEN = frozenset({"fileIdInUse", "alreadyExists", "duplicate", "ALREADY_EXISTS"})
-"""Reasons of a 409 that mean a file under the id; others mean that requests met."""
+"""Reasons of a 409 that mean a file under the ID; others mean concurrent requests."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _LONGEST_MESSAGE = 200
 
 
 class Effect(StrEnum):
-    """What a request may have done when its answer is missing."""
+    """What a request may have done when its response is missing."""
 
     NONE = "none"  # it only reads, or what it leaves behind is invisible and harmless
     CREATES = "creates"  # it may have made a file
@@ -39,7 +39,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBody:
-    """What Google says in the body of an error; empty where the body is not Google's JSON."""
+    """Google's error from a response body; empty when the body is not Google's JSON."""
 
     reason: str = ""
     location: str = ""
@@ -49,9 +49,9 @@ class ErrorBody:
     def read(cls, body: bytes) -> ErrorBody:
         """Read Google's JSON in any of its shapes.
 
-        Drive lists `errors`, newer services give a `status` and `details`, token servers a
-        bare word. Of several reasons the first that Daybook knows counts: Google puts a
-        general one, such as `forbidden`, beside the one that explains it.
+        Drive lists `errors`, newer services send a `status` and `details`, token servers a bare
+        word. Of several reasons, the first one that Daybook knows counts: Google puts a general
+        one, such as `forbidden`, next to the specific one.
         """
         try:
             error: Any = json.loads(body)["error"]
@@ -83,11 +83,11 @@ class ErrorBody:
 
     @property
     def quoted(self) -> str:
-        """Reason and message as received, for an error that Daybook has no words for."""
+        """Reason and message as received, for an error that Daybook does not know."""
         return f"{self.reason} ({self.message})" if self.message else self.reason
 
     def is_about_the_id(self) -> bool:
-        """The words of Google's refusal of an id that was not issued to this account."""
+        """Whether Google refuses the ID because it was not issued to this account."""
         return (
             self.reason in ("fileIdInvalid", "generatedIdNotSupported")
             or self.location in ("id", "file.id")
@@ -114,7 +114,7 @@ def _is_known(reason: str) -> bool:
 
 
 def _uncapitalised(reason: str) -> str:
-    """`UrlLeaseLimitExceeded` and a few others are written either way; all capitals are names."""
+    """Some reasons, such as `UrlLeaseLimitExceeded`, come in either case; all capitals are kept."""
     return reason if reason.isupper() else reason[:1].lower() + reason[1:]
 
 
@@ -126,7 +126,7 @@ def _shown(message: str) -> str:
 
 
 def unanswered(operation: str, what: str, *, effect: Effect) -> DestinationError:
-    """The error for a request whose answer never came, or cannot be understood."""
+    """The error for a request whose response never came or cannot be understood."""
     if effect is Effect.NONE:
         return DestinationError(f"Drive {operation}: {what}")
     return UncertainResponse(f"Drive {operation}: {what}; it may have taken effect")
@@ -135,10 +135,10 @@ def unanswered(operation: str, what: str, *, effect: Effect) -> DestinationError
 def refused(
     operation: str, status: int, body: bytes, *, effect: Effect, in_session: bool = False
 ) -> DestinationError:
-    """The error for an answer with a status that the operation does not expect.
+    """The error for a response with a status that the operation does not expect.
 
-    The message carries the operation, the status and Google's reason. It quotes no more of the
-    body than Google's own message, and that without addresses, which may be a session's.
+    The message contains the operation, the status and Google's reason. It quotes no more of the
+    body than Google's own message, without addresses, which may be a session's.
     """
     refusal = ErrorBody.read(body)
     said = f"Drive {operation} answered {status} {refusal.reason}".rstrip()
@@ -165,7 +165,7 @@ def _is_permanent(status: int, refusal: ErrorBody, *, in_session: bool) -> bool:
     if status == 401:
         return True
     if status in (403, 413):
-        # Without a reason it is a page of Google's front end, which passes. A reason that is
-        # not known is tried again, too: it may be a limit, and the attempts are few.
+        # Without a reason it is a page of Google's front end, which is transient. An unknown
+        # reason is retried too: it may be a limit, and the attempts are few.
         return refusal.advice is not None and not refusal.passes
     return status == 404 and refusal.reason == "notFound" and not in_session

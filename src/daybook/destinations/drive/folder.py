@@ -1,4 +1,4 @@
-"""Whether a Drive folder can take files from this account, and what to do when not."""
+"""Whether a Drive folder can take files from this account, and what to do if not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER_TYPE = "application/vnd.google-apps.folder"
 
 
 def findings(folder: Mapping[str, Any], *, subject: str | None) -> list[Finding]:
-    """Judge a folder's metadata as `files.get` with `FIELDS` returns it."""
+    """Check a folder's metadata as returned by `files.get` with `FIELDS`."""
     return [
         _is_folder(folder),
         _has_storage(folder, subject),

@@ -1,4 +1,4 @@
-"""One HTTP request to Drive, bounded in time as a whole."""
+"""HTTP requests to Drive, with a limit on the time of each as a whole."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 _BLOCK_BYTES = 64 * 1024
-_LOOK_UP_SECONDS = 0.25
-"""How often a waiting request asks whether the process has to end."""
+_POLL_SECONDS = 0.25
+"""How often a waiting request checks whether the process has to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpResponse:
-    """A complete answer, whatever its status."""
+    """A complete response, whatever its status."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,14 +48,14 @@ class HttpResponse:
 
 
 def never() -> bool:
-    """For a process that nobody tells to end."""
+    """For a process that is never asked to end."""
     return False
 
 
 class DriveHttp:
     """Sends requests through `session`, each within `timeout_seconds` as a whole.
 
-    A request that is under way is given up once `cut` says that the process must end.
+    A request in flight is abandoned once `cut` says that the process must end.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DriveHttp:
         self._cut = cut
 
     def expect(self, request: Request, *statuses: int, in_session: bool = False) -> HttpResponse:
-        """Send and require one of `statuses`. Raises what `refused` makes of any other."""
+        """Send, and require one of `statuses`. Raises the error of `refused` for any other."""
         answer = self.send(request)
         if answer.status in statuses:
             return answer
@@ -83,13 +83,13 @@ class DriveHttp:
         )
 
     def send(self, request: Request) -> HttpResponse:
-        """Send a request and read its answer, whatever its status.
+        """Send a request and read its response, whatever its status.
 
-        Timeouts of sockets restart with every byte, so a server that trickles could hold
-        the run for hours; therefore the request has a thread of its own, which is told to
-        stop when the time is over, or when a signal breaks off the waiting.
+        Socket timeouts restart with every byte, so a server that trickles could hold up the run
+        for hours. Therefore the request has a thread of its own, which is stopped when the time
+        is over, or when a signal interrupts the wait.
 
-        Raises `DestinationError` when nothing was sent, else what `unanswered` says.
+        Raises `DestinationError` when nothing was sent, else the error of `unanswered`.
         """
         stopped = threading.Event()
         outcome: Future[HttpResponse] = Future()
@@ -100,7 +100,7 @@ class DriveHttp:
             except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 outcome.set_exception(error)
 
-        # In the caller's context, so that what libraries log belongs to the run.
+        # In the caller's context, so that what libraries log has the run's fields.
         work = partial(copy_context().run, run)
         threading.Thread(target=work, name=f"drive {request.operation}", daemon=True).start()
         try:
@@ -117,11 +117,11 @@ class DriveHttp:
         while True:
             left = ends_at - time.monotonic()
             try:
-                return outcome.exception(max(0.0, min(left, _LOOK_UP_SECONDS)))
+                return outcome.exception(max(0.0, min(left, _POLL_SECONDS)))
             except TimeoutError:
                 if self._cut():
                     reason = "given up, because the process was told to end"
-                elif left <= _LOOK_UP_SECONDS:
+                elif left <= _POLL_SECONDS:
                     reason = f"no answer within {self._timeout_seconds:g} s"
                 else:
                     continue
@@ -133,9 +133,9 @@ class DriveHttp:
             request.url,
             params=request.params,
             headers=dict(request.headers or {}),
-            data=_Body(request.body, stopped) if request.body else None,
+            data=_RequestBody(request.body, stopped) if request.body else None,
             timeout=(min(CONNECT_TIMEOUT_SECONDS, self._timeout_seconds), self._timeout_seconds),
-            allow_redirects=False,  # 308 is an answer of the upload protocol
+            allow_redirects=False,  # 308 is a response of the upload protocol
             stream=True,
         ) as response:
             body = bytearray()
@@ -149,11 +149,11 @@ class DriveHttp:
 
 
 class _Stopped(Exception):
-    """Nobody waits for the answer any more."""
+    """The response is no longer needed."""
 
 
-class _Body:
-    """A request's body in pieces; sent again from the start when a token was renewed."""
+class _RequestBody:
+    """A request's body in pieces; it can be sent again after a token was renewed."""
 
     def __init__(self, pieces: tuple[bytes, ...], stopped: threading.Event) -> None:
         self._pieces = pieces
@@ -183,7 +183,7 @@ def _translated(request: Request, error: BaseException) -> BaseException:
             request.operation, f"the connection failed ({kind})", effect=request.effect
         )
     if isinstance(error, UNREADABLE):
-        # Of google-auth, which takes the token server's answer for what it should be.
+        # From google-auth, which does not check the token server's response.
         return unanswered(
             request.operation, f"an answer could not be read ({kind})", effect=request.effect
         )
@@ -191,9 +191,9 @@ def _translated(request: Request, error: BaseException) -> BaseException:
 
 
 def _token_was_refused(error: GoogleAuthError) -> bool:
-    """True when Google said no; false when it, or the metadata server, was out of reach.
+    """True when Google refused; False when Google or the metadata server could not be reached.
 
-    google-auth calls both a `RefreshError`; a refusal comes with the answer's body.
+    google-auth raises `RefreshError` for both; a refusal contains the response body.
     """
     if error.retryable or len(error.args) < 2:
         return False

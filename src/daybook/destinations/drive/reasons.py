@@ -1,4 +1,4 @@
-"""What Google's reasons for a refusal mean: which of them pass, and what to do about the others.
+"""What Google's reasons for a refusal mean: which are transient, and what to do about the others.
 
 Drive's own reasons: https://developers.google.com/workspace/drive/api/guides/handle-errors
 Those of all Google APIs: https://developers.google.com/youtube/v3/docs/core_errors
@@ -186,4 +186,4 @@ ADVICE = {
     "fieldNotWritable": _DAYBOOK,
     "sslRequired": "DAYBOOK_DRIVE_ENDPOINT must begin with https://",
 }
-"""What to do about a reason that does not pass by itself."""
+"""What to do about a reason that is not transient."""

@@ -1,4 +1,4 @@
-"""The HTTP session that speaks to Drive, with an identity but without any key."""
+"""The HTTP session for Drive, with an identity but without any key."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _METADATA_TIMEOUT_SECONDS = 10.0
 
 
 def drive_session(subject: str | None, endpoint: str | None) -> requests.Session:
-    """Build the session; with `endpoint` (an emulator's root URL) it carries no credentials.
+    """Build the session; with `endpoint` (an emulator's root URL) it has no credentials.
 
-    With `subject` the runtime's service account signs for that user through domain-wide
-    delegation, as token creator on itself; its e-mail address is then asked from the
-    metadata server at once.
+    With `subject`, the runtime's service account signs for that user through domain-wide
+    delegation, as token creator on itself; the metadata server is then asked for its e-mail
+    address at once.
     https://cloud.google.com/iam/docs/best-practices-for-managing-service-account-keys
 
     Raises `ConfigurationError` without usable credentials, `DestinationError` when the
-    metadata server does not answer.
+    metadata server does not respond.
     """
     session = _plain() if endpoint else _authorized(subject)
-    # Repeating is the run's decision, for it knows what a repeated request may do.
+    # Repeating is for the run to decide, which knows what a repeated request may do.
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(max_retries=0))
     # Their DEBUG lines quote URLs, and a session's address works like a password.
@@ -44,7 +44,7 @@ def _plain() -> requests.Session:
 
 
 def _authorized(subject: str | None) -> requests.Session:
-    # Imported here: a laptop with a local folder need not pay for it.
+    # Imported here, because a laptop with a local folder does not need it.
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession
@@ -59,7 +59,7 @@ def _authorized(subject: str | None) -> requests.Session:
             f"`gcloud auth application-default login --scopes={SCOPE}`"
         ) from error
     except (GoogleAuthError, OSError, *UNREADABLE) as error:
-        # The file that GOOGLE_APPLICATION_CREDENTIALS names, or the metadata server's answer.
+        # From the file in GOOGLE_APPLICATION_CREDENTIALS, or the metadata server's response.
         raise DestinationError(
             f"Drive: no access token ({type(error).__name__}). {CREDENTIALS_ADVICE}"
         ) from error
@@ -72,7 +72,7 @@ def _acting_for(subject: str, credentials: Any) -> Any:
     from google.auth.transport.requests import Request
 
     if getattr(credentials, "service_account_email", None) == "default":
-        # On Google Cloud the address becomes known with the first token.
+        # On Google Cloud, the address is known only with the first token.
         credentials.refresh(functools.partial(Request(), timeout=_METADATA_TIMEOUT_SECONDS))
     account = getattr(credentials, "service_account_email", None)
     if not account:

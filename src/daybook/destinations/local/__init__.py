@@ -1,1 +1,1 @@
-"""A folder of this machine as a destination."""
+"""A folder on this machine as a destination."""

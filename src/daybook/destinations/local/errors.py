@@ -1,4 +1,4 @@
-"""What an error of the operating system means for a file on its way into a folder."""
+"""What an operating system error means for a file on its way into a folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PASSING_ADVICE = {
     errno.EMFILE: "this process has too many files open",
     errno.ENFILE: "this machine has too many files open",
 }
-"""Advice for what may be over by the next attempt."""
+"""Advice for faults that may be over by the next attempt."""
 
 
 @contextmanager

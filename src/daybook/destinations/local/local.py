@@ -1,14 +1,14 @@
-"""A folder of this machine as a destination.
+"""A folder on this machine as a destination.
 
-Until it is published a file is a hidden directory `.daybook-ID` that holds `content` and
-`file.json`. It is prepared under a session's name, `.daybook-ID.TOKEN`, and comes to be by
-a rename: a directory cannot be renamed onto one that is not empty, so of all sessions of an
-id one succeeds, with its content and properties at once
+Until it is published, a file is a hidden directory `.daybook-ID` that contains `content` and
+`file.json`. It is prepared under a session's name, `.daybook-ID.TOKEN`, and created by a rename:
+a directory cannot be renamed onto one that is not empty, so of all sessions for an ID one
+succeeds, with its content and properties at once
 (https://pubs.opengroup.org/onlinepubs/9699919799/functions/rename.html).
 
 Publishing links `content` to the real name, which fails when the name is taken, and then
-removes `content`. The directory stays with `file.json` in it and so keeps the id taken for
-ever. After a crash between any two steps, publishing again goes on where it stopped.
+removes `content`. The directory stays with `file.json` in it and so keeps the ID taken for
+ever. After a crash between any two steps, publishing again continues where it stopped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SESSION = re.compile(r"\.daybook-(?P<id>[A-Za-z0-9_-]+)\.[0-9a-f]{32}")
 
 
 class LocalDestination:
-    """The folder `root`, which must exist; hard links must be possible in it."""
+    """The folder `root`, which must exist and support hard links."""
 
     kind = "local_folder"
     chunk_multiple_bytes = 1
@@ -159,7 +159,7 @@ class LocalDestination:
                     self._link(content, real)
                 except FileNotFoundError:
                     if content.exists() or not real.exists():
-                        raise  # else another run has published it in this moment
+                        raise  # otherwise another run has published it at the same moment
                 _sync(self._root)
                 content.unlink(missing_ok=True)
                 _sync(hidden)
@@ -210,12 +210,12 @@ class LocalDestination:
         try:
             os.link(content, real)
         except FileExistsError as error:
-            # The same file stands there already when a crash came before `content` was removed.
+            # After a crash before `content` was removed, the same file already has this name.
             if not (real.is_file() and filecmp.cmp(content, real, shallow=False)):
                 raise self._name_taken(real.name) from error
 
     def _no_session(self, file_id: str) -> DestinationError:
-        """Why a session cannot be written to; raises `OSError` when the folder is gone itself."""
+        """Why a session cannot be written to; raises `OSError` when the folder itself is gone."""
         self._root.stat()
         if self._of(file_id).exists():
             return self._id_taken(file_id)
@@ -228,10 +228,10 @@ class LocalDestination:
         return IdTaken(f"a file exists already under id {file_id} in {self._root}")
 
     def _nothing_to_publish(self, hidden: Path, real: Path) -> DestinationError:
-        """Why a committed file is not there: the whole folder is missing, or only its own part.
+        """Why a committed file is missing: the whole folder, or only the file's directory.
 
         A mount point without its disk is often an empty folder. The folder that files were
-        delivered to keeps a hidden folder for each of them.
+        delivered to has a hidden directory for each of them.
         """
         said = f"cannot publish {real}"
         if not self._root.exists():
@@ -273,7 +273,7 @@ def _about(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def _write(path: Path, content: bytes, *, offset: int) -> None:
-    """Make `content` the end of the file, from `offset` on, and bring it to the disk."""
+    """Write `content` from `offset` on, end the file after it, and flush it to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     with open(descriptor, "wb") as stream:
         stream.truncate(offset)
@@ -284,7 +284,7 @@ def _write(path: Path, content: bytes, *, offset: int) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Bring a directory's entries to the disk, so that a power cut undoes no rename."""
+    """Flush a directory's entries to the disk, so that a power cut undoes no rename."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -293,5 +293,5 @@ def _sync(directory: Path) -> None:
 
 
 def _discard(session: Path) -> None:
-    """Tidy up; what cannot be removed is hidden, and nobody waits for it."""
+    """Clean up; what cannot be removed is hidden and harmless."""
     shutil.rmtree(session, ignore_errors=True)

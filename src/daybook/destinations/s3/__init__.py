@@ -1,1 +1,1 @@
-"""S3 and stores that speak its protocol as a destination."""
+"""S3, and stores with the same protocol, as a destination."""

@@ -1,4 +1,4 @@
-"""What S3's error codes mean: which of them pass, and what to do about the others.
+"""What S3's error codes mean: which are transient, and what to do about the others.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 Stores other than AWS add a few of their own, MinIO's among them:
@@ -34,7 +34,7 @@ _CLOCK = "This machine's clock is wrong: set it by NTP"
 _UPLOAD = "The store does not take the request as boto3 sends it: report it, with this message"
 
 CLOCK = {"RequestTimeTooSkewed": _CLOCK, "RequestExpired": _CLOCK}
-"""Nothing took effect, and it passes once the clock is set."""
+"""The request took no effect, and succeeds once the clock is set."""
 
 _ADVICE = {
     "AccessDenied": ACCESS_ADVICE,
@@ -102,7 +102,7 @@ def passes(status: int, code: str) -> bool:
 
 
 def advice_for(status: int, code: str) -> str | None:
-    """What to do about a refusal that lasts; None when it passes, or is not known."""
+    """What to do about a lasting refusal; None when it is transient or unknown."""
     if code in _PASSING:
         return None
     if code in _ADVICE:
@@ -113,5 +113,5 @@ def advice_for(status: int, code: str) -> str | None:
         return _FULL
     if status == 501:
         return _CONDITIONS
-    # A HEAD has no body, hence no code.
+    # The response to a HEAD has no body, and hence no code.
     return {301: _REGION, 401: SETUP_ADVICE, 403: ACCESS_ADVICE}.get(status)

@@ -1,4 +1,4 @@
-"""What an error of S3, or of the library that talks to it, means for the run.
+"""What an error of S3, or of its client library, means for the run.
 
 Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -40,9 +40,10 @@ _LONGEST_DETAIL = 200
 def translated(operation: str, *, changes: bool = False) -> Iterator[None]:
     """Turn what botocore raises into the error that the port promises.
 
-    412 `PreconditionFailed` means that the key is taken. 409 `ConditionalRequestConflict`
-    means only that another request was writing to it, which may have failed: a doubt, settled
-    by looking. Answers of the wrong shape are doubts as well; read them inside the block.
+    412 `PreconditionFailed` means that the key is taken. 409 `ConditionalRequestConflict` only
+    means that another request was writing to it, and may have failed: the response is uncertain,
+    and looking up the key resolves it. Responses of the wrong shape are uncertain as well, so
+    read them inside the block.
     """
     try:
         yield
@@ -51,7 +52,7 @@ def translated(operation: str, *, changes: bool = False) -> Iterator[None]:
     except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as error:
         raise DestinationError(f"S3 {operation}: no connection ({type(error).__name__})") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:
-        # Before anything was sent; the server that hands out credentials may be back soon.
+        # Before anything was sent; the server that issues credentials may be back soon.
         raise DestinationError(
             f"S3 {operation}: no credentials ({type(error).__name__}). {SETUP_ADVICE}"
         ) from error
@@ -70,7 +71,7 @@ def translated(operation: str, *, changes: bool = False) -> Iterator[None]:
 
 
 def is_absent(error: ClientError) -> bool:
-    """True for a key that does not exist; a HEAD answers with the bare status."""
+    """True for a key that does not exist; the response to a HEAD has only the status."""
     return _code(error) in ("404", "NoSuchKey")
 
 

@@ -1,4 +1,4 @@
-"""Multipart uploads to S3: parts by offset, completed only where nothing stands yet."""
+"""Multipart uploads to S3: parts by offset, completed only if the key is free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daybook.destinations.s3.errors import translated
 from daybook.errors import SessionExpired
 
 PART_BYTES = 5 * 1024 * 1024
-"""The smallest part that S3 takes, but for the last one."""
+"""The smallest part that S3 accepts, except for the last one."""
 _COPY_BYTES = 1024 * PART_BYTES
 """The largest part that S3 copies.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
@@ -32,7 +32,7 @@ def size_of(parts: list[UploadedPart]) -> int:
 
 
 class Multipart:
-    """One multipart upload, by the key it is for and its `UploadId`."""
+    """One multipart upload, identified by its key and its `UploadId`."""
 
     def __init__(self, client: Any, *, bucket: str, key: str, upload_id: str) -> None:
         self._client = client
@@ -50,14 +50,14 @@ class Multipart:
         return self._upload["UploadId"]
 
     def put(self, content: bytes, *, offset: int) -> UploadedPart:
-        """Send a part. Sent again for the same offset it takes the first one's place."""
+        """Send a part. A part sent again for the same offset replaces the first one."""
         number = offset // PART_BYTES + 1
         with translated("UploadPart", changes=True):
             answer = self._client.upload_part(**self._upload, PartNumber=number, Body=content)
             return UploadedPart(number=number, etag=answer["ETag"], size_bytes=len(content))
 
     def copy(self, source_key: str, *, size_bytes: int, etag: str) -> None:
-        """Take all parts from an object of the same bucket that still has the `etag`."""
+        """Copy all parts from an object of the same bucket that still has this `etag`."""
         source = {"Bucket": self._upload["Bucket"], "Key": source_key}
         for start in range(0, size_bytes, _COPY_BYTES):
             end = min(start + _COPY_BYTES, size_bytes)
@@ -74,18 +74,18 @@ class Multipart:
                 )
 
     def parts(self) -> list[UploadedPart]:
-        """The parts that lie one after another from the start of the file."""
+        """The parts that follow one another from the start of the file."""
         chain: list[UploadedPart] = []
         end = 0
         for part in self._all_parts():
-            # A part that begins elsewhere is left over from other chunk sizes.
+            # A part that starts elsewhere is left over from other chunk sizes.
             if part.offset == end:
                 chain.append(part)
                 end += part.size_bytes
         return chain
 
     def complete(self, parts: list[UploadedPart]) -> None:
-        """Make the object, unless one exists under the key. Raises `IdTaken`."""
+        """Create the object, unless one exists under the key. Raises `IdTaken`."""
         made_of = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translated("CompleteMultipartUpload", changes=True):
             answer = self._client.complete_multipart_upload(
@@ -95,7 +95,7 @@ class Multipart:
                 raise ValueError("no ETag: the body is not that of a completed upload")
 
     def abort(self) -> None:
-        """Drop the parts, which are paid for until then. Once dropped they stay so."""
+        """Drop the parts, which cost money until then. Aborting again changes nothing."""
         try:
             with translated("AbortMultipartUpload", changes=True):
                 self._client.abort_multipart_upload(**self._upload)

@@ -1,4 +1,4 @@
-"""What an object's metadata says of it."""
+"""An object's metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY = "daybook"
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Kept as one ASCII value, since S3 lowers the case of metadata keys.
+    """Stored as one ASCII value, since S3 converts metadata keys to lower case.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     """
@@ -24,7 +24,7 @@ class Note:
     name: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     published: bool = False
-    """True for the tombstone that stays where a published file was."""
+    """True for the tombstone left in place of a published file."""
     etag: str = ""
     size_bytes: int = 0
 
@@ -35,7 +35,7 @@ class Note:
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Note:
-        """Read it from a HEAD or GET; an object that is not ours has an empty id."""
+        """Read it from a HEAD or GET; an object that is not ours has an empty ID."""
         found = cls(etag=answer["ETag"], size_bytes=answer["ContentLength"])
         try:
             note = json.loads(answer["Metadata"].get(_KEY, "{}"))
@@ -50,7 +50,7 @@ class Note:
             return found  # another program's metadata under our key
 
     def to_parameters(self) -> dict[str, Any]:
-        """Parameters of a request that makes an object."""
+        """Parameters of a request that creates an object."""
         note = {
             "id": self.id,
             "name": self.name,

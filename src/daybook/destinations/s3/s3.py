@@ -1,13 +1,13 @@
 """An S3 bucket as a destination.
 
-Until it is published a file is the object PREFIX/.daybook/ID. It is only ever written with
+Until it is published, a file is the object PREFIX/.daybook/ID. It is only ever written with
 `If-None-Match: *`, so of all senders one succeeds
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). Publishing
-copies it to its real name, under the same condition, and then puts an empty object, the
-tombstone, in its place, which keeps the id taken for ever.
+copies it to its real name, under the same condition, and then replaces it by an empty object,
+the tombstone, which keeps the ID taken for ever.
 
 The copy is a multipart one: its completion has been conditional for longer, and on more
-stores, than `CopyObject`, which some carry out with the condition ignored.
+stores, than `CopyObject`, which some stores carry out with the condition ignored.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 def s3_client() -> Any:
-    """A client with the limits of this package; region, endpoint, identity as AWS finds them.
+    """A client with this package's limits; AWS's own settings give region, endpoint and identity.
 
-    It never repeats a request: that is the run's decision, which knows what it may do.
+    It never repeats a request: that is for the run to decide, which knows what it may repeat.
     Checksums are sent and expected only where S3 requires them, since stores other than AWS
     refuse the trailer that carries them: https://github.com/boto/boto3/issues/4392
 
-    Raises `DestinationRefused` for settings of AWS that cannot be used, `DestinationError`
-    when the server that hands out credentials does not answer as it should.
+    Raises `DestinationRefused` for AWS settings that cannot be used, `DestinationError` when the
+    server that issues credentials does not respond as expected.
     """
-    import boto3  # 0.4 s that other destinations need not pay
+    import boto3  # takes 0.4 s that other destinations save
     from botocore.config import Config
 
     limits = Config(
@@ -68,7 +68,7 @@ def s3_client() -> Any:
 
 
 class S3Destination:
-    """The keys below `prefix` in `bucket`; the store must honour conditional writes."""
+    """The keys below `prefix` in `bucket`; the store must support conditional writes."""
 
     kind = "s3"
     chunk_multiple_bytes = PART_BYTES
@@ -236,7 +236,7 @@ class S3Destination:
                 raise
 
     def _require_bucket(self, name: str) -> None:
-        """Tell a missing bucket from a missing key, for which HEAD has the same answer."""
+        """Distinguish a missing bucket from a missing key; HEAD responds alike to both."""
         with translated("HeadBucket"):
             try:
                 self._client.head_bucket(Bucket=self._bucket)
@@ -249,7 +249,7 @@ class S3Destination:
                 ) from error
 
     def _is_published(self, hidden: Note, file_id: str, name: str) -> bool:
-        """True when a run that crashed has copied the file already."""
+        """True when a run that crashed has already copied the file."""
         real = self._note(self._real(name))
         if real is None:
             return False
@@ -274,7 +274,7 @@ class S3Destination:
                     f"{self._link(name)} changed while being published"
                 ) from error
         except DestinationError:
-            upload.abort()  # a repeat begins anew; what is left of this one would be charged
+            upload.abort()  # a repeat starts again; the parts of this one would cost money
             raise
 
     def _name_taken(self, name: str) -> DestinationRefused:
