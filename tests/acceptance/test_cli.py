@@ -209,7 +209,7 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
         (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["export"], "give --entry-id, or --from and --to"),
         (["export", "--from", "2026-01-18"], "to: must be a date"),
-        (["export", "--from", "2026-01-19", "--to", "2026-01-18"], "lies after to"),
+        (["export", "--from", "2026-01-19", "--to", "2026-01-18"], "is after to"),
         (["history", "--limit", "0"], "0 is not in the range"),
         (["frobnicate"], "No such command"),
     ],

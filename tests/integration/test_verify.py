@@ -286,7 +286,7 @@ def test_items_that_do_not_say_what_the_file_says_are_named(office: Office) -> N
     assert {
         each.entry_id: each.detail.split(str(each.entry_id))[1] for each in found.differences
     } == {
-        queued: " stands in the file, but its status is queued",
+        queued: " is in the file, but its status is queued",
         elsewhere: " names file other instead",
         gone: " was deleted",
         wrong: " was rejected, but its status is completed",

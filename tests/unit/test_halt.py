@@ -40,13 +40,13 @@ def test_a_process_that_has_to_end_stops_a_run_at_every_boundary() -> None:
     stop_token = StopToken(process.stopping, deadline_seconds=LONG)
     process.told = True
     for check in (stop_token.check_process, stop_token.check):
-        with pytest.raises(Interrupted, match="told to end"):
+        with pytest.raises(Interrupted, match="asked to end"):
             check()
 
 
 def test_the_process_is_named_when_both_are_true() -> None:
     stop_token = StopToken(Process(told=True).stopping, deadline_seconds=OVER)
-    with pytest.raises(Interrupted, match="told to end"):
+    with pytest.raises(Interrupted, match="asked to end"):
         stop_token.check()
 
 

@@ -50,7 +50,7 @@ def check_marks(
 
 def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
     if item.get("status") != "completed":
-        return f"stands in the file, but its status is {displayed(item.get('status'))}"
+        return f"is in the file, but its status is {displayed(item.get('status'))}"
     metadata = item.get("metadata")
     named = metadata.get("fileId") if isinstance(metadata, Mapping) else None
     return None if named == file_id else f"names file {displayed(named)} instead"

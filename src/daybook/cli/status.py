@@ -137,11 +137,11 @@ def _is_released(batch: Mapping[str, Any]) -> bool:
 
 
 def _unclaimed(found: Overview) -> list[str]:
-    from daybook.export.queue.waiting import told
+    from daybook.export.queue.waiting import in_words
 
     if not found.unclaimed:
         return []
-    return [f"Items in the queue that no run takes: {told(found.unclaimed)}."]
+    return [f"Items in the queue that no run takes: {in_words(found.unclaimed)}."]
 
 
 def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:

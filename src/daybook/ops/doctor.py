@@ -250,7 +250,7 @@ def _unclaimed(installation: Installation) -> Finding:
     return _bad(
         name,
         f"no run ever takes {sum(found.values()):,} items of {installation.profile.source.queue} "
-        f"({waiting.told(found)}): correct them, and the application that queues them",
+        f"({waiting.in_words(found)}): correct them, and the application that queues them",
     )
 
 

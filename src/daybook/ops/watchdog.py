@@ -151,7 +151,7 @@ def _tell_unclaimed(seen: Watch) -> None:
         logging.ERROR,
         "items_unclaimed",
         f"No run ever takes {sum(seen.unclaimed.values()):,} items of the queue "
-        f"({waiting.told(seen.unclaimed)}).",
+        f"({waiting.in_words(seen.unclaimed)}).",
         profile=seen.profile,
         batch_date=seen.batch_date.isoformat(),
         reasons={reason.value: count for reason, count in seen.unclaimed.items()},

@@ -86,7 +86,7 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
     """
     if file.get("trashed"):
         raise DestinationRefused(
-            f"Drive file {file_id} ({file.get('name')}) lies in the trash: restore it, then retry"
+            f"Drive file {file_id} ({file.get('name')}) is in the trash: restore it, then retry"
         )
     wanted = ("id", "name", "size", "md5Checksum")
     missing = [key for key in wanted if not isinstance(file.get(key), str)]

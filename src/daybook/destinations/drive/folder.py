@@ -26,7 +26,7 @@ def _is_folder(folder: Mapping[str, Any]) -> Finding:
     if folder.get("mimeType") != _FOLDER_TYPE:
         detail = f"{name!r} is no folder. Set DAYBOOK_DESTINATION to drive://FOLDER_ID"
     elif folder.get("trashed"):
-        detail = f"folder {name!r} lies in the trash. Restore it"
+        detail = f"folder {name!r} is in the trash. Restore it"
     else:
         return Finding(name="drive folder", ok=True, detail=f"folder {name!r}")
     return Finding(name="drive folder", ok=False, detail=detail)
@@ -34,13 +34,13 @@ def _is_folder(folder: Mapping[str, Any]) -> Finding:
 
 def _has_storage(folder: Mapping[str, Any], subject: str | None) -> Finding:
     if folder.get("driveId"):
-        return Finding(name="drive storage", ok=True, detail="the folder lies in a shared drive")
+        return Finding(name="drive storage", ok=True, detail="the folder is in a shared drive")
     if subject:
         return Finding(name="drive storage", ok=True, detail=f"files will belong to {subject}")
     return Finding(
         name="drive storage",
         ok=False,
-        detail=f"the folder lies in no shared drive. {NO_STORAGE_ADVICE}",
+        detail=f"the folder is not in a shared drive. {NO_STORAGE_ADVICE}",
     )
 
 

@@ -120,7 +120,7 @@ class DriveHttp:
                 return outcome.exception(max(0.0, min(left, _POLL_SECONDS)))
             except TimeoutError:
                 if self._cut():
-                    reason = "given up, because the process was told to end"
+                    reason = "abandoned because the process was asked to end"
                 elif left <= _POLL_SECONDS:
                     reason = f"no answer within {self._timeout_seconds:g} s"
                 else:

@@ -13,7 +13,7 @@ NO_STORAGE_ADVICE = (
 )
 NO_FOLDER_ADVICE = (
     "Check the folder id in DAYBOOK_DESTINATION, and that the account is a member of the shared "
-    "drive in which the folder lies"
+    "drive that contains the folder"
 )
 NO_ACCESS_ADVICE = "Add the account to the shared drive as Contributor or Content manager"
 CREDENTIALS_ADVICE = (
@@ -41,7 +41,7 @@ _MEMBERSHIP = (
     "The organisation lets only members of the shared drive work in it: add the account as a "
     "member of the drive itself, as Contributor or Content manager"
 )
-_DEPTH = "The folder lies too deep: set DAYBOOK_DESTINATION to one nearer to the drive's top"
+_DEPTH = "The folder is nested too deeply: set DAYBOOK_DESTINATION to one nearer to the drive's top"
 _POLICY = (
     "A policy of the organisation forbids it: ask the Google Workspace administrator to allow "
     "Drive, its API and access by this account, or choose a folder that the policy allows"

@@ -26,7 +26,7 @@ class StopToken:
     def check_process(self) -> None:
         """Raise `Interrupted` when the process has been asked to end."""
         if self._stopping():
-            raise Interrupted("the process was told to end")
+            raise Interrupted("the process was asked to end")
 
     def check(self) -> None:
         """Raise `Interrupted` also when the invocation has used up its time."""

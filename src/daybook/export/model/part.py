@@ -99,7 +99,7 @@ class Part:
             duplicates=fields.read("duplicates", dict),
         )
         if len(part.queue_ids) != len(part.entry_ids):
-            raise fields.damaged("entryIds", "has not as many ids as queueIds")
+            raise fields.damaged("entryIds", "has a different number of IDs than queueIds")
         return part
 
     def _content(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
         return ManualRequest(key=chosen, entry_ids=_entry_ids(body["entryIds"]))
     first, last = parse_date(body, "from"), parse_date(body, "to")
     if first > last:
-        raise BadRequest(f"{first} lies after to, {last}", where="from")
+        raise BadRequest(f"{first} is after to, {last}", where="from")
     return ManualRequest(key=chosen, first=first, last=last)
 
 

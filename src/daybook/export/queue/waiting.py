@@ -75,7 +75,7 @@ def reason_of(item: Mapping[str, Any], profile: Profile) -> Unclaimed | None:
     return None if addressable(item["_id"]) else Unclaimed.UNREADABLE_ID
 
 
-def told(counts: Mapping[Unclaimed, int]) -> str:
+def in_words(counts: Mapping[Unclaimed, int]) -> str:
     """The counts in words: `2: exportPath is neither scheduled nor manual`."""
     return "; ".join(f"{count:,}: {reason.explanation}" for reason, count in counts.items())
 

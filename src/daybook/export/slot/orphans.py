@@ -34,7 +34,7 @@ class OrphanReason(StrEnum):
 
 
 _EXPLANATIONS = {
-    OrphanReason.UNSEALED: "the file under it is not what Daybook sent; somebody changed it. "
+    OrphanReason.UNSEALED: "the file under it is not what Daybook sent: it was changed. "
     "Compare it with the delivered file of the day and remove one of the two",
     OrphanReason.REFUSED_UNSEEN: "the destination calls it taken, but shows no file; it is watched "
     "for 8 days in case one appears",
