@@ -13,7 +13,7 @@ from bson import ObjectId
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
-from daybook.http.ledger.requests import STATUS
+from daybook.http.ledger.responses import STATUS
 from daybook.ledger_app import LedgerApp
 from daybook.wallets.refusal import Refusal
 from tests.acceptance.ledger_calls import MISSING, assert_problem, send

@@ -16,6 +16,8 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import DEFAULT_COLUMNS
 from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
+from daybook.http import routes
+from daybook.http.responses import CODES
 from daybook.http.routes import ROUTES
 from daybook.settings.settings import VARIABLES
 from tests import pages
@@ -40,6 +42,14 @@ def test_curl_calls_routes() -> None:
     assert len(calls) == pages.text_of("http.md").count("curl ")
     for method, path in calls:
         assert (method or "GET") in ROUTES[path]
+
+
+def test_every_problem_has_its_code() -> None:
+    rows = pages.table("http.md", "code")
+    own = re.findall(r'(\d{3}), "([A-Z_]+)"', Path(routes.__file__).read_text(encoding="utf-8"))
+    assert own
+    expected = {(code, str(status)) for status, code in [*CODES.items(), *own]}
+    assert sorted((pages.words(row[0])[0], row[1]) for row in rows) == sorted(expected)
 
 
 def test_every_status_has_its_code() -> None:

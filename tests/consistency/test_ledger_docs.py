@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from daybook.chart_of_accounts import Chart
-from daybook.http.ledger.requests import STATUS
+from daybook.http.ledger.responses import STATUS
 from daybook.http.ledger.routes import ROUTES
 from daybook.wallets.reconcile.kind import LedgerDifferenceKind
 from tests import pages

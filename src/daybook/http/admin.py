@@ -4,71 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from datetime import date
 
 import flask
-from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.app import App
-from daybook.audit.verify import NotDelivered, verify
-from daybook.errors import (
-    BadRequest,
-    ConfigurationError,
-    DatabaseError,
-    DaybookError,
-    DestinationError,
-    FencedOut,
-    Interrupted,
-    TaskError,
-)
+from daybook.audit.verify import verify
+from daybook.errors import BadRequest, ConfigurationError
 from daybook.export.operations.history import summary
-from daybook.export.operations.reopen import NotPossible, SlotBusy
-from daybook.export.operations.requeue import NotRequeued, requeue
+from daybook.export.operations.requeue import requeue
 from daybook.http.body import body_of
-from daybook.http.requests import batch_date, json_answer, problem, profile_name, run_answer, text
+from daybook.http.requests import batch_date, profile_name, text
+from daybook.http.responses import json_response, run_response
 from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.watchdog import cannot_look, watch
 
-Work = Callable[[App, flask.Request], flask.Response]
 
-
-def told(work: Work) -> Work:
-    """Answer what stands in the way as a problem; a conflict is not worth another delivery."""
-
-    def answered(app: App, request: flask.Request) -> flask.Response:
-        try:
-            return work(app, request)
-        except (NotPossible, NotRequeued, NotDelivered, SlotBusy, FencedOut) as error:
-            return problem(409, str(error))
-        except (DestinationError, TaskError) as error:
-            return _failed(502, error)
-        except DatabaseError as error:
-            return _failed(_status(error), error)
-        except Interrupted as error:
-            return _failed(503, error)
-        except ConfigurationError as error:
-            return _failed(500, error)
-        except PyMongoError as error:
-            told = DatabaseError.of(request.path, error)
-            return _failed(_status(told), told)
-
-    return answered
-
-
-def _status(error: DatabaseError) -> int:
-    """503 asks the sender to repeat, which is useless until an operator has acted."""
-    return 500 if error.permanent else 503
-
-
-def _failed(status: int, error: DaybookError) -> flask.Response:
-    log.event(logging.ERROR, "request_failed", str(error), error_type=error.type)
-    return problem(status, str(error))
-
-
-@told
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
     name = profile_name(app, body_of(request, allowed={"profile"}))
@@ -78,56 +31,50 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
         cannot_look(name, app.schedule, app.now(), app.messenger, error)
         raise
     seen = watch(database, name, app.schedule, app.now(), app.messenger)
-    return json_answer(seen.http_status, seen.to_doc())
+    return json_response(seen.http_status, seen.to_doc())
 
 
-@told
 def sweeping(app: App, request: flask.Request) -> flask.Response:
     """`POST /sweep`: finish, remove or report what crashes left behind."""
     name = profile_name(app, body_of(request, allowed={"profile"}))
     found = app.sweep(profile_name=name)
-    return json_answer(202 if found.in_progress else 200, found.to_doc())
+    return json_response(202 if found.in_progress else 200, found.to_doc())
 
 
-@told
 def retry(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/retry`: open a failed day again and run it."""
     body = body_of(request, allowed={"profile", "batchDate"})
     name = profile_name(app, body)
     day = app.batch_day(batch_date(body))
     app.reopen_day(day, profile_name=name)
-    return run_answer(name, day, lambda: app.run_batch(profile_name=name, batch_date=day))
+    return run_response(name, day, lambda: app.run_batch(profile_name=name, batch_date=day))
 
 
-@told
 def release(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/release`: close a failed day for good."""
     body = body_of(request, allowed={"profile", "batchDate"})
     name = profile_name(app, body)
     batch = app.release_day(app.due_day(_day(batch_date(body))), profile_name=name)
-    return json_answer(200, {"status": "released", **summary(batch)})
+    return json_response(200, {"status": "released", **summary(batch)})
 
 
-@told
 def requeueing(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/requeue`: put a corrected entry back in the queue."""
     body = body_of(request, allowed={"profile", "entryId"})
     profile = app.profile(profile_name(app, body))
     done = requeue(app.database, profile, text(body, "entryId"), now=app.now())
-    return json_answer(200, done.to_doc())
+    return json_response(200, done.to_doc())
 
 
-@told
 def verification(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/verify`: compare a delivered file with everything that is known of it."""
     body = body_of(request, allowed={"profile", "batchDate"})
     profile = app.profile(profile_name(app, body))
     day = batch_date(body) or app.batch_day(None)
     found = verify(app.database, app.destination, profile, day)
-    return json_answer(200, found.to_doc())
+    return json_response(200, found.to_doc())
 
 
-@told
 def examination(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/doctor`: what is wrong with the set-up."""
     body_of(request, allowed=set())
@@ -141,16 +88,15 @@ def examination(app: App, request: flask.Request) -> flask.Response:
         "; ".join(faults) or "Nothing is wrong with the set-up.",
         status=doctor.status(findings),
     )
-    return json_answer(200, doctor.to_doc(findings))
+    return json_response(200, doctor.to_doc(findings))
 
 
-@told
 def migration(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/migrate`: build the indexes and apply what else is pending."""
     body_of(request, allowed=set())
     steps = migrate.migrate(app.database, now=app.now())
     obstacles = migrate.obstacles(app.database)
-    return json_answer(200, migrate.to_doc(app.settings.database, steps, obstacles))
+    return json_response(200, migrate.to_doc(app.settings.database, steps, obstacles))
 
 
 def _day(day: date | None) -> date:

@@ -1,4 +1,4 @@
-"""Requests that look: health of database and schedule, metrics."""
+"""Health of database and schedule, and metrics."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from daybook import log
 from daybook.app import App
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.export.model.profile import DAILY
-from daybook.http.requests import json_answer, problem
+from daybook.http.responses import json_response, problem
+from daybook.ledger_app import LedgerApp
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.ops.metrics import metrics
 from daybook.ops.schedule_health import ScheduleHealth, schedule_health
 
 
-def health(app: App, _request: flask.Request) -> flask.Response:
+def health(app: App | LedgerApp, _request: flask.Request) -> flask.Response:
     """`GET /health`: whether the database answers."""
     try:
         found = database_health(app.client, app.clock())
     except ConfigurationError as error:  # an address that the driver cannot read
         log.event(logging.WARNING, "health_degraded", str(error))
         found = DatabaseHealth(at=app.clock(), connected=False)
-    return json_answer(found.http_status, found.to_doc())
+    return json_response(found.http_status, found.to_doc())
 
 
 def cron(app: App, _request: flask.Request) -> flask.Response:
@@ -36,7 +37,7 @@ def cron(app: App, _request: flask.Request) -> flask.Response:
         log.event(logging.WARNING, "health_degraded", str(error))
         next_run = app.schedule.next_slot(now)
         found = ScheduleHealth(at=now, healthy=False, last_run=None, next_run=next_run)
-    return json_answer(found.http_status, found.to_doc())
+    return json_response(found.http_status, found.to_doc())
 
 
 def measurements(app: App, _request: flask.Request) -> flask.Response:
@@ -48,6 +49,12 @@ def measurements(app: App, _request: flask.Request) -> flask.Response:
             destination=app.settings.destination.kind,
             now=app.now(),
         )
-    except PyMongoError as error:
+    except PyMongoError as error:  # not logged: scrapers repeat the request all day
         return problem(503, str(DatabaseError.of("metrics", error)))
+    return flask.Response(body, content_type=kind)
+
+
+def client_measurements(app: LedgerApp, _request: flask.Request) -> flask.Response:
+    """`GET /metrics` of the ledger: this process's commands and connections."""
+    kind, body = metrics.render_client(app.client)
     return flask.Response(body, content_type=kind)

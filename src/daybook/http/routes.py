@@ -1,63 +1,34 @@
-"""HTTP: what is answered at which path."""
+"""The routes of `daybook`: the daily batch, manual exports, what operators ask for, health."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 
 import flask
+from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.app import App
-from daybook.errors import BadRequest, KeyReused, TooLarge
+from daybook.audit.verify import NotDelivered
+from daybook.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DaybookError,
+    DestinationError,
+    FencedOut,
+    Interrupted,
+    TaskError,
+)
+from daybook.export.operations.reopen import NotPossible, SlotBusy
+from daybook.export.operations.requeue import NotRequeued
 from daybook.http import admin, health, runs
-from daybook.http.body import MAX_BYTES, MAX_EXPORT_BYTES, receive
-from daybook.http.callers import refusal
-from daybook.http.requests import problem
-from daybook.text.display import shortened
-
-Handler = Callable[[App, flask.Request], flask.Response]
-
-
-def answer(app: App, request: flask.Request) -> flask.Response:
-    """Answer one request; whatever goes wrong becomes an answer that says what and where."""
-    path = request.path.rstrip("/") or "/"
-    try:
-        receive(request, longest=MAX_EXPORT_BYTES if path == EXPORTS else MAX_BYTES)
-    except BadRequest as error:
-        return _misunderstood(error)
-    methods = ROUTES.get(path)
-    if methods is None:
-        return problem(404, f"there is nothing at {shortened(request.path)}")
-    # The server leaves out the body: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
-    handler = methods.get("GET" if request.method == "HEAD" else request.method)
-    if handler is None:
-        response = problem(405, f"{shortened(request.method)} is not possible at {path}")
-        allowed = {*methods, "HEAD"} if "GET" in methods else methods
-        response.headers["Allow"] = ", ".join(sorted(allowed))
-        return response
-    with log.traced(dict(request.headers)):
-        refused = refusal(app.settings.callers, path, request)
-        if refused is not None:
-            log.event(logging.WARNING, "caller_refused", refused)
-            return problem(403, refused)
-        try:
-            return handler(app, request)
-        except BadRequest as error:
-            return _misunderstood(error)
-        except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
-            log.event(logging.ERROR, "request_crashed", str(error), exc_info=error)
-            return problem(500, f"{type(error).__name__}: {error}")
-
-
-def _misunderstood(error: BadRequest) -> flask.Response:
-    status = {KeyReused: 422, TooLarge: 413}.get(type(error), 400)
-    return problem(status, str(error), where=error.where)
-
+from daybook.http.body import MAX_EXPORT_BYTES
+from daybook.http.dispatcher import Dispatcher, Routes
+from daybook.http.responses import problem
 
 EXPORTS = "/exports"
 
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+ROUTES: Routes[App] = {
     "/": {"POST": runs.run},
     "/run": {"POST": runs.run},
     "/tasks/run": {"POST": runs.task},
@@ -76,4 +47,45 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/api/health/cron": {"GET": health.cron},
     "/metrics": {"GET": health.measurements},
 }
-"""Path → method → handler. No path may end in `z`: Cloud Run keeps those for itself."""
+"""No path may end in `z`: Cloud Run reserves those."""
+
+
+def answer(app: App, request: flask.Request) -> flask.Response:
+    return _dispatcher.answer(app, request)
+
+
+def _problem_of(_app: App, request: flask.Request, error: Exception) -> flask.Response | None:
+    """A conflict is answered 409, since another delivery would not help."""
+    match error:
+        case NotPossible() | NotRequeued() | NotDelivered() | SlotBusy() | FencedOut():
+            return problem(409, str(error))
+        case DestinationError():
+            return _failed(502, "DESTINATION_UNAVAILABLE", error)
+        case TaskError():
+            return _failed(502, "QUEUE_UNAVAILABLE", error)
+        case DatabaseError():
+            return _database_failed(error)
+        case PyMongoError():
+            return _database_failed(DatabaseError.of(request.path, error))
+        case Interrupted():
+            return _failed(503, "INTERRUPTED", error)
+        case ConfigurationError():
+            return _failed(500, "CONFIGURATION", error)
+    return None
+
+
+def _database_failed(error: DatabaseError) -> flask.Response:
+    """503 asks the sender to repeat, which is useless until an operator has acted."""
+    if error.permanent:
+        return _failed(500, "CONFIGURATION", error)
+    return _failed(503, "DATABASE_UNAVAILABLE", error)
+
+
+def _failed(status: int, code: str, error: DaybookError) -> flask.Response:
+    log.event(logging.ERROR, "request_failed", str(error), error_type=error.type)
+    return problem(status, str(error), code=code)
+
+
+_dispatcher = Dispatcher(
+    routes=ROUTES, problem_of=_problem_of, body_limits={EXPORTS: MAX_EXPORT_BYTES}
+)

@@ -16,7 +16,8 @@ from daybook.export.model.lifecycle import TaskCall
 from daybook.export.queue import manual
 from daybook.http.body import body_of
 from daybook.http.callers import verified_account
-from daybook.http.requests import Refusal, batch_date, count, flag, profile_name, run_answer, text
+from daybook.http.requests import batch_date, count, flag, profile_name, text
+from daybook.http.responses import OnError, run_response
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 TASK_NAME = "X-CloudTasks-TaskName"
@@ -36,11 +37,11 @@ def run(app: App, request: flask.Request) -> flask.Response:
         schedule_time = None
     call = app.plan_batch if dry_run else app.run_batch
     day = app.batch_day(batch_date(body), schedule_time)
-    return run_answer(
+    return run_response(
         name,
         day,
         lambda: call(profile_name=name, batch_date=day, schedule_time=schedule_time),
-        refused=None if dry_run else _refusal(app, name, day),
+        on_error=None if dry_run else _alert(app, name, day),
     )
 
 
@@ -54,7 +55,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
     call = TaskCall(generation=count(body, "generation"), attempt=count(body, "attempt"))
     text(body, "kind", longest=40)  # which attempt is meant decides; the kind is for readers
     day = None if key.batch_date is None else app.batch_day(date.fromisoformat(key.batch_date))
-    return run_answer(
+    return run_response(
         key.profile,
         day,
         lambda: app.run_task(
@@ -64,7 +65,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
             scheduled_at=_eta(request.headers.get(TASK_ETA)),
         ),
         final_is_ok=True,
-        refused=None if day is None else _refusal(app, key.profile, day),
+        on_error=None if day is None else _alert(app, key.profile, day),
     )
 
 
@@ -75,7 +76,9 @@ def export(app: App, request: flask.Request) -> flask.Response:
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))
     caller = verified_account(app.settings.callers, request)
-    return run_answer(name, None, lambda: app.run_manual(wanted, profile_name=name, caller=caller))
+    return run_response(
+        name, None, lambda: app.run_manual(wanted, profile_name=name, caller=caller)
+    )
 
 
 def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
@@ -92,7 +95,7 @@ def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
     return BatchKey(profile=name, batch_date=day.isoformat())
 
 
-def _refusal(app: App, profile: str, day: date) -> Refusal:
+def _alert(app: App, profile: str, day: date) -> OnError:
     return lambda kind, message: app.run_refused(profile, day, kind=kind, message=message)
 
 

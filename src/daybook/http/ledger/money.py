@@ -15,7 +15,6 @@ from daybook.http.body import body_of
 from daybook.http.callers import verified_account
 from daybook.http.ledger.requests import (
     amount,
-    answered,
     currency,
     idempotency_key,
     idempotency_key_if_given,
@@ -25,7 +24,8 @@ from daybook.http.ledger.requests import (
     parameters,
     word,
 )
-from daybook.http.requests import json_answer
+from daybook.http.ledger.responses import keyed_response
+from daybook.http.responses import json_response
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import history, move, wallet
 from daybook.wallets.booking import REVERSAL, Movement
@@ -36,11 +36,10 @@ MAX_DESCRIPTION_LENGTH = 500
 PAGE = 50
 MAX_PAGE = 200
 
-Path = Mapping[str, str]
 OWNER = "ownerUserId"
 
 
-def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def open_wallet(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /wallets`."""
     parameters(request, set())
     body = body_of(request, allowed={OWNER, "currency"})
@@ -48,54 +47,54 @@ def open_wallet(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
     _check_right(app, request, owner)
     wanted = idempotency_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
     in_ = currency(body.get("currency", wallet.INR), "currency")
-    return answered(wallet.open_wallet(app.ledger, owner, in_, wanted))
+    return keyed_response(wallet.open_wallet(app.ledger, owner, in_, wanted))
 
 
-def show_wallet(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def show_wallet(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`GET /wallets/{ownerUserId}`."""
     parameters(request, set())
-    owner = object_id(path[OWNER], OWNER)
+    owner = object_id(owner_id, OWNER)
     _check_right(app, request, owner)
-    return json_answer(200, wallet.wallet_of(app.ledger, owner).to_answer())
+    return json_response(200, wallet.wallet_of(app.ledger, owner).to_answer())
 
 
-def show_history(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def show_history(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`GET /wallets/{ownerUserId}/transactions`."""
-    owner = object_id(path[OWNER], OWNER)
+    owner = object_id(owner_id, OWNER)
     _check_right(app, request, owner)
     given = parameters(request, {"limit", "cursor"})
     wanted = limit(given, usual=PAGE, most=MAX_PAGE)
     cursor = history.Cursor.parse(given["cursor"]) if "cursor" in given else None
     found = wallet.wallet_of(app.ledger, owner)
-    return json_answer(200, history.page(app.ledger, found.id, limit=wanted, cursor=cursor))
+    return json_response(200, history.page(app.ledger, found.id, limit=wanted, cursor=cursor))
 
 
-def credit(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def credit(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`POST /wallets/{ownerUserId}/credits`."""
-    return _single(app, request, path, "credits", move.credit)
+    return _single(app, request, owner_id, "credits", move.credit)
 
 
-def debit(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def debit(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`POST /wallets/{ownerUserId}/debits`."""
-    return _single(app, request, path, "debits", move.debit)
+    return _single(app, request, owner_id, "debits", move.debit)
 
 
 def _single(
     app: LedgerApp,
     request: flask.Request,
-    path: Path,
+    owner_id: str,
     what: str,
     act: Callable[[Ledger, ObjectId, Movement], KeyedResponse],
 ) -> flask.Response:
     parameters(request, set())
-    owner = object_id(path[OWNER], OWNER)
+    owner = object_id(owner_id, OWNER)
     _check_right(app, request, owner)
     body = body_of(request, allowed={"amountPaise", "type", "description"})
     movement = _movement(app, request, ("wallets", str(owner), what), body)
-    return answered(act(app.ledger, owner, movement))
+    return keyed_response(act(app.ledger, owner, movement))
 
 
-def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def transfer(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /transfers`."""
     parameters(request, set())
     allowed = {"fromUserId", "toUserId", "amountPaise", "type", "description"}
@@ -107,13 +106,13 @@ def transfer(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Respo
         raise BadRequest("is the payer's own", where="toUserId")
     body |= {"fromUserId": str(payer), "toUserId": str(payee)}
     movement = _movement(app, request, ("transfers",), body)
-    return answered(_shown(app, request, move.transfer(app.ledger, payer, payee, movement)))
+    return keyed_response(_shown(app, request, move.transfer(app.ledger, payer, payee, movement)))
 
 
-def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def reverse(app: LedgerApp, request: flask.Request, original_id: str) -> flask.Response:
     """`POST /transactions/{transactionId}/reversals`."""
     parameters(request, set())
-    transaction_id = object_id(path["transactionId"], "transactionId")
+    transaction_id = object_id(original_id, "transactionId")
     body = body_of(request, allowed={"description"})
     description = _description(body)
     key = idempotency_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
@@ -126,7 +125,7 @@ def reverse(app: LedgerApp, request: flask.Request, path: Path) -> flask.Respons
         amount_paise=originals[0].amount_paise,
         description=description,
     )
-    return answered(_shown(app, request, move.reverse(app.ledger, movement, originals)))
+    return keyed_response(_shown(app, request, move.reverse(app.ledger, movement, originals)))
 
 
 def _check_right(app: LedgerApp, request: flask.Request, owner: ObjectId) -> None:

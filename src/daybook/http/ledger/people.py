@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 
 import flask
@@ -13,7 +12,6 @@ from daybook.errors import BadRequest
 from daybook.http.body import body_of
 from daybook.http.callers import refusal
 from daybook.http.ledger.requests import (
-    answered,
     code,
     idempotency_key_if_given,
     limit,
@@ -24,7 +22,8 @@ from daybook.http.ledger.requests import (
     word,
     words,
 )
-from daybook.http.requests import json_answer
+from daybook.http.ledger.responses import keyed_response
+from daybook.http.responses import json_response
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
 from daybook.wallets import invites, users
@@ -40,10 +39,8 @@ INVITE_LASTS = timedelta(days=7)
 INVITES = "/invites"
 """The route whose callers may create and read invites."""
 
-Path = Mapping[str, str]
 
-
-def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def create_user(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /users`."""
     parameters(request, set())
     body = body_of(request, allowed={"name", "roles", "status", "brandCode", "mediatorCode"})
@@ -56,10 +53,10 @@ def create_user(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Re
         mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
     )
     wanted = idempotency_key_if_given(app, request, ("users",), body)
-    return answered(users.create_once(app.ledger, user, wanted))
+    return keyed_response(users.create_once(app.ledger, user, wanted))
 
 
-def find_users(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def find_users(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`GET /users`."""
     given = parameters(request, {"role", "status", "brandCode", "mediatorCode", "limit"})
     wanted = Wanted(
@@ -74,10 +71,10 @@ def find_users(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Res
     if query is None:
         raise BadRequest("is missing: give role, brandCode or mediatorCode", where="role")
     most = limit(given, usual=PAGE, most=MAX_PAGE)
-    return json_answer(200, users.find(app.ledger, query, wanted, limit=most))
+    return json_response(200, users.find(app.ledger, query, wanted, limit=most))
 
 
-def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def create_invite(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /invites`."""
     parameters(request, set())
     body = body_of(request, allowed={"parentCode", "code", "expiresAt"})
@@ -96,11 +93,11 @@ def create_invite(app: LedgerApp, request: flask.Request, _path: Path) -> flask.
                 "DAYBOOK_LEDGER_INVITE_CODES says whether they may be chosen",
                 where="code",
             )
-        return answered(before)
-    return answered(invites.create_once(app.ledger, invite, wanted))
+        return keyed_response(before)
+    return keyed_response(invites.create_once(app.ledger, invite, wanted))
 
 
-def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.Response:
+def find_invites(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`GET /invites`."""
     given = parameters(request, {"parentCode", "status", "limit"})
     parent = code(given.get("parentCode"), "parentCode")
@@ -111,10 +108,10 @@ def find_invites(app: LedgerApp, request: flask.Request, _path: Path) -> flask.R
             where="status",
         )
     most = limit(given, usual=PAGE, most=MAX_PAGE)
-    return json_answer(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))
+    return json_response(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))
 
 
-def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.Response:
+def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> flask.Response:
     """`POST /invites/{code}/accept`.
 
     Why it failed is told only to callers that may also read invites: to others a failure must
@@ -124,10 +121,12 @@ def accept_invite(app: LedgerApp, request: flask.Request, path: Path) -> flask.R
     body = body_of(request, allowed={"userId"})
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
-    invite = code(path["code"], "code")
+    invite = code(code_given, "code")
     wanted = idempotency_key_if_given(app, request, ("invites", invite, "accept"), body)
     try:
-        return answered(invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200)
+        return keyed_response(
+            invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200
+        )
     except (Refused, DocumentInvalid) as error:
         if refusal(app.settings.callers, INVITES, request) is None or _of_key(error):
             raise

@@ -1,13 +1,11 @@
-"""What requests of the ledger carry, checked by type, and what they are answered."""
+"""The fields, parameters and keys of a request to the ledger, checked by type."""
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
 import flask
@@ -16,16 +14,12 @@ from bson import ObjectId
 from daybook.errors import BadRequest
 from daybook.export.rendering.cells.money import is_currency
 from daybook.http.callers import verified_account
-from daybook.http.requests import json_answer
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
-from daybook.text.scrub import scrubbed
 from daybook.wallets.context import MAX_PAISE
-from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse
-from daybook.wallets.refusal import Refusal
+from daybook.wallets.idempotency import IdempotencyKey
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-REPLAYED = "Idempotency-Replayed"
 
 MAX_KEY_LENGTH = 255
 MAX_ROLES = 20
@@ -35,56 +29,6 @@ _KEY = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_KEY_LENGTH - 2}}}[\x21-\x
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
-
-STATUS: Mapping[Refusal, int] = {
-    Refusal.USER_NOT_FOUND: 404,
-    Refusal.USER_ERASED: 410,
-    Refusal.WALLET_NOT_FOUND: 404,
-    Refusal.WALLET_EXISTS: 409,
-    Refusal.INSUFFICIENT_FUNDS: 409,
-    Refusal.BALANCE_LIMIT: 409,
-    Refusal.CURRENCY_MISMATCH: 409,
-    Refusal.TRANSACTION_NOT_FOUND: 404,
-    Refusal.ALREADY_REVERSED: 409,
-    Refusal.NOT_REVERSIBLE: 409,
-    Refusal.IDEMPOTENCY_KEY_REUSED: 422,
-    Refusal.ANSWER_EXPIRED: 410,
-    Refusal.INVITE_NOT_FOUND: 404,
-    Refusal.INVITE_EXISTS: 409,
-    Refusal.INVITE_USED: 409,
-    Refusal.INVITE_EXPIRED: 410,
-}
-
-_TITLES = {
-    400: "Bad request",
-    403: "Not allowed",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Not possible now",
-    410: "Not possible any more",
-    413: "Content too large",
-    422: "Idempotency key reused",
-    500: "Internal error",
-    503: "The database is away",
-}
-
-
-def problem(status: int, code: str, detail: str, *, where: str | None = None) -> flask.Response:
-    """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not of the caller
-        detail = scrubbed(detail)
-    doc: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _TITLES[status],
-        "status": status,
-        "code": code,
-        "detail": detail if where is None else f"{where}: {detail}",
-    }
-    if where is not None:
-        doc["where"] = where
-    return flask.Response(
-        json.dumps(display.document(doc)), status=status, mimetype="application/problem+json"
-    )
 
 
 def idempotency_key(
@@ -114,14 +58,6 @@ def idempotency_key_if_given(
         )
     caller = verified_account(app.settings.callers, request)
     return IdempotencyKey.of(key, "/".join(path), body, caller=caller)
-
-
-def answered(answer: KeyedResponse, *, first: int = 201) -> flask.Response:
-    """`first` is the status of the first answer; a repeated one says that it is."""
-    response = json_answer(200 if answer.replayed else first, answer.body)
-    if answer.replayed:
-        response.headers[REPLAYED] = "true"
-    return response
 
 
 def amount(body: Mapping[str, Any], name: str) -> int:
