@@ -15,7 +15,7 @@ import pytest
 
 from daybook.export.model.notice import AlertEvent
 from daybook.http import callers, routes
-from daybook.settings.variables import VARIABLES
+from daybook.settings.settings import VARIABLES
 from tests import pages
 from tests.consistency.test_docs_logging import events_in_source
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook.errors import ConfigurationError
-from daybook.settings.settings import VARIABLES, Settings, unknown_variables
+from daybook.settings.settings import VARIABLES, Settings, Variable, unknown_variables
 
 URI = "mongodb://book:s3cr3t-word@db.example.com:27017/?replicaSet=rs0"
 LEAST = {"DAYBOOK_MONGODB_URI": URI, "DAYBOOK_DESTINATION": "file:///srv/books"}
@@ -59,10 +59,16 @@ def test_defaults_of_the_dataclass_are_those_of_the_environment() -> None:
     assert settings == Settings(mongodb_uri=URI, destination=settings.destination)
 
 
-def test_every_variable_fills_a_field_and_every_field_has_a_variable() -> None:
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    assert {variable.field for variable in VARIABLES} == fields
-    assert len(VARIABLES) == len(fields)
+def test_every_setting_has_a_variable_of_its_own() -> None:
+    fields = [field.name for field in dataclasses.fields(Settings)]
+    assert [variable.field for variable in VARIABLES] == fields
+    assert len({variable.name for variable in VARIABLES}) == len(fields)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_a_default_may_also_be_given(variable: Variable) -> None:
+    if variable.default is not None:
+        assert read(**{variable.name: variable.default}) == read()
 
 
 EMPTY = {

@@ -1,10 +1,12 @@
 """Settings: every environment variable that Daybook reads, checked before anything runs."""
 
+# ruff: noqa: RUF009  (`setting` returns a dataclass field)
+
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,8 +14,9 @@ from zoneinfo import ZoneInfo
 from daybook.chart_of_accounts import Chart
 from daybook.cloud import secrets
 from daybook.errors import ConfigurationError
-from daybook.settings.parsers import DRIVE_MULTIPART_MAX_BYTES, DestinationAddress
-from daybook.settings.variables import VARIABLES, Variable
+from daybook.settings import parsers
+from daybook.settings.parsers import DestinationAddress
+from daybook.settings.variable import Variable, setting, variables_of
 from daybook.settings.wallet_rights import WalletRights
 
 __all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables"]
@@ -26,43 +29,205 @@ _OWN_PREFIXES = ("DAYBOOK_", "DAILY_BATCH_")
 class Settings:
     """Everything that can be configured. Built by `from_env`, which checks it all."""
 
-    mongodb_uri: str = field(repr=False)
-    destination: DestinationAddress
-    database: str = "daybook"
-    drive_subject: str | None = None
-    drive_endpoint: str | None = None
-    tasks_queue: str | None = None
-    tasks_endpoint: str | None = None
-    service_url: str | None = None
-    tasks_service_account: str | None = None
-    cron: str = "0 18 * * *"
-    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Bangkok"))
-    retry_delays_seconds: tuple[int, ...] = (300, 900, 2700)
-    csv_timeout_seconds: float = 30.0
-    run_deadline_seconds: float = 480.0
-    lease_seconds: float = 60.0
-    breaker_failures: int = 3
-    breaker_reset_seconds: float = 900.0
-    upload_chunk_bytes: int = 8_388_608
-    multipart_limit_bytes: int = DRIVE_MULTIPART_MAX_BYTES
-    alert_urls: tuple[str, ...] = field(default=(), repr=False)
-    receipt_urls: tuple[str, ...] = field(default=(), repr=False)
-    language: Literal["en", "th"] = "en"
-    callers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    mongodb_uri: str = setting(
+        "DAYBOOK_MONGODB_URI",
+        parse=parsers.mongodb_uri,
+        description="Address of the MongoDB replica set",
+        example="mongodb://127.0.0.1:27017/?replicaSet=rs0",
+        required=True,
+        secret=True,
+    )
+    database: str = setting(
+        "DAYBOOK_DATABASE",
+        parse=parsers.database,
+        description="Database that holds the entries and Daybook's own collections",
+        default="daybook",
+    )
+    destination: DestinationAddress = setting(
+        "DAYBOOK_DESTINATION",
+        parse=parsers.destination,
+        description="Where files go: file:///FOLDER, drive://FOLDER_ID or s3://BUCKET/PREFIX",
+        example="file:///tmp/daybook or drive://FOLDER_ID",
+        required=True,
+    )
+    drive_subject: str | None = setting(
+        "DAYBOOK_DRIVE_SUBJECT",
+        parse=parsers.email,
+        description="User to act for in Drive, by domain-wide delegation",
+    )
+    drive_endpoint: str | None = setting(
+        "DAYBOOK_DRIVE_ENDPOINT",
+        parse=parsers.web_url,
+        description="Another root URL for Drive, then without credentials",
+        empty_is_unset=False,
+    )
+    tasks_queue: str | None = setting(
+        "DAYBOOK_TASKS_QUEUE",
+        parse=parsers.queue,
+        description="Cloud Tasks queue for retries and continuations",
+    )
+    tasks_endpoint: str | None = setting(
+        "DAYBOOK_TASKS_ENDPOINT",
+        parse=parsers.web_url,
+        description="Another root URL for Cloud Tasks, then without credentials",
+        empty_is_unset=False,
+    )
+    service_url: str | None = setting(
+        "DAYBOOK_SERVICE_URL",
+        parse=parsers.web_url,
+        description="Daybook's own address, where tasks call back",
+    )
+    tasks_service_account: str | None = setting(
+        "DAYBOOK_TASKS_SERVICE_ACCOUNT",
+        parse=parsers.email,
+        description="Service account as which tasks call back",
+    )
+    cron: str = setting(
+        "DAILY_BATCH_CRON",
+        parse=parsers.cron,
+        description="When the batch is due, as five cron fields",
+        default="0 18 * * *",
+    )
+    time_zone: ZoneInfo = setting(
+        "DAILY_BATCH_TIMEZONE",
+        parse=parsers.zone,
+        description="IANA time zone of the schedule and of batch dates",
+        default="Asia/Bangkok",
+    )
+    retry_delays_seconds: tuple[int, ...] = setting(
+        "DAYBOOK_RETRY_DELAYS_SECONDS",
+        parse=parsers.delays,
+        description="Waits before the second, third, … attempt",
+        default="300,900,2700",
+    )
+    csv_timeout_seconds: float = setting(
+        "DAYBOOK_CSV_TIMEOUT_SECONDS",
+        parse=parsers.seconds(parsers.INVOCATION_MAX_SECONDS),
+        description="Rendering time per invocation, not counting the wait for the destination",
+        default="30",
+    )
+    run_deadline_seconds: float = setting(
+        "DAYBOOK_RUN_DEADLINE_SECONDS",
+        parse=parsers.seconds(parsers.INVOCATION_MAX_SECONDS),
+        description="Length of one invocation, after which the run is continued in another",
+        default="480",
+    )
+    lease_seconds: float = setting(
+        "DAYBOOK_LEASE_SECONDS",
+        parse=parsers.seconds(parsers.INVOCATION_MAX_SECONDS),
+        description="How long a dead run keeps the slot; renewed while a run works",
+        default="60",
+    )
+    breaker_failures: int = setting(
+        "DAYBOOK_BREAKER_FAILURES",
+        parse=parsers.whole(1),
+        description="Failed attempts in a row that open the circuit breaker",
+        default="3",
+    )
+    breaker_reset_seconds: float = setting(
+        "DAYBOOK_BREAKER_RESET_SECONDS",
+        parse=parsers.seconds(parsers.TASK_SCHEDULE_MAX_SECONDS),
+        description="How long the breaker stays open before one trial",
+        default="900",
+    )
+    upload_chunk_bytes: int = setting(
+        "DAYBOOK_UPLOAD_CHUNK_BYTES",
+        parse=parsers.whole(
+            parsers.DRIVE_CHUNK_MULTIPLE_BYTES, multiple_of=parsers.DRIVE_CHUNK_MULTIPLE_BYTES
+        ),
+        description="Size of one chunk of an upload",
+        default="8388608",
+    )
+    multipart_limit_bytes: int = setting(
+        "DAYBOOK_MULTIPART_LIMIT_BYTES",
+        parse=parsers.whole(0, parsers.DRIVE_MULTIPART_MAX_BYTES),
+        description="Largest file that is sent in a single request",
+        default=str(parsers.DRIVE_MULTIPART_MAX_BYTES),
+    )
+    alert_urls: tuple[str, ...] = setting(
+        "DAYBOOK_ALERT_URLS",
+        parse=parsers.urls,
+        description="Where alerts also go, for the operator",
+        secret=True,
+        unset=(),
+    )
+    receipt_urls: tuple[str, ...] = setting(
+        "DAYBOOK_RECEIPT_URLS",
+        parse=parsers.urls,
+        description="Where receipts go, for the accountant",
+        secret=True,
+        unset=(),
+    )
+    language: Literal["en", "th"] = setting(
+        "DAYBOOK_LANGUAGE",
+        parse=parsers.language,
+        description="Language of alerts and receipts: en or th",
+        default="en",
+    )
+    callers: Mapping[str, tuple[str, ...]] = setting(
+        "DAYBOOK_CALLERS",
+        parse=parsers.callers,
+        description="Which service account may call which route",
+        empty_is_unset=False,
+        unset=MappingProxyType({}),
+    )
     """Route → the service accounts that may call it; empty: whoever IAM lets in."""
-    ledger_wallets: WalletRights | None = None
+    ledger_wallets: WalletRights | None = setting(
+        "DAYBOOK_LEDGER_WALLETS",
+        parse=WalletRights.parse,
+        description="Whose wallets each account may move and read in the ledger",
+        empty_is_unset=False,
+    )
     """None: every account that may call a route may move and read every wallet by it."""
-    ledger_profile: str = "daily"
-    ledger_chart: Chart = field(default_factory=Chart)
-    ledger_invite_codes: str = "random"
+    ledger_profile: str = setting(
+        "DAYBOOK_LEDGER_PROFILE",
+        parse=parsers.profile_name,
+        description="Profile of the queue items that the ledger writes",
+        default="daily",
+    )
+    ledger_chart: Chart = setting(
+        "DAYBOOK_LEDGER_ACCOUNTS",
+        parse=Chart.parse,
+        description="Chart of accounts of the ledger's journal entries, as JSON",
+        unset=Chart(),
+    )
+    ledger_invite_codes: str = setting(
+        "DAYBOOK_LEDGER_INVITE_CODES",
+        parse=parsers.invite_codes,
+        description="Whether invite codes are random, or may be chosen: random or chosen",
+        default="random",
+    )
     """`random`, or `chosen`: those who create an invite may choose its code."""
-    answer_days: int | None = None
+    answer_days: int | None = setting(
+        "DAYBOOK_ANSWER_DAYS",
+        parse=parsers.whole(1, parsers.ANSWER_MAX_DAYS),
+        description="How long the ledger's first answers are kept for repeated requests",
+    )
     """None: the ledger's first answers are kept for good."""
-    mongo_max_pool_size: int = 50
-    mongo_min_pool_size: int | None = None
+    mongo_max_pool_size: int = setting(
+        "DAYBOOK_MONGO_MAX_POOL_SIZE",
+        parse=parsers.whole(1, 10_000),
+        description="Most connections to each MongoDB server",
+        default="50",
+    )
+    mongo_min_pool_size: int | None = setting(
+        "DAYBOOK_MONGO_MIN_POOL_SIZE",
+        parse=parsers.whole(0, 10_000),
+        description="Connections kept open to each server; unset: 0, and 10 for the ledger",
+    )
     """None when not set: each function then takes its own default."""
-    mongo_server_selection_timeout_ms: int = 5000
-    mongo_socket_timeout_ms: int = 45000
+    mongo_server_selection_timeout_ms: int = setting(
+        "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS",
+        parse=parsers.whole(1, 600_000),
+        description="How long to look for a primary",
+        default="5000",
+    )
+    mongo_socket_timeout_ms: int = setting(
+        "DAYBOOK_MONGO_SOCKET_TIMEOUT_MS",
+        parse=parsers.whole(1, 600_000),
+        description="How long to wait for an answer from MongoDB",
+        default="45000",
+    )
 
     @classmethod
     def from_env(
@@ -77,7 +242,7 @@ class Settings:
         found: dict[str, Any] = {}
         for variable in VARIABLES:
             try:
-                text, secret = _resolve(variable, env, fetch_secret)
+                text, secret = _read(variable, env, fetch_secret)
                 if text is not None:
                     found[variable.field] = variable.parse(text)
             except ConfigurationError as error:
@@ -85,11 +250,37 @@ class Settings:
             except ValueError as error:
                 shown = "" if secret else f", not {text!r}"
                 faults.append(f"{variable.name}: {error}{shown}")
-        if not faults:
-            faults = _contradictions(found)
-        if faults:
-            raise ConfigurationError("Settings cannot be used. " + "; ".join(faults))
-        return cls(**found)
+        _refuse(faults)
+        settings = cls(**found)
+        _refuse(settings._contradictions())
+        return settings
+
+    def _contradictions(self) -> list[str]:
+        faults = []
+        least, most = self.mongo_min_pool_size or 0, self.mongo_max_pool_size
+        if least > most:
+            faults.append(
+                f"DAYBOOK_MONGO_MIN_POOL_SIZE: {least} exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, {most}"
+            )
+        if self.ledger_wallets is not None and not self.callers:
+            # Without it nothing says that Cloud Run verifies who calls.
+            faults.append("DAYBOOK_CALLERS: is needed once DAYBOOK_LEDGER_WALLETS is set")
+        if self.tasks_queue is not None:
+            if self.service_url is None:
+                faults.append("DAYBOOK_SERVICE_URL: is needed once DAYBOOK_TASKS_QUEUE is set")
+            if self.tasks_service_account is None and self.tasks_endpoint is None:
+                faults.append(
+                    "DAYBOOK_TASKS_SERVICE_ACCOUNT: is needed once DAYBOOK_TASKS_QUEUE is set"
+                )
+        return faults
+
+
+VARIABLES = variables_of(Settings)
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise ConfigurationError("Settings cannot be used. " + "; ".join(faults))
 
 
 def unknown_variables(env: Mapping[str, str]) -> list[str]:
@@ -98,14 +289,14 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
     return sorted(name for name in env if name.startswith(_OWN_PREFIXES) and name not in known)
 
 
-def _resolve(
+def _read(
     variable: Variable, env: Mapping[str, str], fetch_secret: Callable[[str], str]
 ) -> tuple[str | None, bool]:
-    """The text to parse, and whether it must not be shown."""
+    """The text to parse, None for a variable that is not set, and whether it must not be shown."""
     given = env.get(variable.name)
     if given is not None and not given.strip() and not variable.empty_is_unset:
         raise ConfigurationError("is set but empty; give it a value, or do not set it")
-    text = (given or "").strip() or variable.default
+    text = (given or "").strip() or None
     if text is None and variable.required:
         raise ConfigurationError(f"is not set; for example {variable.example}")
     if text is None or not text.startswith("sm://"):
@@ -118,21 +309,3 @@ def _resolve(
     if not content:
         raise ConfigurationError(f"the secret {name} is empty")
     return content, True
-
-
-def _contradictions(found: Mapping[str, Any]) -> list[str]:
-    faults = []
-    least, most = found.get("mongo_min_pool_size", 0), found["mongo_max_pool_size"]
-    if least > most:
-        faults.append(
-            f"DAYBOOK_MONGO_MIN_POOL_SIZE: {least} exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, {most}"
-        )
-    if "ledger_wallets" in found and "callers" not in found:
-        # Without it nothing says that Cloud Run verifies who calls.
-        faults.append("DAYBOOK_CALLERS: is needed once DAYBOOK_LEDGER_WALLETS is set")
-    if "tasks_queue" in found and "service_url" not in found:
-        faults.append("DAYBOOK_SERVICE_URL: is needed once DAYBOOK_TASKS_QUEUE is set")
-    credentials = "tasks_service_account" in found or "tasks_endpoint" in found
-    if "tasks_queue" in found and not credentials:
-        faults.append("DAYBOOK_TASKS_SERVICE_ACCOUNT: is needed once DAYBOOK_TASKS_QUEUE is set")
-    return faults
