@@ -200,12 +200,12 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--date", "18.01.2026"], "'18.01.2026' is no date like 2026-01-18"),
-        (["run", "--date", "20260118"], "'20260118' is no date"),
+        (["run", "--date", "18.01.2026"], "'18.01.2026' is not a date like 2026-01-18"),
+        (["run", "--date", "20260118"], "'20260118' is not a date"),
         (["run", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["verify"], "Missing argument 'DATE'"),
         (["retry"], "Missing argument 'DATE'"),
-        (["retry", "2026-01-32"], "'2026-01-32' is no date"),
+        (["retry", "2026-01-32"], "'2026-01-32' is not a date"),
         (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["export"], "give --entry-id, or --from and --to"),
         (["export", "--from", "2026-01-18"], "to: must be a date"),

@@ -1,6 +1,6 @@
 """Every argument that is a date, with every kind of date that people give.
 
-What is no date is refused with the argument's name. Of real dates, commands that act refuse
+What is not a date is refused with the argument's name. Of real dates, commands that act refuse
 days to come, and commands that look find nothing there.
 """
 
@@ -113,7 +113,7 @@ def test_a_command_names_the_argument_that_is_no_date(
         code, stdout, stderr = call(office, [*COMMANDS[command, parameter], text])
         assert (code, stdout) == (2, ""), (text, stderr)
         assert str(name) in stderr
-        assert f"{text!r} is no date like 2026-01-18" in stderr
+        assert f"{text!r} is not a date like 2026-01-18" in stderr
     assert office.database["exportbatches"].count_documents({}) == 0
 
 

@@ -37,7 +37,7 @@ def servers(
 
 
 BROKEN_CHUNKS = {
-    "size is no number": b"zz\r\n{}\r\n0\r\n\r\n",
+    "size is not a number": b"zz\r\n{}\r\n0\r\n\r\n",
     "negative size": b"-2\r\n{}\r\n0\r\n\r\n",
     "size with a prefix": b"0x2\r\n{}\r\n0\r\n\r\n",
     "size missing": b"\r\n{}\r\n0\r\n\r\n",
@@ -57,7 +57,7 @@ ODD_HEADERS: dict[str, tuple[str | bytes, ...]] = {
     "script name in bytes": (b"SCRIPT_NAME: \xff",),
     "script name with a dash": ("Script-Name: /admin",),
     "path info": ("PATH_INFO: /run",),
-    "length is no number": ("Content-Length: abc",),
+    "length is not a number": ("Content-Length: abc",),
     "negative length": ("Content-Length: -5",),
     "length with a sign": ("Content-Length: +15",),
     "length in other digits": ("Content-Length: \xb2",),

@@ -287,7 +287,7 @@ def test_binary_content_is_refused_and_not_quoted(
     stand_in: StandIn, client: SecretManagerServiceClient
 ) -> None:
     stand_in.answers = [version(b"\xff\xfeword")]
-    with pytest.raises(ConfigurationError, match=f"{NAME} is no UTF-8 text") as caught:
+    with pytest.raises(ConfigurationError, match=f"{NAME} is not UTF-8 text") as caught:
         secrets.fetch(NAME, client)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

@@ -133,7 +133,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "deadline in minutes": named("t", dispatchDeadline="10m"),
     "deadline as a number": named("t", dispatchDeadline=600),
     "time without a zone": named("t", scheduleTime="2026-01-18T12:00:00"),
-    "time that is no date": named("t", scheduleTime="2026-13-18T12:00:00Z"),
+    "time that is not a date": named("t", scheduleTime="2026-13-18T12:00:00Z"),
     "time as a number": named("t", scheduleTime=1768734000),
     "unknown field": named("t", retries=3),
     "unknown field below": {"httpRequest": {"url": URL, "verb": "POST"}},
@@ -147,7 +147,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "method in lower case": {"httpRequest": {"url": URL, "httpMethod": "post"}},
     "body that is no base64": {"httpRequest": {"url": URL, "body": "{}"}},
     "body with GET": {"httpRequest": {"url": URL, "httpMethod": "GET", "body": "e30="}},
-    "header that is no text": {"httpRequest": {"url": URL, "headers": {"X": 1}}},
+    "header that is not text": {"httpRequest": {"url": URL, "headers": {"X": 1}}},
     "headers too large": {"httpRequest": {"url": URL, "headers": {"X": "x" * 80 * 1024}}},
     "token without an account": {"httpRequest": {"url": URL, "oidcToken": {"audience": URL}}},
     "token over http": {

@@ -132,7 +132,7 @@ def test_a_line_with_debit_and_credit_prints_their_difference():
         (
             {"lines": _lines(True, 1)},
             RejectionReason.INVALID_AMOUNT,
-            "line 1, debit: True is no number",
+            "line 1, debit: True is not a number",
         ),
         (
             {"lines": _lines(1, {"a": 1})},
@@ -177,45 +177,53 @@ def test_a_line_with_debit_and_credit_prints_their_difference():
             RejectionReason.IMPLAUSIBLE_YEAR,
             "date: 0001-01-01 is",
         ),
-        ({"date": 0}, RejectionReason.INVALID_DATE, "date: 0 is no date"),
+        ({"date": 0}, RejectionReason.INVALID_DATE, "date: 0 is not a date"),
         ({"date": DatetimeMS(2**62)}, RejectionReason.INVALID_DATE, "date: 4611686018427387904 ms"),
         (
             {"date": DatetimeMS(-(2**62))},
             RejectionReason.INVALID_DATE,
             "date: -4611686018427387904 ms",
         ),
-        ({"reference": {"a": 1}}, RejectionReason.INVALID_TEXT, "reference: a document is no text"),
-        ({"description": ["a"]}, RejectionReason.INVALID_TEXT, "description: an array is no text"),
+        (
+            {"reference": {"a": 1}},
+            RejectionReason.INVALID_TEXT,
+            "reference: a document is not text",
+        ),
+        ({"description": ["a"]}, RejectionReason.INVALID_TEXT, "description: an array is not text"),
         (
             {"reference": DatetimeMS(1_768_712_400_000)},
             RejectionReason.INVALID_TEXT,
-            "reference: 2026-01-18T05:00:00+00:00 is no text",
+            "reference: 2026-01-18T05:00:00+00:00 is not text",
         ),
         (
             {"reference": DatetimeMS(2**60)},
             RejectionReason.INVALID_TEXT,
-            "reference: 1152921504606846976 ms since 1970 is no text",
+            "reference: 1152921504606846976 ms since 1970 is not text",
         ),
-        ({"reference": b"\x00\xff"}, RejectionReason.INVALID_TEXT, "reference: 00ff is no text"),
+        ({"reference": b"\x00\xff"}, RejectionReason.INVALID_TEXT, "reference: 00ff is not text"),
         (
             {"lines": [{"accountCode": [], "debit": 0}]},
             RejectionReason.INVALID_TEXT,
-            "line 1, accountCode: an array is no text",
+            "line 1, accountCode: an array is not text",
         ),
         (
             {"currency": "a.b"},
             RejectionReason.UNKNOWN_CURRENCY,
-            "currency: 'a.b' is no ISO 4217 currency",
+            "currency: 'a.b' is not an ISO 4217 currency",
         ),
-        ({"currency": ["THB"]}, RejectionReason.INVALID_TEXT, "currency: an array is no text"),
+        ({"currency": ["THB"]}, RejectionReason.INVALID_TEXT, "currency: an array is not text"),
         (
             {"description": "a\x1bb"},
             RejectionReason.CONTROL_CHARACTER,
             "description: character 2 is the",
         ),
-        ({"lines": "none"}, RejectionReason.INVALID_LINES, "lines: 'none' is no array"),
-        ({"lines": {"0": {}}}, RejectionReason.INVALID_LINES, "lines: a document is no array"),
-        ({"lines": [*_lines(1, 1), "x"]}, RejectionReason.INVALID_LINES, "line 3: is no document"),
+        ({"lines": "none"}, RejectionReason.INVALID_LINES, "lines: 'none' is not an array"),
+        ({"lines": {"0": {}}}, RejectionReason.INVALID_LINES, "lines: a document is not an array"),
+        (
+            {"lines": [*_lines(1, 1), "x"]},
+            RejectionReason.INVALID_LINES,
+            "line 3: is not a document",
+        ),
         (
             {"reference": "a\udc80b"},
             RejectionReason.UNENCODABLE,
@@ -263,13 +271,13 @@ def test_all_faults_of_an_entry_are_reported_at_once_by_line():
         (4, None, RejectionReason.INVALID_LINES),
     ]
     assert rejected.detail == (
-        "currency: 'baht' is no ISO 4217 currency code; date: missing; "
+        "currency: 'baht' is not an ISO 4217 currency code; date: missing; "
         "reference: character 1 is U+DC80, half of a character or no UTF-8; "
         "line 1, debit: '100' is stored as text, not as a number; "
         "line 1, accountCode: missing or blank; line 2, debit: missing, and so is credit; "
         "line 3, credit: NaN is not finite; "
         "line 3, accountCode: character 2 is the control character U+0000; "
-        "line 4: is no document"
+        "line 4: is not a document"
     )
 
 
@@ -366,7 +374,7 @@ def test_bidirectional_characters_are_visible_in_reasons():
     (rejected,) = render([hidden], profile)[1].rejected
     assert rejected.detail.isprintable()
     assert rejected.detail == (
-        "currency: 'TH[U+2066]B' is no ISO 4217 currency code; "
+        "currency: 'TH[U+2066]B' is not an ISO 4217 currency code; "
         "reference: character 4 is U+202E, not in cp874; "
         "line 2, credit: '1[U+202E]2' is stored as text, not as a number"
     )
@@ -662,10 +670,10 @@ def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
     ("column", "what"),
     [
         (Column(title="N", path="count", type=ColumnType.NUMBER), "only _line is a number"),
-        (Column(title="N", path="$where"), "no path of a field"),
-        (Column(title="N", path="a..b"), "no path of a field"),
-        (Column(title="N", path=""), "no path of a field"),
-        (Column(title="N", path="lines.$x"), "no path of a field"),
+        (Column(title="N", path="$where"), "is not a field path"),
+        (Column(title="N", path="a..b"), "is not a field path"),
+        (Column(title="N", path=""), "is not a field path"),
+        (Column(title="N", path="lines.$x"), "is not a field path"),
     ],
 )
 def test_a_column_that_cannot_be_read_is_an_error_of_the_profile(column, what):

@@ -24,7 +24,7 @@ class _Day(click.ParamType[date]):
                 raise ValueError  # noqa: TRY301  (one message for every form of a wrong date)
             return date.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no date like 2026-01-18", param, ctx)
+            self.fail(f"{value!r} is not a date like 2026-01-18", param, ctx)
 
 
 DAY = _Day()

@@ -129,7 +129,7 @@ def _text(answer: Any) -> str:
         return data.decode()
     except UnicodeDecodeError:
         # Not chained: the error quotes the bytes.
-        raise _Failure("is no UTF-8 text", passing=False) from None
+        raise _Failure("is not UTF-8 text", passing=False) from None
 
 
 _CREDENTIALS_ADVICE = (

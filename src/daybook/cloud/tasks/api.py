@@ -95,7 +95,7 @@ class TasksApi:
         finally:
             http.close()
         if not isinstance(found, Mapping):
-            raise Failure("answered with something that is no JSON object", may_pass=True)
+            raise Failure("answered with something that is not a JSON object", may_pass=True)
         return found
 
 

@@ -24,7 +24,7 @@ def findings(folder: Mapping[str, Any], *, subject: str | None) -> list[Finding]
 def _is_folder(folder: Mapping[str, Any]) -> Finding:
     name = folder.get("name")
     if folder.get("mimeType") != _FOLDER_TYPE:
-        detail = f"{name!r} is no folder. Set DAYBOOK_DESTINATION to drive://FOLDER_ID"
+        detail = f"{name!r} is not a folder. Set DAYBOOK_DESTINATION to drive://FOLDER_ID"
     elif folder.get("trashed"):
         detail = f"folder {name!r} is in the trash. Restore it"
     else:

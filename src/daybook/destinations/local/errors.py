@@ -11,7 +11,7 @@ from daybook.errors import DestinationError, DestinationRefused, UncertainRespon
 
 _ADVICE = {
     errno.ENOENT: "the folder or file does not exist: create it, or correct DAYBOOK_DESTINATION",
-    errno.ENOTDIR: "the path is no folder: correct DAYBOOK_DESTINATION",
+    errno.ENOTDIR: "the path is not a folder: correct DAYBOOK_DESTINATION",
     errno.EISDIR: "a folder has that name: move it away",
     errno.EACCES: "no permission: let this account write to the folder",
     errno.EPERM: "not permitted: the folder must be writable and its file system have hard links",

@@ -38,9 +38,9 @@ class Schedule:
         try:
             CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
         except CronSimError as error:
-            raise ConfigurationError(f"{cron!r} is no cron schedule: {error}") from error
+            raise ConfigurationError(f"{cron!r} is not a cron schedule: {error}") from error
         if len(cron.split()) != 5:
-            raise ConfigurationError(f"{cron!r} is no cron schedule of five fields")
+            raise ConfigurationError(f"{cron!r} is not a cron schedule of five fields")
 
     def latest_slot(self, now: datetime) -> datetime:
         """The last time at or before `now` (aware) when the batch was due, in the zone."""
@@ -92,7 +92,7 @@ class Schedule:
                 f"{day} is still to come: it is {today} in {self.time_zone}", where="batchDate"
             )
         if day < EARLIEST_DAY:
-            raise BadRequest(f"{day} is no plausible date", where="batchDate")
+            raise BadRequest(f"{day} is not a plausible date", where="batchDate")
         return day
 
     def is_due(self, day: date, now: datetime) -> bool:

@@ -179,8 +179,8 @@ def release(
         "updatedAt": now,
     }
     if batch.doc.get("error") is None:
-        told = "an operator closed the day; its entries go with the next one"
-        changes["error"] = {"type": "released", "message": told, "at": now}
+        message = "an operator closed the day; its entries go with the next one"
+        changes["error"] = {"type": "released", "message": message, "at": now}
     _change(batches, session, batch, changes)
 
 

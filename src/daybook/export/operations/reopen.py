@@ -121,5 +121,5 @@ def _change(
         slot.release()
     changed = batches.find(collection, key)
     if changed is None:
-        raise NotPossible(f"the batch of {key.batch_date} was deleted meanwhile")
+        raise NotPossible(f"the batch of {key.batch_date} was deleted in the meantime")
     return changed

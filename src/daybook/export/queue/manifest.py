@@ -108,7 +108,7 @@ def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) ->
         log.event(
             logging.WARNING,
             "foreign_documents",
-            f"{COLLECTION} has documents that are no parts of a manifest; they are left alone.",
+            f"{COLLECTION} has documents that are not parts of a manifest; they are left alone.",
             count=len(foreign),
             first=display.quoted(foreign[0]),
         )

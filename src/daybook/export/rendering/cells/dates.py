@@ -78,7 +78,7 @@ class DateReader:
                     f"{what} is stored as text, not as a date",
                     value=what,
                 )
-            raise RejectedValue(RejectionReason.INVALID_DATE, f"{what} is no date", value=what)
+            raise RejectedValue(RejectionReason.INVALID_DATE, f"{what} is not a date", value=what)
         bucket = value // _BUCKET_MS
         try:
             date = self._buckets[bucket]
@@ -114,7 +114,7 @@ class DateReader:
         except OverflowError:
             raise RejectedValue(
                 RejectionReason.INVALID_DATE,
-                f"{milliseconds} ms from 1970 is no date between the years 1 and 9999",
+                f"{milliseconds} ms from 1970 is not a date between the years 1 and 9999",
                 value=f"{milliseconds} ms",
             ) from None
         if not self._is_plausible(local.year):

@@ -125,4 +125,4 @@ class Layout:
 def _check_path(profile: Profile, path: str) -> None:
     # A part that starts with $ would be an operator or a variable in the projection.
     if any(not part or part.startswith("$") or "\0" in part for part in path.split(".")):
-        raise ConfigurationError(f"profile {profile.name}: {path!r} is no path of a field")
+        raise ConfigurationError(f"profile {profile.name}: {path!r} is not a field path")

@@ -108,7 +108,7 @@ class CurrencyReader:
         if is_currency(code, self._own):
             return Currency(code, code)
         what = shown(value)
-        why = f"{what} is no ISO 4217 currency code"
+        why = f"{what} is not an ISO 4217 currency code"
         if code in _WITHOUT_DECIMALS:
             why = f"ISO 4217 gives {code} no decimals; the profile's `decimals` must"
         raise RejectedValue(RejectionReason.UNKNOWN_CURRENCY, why, value=what)
@@ -219,7 +219,7 @@ class AmountReader:
                 f"{what} is stored as text, not as a number",
                 value=what,
             )
-        raise RejectedValue(RejectionReason.INVALID_AMOUNT, f"{what} is no number", value=what)
+        raise RejectedValue(RejectionReason.INVALID_AMOUNT, f"{what} is not a number", value=what)
 
     def of(self, minor: int) -> Amount:
         """The amount of a whole number of minor units."""

@@ -176,14 +176,16 @@ class Page:
     def _check_lines(self, at: int, lines: Any) -> None:
         if lines and unwrapped(lines) is not None:
             what = shown(unwrapped(lines))
-            fault = RejectedValue(RejectionReason.INVALID_LINES, f"{what} is no array", value=what)
+            fault = RejectedValue(
+                RejectionReason.INVALID_LINES, f"{what} is not an array", value=what
+            )
             self._faults[at].append(fault.at(self._readers.lines_path))
             self._uncountable.add(at)
 
     def _replace_invalid(self, at: int, lines: list[Entry | None]) -> list[Entry]:
         for index, line in enumerate(lines):
             if line is None:
-                fault = RejectedValue(RejectionReason.INVALID_LINES, "is no document")
+                fault = RejectedValue(RejectionReason.INVALID_LINES, "is not a document")
                 self._faults[at].append(fault.at(line=index + 1))
                 self._invalid_lines.append((at, index))
         self._uncountable.add(at)

@@ -126,4 +126,4 @@ def plain_text(value: Any) -> str:
     if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == _UUID_BYTES:
         return str(value.as_uuid())
     what = shown(value)
-    raise RejectedValue(RejectionReason.INVALID_TEXT, f"{what} is no text", value=what)
+    raise RejectedValue(RejectionReason.INVALID_TEXT, f"{what} is not text", value=what)
