@@ -335,7 +335,7 @@ def test_reader_of_the_folder_is_refused(drive: DriveEmulator) -> None:
 def test_file_in_place_of_the_folder_fails_the_check(drive: DriveEmulator) -> None:
     planted = drive.plant(CONTENT, name="a file")
     findings = destination_at(drive.url, folder_id=planted.id).check()
-    assert "no folder" in findings[0].detail
+    assert "is not a folder" in findings[0].detail
     assert not findings[0].ok
 
 
