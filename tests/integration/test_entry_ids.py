@@ -20,6 +20,7 @@ from daybook.audit.lineage import EntryUnknown, lineage
 from daybook.audit.verify import verify
 from daybook.cli.main import main
 from daybook.export.model.ids import hashable
+from daybook.export.model.part import PART_SIZE
 from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
@@ -179,6 +180,16 @@ def test_both_entries_of_one_text_are_copied_each_once(office: Office) -> None:
     copied = office.app.run_manual(asked)
     assert (copied.facts["entryCount"], copied.facts["rejectedCount"]) == (4, 0)
     assert office.app.run_manual(asked).status is Status.ALREADY_EXPORTED
+
+
+def test_two_spellings_of_one_id_make_one_copy_however_far_apart(office: Office) -> None:
+    oid = ObjectId()
+    office.entries.insert_many([books.entry("E-1", _id=7), books.entry("E-2", _id=oid)])
+    between = [f"none-{n}" for n in range(PART_SIZE)]
+    asked = ["7", str(oid), *between, "7.0", str(oid).upper()]
+    copied = office.app.run_manual(manual.parse({"entryIds": asked}, key=None))
+    assert copied.facts["entryCount"] == 2
+    assert copied.facts["rejectedCount"] == PART_SIZE
 
 
 @pytest.mark.parametrize(

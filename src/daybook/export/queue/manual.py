@@ -140,6 +140,7 @@ def _chosen(
 ) -> Iterator[Any]:
     entries = database[profile.source.entries]
     if request.first is None or request.last is None:
+        copied: set[Any] = set()  # an id may be asked for in two spellings, pages apart
         for page in _pages(iter(request.entry_ids)):
             asked = [(text, candidate) for text in page for candidate in candidates(text)]
             wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
@@ -149,7 +150,8 @@ def _chosen(
             missing = set(page) - {text for text, one in asked if hashable(one) in existing}
             for text, candidate in asked:
                 entry_id = existing.pop(hashable(candidate), None)
-                if entry_id is not None:
+                if entry_id is not None and hashable(entry_id) not in copied:
+                    copied.add(hashable(entry_id))
                     yield entry_id
                 elif text in missing:
                     missing.remove(text)
