@@ -195,8 +195,8 @@ def test_a_watchdog_that_cannot_see_the_day_says_so_and_claims_nothing_of_it(
 
 
 def without_addresses(evening: Evening) -> dict[str, str]:
-    all_rejected = ("DAYBOOK_ALERT_URLS", "DAYBOOK_RECEIPT_URLS")
-    return {name: text for name, text in at_hand(evening).items() if name not in all_rejected}
+    silenced = ("DAYBOOK_ALERT_URLS", "DAYBOOK_RECEIPT_URLS")
+    return {name: text for name, text in at_hand(evening).items() if name not in silenced}
 
 
 def test_a_command_without_addresses_leaves_the_receipt_to_the_function(evening: Evening) -> None:

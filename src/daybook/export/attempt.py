@@ -13,7 +13,7 @@ from daybook.export import followup
 from daybook.export.batch import export_log, rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
-from daybook.export.batch.transitions import AllRejected
+from daybook.export.batch.transitions import RejectedDay
 from daybook.export.context import Context
 from daybook.export.decision import report
 from daybook.export.model.figures import Rejected
@@ -150,10 +150,10 @@ def close_empty(
         if manifest is None or first is None:
             transitions.record_empty(ctx.batches, session, batch, now=now)
             return
-        all_rejected = AllRejected(
+        rejected_day = RejectedDay(
             manifest=manifest, rejected=rejected, rejected_id=rejected_id, record_id=record_id
         )
-        transitions.record_empty(ctx.batches, session, batch, now=now, all_rejected=all_rejected)
+        transitions.record_empty(ctx.batches, session, batch, now=now, rejected_day=rejected_day)
         delivery = Delivery(
             profile=ctx.exporter.profile,
             batch_date=day,

@@ -99,9 +99,9 @@ class Batch:
         """Whether it is committed, or empty with rejected items, and items are yet to be marked."""
         if self.marked_at is not None:
             return False
-        all_rejected = self.doc.get("rejectedManifest") is not None
+        signed_off_with_items = self.doc.get("rejectedManifest") is not None
         return self.state is BatchState.COMMITTED or (
-            self.state is BatchState.EMPTY and all_rejected
+            self.state is BatchState.EMPTY and signed_off_with_items
         )
 
     @property

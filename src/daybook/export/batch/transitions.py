@@ -26,7 +26,7 @@ NOTHING_COUNTED: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllRejected:
+class RejectedDay:
     """The manifest of a day whose items are all rejected, with the rejections."""
 
     manifest: ManifestRef
@@ -190,9 +190,9 @@ def record_empty(
     batch: Batch,
     *,
     now: datetime,
-    all_rejected: AllRejected | None = None,
+    rejected_day: RejectedDay | None = None,
 ) -> None:
-    """Sign off an empty day; `all_rejected` when it had items, and all of them are rejected.
+    """Sign off an empty day; `rejected_day` when it had items, and all of them are rejected.
 
     What an earlier sign-off of the same day rejected stays counted.
     """
@@ -207,14 +207,14 @@ def record_empty(
         "markedAt": now,
         "updatedAt": now,
     }
-    if all_rejected is not None:
-        changes["rejectedCount"] += len(all_rejected.rejected)
+    if rejected_day is not None:
+        changes["rejectedCount"] += len(rejected_day.rejected)
         changes |= rejections.summary(
-            all_rejected.rejected, all_rejected.rejected_id, before=batch.doc
+            rejected_day.rejected, rejected_day.rejected_id, before=batch.doc
         )
         changes |= {
-            "rejectedManifest": all_rejected.manifest.to_doc(),
-            "recordId": all_rejected.record_id,
+            "rejectedManifest": rejected_day.manifest.to_doc(),
+            "recordId": rejected_day.record_id,
             "markedAt": None,
             "alertedAt": None,
         }

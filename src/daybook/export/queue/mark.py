@@ -140,11 +140,11 @@ def mark_part(
         found = _discrepancies(queue, session, delivery, exported)
         queue.update_many(exported, completed, session=session, hint=BY_ID)
     if rejected:
-        all_rejected = queue.bulk_write(
+        failed = queue.bulk_write(
             [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
             session=session,
         )
-        if all_rejected.matched_count < len(rejected):
+        if failed.matched_count < len(rejected):
             found += _rejected_discrepancies(queue, session, rejected)
         _insert_rejected(database, session, delivery, rejected, now)
     _close_part(database, session, delivery, part, now)
@@ -162,11 +162,11 @@ def mark_copies(
     """Mark the queue items of manual exports of the part's entries, never scheduled items."""
     queue = database[delivery.profile.source.queue]
     rejected = delivery.rejected_of(part)
-    all_rejected = {hashable(item.entry_id) for item in rejected}
+    rejected_entries = {hashable(item.entry_id) for item in rejected}
     copied = [
         entry_id
         for entry_id in part.entry_ids
-        if entry_id is not None and hashable(entry_id) not in all_rejected
+        if entry_id is not None and hashable(entry_id) not in rejected_entries
     ]
     waiting = {"exportPath": "manual", "status": "queued"}
     queue.update_many(
@@ -258,11 +258,11 @@ def _insert_rejected(
 
 def _exported(part: Part, rejected: Sequence[Rejected]) -> dict[str, Any]:
     """The filter for the part's items whose entries are in the file."""
-    all_rejected = {hashable(item.queue_id) for item in rejected}
+    rejected_ids = {hashable(item.queue_id) for item in rejected}
     pairs = [
         (queue_id, entry_id)
         for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
-        if not all_rejected or hashable(queue_id) not in all_rejected
+        if not rejected_ids or hashable(queue_id) not in rejected_ids
     ]
     return {
         "_id": {"$in": [queue_id for queue_id, _ in pairs]},

@@ -104,11 +104,11 @@ def _file(
             rejected=rejections.of_batch(database[manifests.COLLECTION], doc),
         )
         for part in manifests.read(database[manifests.COLLECTION], delivery.manifest):
-            all_rejected = {hashable(item.queue_id) for item in delivery.rejected_of(part)}
+            rejected_ids = {hashable(item.queue_id) for item in delivery.rejected_of(part)}
             entry_ids = [
                 entry_id
                 for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)
-                if hashable(queue_id) not in all_rejected
+                if hashable(queue_id) not in rejected_ids
             ]
             keys = set(map(hashable, entry_ids))
             named -= keys
