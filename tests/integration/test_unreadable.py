@@ -22,6 +22,7 @@ from pymongo.database import Database
 from daybook import log
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
+from daybook.cli.explain import queries
 from daybook.cli.main import main
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.operations import history
@@ -30,7 +31,6 @@ from daybook.export.outcome import Status
 from daybook.mongo.explain import explain
 from daybook.ops import doctor
 from daybook.ops.metrics import stored
-from daybook.ops.queries.catalogue import queries
 from daybook.ops.watchdog import watch
 from daybook.text import display
 from tests import books

@@ -17,10 +17,10 @@ from pymongo import MongoClient
 from daybook.ledger_app import LedgerApp
 from daybook.mongo.indexes import built_indexes
 from daybook.mongo.ledger_indexes import LEDGER_INDEXES
+from daybook.mongo.query import Query
 from daybook.wallets import invites, move, queries, users
 from daybook.wallets.context import Ledger
 from daybook.wallets.invites import InviteStatus, NewInvite
-from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.users import NewUser, Wanted
 from tests.integration.ledgers import make_app, movement, prepare, purses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,42 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.queue import unmarked
 from daybook.export.queue.waiting import Unclaimed, reason_of
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
+from daybook.mongo.query import Query
+
+
+def _items(profile: Profile) -> Query:
+    return Query(
+        name="items_of_entry_in_order",
+        collection=profile.source.queue,
+        filter=lambda entry_ids: {"entryId": {"$in": entry_ids}},
+        arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+        sort=(("_id", 1),),
+        excused="sorts the few items of one entry",
+    )
+
+
+_PARTS = Query(
+    name="files_of_entry",
+    collection=manifests.COLLECTION,
+    filter=lambda entry_ids: {"entryIds": {"$in": entry_ids}, "markedAt": {"$exists": True}},
+    arguments=lambda doc: {"entry_ids": doc["entryIds"][:1]},
+    projection={"_id": 1},
+)
+_RECORDS = Query(
+    name="records_of_entry",
+    collection=export_log.COLLECTION,
+    filter=lambda entry_ids: {
+        "metadata.entryId": {"$in": entry_ids},
+        "action": {"$in": [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]},
+    },
+    arguments=lambda doc: {"entry_ids": [doc["metadata"]["entryId"]]},
+    sort=(("createdAt", 1),),
+    excused="sorts the few records of one entry",
+)
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    return (_items(profile), _PARTS, _RECORDS)
 
 
 class EntryUnknown(DaybookError):
@@ -132,7 +168,7 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str)
     """
     ids, source = candidates(entry_id), profile.source
     entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
-    found = read_items(database[source.queue], {"entryId": {"$in": ids}})
+    found = read_items(database[source.queue], _items(profile), entry_ids=ids)
     items = items_of(found, ids)
     files = _files(database, profile, ids)
     if entry is None and not items and not files:
@@ -150,9 +186,7 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str)
 def _files(
     database: Database[dict[str, Any]], profile: Profile, ids: list[Any]
 ) -> list[DeliveredIn]:
-    parts = database[manifests.COLLECTION].find(
-        {"entryIds": {"$in": ids}, "markedAt": {"$exists": True}}, {"_id": 1}
-    )
+    parts = _PARTS.find(database, entry_ids=ids)
     part_ids = (PartId.parse(doc["_id"]) for doc in parts)
     batch_ids = {part_id.batch_id for part_id in part_ids if part_id is not None}
     batch_ids |= {
@@ -216,11 +250,7 @@ def _item(doc: Mapping[str, Any], profile: Profile) -> Item:
 
 
 def _events(database: Database[dict[str, Any]], ids: list[Any]) -> list[Event]:
-    actions = [LogAction.ENTRY_REJECTED.value, LogAction.ENTRY_REQUEUED.value]
-    found = database[export_log.COLLECTION].find(
-        {"metadata.entryId": {"$in": ids}, "action": {"$in": actions}}
-    )
-    return [_event(doc) for doc in found.sort("createdAt", 1)]
+    return [_event(doc) for doc in _RECORDS.find(database, entry_ids=ids)]
 
 
 def _event(doc: Mapping[str, Any]) -> Event:

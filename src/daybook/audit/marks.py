@@ -15,6 +15,19 @@ from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.entry_id import displayed
+from daybook.mongo.query import Query
+
+_REQUEUED = Query(
+    name="requeued_entries",
+    collection=export_log.COLLECTION,
+    filter=lambda entry_ids: {
+        "metadata.entryId": {"$in": entry_ids},
+        "action": LogAction.ENTRY_REQUEUED.value,
+    },
+    arguments=lambda doc: {"entry_ids": [doc["metadata"]["entryId"]]},
+    projection={"queueId": 1},
+)
+QUERIES = (_REQUEUED,)
 
 
 def check_marks(
@@ -58,11 +71,5 @@ def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
 
 def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
     """Items of the part that an operator has put back into the queue since."""
-    found = database[export_log.COLLECTION].find(
-        {
-            "metadata.entryId": {"$in": part.entry_ids},
-            "action": LogAction.ENTRY_REQUEUED.value,
-        },
-        {"queueId": 1},
-    )
+    found = _REQUEUED.find(database, entry_ids=part.entry_ids)
     return {hashable(record["queueId"]) for record in found}

@@ -231,9 +231,8 @@ def _normalised_totals(
 
 def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
     key = batch.key
-    found = database[export_log.COLLECTION].find(
-        export_log.day_filter(key.profile, key.batch_date, LogAction.CSV_GENERATED)
-    )
+    of_day: dict[str, Any] = {"profile": key.profile, "batch_date": key.batch_date}
+    found = export_log.OF_DAY.find(database, action=LogAction.CSV_GENERATED, **of_day)
     generated = found.to_list()
     if len(generated) != 1:
         yield VerifyDifference(
@@ -249,9 +248,7 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Verif
                     detail=f"record {record['_id']}: {name} is {stored}, "
                     f"the batch has {batch.doc[name]}",
                 )
-    rejected_count = database[export_log.COLLECTION].count_documents(
-        export_log.day_filter(key.profile, key.batch_date, LogAction.ENTRY_REJECTED)
-    )
+    rejected_count = export_log.OF_DAY.count(database, action=LogAction.ENTRY_REJECTED, **of_day)
     if rejected_count != batch.doc["rejectedCount"] and batch.marked_at is not None:
         yield VerifyDifference(
             kind=VerifyKind.RECORD,
@@ -263,8 +260,8 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Verif
 def _empty_day(database: Database[dict[str, Any]], batch: Batch) -> Iterator[VerifyDifference]:
     key = batch.key
     for action, wanted in ((LogAction.BATCH_EMPTY, 1), (LogAction.CSV_GENERATED, 0)):
-        count = database[export_log.COLLECTION].count_documents(
-            export_log.day_filter(key.profile, key.batch_date, action)
+        count = export_log.OF_DAY.count(
+            database, profile=key.profile, batch_date=key.batch_date, action=action
         )
         if count != wanted:
             yield VerifyDifference(

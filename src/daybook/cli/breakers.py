@@ -8,12 +8,12 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.upload.breaker import COLLECTION, KINDS, BreakerRecord, BreakerState
+from daybook.export.upload.breaker import ALL, KINDS, BreakerRecord, BreakerState
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Every circuit breaker that is open or half-open, whichever destination is configured."""
-    found = database[COLLECTION].find()
+    found = ALL.find(database)
     states = {doc["_id"]: BreakerRecord.from_doc(doc) for doc in found if doc["_id"] in KINDS}
     return [
         {

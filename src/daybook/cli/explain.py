@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 
 if TYPE_CHECKING:
+    from daybook.export.model.profile import Profile
     from daybook.mongo.explain import Explained, Explanation
+    from daybook.mongo.query import Query
 
 
 @command("explain")
@@ -19,16 +22,38 @@ def explain() -> CommandResult:
     1: one of them scans a collection or sorts in memory, or an index is missing.
     """
     from daybook.mongo.explain import explain as ask
-    from daybook.ops.queries.catalogue import queries
-    from daybook.wallets.queries import QUERIES
 
     app = app_from_env()
-    found = ask(app.database, (*queries(app.profile()), *QUERIES))
+    found = ask(app.database, queries(app.profile()))
     return CommandResult(
         doc=found.to_doc(),
         lines=[*map(_line, found.queries), *_sum_up(found)],
         code=Exit.FAILED if found.failed else Exit.OK,
     )
+
+
+def queries(profile: Profile) -> list[Query]:
+    """All queries of the exporter and the ledger, as the modules that run them declare them.
+
+    Not `migrate` and `reconcile`, which read whole collections because that is their work.
+    """
+    from daybook.audit import lineage, marks
+    from daybook.export.batch import batch, export_log
+    from daybook.export.operations import requeue
+    from daybook.export.queue import manifest, manual, mark, plan, waiting
+    from daybook.export.slot import orphans
+    from daybook.export.upload import breaker
+    from daybook.local import follow_ups
+    from daybook.ops import day
+    from daybook.ops.metrics import stored
+    from daybook.wallets import queries as ledger
+
+    fixed = (batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored)
+    of_profile = (lineage, manual, mark, plan, requeue, waiting)
+    return [
+        *chain.from_iterable(module.QUERIES for module in fixed),
+        *chain.from_iterable(module.queries(profile) for module in of_profile),
+    ]
 
 
 def _line(each: Explained) -> str:

@@ -117,8 +117,11 @@ def recorded_elsewhere(ctx: Context, batch: Batch) -> bool:
     """Whether another application has recorded the day as delivered; the batch then adopts it."""
     if ctx.job.key.batch_date is None:
         return False
-    record = ctx.logs.find_one(
-        export_log.day_filter(ctx.job.key.profile, ctx.job.key.batch_date, LogAction.CSV_GENERATED)
+    record = export_log.OF_DAY.one(
+        ctx.logs,
+        profile=ctx.job.key.profile,
+        batch_date=ctx.job.key.batch_date,
+        action=LogAction.CSV_GENERATED,
     )
     if record is None:
         return False
@@ -186,8 +189,14 @@ def _record_empty(
     day = ctx.job.key.batch_date
     if day is None:
         return None
-    filters = export_log.day_filter(ctx.job.key.profile, day, LogAction.BATCH_EMPTY)
-    stored = ctx.logs.find_one(filters, {"_id": 1}, session=session)
+    stored = export_log.OF_DAY.one(
+        ctx.logs,
+        profile=ctx.job.key.profile,
+        batch_date=day,
+        action=LogAction.BATCH_EMPTY,
+        session=session,
+        projection={"_id": 1},
+    )
     if stored is None:
         record = export_log.empty(
             profile=ctx.job.key.profile,

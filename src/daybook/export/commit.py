@@ -151,8 +151,11 @@ def _read_back(
     slot.transaction(lambda _session: None)
     if database[export_log.COLLECTION].find_one({"_id": record_id}) is not None:
         return Committed.OURS
-    found = seal.batch_date and database[export_log.COLLECTION].find_one(
-        export_log.day_filter(profile.name, seal.batch_date, LogAction.CSV_GENERATED)
+    found = seal.batch_date and export_log.OF_DAY.one(
+        database,
+        profile=profile.name,
+        batch_date=seal.batch_date,
+        action=LogAction.CSV_GENERATED,
     )
     if not found or not isinstance(error, DuplicateKeyError):
         raise DatabaseError.of(
@@ -208,9 +211,8 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
     )
     parts = {
         doc["_id"]: delivery.closing_field in doc
-        for doc in database[manifests.COLLECTION].find(
-            {"_id": {"$gte": delivery.manifest.prefix, "$lt": delivery.manifest.prefix + "~"}},
-            {delivery.closing_field: 1},
+        for doc in manifests.PARTS.find(
+            database, prefix=delivery.manifest.prefix, projection={delivery.closing_field: 1}
         )
     }
     # Without a file nothing is lost with a missing part: its items are still queued.

@@ -80,9 +80,7 @@ def restore_deleted(
 
 
 def _without_batch(database: Database[dict[str, Any]], key: BatchKey) -> Iterator[Record]:
-    unmarked = database[manifests.COLLECTION].find(
-        {"profile": key.slot_id, "markedAt": {"$exists": False}}, {"_id": 1}
-    )
+    unmarked = manifests.UNMARKED.find(database, slot_id=key.slot_id, projection={"_id": 1})
     delivered = [LogAction.CSV_GENERATED.value, LogAction.MANUAL_EXPORT.value]
     part_ids = (PartId.parse(doc["_id"]) for doc in unmarked)
     # An unreadable ID raises here: its file may be delivered, with items still to be marked.
@@ -101,7 +99,7 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
     stored = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
     fences: dict[int, list[Part]] = {}
     lists: dict[int, str] = {}
-    for doc in stored.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}).sort("_id", 1):
+    for doc in manifests.PARTS.find(stored, prefix=prefix).sort("_id", 1):
         part_id = PartId.parse(doc["_id"])
         if part_id is None:
             continue

@@ -20,8 +20,27 @@ from daybook.export.model.task import Task, TaskKind
 from daybook.export.slot import slot
 from daybook.export.slot.state import lease_of
 from daybook.local.courier import Courier
+from daybook.mongo.query import Query
 
 POLL_SECONDS = 1.0
+
+_UNFINISHED = Query(
+    name="batches_left_behind",
+    collection=batches.COLLECTION,
+    filter=lambda profile: {
+        "profile": profile,
+        "pendingTask": None,
+        "$or": [
+            {
+                "state": BatchState.OPEN.value,
+                "$expr": {"$gt": ["$attempt", {"$ifNull": ["$endedAttempt", 0]}]},
+            },
+            {"state": BatchState.COMMITTED.value, "markedAt": None},
+        ],
+    },
+    arguments=lambda doc: {"profile": doc["profile"]},
+)
+QUERIES = (_UNFINISHED,)
 
 
 def due_calls(database: Database[dict[str, Any]], profile: str, now: datetime) -> list[Task]:
@@ -42,17 +61,7 @@ def due_calls(database: Database[dict[str, Any]], profile: str, now: datetime) -
 
 def _unfinished(database: Database[dict[str, Any]], profile: str) -> Iterator[Batch]:
     """Batches that a live run is working on, or that a dead one has left unfinished."""
-    begun = {"$gt": ["$attempt", {"$ifNull": ["$endedAttempt", 0]}]}
-    found = database[batches.COLLECTION].find(
-        {
-            "profile": profile,
-            "pendingTask": None,
-            "$or": [
-                {"state": BatchState.OPEN.value, "$expr": begun},
-                {"state": BatchState.COMMITTED.value, "markedAt": None},
-            ],
-        }
-    )
+    found = _UNFINISHED.find(database, profile=profile)
     return batches.own(found)
 
 

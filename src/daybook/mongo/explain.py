@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import bson
 from bson import Regex
@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.database import Database
 
 from daybook.mongo import indexes
+from daybook.mongo.query import Query
 from daybook.mongo.rights import permitted
 
 Document = dict[str, Any]
@@ -29,23 +30,6 @@ _AS_STORED = CodecOptions[Document](
     unicode_decode_error_handler="surrogateescape",
 )
 _ENTIRE = ["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"]
-
-
-class Declared(Protocol):
-    """A query of the code: what it finds, and how arguments are taken from what is stored."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def collection(self) -> str: ...
-    @property
-    def filter(self) -> Callable[..., Document]: ...
-    @property
-    def arguments(self) -> Callable[[Document], dict[str, Any]]: ...
-    @property
-    def sort(self) -> tuple[tuple[str, int], ...]: ...
-    @property
-    def projection(self) -> Mapping[str, int] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +134,7 @@ class Explanation:
         }
 
 
-def explain(database: Database[Document], queries: Iterable[Declared]) -> Explanation:
+def explain(database: Database[Document], queries: Iterable[Query]) -> Explanation:
     """Run each query under MongoDB's `explain`, with arguments out of stored documents.
 
     Reads only, up to `LIMIT` documents per query. Raises `PyMongoError`, and
@@ -165,11 +149,11 @@ def explain(database: Database[Document], queries: Iterable[Declared]) -> Explan
 
 
 def _explained(
-    database: Database[Document], queries: Iterable[Declared], lost: Sequence[indexes.Index]
+    database: Database[Document], queries: Iterable[Query], lost: Sequence[indexes.Index]
 ) -> Iterator[Explained]:
     for query in queries:
         # A good reason to sort is none to scan, so a lost index shows whatever is excused.
-        may_sort, may_scan = getattr(query, "excused", ""), getattr(query, "small", "")
+        may_sort, may_scan = query.excused, query.small
         plans = [_plan(database, query, given) for given in _arguments(database, query)]
         worst = max(
             plans, key=lambda plan: (len(plan.scans), len(plan.sorts), plan.documents), default=None
@@ -186,18 +170,17 @@ def _explained(
         )
 
 
-def _arguments(database: Database[Document], query: Declared) -> list[dict[str, Any]]:
+def _arguments(database: Database[Document], query: Query) -> list[dict[str, Any]]:
     """Of some stored documents; those that lack a field that the query asks by are left out."""
     stored = database.get_collection(query.collection, codec_options=_AS_STORED)
     found = []
-    among = getattr(query, "among", None)
     chosen: list[Document] = [{"$sample": {"size": SAMPLED}}]
-    if among is not None:
-        chosen = [{"$match": dict(among)}, {"$limit": SAMPLED}]
+    if query.among is not None:
+        chosen = [{"$match": dict(query.among)}, {"$limit": SAMPLED}]
     for doc in stored.aggregate(chosen):
         try:
             given = query.arguments(doc)
-        except (LookupError, TypeError):
+        except (AttributeError, LookupError, TypeError):  # another shape, or another application's
             continue
         if _can_be_asked(given):
             found.append(given)
@@ -207,24 +190,27 @@ def _arguments(database: Database[Document], query: Declared) -> list[dict[str, 
 
 
 def _can_be_asked(given: Mapping[str, Any]) -> bool:
-    """False for a pattern, which is a condition of its own, and for text that is no UTF-8."""
+    """False for a pattern or an operator, which are conditions, and for invalid UTF-8."""
     try:
         bson.encode(given)
     except UnicodeEncodeError:
         return False
     listed = chain.from_iterable(v if isinstance(v, list) else [v] for v in given.values())
-    return not any(isinstance(value, Regex) for value in listed)
+    return not any(isinstance(value, Regex) or _is_operator(value) for value in listed)
 
 
-def _plan(database: Database[Document], query: Declared, given: Mapping[str, Any]) -> Plan:
+def _is_operator(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(name.startswith("$") for name in value)
+
+
+def _plan(database: Database[Document], query: Query, given: Mapping[str, Any]) -> Plan:
     find: Document = {"find": query.collection, "filter": query.filter(**given), "limit": LIMIT}
     if query.sort:
         find["sort"] = dict(query.sort)
     if query.projection:
         find["projection"] = dict(query.projection)
-    hint = getattr(query, "hint", None)
-    if hint:
-        find["hint"] = dict(hint)
+    if query.hint:
+        find["hint"] = dict(query.hint)
     told = database.command("explain", find, verbosity="executionStats", codec_options=_AS_STORED)
     return Plan.of(told)
 

@@ -12,15 +12,27 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.export.batch.batch import COLLECTION, has_ended
+from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState
+from daybook.mongo.query import Query
 
 _FIELDS = (
     *("batchDate", "state", "createdAt", "startedAt", "committedAt", "markedAt", "releasedAt"),
     *("pendingTask.due", "error.type", "error.message"),
 )
-_STRING = {"$type": "string"}
-"""Without this in the filter MongoDB cannot use the partial index on profile and day."""
+_UNTIL = Query(
+    name="days_until",
+    collection=COLLECTION,
+    filter=lambda profile, until: {
+        "profile": profile,
+        "batchDate": {"$lte": until, "$type": "string"},
+    },
+    arguments=lambda doc: {"profile": doc["profile"], "until": doc["batchDate"]},
+    sort=(("batchDate", -1),),
+    projection=dict.fromkeys(_FIELDS, 1),
+)
+QUERIES = (_UNTIL,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +96,8 @@ class Day:
 def find_day(
     database: Database[dict[str, Any]], profile_name: str, day: date, session: ClientSession
 ) -> Day | None:
-    filters = {"profile": profile_name, "batchDate": {"$eq": day.isoformat(), **_STRING}}
-    doc = database[COLLECTION].find_one(filters, _FIELDS, session=session)
+    key = BatchKey(profile=profile_name, batch_date=day.isoformat())
+    doc = database[COLLECTION].find_one(key.filter(), _FIELDS, session=session)
     return None if doc is None else Day.from_doc(doc)
 
 
@@ -96,9 +108,8 @@ def days_since_done(
 
     All of them when none is.
     """
-    filters = {"profile": profile_name, "batchDate": {"$lte": until.isoformat(), **_STRING}}
     days: list[Day] = []
-    with database[COLLECTION].find(filters, _FIELDS).sort("batchDate", -1) as found:
+    with _UNTIL.find(database, profile=profile_name, until=until.isoformat()) as found:
         for doc in found:
             if not isinstance(doc["_id"], ObjectId):
                 continue  # not Daybook's

@@ -14,10 +14,10 @@ from pymongo import UpdateOne
 from pymongo.database import Database
 
 from daybook import log
+from daybook.mongo.query import Query
 from daybook.mongo.rights import permitted
 from daybook.wallets import queries
 from daybook.wallets.context import Document, stamp
-from daybook.wallets.query import Query
 
 _BATCH = 1000
 _BATCHES = 50

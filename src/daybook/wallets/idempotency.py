@@ -25,10 +25,10 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook.errors import DatabaseError
+from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.atomic import atomically
 from daybook.wallets.context import Document, Ledger
-from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.striped_locks import TooContended

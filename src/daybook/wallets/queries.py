@@ -8,9 +8,9 @@ from typing import Any
 
 from bson import Int64, ObjectId
 
+from daybook.mongo.query import Query
 from daybook.wallets.context import MAX_PAISE, Document
 from daybook.wallets.queries_of_users import USERS, lookups, of_user, users
-from daybook.wallets.query import Query
 
 WALLETS = "wallets"
 TRANSACTIONS = "transactions"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
+from daybook.mongo.query import Query
 from daybook.wallets.context import Document
-from daybook.wallets.query import Query
 
 USERS = "users"
 

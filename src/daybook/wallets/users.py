@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, insert_once, new_id
 from daybook.wallets.queries_of_users import USERS
-from daybook.wallets.query import Query
 from daybook.wallets.stored import Stored
 
 

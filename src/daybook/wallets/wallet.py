@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from bson import Int64, ObjectId
 from pymongo import ReturnDocument
@@ -14,10 +15,10 @@ from pymongo.errors import DuplicateKeyError
 from daybook import write_errors
 from daybook.chart_of_accounts import Direction
 from daybook.export.rendering.cells.money import is_currency
+from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, earlier, insert_once, new_id
-from daybook.wallets.query import Query
 from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 
@@ -165,7 +166,7 @@ def _change(
     ledger: Ledger,
     session: ClientSession,
     road: _Road,
-    given: dict[str, ObjectId],
+    given: Mapping[str, Any],
     direction: Direction,
     amount_paise: int,
 ) -> Wallet | None:

@@ -16,6 +16,7 @@ from daybook.export.model.ids import LENIENT
 from daybook.export.model.profile import DAILY
 from daybook.export.model.seal import Seal, figures_to_doc
 from daybook.export.rendering.entry_id import displayed
+from daybook.mongo.query import Query
 
 COLLECTION = "exportlogs"
 
@@ -28,13 +29,27 @@ class LogAction(StrEnum):
     ENTRY_REQUEUED = "entry_requeued"  # an operator put a corrected entry back
 
 
-def day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:
+def _day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:
     """The filter for a day's record. Like the Node application, `daily` leaves its name out."""
     return {
         "metadata.batchDate": batch_date,
         "action": action.value,
         "metadata.profile": None if profile == DAILY else profile,
     }
+
+
+OF_DAY = Query(
+    name="records_of_day",
+    collection=COLLECTION,
+    filter=_day_filter,
+    arguments=lambda doc: {
+        "batch_date": doc["metadata"]["batchDate"],
+        "profile": doc["metadata"].get("profile", DAILY),
+        "action": LogAction(doc["action"]),
+    },
+)
+
+QUERIES = (OF_DAY,)
 
 
 def generated(
@@ -48,8 +63,13 @@ def generated(
 
     Another application may have written it: the fields may be anything, or missing.
     """
-    record = database.get_collection(COLLECTION, codec_options=LENIENT).find_one(
-        day_filter(profile, batch_date, LogAction.CSV_GENERATED), {"metadata": 1}, session=session
+    record = OF_DAY.one(
+        database.get_collection(COLLECTION, codec_options=LENIENT),
+        profile=profile,
+        batch_date=batch_date,
+        action=LogAction.CSV_GENERATED,
+        session=session,
+        projection={"metadata": 1},
     )
     if record is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
@@ -14,6 +14,8 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
+
+from daybook.mongo.query import Query
 
 LENIENT = CodecOptions[dict[str, Any]](
     datetime_conversion=DatetimeConversion.DATETIME_MS,
@@ -108,17 +110,10 @@ class Altered:
 
 
 def read_items(
-    queue: Collection[dict[str, Any]],
-    filters: Mapping[str, Any],
-    projection: Mapping[str, Any] | None = None,
-    *,
-    sort: Sequence[tuple[str, int]] = (("_id", 1),),
-    batch_size: int = 0,
+    queue: Collection[dict[str, Any]], query: Query, *, batch_size: int = 0, **given: Any
 ) -> Generator[dict[str, Any], None, None]:
     """Queue items, whatever their IDs are; see `decode_items`."""
-    with queue.find_raw_batches(
-        filters, projection, sort=list(sort), batch_size=batch_size
-    ) as cursor:
+    with query.find_raw(queue, batch_size=batch_size, **given) as cursor:
         for batch in cast("Iterable[bytes]", cursor):
             yield from decode_items(batch)
 

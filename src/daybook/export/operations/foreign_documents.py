@@ -17,6 +17,7 @@ from daybook.export.model import part
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import Part, PartId
 from daybook.export.model.profile import Profile
+from daybook.export.queue import manifest as manifests
 from daybook.export.slot import orphans, slot
 from daybook.export.slot.orphans import Orphan
 from daybook.export.slot.state import SlotState
@@ -78,7 +79,7 @@ def unread(database: Database[dict[str, Any]], profile: Profile) -> list[str]:
         ),
         _Read(
             collection=breaker.COLLECTION,
-            docs=database[breaker.COLLECTION].find().limit(_OTHERS_READ).to_list(),
+            docs=breaker.ALL.find(database, limit=_OTHERS_READ).to_list(),
             is_own=lambda doc_id: doc_id in breaker.KINDS,
             reader=BreakerRecord.from_doc,
         ),
@@ -113,13 +114,10 @@ def _slots(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list
 
 def _parts(database: Database[dict[str, Any]], keys: Sequence[BatchKey]) -> list[Document]:
     """The parts that the sweeps read."""
-    unmarked = {"markedAt": {"$exists": False}}
     return [
         doc
         for key in keys
-        for doc in database[part.COLLECTION]
-        .find({"profile": key.slot_id, **unmarked})
-        .limit(PARTS_READ)
+        for doc in manifests.UNMARKED.find(database, slot_id=key.slot_id, limit=PARTS_READ)
     ]
 
 
@@ -128,10 +126,9 @@ def _batches(
 ) -> list[Document]:
     """The newest batches, the unmarked ones, and those that the unmarked parts belong to."""
     collection = database[batches.COLLECTION]
-    days = {"profile": keys[0].profile, "batchDate": {"$type": "string"}}
-    copies = {"profile": keys[0].profile, "manualKey": {"$type": "string"}}
-    found = collection.find(days).sort("batchDate", -1).limit(BATCHES_READ).to_list()
-    found += collection.find(copies).limit(BATCHES_READ)
+    profile = keys[0].profile
+    found = batches.NEWEST_DAYS.find(database, profile=profile, limit=BATCHES_READ).to_list()
+    found += batches.ALL["manualKey"].find(database, profile=profile, limit=BATCHES_READ)
     for key in keys:
         found += batches.unmarked_documents(collection, key)
     part_ids = (PartId.parse(doc["_id"]) for doc in parts)

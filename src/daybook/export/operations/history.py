@@ -141,11 +141,8 @@ def _recorded_elsewhere(
 
 def history(database: Database[dict[str, Any]], profile: Profile, *, limit: int) -> list[Batch]:
     """The latest days' batches, newest first."""
-    found = (
-        database[batches.COLLECTION]
-        .find({"profile": profile.name, "batchDate": {"$type": "string"}}, {"rejected": 0})
-        .sort("batchDate", -1)
-        .limit(limit)
+    found = batches.NEWEST_DAYS.find(
+        database, profile=profile.name, limit=limit, projection={"rejected": 0}
     )
     return list(batches.own(found))
 

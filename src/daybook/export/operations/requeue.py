@@ -19,6 +19,7 @@ from daybook.export.queue import plan, unmarked
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
+from daybook.mongo.query import Query
 from daybook.mongo.sessions import transaction
 from daybook.text.display import shortened
 
@@ -59,7 +60,7 @@ def requeue(
     """
     queue = database[profile.source.queue]
     ids = candidates(entry_id)
-    found = read_items(queue, {"entryId": {"$in": ids}, "exportPath": "scheduled"})
+    found = read_items(queue, _scheduled(profile), entry_ids=ids)
     items = items_of(found, ids)
     _check_marked(database, profile, entry_id, items)
     item = _rejected(entry_id, items)
@@ -85,6 +86,21 @@ def requeue(
         entry_id=item["entryId"],
         reason=reason if isinstance(reason, str) else None,
     )
+
+
+def _scheduled(profile: Profile) -> Query:
+    return Query(
+        name="scheduled_items_of_entry",
+        collection=profile.source.queue,
+        filter=lambda entry_ids: {"entryId": {"$in": entry_ids}, "exportPath": "scheduled"},
+        arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+        sort=(("_id", 1),),
+        excused="sorts the few items of one entry",
+    )
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    return (_scheduled(profile),)
 
 
 def _check_marked(

@@ -175,9 +175,7 @@ def _watch(exporter: Exporter, *, circuit_open: bool) -> OrphanWatch:
     seen = []
     stop_token = StopToken(exporter.stopping, deadline_seconds=exporter.limits.run_deadline_seconds)
     retry_budget = RetryBudget(exporter.sleep, stop_token)
-    watching = collection.find(
-        {"profile": exporter.profile.name, "watchUntil": {"$gt": now}, "seenAt": None}
-    )
+    watching = orphans.WATCHED.find(collection, profile=exporter.profile.name, now=now)
     damaged: DocumentDamaged | None = None
     for doc in orphans.own(watching):
         try:

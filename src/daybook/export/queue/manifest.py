@@ -20,7 +20,24 @@ from daybook.export.model.part import COLLECTION as COLLECTION
 from daybook.export.model.part import Part, PartId
 from daybook.export.model.seal import ManifestRef
 from daybook.export.slot.state import SlotState
+from daybook.mongo.query import Query
 from daybook.text import display
+
+PARTS = Query(
+    name="parts_of_manifest",
+    collection=COLLECTION,
+    filter=lambda prefix: {"_id": {"$gte": prefix, "$lt": f"{prefix}~"}},
+    arguments=lambda doc: {"prefix": doc["_id"].rpartition(":")[0]},
+)
+"""The parts of a manifest, with those that list its rejected items."""
+UNMARKED = Query(
+    name="stray_parts",
+    collection=COLLECTION,
+    filter=lambda slot_id: {"profile": slot_id, "markedAt": {"$exists": False}},
+    arguments=lambda doc: {"slot_id": doc["profile"]},
+)
+
+QUERIES = (PARTS, UNMARKED)
 
 
 def write(
@@ -96,8 +113,7 @@ def sweep(database: Database[dict[str, Any]], key: BatchKey, slot: SlotState) ->
     ]
     kept = {manifest.prefix for manifest in named if manifest is not None}
     stray, foreign, batch_ids = [], [], set()
-    unused = {"profile": key.slot_id, "markedAt": {"$exists": False}}
-    for doc in manifests.find(unused, {"_id": 1}):
+    for doc in UNMARKED.find(manifests, slot_id=key.slot_id, projection={"_id": 1}):
         part_id = PartId.parse(doc["_id"])
         if part_id is None:
             foreign.append(doc["_id"])

@@ -18,6 +18,7 @@ from daybook.export.model.ids import LONGEST_BYTES, addressable, hashable
 from daybook.export.model.part import PART_SIZE, Part
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.entry_id import candidates
+from daybook.mongo.query import Query
 from daybook.text import display
 
 FIELDS = frozenset({"entryIds", "from", "to"})
@@ -162,11 +163,25 @@ def _chosen(
         end = datetime.combine(request.last, time.max, profile.time_zone).astimezone(UTC)
     except OverflowError:  # the last day of the year 9999, west of Greenwich
         end = datetime.max.replace(tzinfo=UTC)
-    date_path = profile.source.date
-    found_by_date = entries.find({date_path: {"$gte": start, "$lte": end}}, {"_id": 1})
-    for doc in found_by_date.sort([(date_path, 1), ("_id", 1)]):
+    for doc in _of_dates(profile).find(entries, start=start, end=end):
         # An _id that no query can match is left out of the file, with a reason.
         yield doc["_id"] if addressable(doc["_id"]) else None
+
+
+def _of_dates(profile: Profile) -> Query:
+    date_path = profile.source.date
+    return Query(
+        name="entries_of_dates",
+        collection=profile.source.entries,
+        filter=lambda start, end: {date_path: {"$gte": start, "$lte": end}},
+        arguments=lambda doc: {"start": doc[date_path], "end": doc[date_path]},
+        sort=((date_path, 1), ("_id", 1)),
+        projection={"_id": 1},
+    )
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    return (_of_dates(profile),)
 
 
 def _pages(ids: Iterator[Any]) -> Iterator[list[Any]]:

@@ -23,6 +23,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
+from daybook.mongo.query import Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,17 +169,39 @@ def mark_copies(
         for entry_id in part.entry_ids
         if entry_id is not None and hashable(entry_id) not in rejected_entries
     ]
-    waiting = {"exportPath": "manual", "status": "queued"}
     queue.update_many(
-        {"entryId": {"$in": copied}, **waiting}, _completed(delivery, now), session=session
+        _waiting_for_copy({"$in": copied}), _completed(delivery, now), session=session
     )
     for item in rejected:
         if item.entry_id is None:
             continue  # the filter would match every item that has no entryId
         queue.update_many(
-            {"entryId": item.entry_id, **waiting}, _failed(delivery, item, now), session=session
+            _waiting_for_copy(item.entry_id), _failed(delivery, item, now), session=session
         )
     _close_part(database, session, delivery, part, now)
+
+
+def _waiting_for_copy(entry: Any) -> dict[str, Any]:
+    """The filter for items that ask for a manual export; `entry` is an id or a condition."""
+    return {"entryId": entry, "exportPath": "manual", "status": "queued"}
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    """Of the updates that do not name `_id`."""
+    return (
+        Query(
+            name="copies_of_entries",
+            collection=profile.source.queue,
+            filter=lambda entry_ids: _waiting_for_copy({"$in": entry_ids}),
+            arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+        ),
+        Query(
+            name="copies_of_entry",
+            collection=profile.source.queue,
+            filter=_waiting_for_copy,
+            arguments=lambda doc: {"entry": doc["entryId"]},
+        ),
+    )
 
 
 def _close_part(

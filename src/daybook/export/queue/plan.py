@@ -27,9 +27,12 @@ from daybook.export.model.part import PART_BYTES, PART_SIZE, Part, PartId
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.entry_id import displayed
+from daybook.mongo.query import Query
 
 UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes"
 """What is wrong with an `_id` that is not `addressable`; the end of a sentence."""
+
+_IN_ORDER = (("_id", 1),)
 
 
 def queued(profile: Profile) -> dict[str, Any]:
@@ -41,6 +44,86 @@ def queued(profile: Profile) -> dict[str, Any]:
     }
 
 
+def planned(profile: Profile) -> Query:
+    """Everything queued, in the order of the file."""
+    return Query(
+        name="plan",
+        collection=profile.source.queue,
+        filter=lambda: queued(profile),
+        arguments=lambda _: {},
+        sort=_IN_ORDER,
+        projection={"entryId": 1},
+        among=queued(profile),
+    )
+
+
+def still_queued(profile: Profile) -> Query:
+    """Of given items those that are queued."""
+    return Query(
+        name="queued_still",
+        collection=profile.source.queue,
+        filter=lambda queue_ids: {"_id": {"$in": queue_ids}, **queued(profile)},
+        arguments=lambda doc: {"queue_ids": [doc["_id"]]},
+        sort=_IN_ORDER,
+        projection={"entryId": 1},
+        hint=BY_ID,
+    )
+
+
+def _of_entries(profile: Profile) -> Query:
+    return Query(
+        name="items_of_entries",
+        collection=profile.source.queue,
+        filter=lambda entry_ids: {"entryId": {"$in": entry_ids}},
+        arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+    )
+
+
+def _queued_of_entries(profile: Profile) -> Query:
+    return Query(
+        name="first_items_of_doubles",
+        collection=profile.source.queue,
+        filter=lambda entry_ids: {**queued(profile), "entryId": {"$in": entry_ids}},
+        arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+        sort=_IN_ORDER,
+        projection={"entryId": 1},
+        excused="sorts the items of entries that a part has twice",
+    )
+
+
+def _completed_of_entries(profile: Profile) -> Query:
+    return Query(
+        name="completed_items_of_doubles",
+        collection=profile.source.queue,
+        filter=lambda entry_ids: {
+            **queued(profile),
+            "entryId": {"$in": entry_ids},
+            "status": "completed",
+        },
+        arguments=lambda doc: {"entry_ids": [doc["entryId"]]},
+        projection={"entryId": 1},
+    )
+
+
+_DELIVERED = Query(
+    name="delivered_before",
+    collection=manifests.COLLECTION,
+    filter=lambda profile, entry_ids: {
+        "entryIds": {"$in": entry_ids},
+        "markedAt": {"$exists": True},
+        "profile": profile,
+    },
+    arguments=lambda doc: {"profile": doc["profile"], "entry_ids": doc["entryIds"][:1]},
+)
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    return (
+        *(planned(profile), still_queued(profile), _of_entries(profile)),
+        *(_queued_of_entries(profile), _completed_of_entries(profile), _DELIVERED),
+    )
+
+
 def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]:
     """Everything queued, in parts, in the order of the queue's `_id`; reads only.
 
@@ -49,9 +132,7 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
     """
     duplicates = _Duplicates(database, profile)
     # One cursor, not ranges by _id: a range only matches IDs of the same BSON type.
-    cursor = read_items(
-        _queue(database, profile), queued(profile), {"entryId": 1}, batch_size=PART_SIZE
-    )
+    cursor = read_items(_queue(database, profile), planned(profile), batch_size=PART_SIZE)
     with closing(cursor):
         items = (item for item in cursor if _can_be_marked(item))
         for number, page in enumerate(_pages(items)):
@@ -81,13 +162,8 @@ def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
     """IDs of items that were removed from the queue, or given another entry, since the plan."""
-    queue = _queue(database, profile)
-    now = queue.find_raw_batches(
-        {"_id": {"$in": part.queue_ids}, **queued(profile)},
-        {"entryId": 1},
-        sort=[("_id", 1)],
-        hint=BY_ID,
-        batch_size=PART_SIZE + 1,
+    now = still_queued(profile).find_raw(
+        _queue(database, profile), queue_ids=part.queue_ids, batch_size=PART_SIZE + 1
     )
     content = b"".join(cast("Iterable[bytes]", now))
     if content == _as_queued(part):
@@ -174,7 +250,7 @@ class _Duplicates:
             group["_id"]
             for group in _queue(self._database, self._profile).aggregate(
                 [
-                    {"$match": {"entryId": {"$in": entry_ids}}},
+                    {"$match": _of_entries(self._profile).filter(entry_ids=entry_ids)},
                     {"$group": {"_id": "$entryId", "items": {"$sum": 1}}},
                     {"$match": {"items": {"$gt": 1}}},
                 ]
@@ -197,12 +273,8 @@ class _Duplicates:
         wanted = {hashable(entry_id) for entry_id in entry_ids}
         found: dict[Hashable, str] = {}
         manifest_parts = self._database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
-        parts = manifest_parts.find(
-            {
-                "entryIds": {"$in": list(entry_ids)},
-                "markedAt": {"$exists": True},
-                "profile": self._profile.name,
-            }
+        parts = _DELIVERED.find(
+            manifest_parts, profile=self._profile.name, entry_ids=list(entry_ids)
         )
         for doc in parts:
             part_id = PartId.parse(doc["_id"])
@@ -233,11 +305,8 @@ def _first_items(
     passed its place. An item that has left the queue since is found before the seal.
     """
     first: dict[Hashable, Hashable] = {}
-    for item in read_items(
-        _queue(database, profile),
-        {**queued(profile), "entryId": {"$in": list(entry_ids)}},
-        {"entryId": 1},
-    ):
+    queue = _queue(database, profile)
+    for item in read_items(queue, _queued_of_entries(profile), entry_ids=list(entry_ids)):
         if addressable(item["_id"]):  # no other is ever exported
             first.setdefault(hashable(item["entryId"]), hashable(item["_id"]))
     return first
@@ -247,9 +316,8 @@ def _completed(
     database: Database[dict[str, Any]], profile: Profile, entry_ids: Sequence[Any]
 ) -> dict[Hashable, str]:
     """Entries that a completed scheduled item of the queue records as exported."""
-    completed = _queue(database, profile).find(
-        {**queued(profile), "entryId": {"$in": list(entry_ids)}, "status": "completed"},
-        {"entryId": 1},
+    completed = _completed_of_entries(profile).find(
+        _queue(database, profile), entry_ids=list(entry_ids)
     )
     return {
         hashable(item["entryId"]): f"a file, says queue item {displayed(item['_id']):.100}"

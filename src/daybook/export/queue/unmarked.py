@@ -51,8 +51,7 @@ def _documents(database: Database[dict[str, Any]], batch: Batch) -> Iterator[dic
         return
     collection = database.get_collection(manifests.COLLECTION, codec_options=LENIENT)
     closing = "markedAt" if batch.state is BatchState.COMMITTED else "closedAt"
-    prefix = batch.marking.prefix
-    with collection.find({"_id": {"$gte": prefix, "$lt": f"{prefix}~"}}) as found:
+    with manifests.PARTS.find(collection, prefix=batch.marking.prefix) as found:
         for doc in found:
             part_id = PartId.parse(doc["_id"])
             if part_id is not None and not part_id.lists_rejected and closing not in doc:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from pymongo.database import Database
 
 from daybook.export.batch.batch import Batch
-from daybook.export.model.ids import BY_ID, addressable
+from daybook.export.model.ids import addressable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import plan, unmarked
 from daybook.mongo.indexes import UNKNOWN_STATUS
+from daybook.mongo.query import Query
 
 _PATHS = ("scheduled", "manual")
 
@@ -40,10 +41,10 @@ _EXPLANATIONS = {
 }
 
 
-def filters(profile: Profile) -> dict[Unclaimed, dict[str, Any]]:
-    """By reason, the filter for the queue items that no run ever takes."""
+def items_unclaimed(profile: Profile) -> dict[Unclaimed, Query]:
+    """By reason, the queue items that no run ever takes."""
     profiles = [None, DAILY, profile.name]
-    return {
+    filters = {
         Unclaimed.UNKNOWN_STATUS: dict(UNKNOWN_STATUS),
         Unclaimed.UNKNOWN_PATH: {"status": "queued", "exportPath": {"$nin": [*_PATHS]}},
         Unclaimed.UNKNOWN_PROFILE: {
@@ -52,12 +53,36 @@ def filters(profile: Profile) -> dict[Unclaimed, dict[str, Any]]:
             "profile": {"$exists": True, "$nin": list(dict.fromkeys(profiles))},
         },
     }
+    only_such = "the index holds nothing but such items"
+    return {
+        reason: Query(
+            name=f"items_of_{reason.value}",
+            collection=profile.source.queue,
+            filter=lambda found=found: found,
+            arguments=lambda _: {},
+            small=only_such if reason is Unclaimed.UNKNOWN_STATUS else "",
+        )
+        for reason, found in filters.items()
+    }
+
+
+def _queued(profile: Profile) -> Query:
+    return Query(
+        name="queued",
+        collection=profile.source.queue,
+        filter=lambda: plan.queued(profile),
+        arguments=lambda _: {},
+        among=plan.queued(profile),
+    )
+
+
+def queries(profile: Profile) -> Sequence[Query]:
+    return (*items_unclaimed(profile).values(), _queued(profile))
 
 
 def unclaimed(database: Database[dict[str, Any]], profile: Profile) -> dict[Unclaimed, int]:
     """How many queue items no run ever takes, by reason; reasons without items are left out."""
-    queue = database[profile.source.queue]
-    counts = {reason: queue.count_documents(found) for reason, found in filters(profile).items()}
+    counts = {reason: items.count(database) for reason, items in items_unclaimed(profile).items()}
     return {reason: count for reason, count in counts.items() if count}
 
 
@@ -90,8 +115,8 @@ def count(
     Items that are already in a delivered file, or rejected, and have yet to be marked do not
     count.
     """
-    queue, wanted = database[profile.source.queue], plan.queued(profile)
-    queued = queue.count_documents(wanted)
+    still_queued = plan.still_queued(profile)
+    queued = _queued(profile).count(database)
     for _, part in unmarked.parts(database, profile) if ended is None else ended:
-        queued -= queue.count_documents({"_id": {"$in": part.queue_ids}, **wanted}, hint=BY_ID)
+        queued -= still_queued.count(database, queue_ids=part.queue_ids)
     return max(0, queued)  # counted one after another, while a run may be marking

@@ -13,11 +13,28 @@ from pymongo.database import Database
 
 from daybook.export.model.fields import Fields
 from daybook.export.slot.state import SlotState
+from daybook.mongo.query import Query
 
 COLLECTION = "exportorphans"
 
 WATCHED_FOR = timedelta(days=8)
 """An upload session lives a week; after eight days no file can appear any more."""
+
+_UNANNOUNCED = Query(
+    name="orphans_unannounced",
+    collection=COLLECTION,
+    filter=lambda profile: {"profile": profile, "alertedAt": {"$type": "null"}},
+    arguments=lambda doc: {"profile": doc["profile"]},
+)
+WATCHED = Query(
+    name="orphans_watched",
+    collection=COLLECTION,
+    filter=lambda profile, now: {"profile": profile, "watchUntil": {"$gt": now}, "seenAt": None},
+    arguments=lambda doc: {"profile": doc["profile"], "now": doc["createdAt"]},
+)
+"""The orphans at which a file may yet appear."""
+
+QUERIES = (_UNANNOUNCED, WATCHED)
 
 
 class OrphanReason(StrEnum):
@@ -74,7 +91,7 @@ class Orphan:
 
 def unannounced(database: Database[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
     """Orphans not yet announced, as stored; documents of others may be among them."""
-    return list(database[COLLECTION].find({"profile": profile, "alertedAt": {"$type": "null"}}))
+    return list(_UNANNOUNCED.find(database, profile=profile))
 
 
 def own(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

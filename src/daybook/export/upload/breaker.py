@@ -21,10 +21,19 @@ from daybook.export.model.fields import Fields
 from daybook.export.slot import slot as slots
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import lease_of
+from daybook.mongo.query import Query
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")
 """Kinds of destinations; a document with another `_id` is not Daybook's."""
+ALL = Query(
+    name="breakers",
+    collection=COLLECTION,
+    filter=dict,
+    arguments=lambda _: {},
+    small="there is one document per kind of destination",
+)
+QUERIES = (ALL,)
 CLOCKS_DIFFER = timedelta(minutes=1)
 """How far the clocks of two instances may differ, see `mongo.machine_clock`."""
 AFTER_LEASE = timedelta(seconds=5)

@@ -25,12 +25,22 @@ from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import orphans
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
+from daybook.mongo.query import Query
 
 DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
 
 _ENDED: Final = [BatchState.COMMITTED.value, BatchState.EMPTY.value]
 
 Doc = dict[str, Any]
+
+_ORPHANS_OF_LATE = Query(
+    name="orphans_of_late",
+    collection=orphans.COLLECTION,
+    filter=lambda profile, now: {"profile": profile, "watchUntil": {"$gt": now}},
+    arguments=lambda doc: {"profile": doc["profile"], "now": doc["createdAt"]},
+)
+
+QUERIES = (_ORPHANS_OF_LATE,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +127,13 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
     ended, damaged = unmarked.readable_parts(database, profile)
     gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
-    with queue.find(plan.queued(profile), {"createdAt": 1}).sort("_id", 1) as found:
+    with plan.planned(profile).find(queue, projection={"createdAt": 1}) as found:
         first = next((item for item in found if hashable(item["_id"]) not in gone), None)
     return QueueFigures(
         entries=waiting.count(database, profile, ended),
         oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
-        unclaimed=dict.fromkeys(waiting.filters(profile), 0) | waiting.unclaimed(database, profile),
+        unclaimed=dict.fromkeys(waiting.items_unclaimed(profile), 0)
+        | waiting.unclaimed(database, profile),
         damaged=tuple(damaged),
     )
 
@@ -137,7 +148,7 @@ def orphan_figures(database: Database[Doc], profile: Profile, now: datetime) -> 
     """Answered by `idx_orphan_watched`; raises `PyMongoError`."""
     found = database[orphans.COLLECTION].aggregate(
         [
-            {"$match": {"watchUntil": {"$gt": now}, "profile": profile.name}},
+            {"$match": _ORPHANS_OF_LATE.filter(profile=profile.name, now=now)},
             {"$group": {"_id": {"$gt": ["$seenAt", None]}, "ids": {"$sum": 1}}},
         ]
     )
@@ -158,7 +169,7 @@ def _pipeline(profile: Profile) -> list[Doc]:
         "conflicts": "$conflictCount",
     }
     return [
-        {"$match": {"profile": profile.name, "batchDate": {"$type": "string"}}},
+        {"$match": batches.ALL["batchDate"].filter(profile=profile.name)},
         {
             "$project": {
                 **dict.fromkeys(("state", "entryCount", "rowCount", "sizeBytes"), 1),

@@ -22,8 +22,13 @@ def record(
     database: Database[dict[str, Any]], session: ClientSession, batch: Mapping[str, Any]
 ) -> Iterator[LedgerDifference]:
     """The record that the accountant and the other application go by."""
-    day = export_log.day_filter(batch["profile"], batch["batchDate"], LogAction.CSV_GENERATED)
-    found = database[export_log.COLLECTION].find_one(day, session=session)
+    found = export_log.OF_DAY.one(
+        database,
+        profile=batch["profile"],
+        batch_date=batch["batchDate"],
+        action=LogAction.CSV_GENERATED,
+        session=session,
+    )
     if found is None:
         yield _of_record(batch, "there is no csv_generated record")
         return

@@ -1,1 +1,0 @@
-"""Every query of the exporter, declared for `explain`."""
