@@ -273,7 +273,7 @@ class App:
         try:
             known = self._manual_batch(profile, request)
             if caller is not None and (known is None or manual.caller_of(known.doc) is not None):
-                request = request.by(caller)
+                request = request.for_caller(caller)
                 known = self._manual_batch(profile, request)
             if known is None:
                 manual.check_entries(self.database, profile, request)

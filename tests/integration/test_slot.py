@@ -91,7 +91,7 @@ def test_an_expired_lease_that_nobody_took_may_be_renewed(
 
 def test_a_lease_is_kept_while_the_run_works(slots: Collection[dict[str, Any]]) -> None:
     slot = taken(slots, lease_seconds=0.3)
-    with slot.kept(stop_after_seconds=60):
+    with slot.keep_lease(stop_after_seconds=60):
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
             assert take(slots, "two") is None

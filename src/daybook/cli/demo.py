@@ -19,7 +19,7 @@ from daybook.cli.verify import describe
 from daybook.errors import DaybookError
 from daybook.export.batch.export_log import COLLECTION
 from daybook.local import sample
-from daybook.local.serve import FunctionServer, make_folder, surroundings
+from daybook.local.serve import FunctionServer, complete_environment, make_folder
 from daybook.mongo.migrate import migrate
 
 ENTRIES = 12
@@ -51,7 +51,7 @@ def show(data_dir: Path, *, say: Say) -> CommandResult:
     }
     say("Starting a MongoDB and the function on this machine.")
     with (
-        surroundings(own, data_dir) as env,
+        complete_environment(own, data_dir) as env,
         (data_dir / "function.log").open("ab") as log,
         FunctionServer(env, port=0, output=log.fileno()) as server,
     ):

@@ -54,10 +54,10 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> CommandResult:
 def _serve(port: int, data_dir: Path, entries: int) -> None:
     from daybook.app import App
     from daybook.local import sample
-    from daybook.local.serve import FunctionServer, surroundings
+    from daybook.local.serve import FunctionServer, complete_environment
     from daybook.mongo.migrate import migrate
 
-    with surroundings(os.environ, data_dir) as env:
+    with complete_environment(os.environ, data_dir) as env:
         app = App.from_env(env)
         migrate(app.database, now=app.now())
         if entries:

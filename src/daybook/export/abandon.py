@@ -11,7 +11,7 @@ from daybook.export.context import Context
 from daybook.export.slot import orphans
 from daybook.export.slot.state import ABANDONED
 
-REFUSALS = 3
+MAX_REFUSALS = 3
 """Refusals without a visible file after which an ID is abandoned, however close together."""
 
 
@@ -48,7 +48,7 @@ def count_refusal(ctx: Context) -> None:
     refusal = ctx.slot.store_refusal()
     lease = timedelta(seconds=ctx.exporter.limits.lease_seconds)
     lasted = refusal.count > 1 and refusal.last_at - refusal.first_at >= lease
-    if not lasted and refusal.count < REFUSALS:
+    if not lasted and refusal.count < MAX_REFUSALS:
         raise DestinationError(
             f"upload of {ctx.job.filename}: the destination says that ID "
             f"{ctx.slot.state.file_id} is taken, but shows no file under it"

@@ -31,7 +31,7 @@ from daybook.export.slot import orphans, refused_run
 
 ANNOUNCE_WITHIN = timedelta(days=8)
 """Older results are not announced: a function may be deployed after a year of commands."""
-NAMED = 20
+MAX_NAMED = 20
 """Rejected entries that a receipt names; the day's records have all of them."""
 
 
@@ -199,7 +199,7 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
 def _rejected_entries(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch
 ) -> tuple[RejectedEntry, ...]:
-    items = batch.doc.get("rejected", [])[:NAMED]
+    items = batch.doc.get("rejected", [])[:MAX_NAMED]
     source = profile.source
     found = database[source.entries].find(
         # An item without an entryId must not find an entry whose _id is null.

@@ -105,7 +105,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         step="take",
     ):
         try:
-            with slot.kept(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
+            with slot.keep_lease(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
                 return _run_in_slot(ctx)
         except FencedOut as error:
             log.event(logging.WARNING, "fenced_out", f"{error}; the other run continues.")

@@ -44,7 +44,7 @@ class FunctionEnded(DaybookError):
 
 
 @contextmanager
-def surroundings(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, str]]:
+def complete_environment(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, str]]:
     """`env` completed with an embedded MongoDB, kept in `data_dir`, and a folder there.
 
     Raises `ConfigurationError` when MongoDB cannot run here.

@@ -73,7 +73,7 @@ class LocalDestination:
         session = f"{_PREFIX}{file.id}.{secrets.token_hex(16)}"
         about = {"id": file.id, "name": file.name, "properties": dict(file.properties)}
         with translated("create", self._root / session, changes=True):
-            if self._of(file.id).exists():
+            if self._hidden_dir(file.id).exists():
                 raise self._id_taken(file.id)
             (self._root / session).mkdir()
             _write(self._root / session / _CONTENT, b"", offset=0)
@@ -118,13 +118,13 @@ class LocalDestination:
 
     def find_file(self, file_id: str) -> DeliveredFile | None:
         require_plain_id(file_id)
-        content = self._of(file_id) / _CONTENT
+        content = self._hidden_dir(file_id) / _CONTENT
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         size_bytes = 0
         with translated("read", content):
             self._root.stat()
             try:
-                name, properties = _about(self._of(file_id) / _ABOUT)
+                name, properties = _about(self._hidden_dir(file_id) / _ABOUT)
                 stream = content.open("rb")
             except FileNotFoundError:
                 return None
@@ -149,7 +149,7 @@ class LocalDestination:
     def publish(self, file_id: str, name: str) -> str:
         require_plain_id(file_id)
         require_plain_name(name)
-        hidden, real = self._of(file_id), self._root / name
+        hidden, real = self._hidden_dir(file_id), self._root / name
         with translated("publish", real, changes=True):
             if not hidden.exists():
                 raise self._nothing_to_publish(hidden, real)
@@ -191,14 +191,14 @@ class LocalDestination:
             return [Finding(name="folder", ok=False, detail=str(error))]
         return [Finding(name="folder", ok=True, detail=f"{self._root} takes files")]
 
-    def _of(self, file_id: str) -> Path:
+    def _hidden_dir(self, file_id: str) -> Path:
         return self._root / f"{_PREFIX}{file_id}"
 
     def _complete(self, session: str) -> None:
         file_id = _id_of(session)
         _sync(self._root / session)
         try:
-            (self._root / session).rename(self._of(file_id))
+            (self._root / session).rename(self._hidden_dir(file_id))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
@@ -217,7 +217,7 @@ class LocalDestination:
     def _no_session(self, file_id: str) -> DestinationError:
         """Why a session cannot be written to; raises `OSError` when the folder itself is gone."""
         self._root.stat()
-        if self._of(file_id).exists():
+        if self._hidden_dir(file_id).exists():
             return self._id_taken(file_id)
         return self._session_gone(file_id)
 

@@ -111,7 +111,7 @@ class Fields:
     def inner_or_none(self, name: str) -> Fields | None:
         return self.inner(name) if self.has(name) else None
 
-    def inners(self, name: str) -> list[Fields]:
+    def inner_list(self, name: str) -> list[Fields]:
         """The fields of each document of an array; none when the field is missing or null."""
         values = self.array(name) if self.has(name) else []
         return [self._inside(value, f"{name}.{at}") for at, value in enumerate(values)]

@@ -112,16 +112,16 @@ class Rejected:
     @classmethod
     def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[EntryFault]) -> Rejected:
         """List as many of the faults as `REJECTED_BYTES` allow, and count all of them."""
-        kept: list[EntryFault] = []
+        listed: list[EntryFault] = []
         size_bytes = 0
         for fault in faults[:_MAX_FAULTS]:
             short = fault.shortened()
             size_bytes += _size_bytes(short)
-            if kept and size_bytes > _FAULTS_BYTES:
+            if listed and size_bytes > _FAULTS_BYTES:
                 break
-            kept.append(short)
+            listed.append(short)
         return cls(
-            queue_id=queue_id, entry_id=entry_id, faults=tuple(kept), fault_count=len(faults)
+            queue_id=queue_id, entry_id=entry_id, faults=tuple(listed), fault_count=len(faults)
         )
 
     @property

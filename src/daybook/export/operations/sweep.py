@@ -133,7 +133,7 @@ def _sweep_slot(exporter: Exporter, key: BatchKey) -> SweptSlot:
     ctx = Context.of(exporter, job, slot)
     with log.bound(profile=key.profile, fence=slot.fence):
         try:
-            with slot.kept(stop_after_seconds=_STOP_AFTER_SECONDS):
+            with slot.keep_lease(stop_after_seconds=_STOP_AFTER_SECONDS):
                 return _sweep_in_slot(ctx)
         finally:
             slot.release()

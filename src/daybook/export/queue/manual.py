@@ -61,7 +61,7 @@ class ManualRequest:
             return {"from": self.first.isoformat(), "to": self.last.isoformat(), **owner}
         return {"entryIds": list(self.entry_ids), **owner}
 
-    def by(self, caller: str) -> Self:
+    def for_caller(self, caller: str) -> Self:
         """The same request under a key unique to the caller, since accounts contain no space."""
         return replace(self, key=f"{caller} {self.key}", caller=caller)
 

@@ -32,7 +32,7 @@ from daybook.text.visible import shown
 
 _LINE = "line"
 
-OfOtherTypes = Callable[[Sequence[Any]], dict[Hashable, Any]]
+FindOtherTypes = Callable[[Sequence[Any]], dict[Hashable, Any]]
 
 _DOCUMENT_TOO_LARGE = 10334
 """MongoDB's code BSONObjectTooLarge."""
@@ -45,11 +45,11 @@ class EntryPage:
     """One page of entries as received; decoded when first used, in the thread that uses it."""
 
     def __init__(
-        self, batches: list[bytes], too_large: Sequence[Any], of_other_types: OfOtherTypes
+        self, batches: list[bytes], too_large: Sequence[Any], find_other_types: FindOtherTypes
     ) -> None:
         self._batches = batches
         self._too_large = set(map(hashable, too_large))
-        self._of_other_types = of_other_types
+        self._ids_of_other_types = find_other_types
         self._similar: dict[Hashable, Any] = {}
 
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
@@ -69,7 +69,7 @@ class EntryPage:
             if entry is None and entry_id is not None and hashable(entry_id) not in self._too_large
         ]
         if missing:
-            self._similar = self._of_other_types(missing)
+            self._similar = self._ids_of_other_types(missing)
         return found
 
     def why_missing(self, entry_id: Any) -> RejectedValue:
@@ -109,9 +109,9 @@ class EntrySource:
             entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
         ]
         if not wanted:
-            return EntryPage([], [], self._of_other_types)
+            return EntryPage([], [], self._ids_of_other_types)
         batches, too_large = self._fetch(wanted)
-        return EntryPage(batches, too_large, self._of_other_types)
+        return EntryPage(batches, too_large, self._ids_of_other_types)
 
     def _fetch(self, entry_ids: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
         """The entries, and the IDs of those that the projection makes too large for a document."""
@@ -133,7 +133,7 @@ class EntrySource:
         second, too_large_too = self._fetch(entry_ids[half:])
         return first + second, [*too_large, *too_large_too]
 
-    def _of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
+    def _ids_of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
         """Of IDs that no entry has, the stored IDs that are displayed the same."""
         asked = [
             (candidate, hashable(entry_id))

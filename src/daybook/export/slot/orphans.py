@@ -80,7 +80,7 @@ class Orphan:
         """Raises `DocumentDamaged`."""
         fields = Fields.of(doc, COLLECTION)
         fields.array("seals")
-        seals = fields.inners("seals")
+        seals = fields.inner_list("seals")
         return cls(
             file_id=fields.text("_id"),
             reason=fields.one_of("reason", OrphanReason),

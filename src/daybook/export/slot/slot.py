@@ -31,7 +31,7 @@ FENCES_SKIPPED = 1000
 REHEARSAL = "rehearsal"
 
 
-class _Undo(Exception):
+class _Rollback(Exception):
     """Aborts the transaction of a rehearsal by keeping its work from returning."""
 
 
@@ -229,20 +229,23 @@ class Slot:
 
         def undone(session: ClientSession) -> None:
             work(session)
-            raise _Undo
+            raise _Rollback
 
-        with suppress(_Undo):
+        with suppress(_Rollback):
             self.transaction(undone, sets=sets, comment=REHEARSAL)
 
     @contextmanager
-    def kept(self, *, stop_after_seconds: float) -> Iterator[None]:
+    def keep_lease(self, *, stop_after_seconds: float) -> Iterator[None]:
         """Renew the lease in the background while the block runs.
 
         Renewal stops after `stop_after_seconds`, so that a run that hangs loses its lease.
         """
         stopped = threading.Event()
         keeper = threading.Thread(
-            target=self._keep, args=(stopped, stop_after_seconds), name="lease", daemon=True
+            target=self._renew_until_stopped,
+            args=(stopped, stop_after_seconds),
+            name="lease",
+            daemon=True,
         )
         keeper.start()
         try:
@@ -251,7 +254,7 @@ class Slot:
             stopped.set()
             keeper.join()
 
-    def _keep(self, stopped: threading.Event, stop_after_seconds: float) -> None:
+    def _renew_until_stopped(self, stopped: threading.Event, stop_after_seconds: float) -> None:
         interval = self._lease_seconds / 3
         for _ in range(max(1, int(stop_after_seconds / interval))):
             if stopped.wait(interval):

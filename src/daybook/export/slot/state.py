@@ -48,7 +48,7 @@ class UploadState:
             filename=fields.text("filename"),
             prefixes=tuple(
                 Prefix(size_bytes=prefix.whole("sizeBytes"), sha256=prefix.text("sha256"))
-                for prefix in fields.inners("prefixes")
+                for prefix in fields.inner_list("prefixes")
             ),
         )
 
@@ -93,9 +93,9 @@ class SlotState:
             lease.text("owner")
             lease.time("expiresAt")
         of_days = not str(doc.get("_id")).endswith("/manual")
-        for seal in fields.inners("seals") if of_days else ():
+        for seal in fields.inner_list("seals") if of_days else ():
             seal.day("batchDate")  # without it the file would be recorded as a copy
-        seals = tuple(map(Seal.from_fields, fields.inners("seals")))
+        seals = tuple(map(Seal.from_fields, fields.inner_list("seals")))
         if seals or fields.has("fileId"):  # without one of them a second file could be made
             fields.text("fileId")
             fields.text("identity")
