@@ -244,7 +244,7 @@ BUILD = """
 from daybook.destinations.s3.s3 import S3Destination, s3_client
 from daybook.errors import DestinationError
 try:
-    S3Destination(client=s3_client(), bucket="bucket", prefix="").look("a" * 32)
+    S3Destination(client=s3_client(), bucket="bucket", prefix="").find_file("a" * 32)
 except DestinationError as error:
     print(type(error).__name__, str(error).replace("\\n", " "))
 """

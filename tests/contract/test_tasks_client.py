@@ -44,7 +44,7 @@ def client_at(endpoint: str | None, **changes: Any) -> CloudTasks:
         "service_account": ACCOUNT,
         "endpoint": endpoint,
         "dispatch_deadline_seconds": 540.0,
-        "patience_seconds": 2.0,
+        "max_wait_seconds": 2.0,
         **changes,
     }
     return CloudTasks(**settings)
@@ -380,7 +380,7 @@ def test_queue_that_answers_nonsense_is_found_bad() -> None:
     with serving(answer("200 OK", b"<html>", "Content-Type: text/html")) as url:
         found = client_at(url, max_wait_seconds=0.2).check()
     assert not found.ok
-    assert "no JSON object" in found.detail
+    assert "not a JSON object" in found.detail
 
 
 def test_redirect_is_not_followed(tasks: TasksEmulator) -> None:

@@ -247,7 +247,7 @@ def check_rejected(
     total = ""
     if item_count is not None and not manual:
         entries = item_count - renderer.duplicate_count
-        total = f" total {entries}"
+        total = f" of {entries}"
         if entries > QUIET_DAY:
             limit = min(limit, entries // 2)
     if count > limit:
