@@ -28,10 +28,10 @@ help: ## Say what the targets do
 	@echo 'Arguments go through ARGS: make test ARGS="tests/unit -x"'
 
 run: $(STAMP) ## Run the demo on this machine: MongoDB, sample entries, one batch
-	$(PYTHON) -m daybook serve --demo $(ARGS)
+	$(VENV)/bin/daybook serve --demo $(ARGS)
 
 serve: $(STAMP) ## Serve the functions on this machine
-	$(PYTHON) -m daybook serve $(ARGS)
+	$(VENV)/bin/daybook serve $(ARGS)
 
 test: $(STAMP) ## Run all tests but the storms
 	$(PYTHON) -m pytest -n 4 --dist worksteal -m "not storm" $(ARGS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests import pages
 
-DAYBOOK = "python -m daybook "
+DAYBOOK = "daybook "
 
 _SETTING_OUT = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 _CLAUSE = re.compile(
@@ -35,7 +35,7 @@ _VOLATILE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldStripes:
+class Transcript:
     """A command as the page shows it, and what it answers."""
 
     command: str
@@ -54,13 +54,13 @@ class Chapter:
         return [body for kind, body in _SETTING_OUT.findall(self.text) if kind == language]
 
     @property
-    def striped_locks(self) -> list[HeldStripes]:
+    def transcripts(self) -> list[Transcript]:
         """What stands in ```console blocks."""
         found = []
         for block in self.blocks("console"):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                 command, *answer = part.rstrip("\n").split("\n")
-                found.append(HeldStripes(command=command, answer=tuple(answer)))
+                found.append(Transcript(command=command, answer=tuple(answer)))
         return found
 
     @property

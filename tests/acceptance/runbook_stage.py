@@ -40,7 +40,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertText:
+class Printed:
     """What a command printed, and how it ended."""
 
     lines: tuple[str, ...]
@@ -84,8 +84,8 @@ class Stage:
     ) -> None:
         self._parts.__exit__(kind, error, trace)
 
-    def run(self, command: str) -> AlertText:
-        """A command of the page, `python -m daybook …`, with its records kept."""
+    def run(self, command: str) -> Printed:
+        """A command of the page, `daybook …`, with its records kept."""
         assert command.startswith(DAYBOOK), command
         for shown, here in self.ids.items():
             command = command.replace(shown, here)
@@ -94,7 +94,7 @@ class Stage:
             result = CliRunner(env={**_UNSET, **self.env}).invoke(main, [*arguments, "--verbose"])
         self.records += _records(result.stderr)
         plain = [line for line in result.stderr.splitlines() if not line.startswith("{")]
-        return AlertText(lines=(*result.stdout.splitlines(), *plain), code=result.exit_code)
+        return Printed(lines=(*result.stdout.splitlines(), *plain), code=result.exit_code)
 
     def ask(
         self,

@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from daybook.cli.main import main
 from daybook.export.slot.slot import Slot
+from tests.installed import DAYBOOK
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def surroundings(env: Mapping[str, str]) -> dict[str, str]:
 
 def daybook(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "daybook", *arguments],
+        [DAYBOOK, *arguments],
         env=surroundings(env),
         capture_output=True,
         text=True,
@@ -264,7 +265,7 @@ def test_without_indexes_nothing_runs_until_migrate(
     env = Office(database, mongo_uri, tmp_path).env
     refused = daybook(env, "run", "--date", DATE)
     assert refused.returncode == 3
-    assert "run `python -m daybook migrate`" in refused.stderr
+    assert "run `daybook migrate`" in refused.stderr
     assert answer(env, "migrate")["migrations"][0]["changed"] is True
     assert daybook(env, "migrate").stdout.splitlines() == [
         "0001 indexes: nothing to do",
@@ -301,7 +302,7 @@ def on_terminal(env: Mapping[str, str], *arguments: str) -> tuple[str, str]:
     """Stdout, and what a terminal on stderr shows."""
     terminal, end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "daybook", *arguments],
+        [DAYBOOK, *arguments],
         env=surroundings({**env, "TERM": "xterm", "COLUMNS": "100"}),
         stdout=subprocess.PIPE,
         stderr=end,

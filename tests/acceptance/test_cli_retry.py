@@ -18,7 +18,7 @@ from tests.emulators.tasks import QUEUE, TasksEmulator
 from tests.integration.office import DAY, Office
 
 DATE = DAY.isoformat()
-AGAIN = f"python -m daybook run --date {DATE}"
+AGAIN = f"daybook run --date {DATE}"
 Db = Database[dict[str, Any]]
 
 
@@ -69,9 +69,9 @@ def test_a_failed_day_says_what_can_be_done_and_retry_delivers_it(
     assert failed.stdout.endswith(
         told(
             "  next      once the cause is removed, for a file of its own:",
-            f"            python -m daybook retry {DATE}",
+            f"            daybook retry {DATE}",
             "            else its entries go with the next day; to close this one for good:",
-            f"            python -m daybook release {DATE}",
+            f"            daybook release {DATE}",
         )
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,13 +20,14 @@ from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
+from tests.installed import DAYBOOK
 from tests.integration.office import DAY, Office
 
 DATE = DAY.isoformat()
 CHUNK = 262_144
 ENTRIES = 1500
 """About 1.3 MB: four chunks and a rest."""
-AGAIN = f"            python -m daybook run --date {DATE}\n"
+AGAIN = f"            daybook run --date {DATE}\n"
 DELIVERED = {"action": "csv_generated"}
 STOPPING = "Stopping at the next boundary"
 
@@ -56,7 +56,7 @@ class Held:
     def __init__(self, office: Office, drive: DriveEmulator, *arguments: str) -> None:
         drive.fault("hold_before", on="chunk", nth=2)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "daybook", *(arguments or ("run", "--date", DATE))],
+            [DAYBOOK, *(arguments or ("run", "--date", DATE))],
             env=surroundings(office.env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -147,7 +147,7 @@ def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
         books.put(database, *many)
         arguments = ["run", "--date", DATE, *(["--json"] if as_json else [])]
         with subprocess.Popen(
-            [sys.executable, "-m", "daybook", *arguments],
+            [DAYBOOK, *arguments],
             env=surroundings(office.env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -195,7 +195,7 @@ def test_a_second_ctrl_c_breaks_it_off_and_nothing_is_lost(
     assert (code, out) == (130, "")
     assert err == (
         "Error: broken off; what was done is kept, and the next run settles it: "
-        f"python -m daybook run --date {DATE}\n"
+        f"daybook run --date {DATE}\n"
     )
     drive.release()
     done = answer(office.env, "run", "--date", DATE)

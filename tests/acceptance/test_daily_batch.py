@@ -19,6 +19,7 @@ from daybook.app import App
 from daybook.export.outcome import Status
 from tests import books
 from tests.emulators.drive import DriveEmulator
+from tests.installed import DAYBOOK
 
 pytestmark = pytest.mark.migrated
 
@@ -336,7 +337,7 @@ def test_the_same_entries_render_the_same_bytes_in_any_process(
     digests = set()
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "daybook", "plan", "--date", "2026-01-18", "--json"],
+            [DAYBOOK, "plan", "--date", "2026-01-18", "--json"],
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT / "src"),

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.export.batch.export_log import LogAction
 from tests import books, pages
-from tests.acceptance.runbook import DAYBOOK, HeldStripes, agrees, chapters
+from tests.acceptance.runbook import DAYBOOK, Transcript, agrees, chapters
 from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
 
 SPARSE = "metadata.batchDate_1_action_1"
@@ -71,17 +71,17 @@ def scene(stage: Stage) -> Iterator[str]:
 
 
 def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(stage: Stage) -> None:
-    striped_locks = [
-        held_stripes
+    transcripts = [
+        transcript
         for chapter in chapters("cutover.md").values()
-        for held_stripes in chapter.striped_locks
+        for transcript in chapter.transcripts
     ]
     steps = scene(stage)
     awaited = next(steps)
-    for held_stripes in striped_locks:
-        if held_stripes.command.startswith(DAYBOOK + awaited):
+    for transcript in transcripts:
+        if transcript.command.startswith(DAYBOOK + awaited):
             awaited = next(steps, "nothing more")
-        play(stage, held_stripes)
+        play(stage, transcript)
     assert awaited == "nothing more"
     (file,) = stage.drive.files()
     assert books.references(file.content) == ["INV-1", "INV-2"]
@@ -95,9 +95,9 @@ def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(stage: Stage) 
     )
 
 
-def play(stage: Stage, held_stripes: HeldStripes) -> None:
-    answered = stage.run(held_stripes.command).lines
-    assert agrees(held_stripes.answer, answered), "\n".join([held_stripes.command, *answered])
+def play(stage: Stage, transcript: Transcript) -> None:
+    answered = stage.run(transcript.command).lines
+    assert agrees(transcript.answer, answered), "\n".join([transcript.command, *answered])
 
 
 def test_the_page_names_every_action_that_node_does_not_know() -> None:

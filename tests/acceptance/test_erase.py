@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from daybook.wallets.reconcile.reconcile import reconcile
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_ledger import Function
 from tests.emulators.mongo_proxy import CUT, FORWARD, Action, Event, MongoProxy, Phase
+from tests.installed import DAYBOOK
 from tests.integration.ledgers import check_books, prepare
 
 Db = Database[dict[str, Any]]
@@ -192,7 +192,7 @@ def test_erase_can_be_killed_at_any_write_and_repeated(
         killer = Killer(number, phase)
         with MongoProxy(host, port) as proxy:
             killer.process = subprocess.Popen(
-                [sys.executable, "-m", "daybook", "erase", user, "--yes", "--json"],
+                [DAYBOOK, "erase", user, "--yes", "--json"],
                 env=surroundings({**env, "DAYBOOK_MONGODB_URI": proxy.uri}),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -55,7 +55,7 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     (mail,) = evening.mail("alerts")
     assert "the run was REFUSED" in mail
     assert INDEX in mail
-    assert "python -m daybook migrate" in mail
+    assert "daybook migrate" in mail
     stored = refused(evening)
     assert stored is not None
     assert (stored["batchDate"], stored["type"], stored["count"]) == (DAY, "configuration", 6)

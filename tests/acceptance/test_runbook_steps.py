@@ -54,11 +54,11 @@ def test_the_steps_of_a_chapter_answer_what_the_page_shows(
     chapter: Chapter = chapters()[anchor]
     scene = SCENES[anchor](stage, tmp_path)
     awaited = next(scene, None)
-    for held_stripes in chapter.striped_locks:
-        if awaited and held_stripes.command.startswith(DAYBOOK + awaited):
+    for transcript in chapter.transcripts:
+        if awaited and transcript.command.startswith(DAYBOOK + awaited):
             awaited = next(scene, None)
-        answered = stage.run(held_stripes.command).lines
-        assert agrees(held_stripes.answer, answered), "\n".join([held_stripes.command, *answered])
+        answered = stage.run(transcript.command).lines
+        assert agrees(transcript.answer, answered), "\n".join([transcript.command, *answered])
     assert not awaited, f"no command {awaited} came"
     assert list(scene) == []
     for query in chapter.queries:
@@ -77,9 +77,7 @@ def test_a_run_does_to_a_day_what_the_table_says(stage: Stage) -> None:
     stage.fails()
     stage.drive.grant(stage.drive.drive_id, "writer")
     stage.fails()  # failed: it stays so
-    (release,) = re.findall(
-        r"^python -m daybook release .+$", chapters()["batch-failed"].text, re.MULTILINE
-    )
+    (release,) = re.findall(r"^daybook release .+$", chapters()["batch-failed"].text, re.MULTILINE)
     assert stage.run(release).code == 0
     stage.fails()  # released
     assert "closed for good" in stage.run(retry).lines[0]

@@ -19,6 +19,7 @@ import requests
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
+from tests.installed import DAYBOOK
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -74,7 +75,7 @@ class Served:
 @contextmanager
 def serving(directory: Path, *arguments: str, **env: str) -> Iterator[Served]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "daybook", "serve", "--port", "0", "--json", *arguments],
+        [DAYBOOK, "serve", "--port", "0", "--json", *arguments],
         cwd=directory,
         env=environment(**env),
         stdout=subprocess.PIPE,
@@ -193,7 +194,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, mongo_uri: str, database:
         taken.listen()
         port = str(taken.getsockname()[1])
         process = subprocess.run(
-            [sys.executable, "-m", "daybook", "serve", "--port", port],
+            [DAYBOOK, "serve", "--port", port],
             cwd=tmp_path,
             env=environment(DAYBOOK_MONGODB_URI=mongo_uri, DAYBOOK_DATABASE=database.name),
             capture_output=True,
@@ -208,7 +209,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, mongo_uri: str, database:
 
 def demonstrate(directory: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "daybook", "serve", "--demo", *arguments],
+        [DAYBOOK, "serve", "--demo", *arguments],
         cwd=directory,
         env=environment(**env),
         capture_output=True,

@@ -21,6 +21,7 @@ from tests.consistency.test_docs_logging import events_in_source
 
 TERRAFORM = pages.ROOT / "terraform" / "modules"
 OPERATORS = ("runbook.md", "deploy.md", "security.md", "cutover.md")
+READ = {".md", ".py", ".tf", ".yml", ".json"}
 PARTS = ["What happened", "For the accountant", "Look", "Do", "Over when"]
 PLACES = {
     "DATE": "2026-01-18",
@@ -110,7 +111,7 @@ def test_every_alert_has_its_chapter_with_all_parts(alert: str) -> None:
 def test_every_chapter_of_an_alert_has_a_query_a_command_and_a_request(alert: str) -> None:
     chapter = chapter_of(alert)
     assert chapter.queries
-    assert "python -m daybook " in chapter.text
+    assert commands(chapter.text)
     assert re.search(r"`?\bPOST\b", chapter.text)
     assert re.search(r"\bforce\b|\bphone\b|gcloud scheduler jobs run", chapter.text)
 
@@ -229,19 +230,18 @@ def test_the_flowchart_leads_to_chapters() -> None:
     assert boxes <= titles
 
 
-def commands(page: str) -> list[str]:
-    """Each `python -m daybook …` of a page, in a block or in a line."""
-    text = pages.text_of(page)
-    inline = re.findall(r"`python -m daybook ([a-z][^`]*)`", text)
+def commands(text: str) -> list[str]:
+    """Each `daybook …` of a page, in a block or in a line."""
+    inline = re.findall(r"`daybook ([a-z][^`]*)`", text)
     blocks = "\n".join(re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL))
-    listed = re.findall(r"^(?:\$ )?python -m daybook ([a-z].*)$", blocks, re.M)
-    piped = re.findall(r"\| xargs python -m daybook (.*)$", blocks, re.M)
+    listed = re.findall(r"^(?:\$ )?daybook ([a-z].*)$", blocks, re.M)
+    piped = re.findall(r"\| xargs daybook (.*)$", blocks, re.M)
     return [*inline, *listed, *piped]
 
 
 @pytest.mark.parametrize("page", [page for page in OPERATORS if page != "security.md"])
 def test_every_command_is_one_that_the_command_line_takes(page: str) -> None:
-    found = commands(page)
+    found = commands(pages.text_of(page))
     assert found
     for line in found:
         name, *arguments = shlex.split(re.split(r" [|>]", line)[0])
@@ -253,8 +253,21 @@ def test_every_command_is_one_that_the_command_line_takes(page: str) -> None:
 
 
 def test_the_runbook_uses_every_command_of_an_operator() -> None:
-    used = {line.split()[0] for line in commands("runbook.md")}
+    used = {line.split()[0] for line in commands(pages.text_of("runbook.md"))}
     assert set(main.commands) - used == {"seed", "serve"}
+
+
+def test_everything_else_that_people_read_names_the_installed_command_and_one_that_exists() -> None:
+    folders = [pages.ROOT / name for name in ("src/daybook", "docs", "terraform", "ops")]
+    texts = [path for folder in folders for path in folder.rglob("*") if path.suffix in READ]
+    named = set()
+    for path in [*pages.ROOT.glob("*.md"), *texts]:
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r"`daybook ([a-z]+)", text))
+        if path.name not in {"README.md", "__main__.py"}:
+            assert "python -m daybook" not in text, path
+    assert len(named) > 10
+    assert named <= set(main.commands)
 
 
 @pytest.mark.parametrize("page", OPERATORS)

@@ -166,7 +166,7 @@ def test_an_object_of_another_application_is_named_and_halves_no_movement(
         assert not refused
     assert f"{one.collection} " in str(stage.ask("/admin/doctor", {}, at=None))
 
-    reconciled = stage.run("python -m daybook reconcile")
+    reconciled = stage.run("daybook reconcile")
     if one.kind == "capped" and one.collection in {"wallets", "transactions", "journalentries"}:
         assert any(f"replace {one.collection} by" in line for line in reconciled.lines), reconciled
 

@@ -121,7 +121,7 @@ def test_an_alert_arrives_as_it_was_written(inbox: Inbox, stream: io.StringIO) -
     messages(alerts=(inbox.url(),)).alert(alert(AlertEvent.BATCH_FAILED))
     (got,) = inbox.got
     assert got["title"].startswith("[CRITICAL] Daybook 2026-01-18: Daily batch FAILED after 3")
-    assert "`python -m daybook retry 2026-01-18`" in got["message"]
+    assert "`daybook retry 2026-01-18`" in got["message"]
     assert got["message"].splitlines()[-1].startswith("Logs: https://console.cloud.google.com/")
     assert got["type"] == "failure"
     assert [event["event"] for event in events(stream)] == ["batch_failed"]

@@ -40,7 +40,7 @@ __all__ = ["certificate", "internet"]
 EVIL = "https://evil.example"
 LINK = "https://drive.google.com/file/d/1aB_cD-_eF/view?usp=drivesdk"
 LOGS = "https://console.cloud.google.com/logs/query;query="
-COMMAND = "`python -m daybook retry 2026-01-18`"
+COMMAND = "`daybook retry 2026-01-18`"
 SPACE = "\u200b"
 
 ADDRESSES = {

@@ -153,7 +153,7 @@ def test_missing_indexes_are_named_with_the_command_that_builds_them(
     office.logs.drop_index("idx_batch_daily_unique")
     detail = wrong(installation)["indexes"]
     assert "idx_batch_daily_unique on exportlogs" in detail
-    assert "nothing is exported without them: run `python -m daybook migrate`" in detail
+    assert "nothing is exported without them: run `daybook migrate`" in detail
 
 
 @pytest.mark.parametrize(("hours", "said"), [(1, "ahead of MongoDB"), (-1, "behind MongoDB")])

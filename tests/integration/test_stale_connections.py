@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from daybook.settings.settings import Settings
 from daybook.wallets import move
 from daybook.wallets.reconcile.reconcile import reconcile
 from tests.emulators.mongo_proxy import Action, Event, MongoProxy, Phase, neither
+from tests.installed import DAYBOOK
 from tests.integration.ledgers import balance_of, make_app, movement, prepare, purses
 from tests.integration.office import DAY, EVENING, Office
 
@@ -306,7 +306,7 @@ def test_a_command_succeeds_whose_first_connections_support_no_sessions(
 
     proxy.handshake = during_a_step_down
     run = subprocess.run(
-        [sys.executable, "-m", "daybook", "run", "--date", DAY.isoformat(), "--json"],
+        [DAYBOOK, "run", "--date", DAY.isoformat(), "--json"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **office.env},
         capture_output=True,
         text=True,

@@ -247,9 +247,9 @@ def test_a_failed_batch_says_how_often_it_was_tried(attempt: int, said: str) -> 
 def test_a_failed_batch_says_why_and_what_can_be_done() -> None:
     text = told(alert(AlertEvent.BATCH_FAILED)).text
     assert "google_drive: files.create: 503 backendError" in text
-    assert f"python -m daybook retry {DAY}" in text
+    assert f"daybook retry {DAY}" in text
     assert "POST /admin/retry" in text
-    assert f"python -m daybook release {DAY}" in text
+    assert f"daybook release {DAY}" in text
     assert "Its entries stay queued, and the next day's file takes them along." in text
 
 
@@ -302,7 +302,7 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
             {"state": None},
             "either nobody called, or MongoDB could not be reached",
         ),
-        (AlertEvent.DAY_MISSING, {"state": "failed"}, "python -m daybook retry 2026-01-18"),
+        (AlertEvent.DAY_MISSING, {"state": "failed"}, "daybook retry 2026-01-18"),
         (
             AlertEvent.DAY_MISSING,
             {"state": None, "refused_at": DUE, "refused_count": 3},

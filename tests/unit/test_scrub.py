@@ -118,7 +118,7 @@ def test_the_secret_goes_and_the_rest_stays(text: str) -> None:
         "Did it work? Look at docs/runbook.md#batch-failed",
         "files.create: 503 backendError: try again",
         "entry a@b.example: debit 100.00 & credit 99.00",
-        "run `python -m daybook retry 2026-01-18`; the token expired, the password is wrong",
+        "run `daybook retry 2026-01-18`; the token expired, the password is wrong",
         "projects/acme/secrets/uri/versions/latest",
         "x == 3; payload missing",
     ],

@@ -79,5 +79,5 @@ def _sum_up(found: Explanation) -> list[str]:
     lines = [f"{asked} of {len(found.queries)} queries asked, {failed} not as they should be."]
     if found.missing:
         names = ", ".join(found.missing)
-        lines.append(f"Missing indexes: {names}: run `python -m daybook migrate`.")
+        lines.append(f"Missing indexes: {names}: run `daybook migrate`.")
     return lines

@@ -74,9 +74,9 @@ def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
         return [released_row(released)]
     return [
         row("next", "once the cause is removed, for a file of its own:"),
-        row("", f"python -m daybook retry {outcome.batch_date}"),
+        row("", f"daybook retry {outcome.batch_date}"),
         row("", "else its entries go with the next day; to close this one for good:"),
-        row("", f"python -m daybook release {outcome.batch_date}"),
+        row("", f"daybook release {outcome.batch_date}"),
     ]
 
 

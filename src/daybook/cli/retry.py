@@ -26,5 +26,5 @@ def retry(profile_name: str, day: date) -> CommandResult:
     return carry_out(
         app,
         lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
-        again=f"python -m daybook run --date {day}",
+        again=f"daybook run --date {day}",
     )

@@ -34,7 +34,7 @@ def run(profile_name: str, batch_date: date | None) -> CommandResult:
     return carry_out(
         app,
         lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
-        again=f"python -m daybook run --date {day}",
+        again=f"daybook run --date {day}",
     )
 
 

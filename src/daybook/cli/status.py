@@ -114,7 +114,7 @@ def _next(app: App, found: Overview) -> list[str]:
     task = None if found.batch is None else found.batch.pending
     if task is None:
         return []
-    again = f"python -m daybook run --date {found.batch_date}"
+    again = f"daybook run --date {found.batch_date}"
     ended = found.batch is not None and found.batch.unmarked
     return [task_row(task, ended=ended), *maker(app, again=again)]
 

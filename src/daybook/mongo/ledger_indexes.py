@@ -129,5 +129,5 @@ def check_ledger_guards(database: Database[dict[str, Any]]) -> None:
         if not any(guard.guards(candidate) for candidate in built):
             raise ConfigurationError(
                 f"no valid unique index {guard.name} on {guard.collection} "
-                f"({guard.reason}): run `python -m daybook migrate`"
+                f"({guard.reason}): run `daybook migrate`"
             )

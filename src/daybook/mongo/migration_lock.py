@@ -120,7 +120,7 @@ class Lock:
         if not renewed.matched_count:
             raise MigrationRunning(
                 "this process was away for so long that another one took over migrating; see "
-                "`python -m daybook migrate --status`"
+                "`daybook migrate --status`"
             )
 
     def release(self) -> None:

@@ -74,7 +74,7 @@ def last_error(facts: Facts) -> str | None:
 def run_it(facts: Facts) -> str:
     if facts.day is None:
         return "the same request to POST /exports"
-    return f"`python -m daybook run --date {facts.day}` (or POST /run)"
+    return f"`daybook run --date {facts.day}` (or POST /run)"
 
 
 def at_link(facts: Facts, what: str) -> str | None:
@@ -121,8 +121,8 @@ def _reopen(facts: Facts) -> str:
     if facts.day is None:
         return f"Remove the cause, then send {run_it(facts)} again."
     return (
-        f"Remove the cause, then run `python -m daybook retry {facts.day}` (or POST /admin/retry) "
-        f"to have this day's file after all. Or run `python -m daybook release {facts.day}` to "
+        f"Remove the cause, then run `daybook retry {facts.day}` (or POST /admin/retry) "
+        f"to have this day's file after all. Or run `daybook release {facts.day}` to "
         "close the day without a file: its entries then go out with the next day's."
     )
 
@@ -137,7 +137,7 @@ def _run_refused(facts: Facts) -> AlertText:
             last_error(facts),
         ),
         meaning=f"There is no file for this day yet. {STAYS_QUEUED}",
-        action="Remove the cause: `python -m daybook doctor` says what is wrong. Then "
+        action="Remove the cause: `daybook doctor` says what is wrong. Then "
         f"{run_it(facts)} delivers the file. A call that comes again by itself does so, too.",
     )
 
@@ -174,7 +174,7 @@ def _breaker_opened(facts: Facts) -> AlertText:
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
         happened=f"{place} failed{often}. Daybook leaves it alone {rest}, then tries once.",
         meaning=f"Files are late, and no attempt is used up meanwhile. {STAYS_QUEUED}",
-        action="Look whether the service has an outage, and run `python -m daybook doctor` to "
+        action="Look whether the service has an outage, and run `daybook doctor` to "
         "check access. Daybook goes on by itself once the destination works again.",
     )
 
@@ -188,8 +188,8 @@ def _day_missing(facts: Facts) -> AlertText:
             happened=sentences(f"{batch} counts as missing: nobody can see it.", last_error(facts)),
             meaning="There may be no file for this day; nobody knows whether its entries are "
             "exported. None is lost and none is exported twice.",
-            action="Look at MongoDB: `python -m daybook doctor` says what is wrong. Then "
-            f"`python -m daybook status {facts.day or ''}".rstrip()
+            action="Look at MongoDB: `daybook doctor` says what is wrong. Then "
+            f"`daybook status {facts.day or ''}".rstrip()
             + "` shows how the day stands.",
         )
     how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
@@ -203,10 +203,10 @@ def _day_missing(facts: Facts) -> AlertText:
         meaning=f"There is no file for this day. {STAYS_QUEUED}",
         action=_reopen(facts)
         if state == "failed"
-        else f"Remove the cause, then start it: {run_it(facts)}. `python -m daybook doctor` says "
+        else f"Remove the cause, then start it: {run_it(facts)}. `daybook doctor` says "
         "what is wrong."
         if refused_at
-        else f"Start it: {run_it(facts)}. If that does not help, `python -m daybook doctor` says "
+        else f"Start it: {run_it(facts)}. If that does not help, `daybook doctor` says "
         "what is wrong. If there is no trace of a run, check the Cloud Scheduler job: whether it "
         "called, and what it was answered.",
     )
@@ -228,7 +228,7 @@ def _day_late(facts: Facts) -> AlertText:
         meaning="The file can be used; no entry is exported twice."
         if delivered
         else f"The day's file is late. {STAYS_QUEUED}",
-        action=f"Nothing yet. `python -m daybook status {facts.day or ''}".rstrip()
+        action=f"Nothing yet. `daybook status {facts.day or ''}".rstrip()
         + "` shows how it stands; another alert follows if it fails.",
     )
 
@@ -244,8 +244,8 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     day = facts.day or "DATE"
     correct = (
-        f"`python -m daybook status {day}` lists them with the field that is wrong. Correct "
-        "each, then run `python -m daybook requeue ENTRY_ID`."
+        f"`daybook status {day}` lists them with the field that is wrong. Correct "
+        "each, then run `daybook requeue ENTRY_ID`."
     )
     if facts.text("state") == "empty":
         return AlertText(
@@ -284,7 +284,7 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
         "names; the other must not be imported.",
         action=sentences(
             "Look for the file at the destination. Remove it if the day is recorded with another "
-            f"one: `python -m daybook status {facts.day or 'DATE'}` shows which.",
+            f"one: `daybook status {facts.day or 'DATE'}` shows which.",
             at_link(facts, "The file"),
         ),
     )

@@ -94,7 +94,7 @@ def last_error(facts: Facts) -> str | None:
 def run_it(facts: Facts) -> str:
     if facts.day is None:
         return "ส่งคำขอเดิมไปที่ POST /exports อีกครั้ง"
-    return f"ใช้คำสั่ง `python -m daybook run --date {facts.day}` (หรือ POST /run)"
+    return f"ใช้คำสั่ง `daybook run --date {facts.day}` (หรือ POST /run)"
 
 
 def at_link(facts: Facts) -> str | None:
@@ -139,9 +139,9 @@ def _reopen(facts: Facts) -> str:
     if facts.day is None:
         return f"กรุณาแก้ไขสาเหตุ แล้ว{run_it(facts)}"
     return (
-        f"กรุณาแก้ไขสาเหตุ แล้วใช้คำสั่ง `python -m daybook retry {facts.day}` "
+        f"กรุณาแก้ไขสาเหตุ แล้วใช้คำสั่ง `daybook retry {facts.day}` "
         "(หรือ POST /admin/retry) เพื่อสร้างไฟล์ของวันนี้ หรือใช้คำสั่ง "
-        f"`python -m daybook release {facts.day}` เพื่อปิดวันนี้โดยไม่มีไฟล์ "
+        f"`daybook release {facts.day}` เพื่อปิดวันนี้โดยไม่มีไฟล์ "
         "รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป"
     )
 
@@ -155,7 +155,7 @@ def _run_refused(facts: Facts) -> AlertText:
             last_error(facts),
         ),
         meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
-        action="กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        action="กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `daybook doctor` เพื่อตรวจสอบ "
         f"แล้ว{run_it(facts)} เพื่อส่งออกไฟล์ หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
     )
 
@@ -191,7 +191,7 @@ def _breaker_opened(facts: Facts) -> AlertText:
         title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
         happened=f"{place} {often} Daybook จะหยุดเรียกใช้{rest} แล้วจึงลองใหม่หนึ่งครั้ง",
         meaning=f"ไฟล์จะล่าช้า โดยระหว่างนี้ไม่นับเป็นจำนวนครั้งที่ลอง {STAYS_QUEUED}",
-        action="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ และใช้คำสั่ง `python -m daybook doctor` "
+        action="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ และใช้คำสั่ง `daybook doctor` "
         "เพื่อตรวจสิทธิ์การเข้าถึง เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง",
     )
 
@@ -199,14 +199,14 @@ def _breaker_opened(facts: Facts) -> AlertText:
 def _day_missing(facts: Facts) -> AlertText:
     due, state = facts.at("due"), facts.text("state")
     batch = f"การส่งออกประจำวัน{f'ที่กำหนดไว้วันที่ {moment(due)} ' if due else ''}"
-    status = f"python -m daybook status {facts.day or ''}".rstrip()
+    status = f"daybook status {facts.day or ''}".rstrip()
     if state == "unknown":
         return AlertText(
             title="ไม่สามารถตรวจสอบการส่งออกประจำวันได้",
             happened=sentences(f"{batch}ถือว่ายังไม่เสร็จ เนื่องจากตรวจสอบสถานะไม่ได้", last_error(facts)),
             meaning="อาจยังไม่มีไฟล์ของวันนี้ และยังไม่ทราบว่าส่งออกรายการแล้วหรือไม่ "
             "แต่ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ",
-            action="กรุณาตรวจสอบ MongoDB ด้วยคำสั่ง `python -m daybook doctor` "
+            action="กรุณาตรวจสอบ MongoDB ด้วยคำสั่ง `daybook doctor` "
             f"แล้วดูสถานะของวันนี้ด้วยคำสั่ง `{status}`",
         )
     how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
@@ -220,11 +220,11 @@ def _day_missing(facts: Facts) -> AlertText:
         meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
         action=_reopen(facts)
         if state == "failed"
-        else "กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `python -m daybook doctor` เพื่อตรวจสอบ "
+        else "กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `daybook doctor` เพื่อตรวจสอบ "
         f"แล้ว{run_it(facts)} เพื่อเริ่มการทำงาน"
         if refused_at
         else f"กรุณา{run_it(facts)} เพื่อเริ่มการทำงาน หากยังไม่สำเร็จ ให้ใช้คำสั่ง "
-        "`python -m daybook doctor` เพื่อหาสาเหตุ และหากไม่พบบันทึกการเริ่มทำงาน "
+        "`daybook doctor` เพื่อหาสาเหตุ และหากไม่พบบันทึกการเริ่มทำงาน "
         "กรุณาตรวจสอบงานใน Cloud Scheduler ว่าส่งคำขอหรือไม่ และได้รับคำตอบใด",
     )
 
@@ -233,7 +233,7 @@ def _day_late(facts: Facts) -> AlertText:
     due, next_at, lease = (
         facts.at(name) for name in ("due", "next_attempt_at", "lease_expires_at")
     )
-    status = f"python -m daybook status {facts.day or ''}".rstrip()
+    status = f"daybook status {facts.day or ''}".rstrip()
     delivered = facts.text("state") == "committed"
     how = "ส่งไฟล์แล้ว แต่ยังปรับสถานะรายการไม่ครบ" if delivered else "ยังไม่เสร็จ"
     return AlertText(
@@ -258,8 +258,8 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     day = facts.day or "DATE"
     correct = (
-        f"ใช้คำสั่ง `python -m daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
-        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `python -m daybook requeue ENTRY_ID`"
+        f"ใช้คำสั่ง `daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
+        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `daybook requeue ENTRY_ID`"
     )
     if facts.text("state") == "empty":
         return AlertText(
@@ -301,7 +301,7 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
         meaning="อาจมีสองไฟล์สำหรับวันเดียวกัน กรุณาใช้เฉพาะไฟล์ที่ระบุในใบยืนยันของวันนั้น และห้ามนำเข้าอีกไฟล์หนึ่ง",
         action=sentences(
             "กรุณาค้นหาไฟล์ที่ปลายทาง และลบออกหากวันนั้นบันทึกไว้กับไฟล์อื่น ตรวจสอบได้ด้วยคำสั่ง "
-            f"`python -m daybook status {facts.day or 'DATE'}`",
+            f"`daybook status {facts.day or 'DATE'}`",
             at_link(facts),
         ),
     )

@@ -165,9 +165,7 @@ def _indexes(installation: Installation) -> Finding:
     names = ", ".join(f"{index.name} on {index.collection}" for index in missing)
     guards = [index for index in missing if index in indexes.GUARDS]
     effect = "nothing is exported without them" if guards else "runs are slow without them"
-    return _bad(
-        "indexes", f"missing or not as declared: {names}; {effect}: run `python -m daybook migrate`"
-    )
+    return _bad("indexes", f"missing or not as declared: {names}; {effect}: run `daybook migrate`")
 
 
 def _objects(installation: Installation) -> Finding:

@@ -25,7 +25,7 @@ locals {
     entries_rejected = {
       severity = "WARNING"
       title    = "entries were rejected"
-      advice   = "The file can be used. `python -m daybook status DATE` lists what it leaves out; correct each, then requeue it."
+      advice   = "The file can be used. `daybook status DATE` lists what it leaves out; correct each, then requeue it."
     }
     file_unrecorded = {
       severity = "CRITICAL"

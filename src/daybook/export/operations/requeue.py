@@ -117,7 +117,7 @@ def _check_marked(
         if named.intersection(map(hashable, part.queue_ids)):
             raise NotRequeued(
                 f"entry {shortened(entry_id)} went with the batch of {batch.key.batch_date}, whose "
-                "items are not all marked yet: finish that by `python -m daybook sweep`, then look "
+                "items are not all marked yet: finish that by `daybook sweep`, then look "
                 "again"
             )
 
