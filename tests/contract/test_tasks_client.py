@@ -259,7 +259,7 @@ def test_answer_without_the_task_is_asked_for_again(tasks: TasksEmulator, kind: 
 
 
 @pytest.mark.parametrize("down", [True, "cut"])
-def test_queue_that_stays_down_is_an_error_within_the_patience(
+def test_queue_that_stays_down_is_an_error_within_its_time(
     tasks: TasksEmulator, down: bool | str
 ) -> None:
     tasks.down = down

@@ -64,7 +64,7 @@ class Waits:
             self._process.told = True
 
 
-def test_patience_ends_with_the_wait_in_which_the_process_was_told_to_end() -> None:
+def test_the_retry_budget_ends_with_the_wait_in_which_sigterm_came() -> None:
     process = Process()
     waits = Waits(process, told_in=2)
     retry_budget = RetryBudget(waits, StopToken(process.stopping, deadline_seconds=LONG))
@@ -103,10 +103,10 @@ def _use_up(retry_budget: RetryBudget) -> None:
             retry_budget.wait(DestinationError("503"))
         except DestinationError:
             return
-    pytest.fail("patience has no end")
+    pytest.fail("the retry budget has no end")
 
 
-def test_the_deadline_does_not_cut_patience_short() -> None:
+def test_the_deadline_does_not_cut_the_retry_budget_short() -> None:
     """Each invocation is to get a chunk across, also one whose time is short."""
     process = Process()
     waits = Waits(process)

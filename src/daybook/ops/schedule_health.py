@@ -18,7 +18,7 @@ from daybook.export.batch.schedule import Schedule
 from daybook.ops.day import Day, days_since_done
 from daybook.ops.health import timestamp
 
-PATIENCE = timedelta(hours=2)
+GRACE = timedelta(hours=2)
 """How long after it was due a batch may still be at work: the last retry ends within it."""
 
 
@@ -73,7 +73,7 @@ def schedule_health(
     due = first_due(days, schedule)
     return ScheduleHealth(
         at=now,
-        healthy=due is None or now.astimezone(UTC) - due <= PATIENCE,
+        healthy=due is None or now.astimezone(UTC) - due <= GRACE,
         last_run=next((day.done_at for day in days if day.done), None),
         next_run=next_run,
     )

@@ -1,4 +1,4 @@
-"""A transaction with a limit to its patience."""
+"""A transaction that is tried again after conflicts, for a limited time."""
 
 from __future__ import annotations
 
