@@ -23,6 +23,7 @@ from daybook.export.outcome import Status
 from daybook.export.queue import plan
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
+from tests import commands
 
 DAY = date(2026, 1, 18)
 
@@ -72,7 +73,7 @@ def _parts(app: App) -> Iterator[Part]:
 
 def run(app: App) -> int:
     """A whole run of the batch, into the Drive stand-in."""
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
     assert outcome.status is Status.EXPORTED, outcome
     size: int = outcome.facts["sizeBytes"]
     return size

@@ -11,7 +11,7 @@ import pytest
 from pymongo.database import Database
 
 from daybook.export.slot.slot import Slot
-from tests import books
+from tests import books, commands
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.tasks import QUEUE, TasksEmulator
@@ -46,7 +46,7 @@ def office(database: Db, mongo_uri: str, drive: DriveEmulator) -> Iterator[Offic
 def fail(office: Office, drive: DriveEmulator) -> None:
     """Use up the day's attempts."""
     drive.down = True
-    while office.app.run_batch(batch_date=DAY).status != "failed":
+    while commands.run_day(office.app, DAY).status != "failed":
         pass
     drive.down = False
 

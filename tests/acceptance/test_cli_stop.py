@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 from daybook.export.model.part import PART_SIZE
-from tests import books
+from tests import books, commands
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
@@ -229,7 +229,7 @@ def test_a_command_goes_on_beyond_its_deadline_until_the_file_stands(
 @pytest.mark.storm
 def test_a_retry_goes_on_beyond_its_deadline_too(office: Office, drive: DriveEmulator) -> None:
     drive.down = True
-    while office.app.run_batch(batch_date=DAY).status != "failed":
+    while commands.run_day(office.app, DAY).status != "failed":
         pass
     drive.down = False
     done = answer({**office.env, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"}, "retry", DATE)

@@ -17,7 +17,7 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.export.outcome import Status
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 from tests.installed import DAYBOOK
 
@@ -48,7 +48,7 @@ def csv_records(database: Db) -> list[dict[str, Any]]:
 def test_queued_entries_become_one_csv(app: App, database: Db, drive: DriveEmulator) -> None:
     books.put(database, books.entry("INV-1"), books.entry("INV-2"))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     (file,) = drive.files()
@@ -60,10 +60,10 @@ def test_a_second_run_of_the_day_changes_nothing(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     books.put_many(database, 3)
-    first = app.run_batch(batch_date=DAY)
+    first = commands.run_day(app, DAY)
     before = list(database["exportlogs"].find()), list(database["exportqueues"].find())
 
-    second = app.run_batch(batch_date=DAY)
+    second = commands.run_day(app, DAY)
 
     assert second.status is Status.ALREADY_EXPORTED
     assert second.facts == first.facts
@@ -77,7 +77,7 @@ def test_exported_entries_are_marked_with_file_and_link(
     ids = books.put_many(database, 2)
     database["exportqueues"].update_one({"_id": ids[0]}, {"$set": {"metadata": {"kept": 1}}})
 
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
 
     (file,) = drive.files()
     link = f"https://drive.google.com/file/d/{file.id}/view?usp=drivesdk"
@@ -92,7 +92,7 @@ def test_the_record_carries_what_the_node_application_wrote(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     books.put_many(database, 2)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
 
     (record,) = csv_records(database)
     (file,) = drive.files()
@@ -114,7 +114,7 @@ def test_of_concurrent_triggers_exactly_one_wins(
 ) -> None:
     books.put_many(database, 20)
     with ThreadPoolExecutor(10) as pool:
-        outcomes = list(pool.map(lambda _: app.run_batch(batch_date=DAY), range(10)))
+        outcomes = list(pool.map(lambda _: commands.run_day(app, DAY), range(10)))
 
     told = [outcome.status for outcome in outcomes]
     assert told.count(Status.EXPORTED) == 1
@@ -130,10 +130,11 @@ def test_ten_thousand_entries_cost_less_than_100_mb(
         "import os, resource\n"
         "from datetime import date\n"
         "from daybook.app import App\n"
+        "from daybook.export.operations.runs import run_day\n"
         "app = App.from_env(os.environ)\n"
         "app.database.command('ping'); app.destination\n"
         "idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "outcome = app.run_batch(batch_date=date(2026, 1, 18))\n"
+        "outcome = run_day(app.exporter(app.profile()), date(2026, 1, 18))\n"
         "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(outcome.status, outcome.facts['entryCount'], (peak - idle) // 1024)\n"
     )
@@ -159,7 +160,7 @@ def test_a_drive_failure_leaves_everything_as_it_was(
     ids = books.put_many(database, 3)
     drive.down = True
 
-    outcome = App(app.settings, sleep=lambda _: None).run_batch(batch_date=DAY)
+    outcome = commands.run_day(App(app.settings, sleep=lambda _: None), DAY)
 
     assert outcome.status is Status.RETRY_SCHEDULED
     assert outcome.error is not None
@@ -180,7 +181,7 @@ def test_after_the_last_attempt_the_day_is_failed_and_its_entries_stay_queued(
     outcomes, starts = [], []
     for _ in range(4):
         starts.append(now)
-        outcomes.append(app.run_batch(batch_date=DAY))
+        outcomes.append(commands.run_day(app, DAY))
         now = outcomes[-1].next_attempt_at or now + timedelta(hours=1)
 
     assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 3 + [
@@ -189,7 +190,7 @@ def test_after_the_last_attempt_the_day_is_failed_and_its_entries_stay_queued(
     due = [outcome.next_attempt_at for outcome in outcomes]
     waits = [timedelta(minutes=minutes) for minutes in (5, 15, 45)]
     assert due == [*(at + wait for at, wait in zip(starts, waits, strict=False)), None]
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_day(app, DAY).status is Status.FAILED
     batch = database["exportbatches"].find_one()
     assert batch is not None
     assert (batch["state"], batch["attempt"]) == ("failed", 4)
@@ -197,7 +198,7 @@ def test_after_the_last_attempt_the_day_is_failed_and_its_entries_stay_queued(
     assert csv_records(database) == []
 
     drive.down = False
-    next_day = app.run_batch(batch_date=date(2026, 1, 19))
+    next_day = commands.run_day(app, date(2026, 1, 19))
     assert (next_day.status, next_day.facts["entryCount"]) == (Status.EXPORTED, 3)
 
 
@@ -207,7 +208,7 @@ def test_after_the_last_attempt_the_day_is_failed_and_its_entries_stay_queued(
 def test_full_flow_from_the_queue_to_drive(app: App, database: Db, drive: DriveEmulator) -> None:
     ids = books.put_many(database, 5)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     (file,) = drive.files()
     (record,) = csv_records(database)
@@ -225,8 +226,8 @@ def test_full_flow_from_the_queue_to_drive(app: App, database: Db, drive: DriveE
 def test_an_empty_queue_makes_no_file_and_is_signed_off_once(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
-    first = app.run_batch(batch_date=DAY)
-    second = app.run_batch(batch_date=DAY)
+    first = commands.run_day(app, DAY)
+    second = commands.run_day(app, DAY)
 
     assert [first.status, second.status] == [Status.EMPTY, Status.EMPTY]
     assert first.http_status == 200
@@ -238,10 +239,10 @@ def test_an_empty_queue_makes_no_file_and_is_signed_off_once(
 
 
 def test_an_empty_day_may_still_export_later(app: App, database: Db, drive: DriveEmulator) -> None:
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     books.put_many(database, 1)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.attempt) == (Status.EXPORTED, 1)
     assert len(drive.files()) == 1
@@ -256,7 +257,7 @@ def test_both_collections_agree_after_a_run_with_rejected_entries(
     missing = books.queue_item(ObjectId())
     database["exportqueues"].insert_one(missing)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (4, 2)
     assert books.statuses(database, [*ids, missing["_id"]]) == ["completed"] * 4 + ["failed"] * 2
@@ -294,7 +295,7 @@ def test_the_structure_of_the_csv(app: App, database: Db, drive: DriveEmulator) 
     }
     books.put(database, tricky, bare)
 
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
 
     content = drive.files()[0].content
     assert content.startswith(
@@ -319,11 +320,11 @@ def test_a_failed_first_day_rolls_back_and_the_second_attempt_delivers(
 ) -> None:
     ids = books.put_many(database, 2)
     drive.down = True
-    App(app.settings, sleep=lambda _: None).run_batch(batch_date=DAY)
+    commands.run_day(App(app.settings, sleep=lambda _: None), DAY)
     assert books.statuses(database, ids) == ["queued", "queued"]
     drive.down = False
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.attempt) == (Status.EXPORTED, 2)
     assert len(drive.files()) == len(csv_records(database)) == 1
@@ -352,4 +353,4 @@ def test_the_same_entries_render_the_same_bytes_in_any_process(
             check=True,
         )
         digests.add(json.loads(done.stdout)["sha256"])
-    assert digests == {app.run_batch(batch_date=DAY).facts["sha256"]}
+    assert digests == {commands.run_day(app, DAY).facts["sha256"]}

@@ -23,7 +23,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from daybook.export.outcome import Status
-from tests import books
+from tests import books, commands
 from tests.integration.ledgers import balance_of, check_books, check_whole, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -233,7 +233,7 @@ def test_the_next_batch_exports_what_moved(
     assert queued >= 3
     app = books.make_app(mongo_uri, database.name, tmp_path.as_uri())
 
-    outcome = app.run_batch(batch_date=date(2026, 1, 18))
+    outcome = commands.run_day(app, date(2026, 1, 18))
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, queued)
     assert outcome.facts["rejectedCount"] == outcome.facts["normalisedCount"] == 0

@@ -21,7 +21,9 @@ PROGRAM = """
 import os, resource
 from datetime import date
 from daybook.app import App
-outcome = App.from_env(os.environ).run_batch(batch_date=date(2026, 1, 18))
+from daybook.export.operations.runs import run_day
+app = App.from_env(os.environ)
+outcome = run_day(app.exporter(app.profile()), date(2026, 1, 18))
 peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(outcome.status, outcome.facts["entryCount"], peak_kb // 1024)
 """

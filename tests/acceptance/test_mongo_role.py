@@ -34,7 +34,7 @@ from daybook.mongo import indexes, objects, rights
 from daybook.mongo.migrate import migrate
 from daybook.ops.doctor import examine
 from daybook.settings.settings import Settings
-from tests import books, pages
+from tests import books, commands, pages
 from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
 from tests.acceptance.test_cli import daybook
 from tests.integration.office import Office
@@ -374,7 +374,7 @@ def test_a_missing_privilege_is_named_and_costs_no_file(
         office.add("1", credit="2")
         with without(admin, books_database.name, collection, action):
             try:
-                outcome = office.app.run_batch(batch_date=date.fromisoformat(DAY))
+                outcome = commands.run_day(office.app, date.fromisoformat(DAY))
                 told, exported = str(outcome.error), outcome.status is Status.EXPORTED
             except DaybookError as error:
                 told, exported = str(error), False
@@ -386,8 +386,8 @@ def test_a_missing_privilege_is_named_and_costs_no_file(
             }
             place = collection or "the database"
             assert f"{action} on {place}" in found["privileges"].detail
-        office.app.run_batch(batch_date=date.fromisoformat(NEXT_DAY))
-        office.app.run_batch(batch_date=date.fromisoformat(NEXT_DAY))
+        commands.run_day(office.app, date.fromisoformat(NEXT_DAY))
+        commands.run_day(office.app, date.fromisoformat(NEXT_DAY))
         completed = books_database["exportqueues"].distinct("entryId", {"status": "completed"})
         assert set(completed) == {first, second}
         assert len(visible(office)) == delivered(books_database) == 1

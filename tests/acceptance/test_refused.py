@@ -102,7 +102,9 @@ def test_another_cause_on_the_same_day_is_told_as_well(evening: Evening) -> None
     app = evening.function.app
     day = evening.starts_at.date()
     for kind in ("configuration", "configuration", "mongodb", "mongodb"):
-        app.run_refused("daily", day, kind=kind, message=f"what {kind} says: $not.a $path")
+        app.refused_runs.announce(
+            "daily", day, kind=kind, message=f"what {kind} says: $not.a $path", now=app.now()
+        )
     assert [event for _, event in evening.alarms()] == ["run_refused"] * 2
     stored = refused(evening)
     assert stored is not None

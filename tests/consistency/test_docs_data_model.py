@@ -27,7 +27,7 @@ from daybook.settings.settings import Settings
 from daybook.wallets import answers, invites, move
 from daybook.wallets.erase import erase
 from daybook.wallets.invites import NewInvite
-from tests import books, pages
+from tests import books, commands, pages
 from tests.emulators.drive import DriveEmulator
 from tests.integration.ledgers import make_app, movement, prepare, purses
 
@@ -133,19 +133,21 @@ def days_with_everything(
     books.put(database, *(books.entry(f"INV-{n}") for n in range(3)))
     books.put(database, books.entry("INV-9", lines=lines))
     drive.down = True
-    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.RETRY_SCHEDULED
-    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.CIRCUIT_OPEN
+    assert commands.run_day(app, date(2026, 1, 18)).status is Status.RETRY_SCHEDULED
+    assert commands.run_day(app, date(2026, 1, 18)).status is Status.CIRCUIT_OPEN
     drive.down = False
     now += timedelta(seconds=settings.breaker_reset_seconds)
-    assert app.run_batch(batch_date=date(2026, 1, 18)).status is Status.EXPORTED
-    assert app.run_batch(batch_date=date(2026, 1, 19)).status is Status.EMPTY
+    assert commands.run_day(app, date(2026, 1, 18)).status is Status.EXPORTED
+    assert commands.run_day(app, date(2026, 1, 19)).status is Status.EMPTY
     wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
-    assert app.run_manual(wanted).status is Status.EXPORTED
-    app.run_refused("daily", date(2026, 1, 20), kind="configuration", message="no index")
+    assert commands.run_manual(app, wanted).status is Status.EXPORTED
+    app.refused_runs.announce(
+        "daily", date(2026, 1, 20), kind="configuration", message="no index", now=app.now()
+    )
     books.put_many(database, 1)
     drive.down = True
-    assert app.run_batch(batch_date=date(2026, 1, 20)).status is Status.RETRY_SCHEDULED
-    assert app.release_day(date(2026, 1, 20)).state is BatchState.FAILED
+    assert commands.run_day(app, date(2026, 1, 20)).status is Status.RETRY_SCHEDULED
+    assert commands.release_day(app, date(2026, 1, 20)).state is BatchState.FAILED
 
 
 def test_a_real_run_stores_no_field_that_the_document_lacks(

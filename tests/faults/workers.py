@@ -18,7 +18,7 @@ WAIT_SECONDS = 90.0
 
 
 class Worker:
-    """One forked process with one or several calls of `run_batch` for a day.
+    """One forked process with one or several calls of `run_day` for a day.
 
     `outcomes` are the answers of the calls, `raised` the errors that came out of them
     instead, `events` its log records; they fill while it runs.

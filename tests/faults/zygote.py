@@ -24,6 +24,7 @@ import google.cloud.logging_v2.handlers.structured_log  # noqa: F401
 import daybook.destinations.drive.drive  # noqa: F401
 from daybook import log
 from daybook.app import App
+from tests import commands
 
 MAX_REQUEST_BYTES = 65536
 
@@ -99,7 +100,7 @@ def _run(channel: Channel, request: dict[str, Any]) -> None:
     def call() -> None:
         start.wait()
         try:
-            answer: dict[str, Any] = {"outcome": app.run_batch(batch_date=day).to_doc()}
+            answer: dict[str, Any] = {"outcome": commands.run_day(app, day).to_doc()}
         except Exception as error:  # noqa: BLE001  # the process boundary: the test sees it
             answer = {"raised": type(error).__name__, "trace": traceback.format_exc()}
         channel.write(json.dumps(answer) + "\n")

@@ -34,7 +34,7 @@ from daybook.export.run import run
 from daybook.export.upload import breaker
 from daybook.http.routes import answer
 from daybook.mongo import migrate
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -145,7 +145,7 @@ class Evening:
             lambda: status(app.database, app.profile(), DAY),
             lambda: history(app.database, app.profile(), limit=10),
             lambda: lineage(app.database, app.profile(), str(entry)),
-            lambda: app.receipt(DAY),
+            lambda: commands.receipt_of_day(app, DAY),
         ]
         for read in reads:
             with suppress(DaybookError):
@@ -197,12 +197,12 @@ class Evening:
     def finish(self) -> None:
         """Deliver what is still open, after the repair."""
         with suppress(DaybookError):
-            self.app.reopen_day(DAY)
+            commands.reopen_day(self.app, DAY)
         for day in (DAY, NEXT_DAY):
-            outcome = self.app.run_batch(batch_date=day)
+            outcome = commands.run_day(self.app, day)
             if outcome.status is Status.FAILED:
-                self.app.reopen_day(day)
-                outcome = self.app.run_batch(batch_date=day)
+                commands.reopen_day(self.app, day)
+                outcome = commands.run_day(self.app, day)
             assert outcome.status in (Status.EXPORTED, Status.EMPTY, Status.ALREADY_EXPORTED)
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.export.outcome import Outcome, Status
 from daybook.mongo.migrate import migrate
-from tests import books
+from tests import books, commands
 
 DAY = date(2026, 1, 18)
 NEXT_DAY = date(2026, 1, 19)
@@ -75,7 +75,7 @@ class Office:
         self.queue.insert_one(books.queue_item(entry_id, **fields))
 
     def export(self, day: date = DAY) -> Outcome:
-        outcome = self.app.run_batch(batch_date=day)
+        outcome = commands.run_day(self.app, day)
         assert outcome.status in (Status.EXPORTED, Status.EMPTY), outcome
         return outcome
 

@@ -25,7 +25,7 @@ from daybook.export.operations.sweep import sweep
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
 from daybook.export.run import run
-from tests import books
+from tests import books, commands
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
@@ -103,11 +103,11 @@ def sweep_only(office: Office) -> None:
 
 
 def same_day(office: Office) -> None:
-    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
 
 
 def next_day(office: Office) -> None:
-    assert office.app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.run_day(office.app, NEXT_DAY).status is Status.EMPTY
 
 
 def check_delivered_once(office: Office, entries: list[ObjectId]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def check_delivered_once(office: Office, entries: list[ObjectId]) -> dict[str, A
     batch = office.batch()
     assert (batch["state"], batch["entryCount"]) == ("committed", count)
     assert batch["markedAt"] == EVENING
-    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
     (file,) = lineage(office.database, office.app.profile(), str(entries[-1])).files
     assert (file.filename, file.file_id) == (office.file().name, batch["fileId"])
     return batch
@@ -161,7 +161,7 @@ def test_a_batch_deleted_just_before_the_commit_is_restored_with_its_id(
     with MongoProxy(address.hostname or "", address.port or 0, delete_batch) as proxy:
         app = books.make_app(proxy.uri, database.name, office.folder.as_uri())
         app = replace(app, clock=lambda: EVENING)
-        assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+        assert commands.run_day(app, DAY).status is Status.EXPORTED
         app.client.close()
 
     assert [check_delivered_once(office, entries)["_id"]] == deleted
@@ -246,7 +246,7 @@ def test_a_deleted_batch_whose_manifest_or_record_is_damaged_too_stops_every_run
     damage(office.database)
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
 
-    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(office.app, NEXT_DAY)
 
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
@@ -268,14 +268,14 @@ def test_a_manual_export_deleted_while_its_file_is_not_recorded_is_restored(
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
 
     if asked_again:
-        assert office.app.run_manual(request).status is Status.ALREADY_EXPORTED
+        assert commands.run_manual(office.app, request).status is Status.ALREADY_EXPORTED
     else:
         sweep(office.app.exporter(profile))
 
     (batch,) = office.database["exportbatches"].find()
     assert (batch["manualKey"], batch["state"], batch["markedAt"]) == ("copy", "committed", EVENING)
     assert office.logs.count_documents({"action": "manual_export"}) == 1
-    assert office.app.run_manual(request).status is Status.ALREADY_EXPORTED
+    assert commands.run_manual(office.app, request).status is Status.ALREADY_EXPORTED
     assert len(list(office.folder.glob("manual_*"))) == 1
 
 
@@ -302,14 +302,16 @@ def test_a_slot_deleted_while_a_file_may_be_visible_stops_every_run_until_it_is_
     slots.delete_many({})
 
     for act in (
-        lambda: office.app.run_batch(batch_date=DAY),
-        lambda: office.app.run_batch(batch_date=NEXT_DAY),
-        lambda: office.app.release_day(DAY),
-        office.app.sweep,
+        lambda: commands.run_day(office.app, DAY),
+        lambda: commands.run_day(office.app, NEXT_DAY),
+        lambda: commands.release_day(office.app, DAY),
+        lambda: commands.maintain(office.app),
     ):
         with pytest.raises(ConfigurationError, match=r"was deleted.*of 2026-01-18") as refused:
             act()
-    office.app.run_refused("daily", DAY, kind="configuration", message="an index is missing")
+    office.app.refused_runs.announce(
+        "daily", DAY, kind="configuration", message="an index is missing", now=office.app.now()
+    )
 
     assert slots.count_documents({"_id": "daily"}) == 0
     assert [item["status"] for item in office.items(entry_id)] == ["queued"]
@@ -328,11 +330,11 @@ def test_a_slot_deleted_when_all_days_are_done_is_made_again_above_its_former_fe
     office: Office, again: date
 ) -> None:
     office.add()
-    office.app.run_batch(batch_date=DAY)
+    commands.run_day(office.app, DAY)
     office.database["exportslots"].delete_many({})
     office.add()
 
-    outcome = office.app.run_batch(batch_date=again)
+    outcome = commands.run_day(office.app, again)
 
     assert outcome.status is (Status.ALREADY_EXPORTED if again == DAY else Status.EXPORTED)
     sweep(office.app.exporter(office.app.profile()))

@@ -18,7 +18,7 @@ from daybook.destinations.base import Destination, Finding
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
 from daybook.ops.doctor import Installation, examine, to_doc
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, EVENING, Office
 
 pytestmark = pytest.mark.migrated
@@ -199,7 +199,7 @@ def test_the_last_batch_is_ok_once_it_is_committed(
 def test_a_failed_batch_is_said_with_its_error(office: Office, installation: Installation) -> None:
     office.add()
     office.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
-    office.app.run_batch(batch_date=DAY)
+    commands.run_day(office.app, DAY)
     found = wrong(at_evening(installation))
     assert "2026-01-18 failed: rehearsal of the commit" in found["last batch"]
     assert "exportlogs has a validator" in found["collections"]

@@ -25,7 +25,7 @@ from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
 from daybook.export.rendering.entry_id import candidates, displayed
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -106,7 +106,7 @@ def test_an_entry_is_addressed_by_what_its_file_shows(office: Office, entry_id: 
     assert found.exists
     assert found.to_doc()["entryId"] == text
     assert [file.batch_date for file in found.files] == [NEXT_DAY.isoformat()]
-    copied = office.app.run_manual(manual.parse({"entryIds": [text]}, key=None))
+    copied = commands.run_manual(office.app, manual.parse({"entryIds": [text]}, key=None))
     assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)
 
 
@@ -177,9 +177,9 @@ def test_both_entries_of_one_text_are_copied_each_once(office: Office) -> None:
     entries = [books.entry(f"E-{n}", _id=one) for n, one in enumerate([7, "7", oid, str(oid)])]
     office.entries.insert_many(entries)
     asked = manual.parse({"entryIds": ["7", str(oid), str(oid).upper()]}, key=None)
-    copied = office.app.run_manual(asked)
+    copied = commands.run_manual(office.app, asked)
     assert (copied.facts["entryCount"], copied.facts["rejectedCount"]) == (4, 0)
-    assert office.app.run_manual(asked).status is Status.ALREADY_EXPORTED
+    assert commands.run_manual(office.app, asked).status is Status.ALREADY_EXPORTED
 
 
 def test_two_spellings_of_one_id_make_one_copy_however_far_apart(office: Office) -> None:
@@ -187,7 +187,7 @@ def test_two_spellings_of_one_id_make_one_copy_however_far_apart(office: Office)
     office.entries.insert_many([books.entry("E-1", _id=7), books.entry("E-2", _id=oid)])
     between = [f"none-{n}" for n in range(PART_SIZE)]
     asked = ["7", str(oid), *between, "7.0", str(oid).upper()]
-    copied = office.app.run_manual(manual.parse({"entryIds": asked}, key=None))
+    copied = commands.run_manual(office.app, manual.parse({"entryIds": asked}, key=None))
     assert copied.facts["entryCount"] == 2
     assert copied.facts["rejectedCount"] == PART_SIZE
 
@@ -250,5 +250,5 @@ def test_a_copy_by_date_may_end_with_the_last_day_there_is(
     with Office(database, mongo_uri, tmp_path, DAILY_BATCH_TIMEZONE=zone) as office:
         office.add()
         asked = manual.parse({"from": "2026-01-01", "to": "9999-12-31"}, key=None)
-        copied = office.app.run_manual(asked)
+        copied = commands.run_manual(office.app, asked)
     assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)

@@ -47,7 +47,7 @@ from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.invites import InviteStatus, NewInvite
 from daybook.wallets.users import NewUser, Wanted
 from daybook.wallets.wallet import open_wallet
-from tests import books
+from tests import books, commands
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
 
@@ -138,14 +138,14 @@ def a_day_with_everything(app: App) -> None:
     books.put(database, bad, twice)
     books.put_many(database, 3)
     database["exportqueues"].insert_one(books.queue_item(twice["_id"]))
-    assert app.plan_batch(batch_date=TODAY).status is Status.PLANNED
-    assert app.run_batch(batch_date=TODAY).status is Status.EXPORTED
-    assert app.run_batch(batch_date=TODAY + timedelta(days=1)).status is Status.EMPTY
+    assert commands.plan_day(app, TODAY).status is Status.PLANNED
+    assert commands.run_day(app, TODAY).status is Status.EXPORTED
+    assert commands.run_day(app, TODAY + timedelta(days=1)).status is Status.EMPTY
     wanted = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
-    assert app.run_manual(wanted).status is Status.EXPORTED
+    assert commands.run_manual(app, wanted).status is Status.EXPORTED
     by_id = manual.parse({"entryIds": [str(twice["_id"])]}, key="k")
-    assert app.run_manual(by_id).status is Status.EXPORTED
-    app.sweep()
+    assert commands.run_manual(app, by_id).status is Status.EXPORTED
+    commands.maintain(app)
     verify(database, app.destination, profile, TODAY)
     for entry in (bad, twice):
         lineage(database, profile, str(entry["_id"]))

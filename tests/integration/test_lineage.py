@@ -14,7 +14,7 @@ from daybook.audit.lineage import EntryUnknown, Lineage, lineage
 from daybook.export.operations.requeue import requeue
 from daybook.export.queue import manual
 from daybook.local import sample
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, NEXT_DAY, Office, line
 
 pytestmark = pytest.mark.migrated
@@ -105,7 +105,7 @@ def test_an_entry_being_delivered_is_in_no_file_before_the_commit(office: Office
 def test_manual_exports_are_listed_beside_the_day(office: Office) -> None:
     entry_id = office.add()
     office.export()
-    office.app.run_manual(manual.parse({"entryIds": [str(entry_id)]}, key="copy"))
+    commands.run_manual(office.app, manual.parse({"entryIds": [str(entry_id)]}, key="copy"))
     files = of(office, entry_id).files
     assert sorted((file.batch_date or "", file.first_row, file.last_row) for file in files) == [
         ("", 1, 2),

@@ -17,7 +17,7 @@ from daybook.export.batch import batch as batches
 from daybook.export.operations import history
 from daybook.export.outcome import Status
 from daybook.ops.watchdog import WatchStatus, watch
-from tests import books
+from tests import books, commands
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.office import EVENING
 
@@ -63,7 +63,7 @@ def run_without_answers(mongo_uri: str, database: Db, folder: Path) -> Callable[
         address = urlsplit(mongo_uri)
         with MongoProxy(address.hostname or "", address.port or 0, lose) as proxy:
             app = books.make_app(proxy.uri, database.name, folder.as_uri())
-            outcome = replace(app, clock=lambda: EVENING).run_batch(batch_date=DAY)
+            outcome = commands.run_day(replace(app, clock=lambda: EVENING), DAY)
             app.client.close()
         assert lost == RETRIED_ONCE
         return outcome
@@ -119,7 +119,7 @@ def test_a_call_that_the_previous_version_left_with_an_ended_day_is_ignored(
     app: App, database: Db, state: str
 ) -> None:
     books.put_many(database, 2)
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     task = {"kind": "retry", "attempt": 2, "fence": 1, "due": EVENING}
     database["exportbatches"].update_one(
         {},
@@ -127,7 +127,7 @@ def test_a_call_that_the_previous_version_left_with_an_ended_day_is_ignored(
     )
 
     assert batches.pending(database["exportbatches"], "daily") == ([], [])
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.next_attempt_at is None
     status = history.status(database, app.profile(), DAY)

@@ -18,6 +18,7 @@ from daybook.export.outcome import Status
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
 from daybook.mongo.machine_clock import MachineClock
+from tests import commands
 from tests.integration.office import Office
 
 pytestmark = pytest.mark.migrated
@@ -69,8 +70,8 @@ def test_a_run_whose_clock_is_a_year_ahead_stores_the_right_times_and_day(
     app = off(YEAR)
     today = app.schedule.latest_slot(datetime.now(UTC)).date()
 
-    assert app.batch_day(None) == today
-    outcome = app.run_batch(batch_date=app.batch_day(None))
+    assert app.schedule.requested_day(None, app.now()) == today
+    outcome = commands.run_day(app, app.schedule.requested_day(None, app.now()))
 
     assert outcome.status is Status.EXPORTED
     (batch,) = office.database["exportbatches"].find()
@@ -79,7 +80,7 @@ def test_a_run_whose_clock_is_a_year_ahead_stores_the_right_times_and_day(
     for name in ("createdAt", "startedAt", "committedAt", "markedAt", "alertedAt", "updatedAt"):
         assert abs(batch[name] - now) < timedelta(minutes=1), name
     with pytest.raises(BadRequest, match="still to come"):
-        app.batch_day(today + timedelta(days=300))
+        app.schedule.requested_day(today + timedelta(days=300), app.now())
 
 
 def test_without_mongodb_the_clock_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -156,12 +157,12 @@ def test_a_continuation_far_ahead_does_not_keep_earlier_days_waiting(
 ) -> None:
     office.add()
     now = office.app.clock()
-    later = office.app.run_batch(batch_date=date(2026, 1, 19))
+    later = commands.run_day(office.app, date(2026, 1, 19))
     task = {"kind": "continuation", "attempt": 1, "fence": 1, "due": now + due}
     office.database["exportbatches"].update_one(
         {"batchDate": later.batch_date}, {"$set": {"state": "open", "pendingTask": task}}
     )
 
-    outcome = office.app.run_batch(batch_date=date(2026, 1, 18))
+    outcome = commands.run_day(office.app, date(2026, 1, 18))
 
     assert (outcome.status is Status.IN_PROGRESS) is kept_out

@@ -16,7 +16,7 @@ from daybook.export.batch import rejections
 from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Status
 from daybook.shutdown import Shutdown
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -49,8 +49,8 @@ def test_a_day_on_which_the_only_entry_is_bad_ends_as_empty(
 ) -> None:
     (item,) = books.put(office.database, bad(1))
 
-    planned = office.app.plan_batch(batch_date=DAY)
-    outcome = office.app.run_batch(batch_date=DAY)
+    planned = commands.plan_day(office.app, DAY)
+    outcome = commands.run_day(office.app, DAY)
 
     assert (planned.status, planned.facts["rejectedCount"]) == (Status.EMPTY, 1)
     assert (outcome.status, outcome.facts["rejectedCount"]) == (Status.EMPTY, 1)
@@ -123,7 +123,7 @@ def test_more_than_half_of_a_day_with_more_than_a_hundred_stops_it(
     if good:
         books.put_many(office.database, good)
 
-    outcome = office.app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(office.app, DAY)
 
     assert outcome.status is status
     if status is Status.FAILED:
@@ -154,7 +154,7 @@ def test_duplicates_do_not_hide_that_most_of_the_others_are_bad(office: Office) 
     office.export()
     office.queue.update_many({}, {"$set": {"status": "queued"}})
     books.put(office.database, *map(bad, range(101)))
-    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(office.app, NEXT_DAY)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert "101 of 101 entries" in outcome.error["message"]
@@ -181,7 +181,7 @@ def test_delivered_items_of_two_parts_queued_again_are_rejected_and_all_recorded
     manifests = office.database["exportmanifests"]
     assert len(rejections.of_batch(manifests, batch)) == count
     # The list has to outlive every sweep: it says what the delivered file leaves out.
-    office.app.sweep()
+    commands.maintain(office.app)
     office.queue.update_many({"error.reason": "duplicate"}, {"$set": {"status": "queued"}})
     again = office.export(date(2026, 1, 20))
     assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, count)
@@ -197,7 +197,7 @@ def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(
     last = {"status": "failed", "_id": ids[-1]}
     office.database.command("collMod", "exportqueues", validator={"$nor": [last]})
 
-    refused = office.app.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+    refused = commands.run_day(office.app, NEXT_DAY, schedule_time=EVENING)
 
     assert refused.status is Status.RETRY_SCHEDULED
     assert refused.error is not None
@@ -210,12 +210,12 @@ def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(
     stopping = Shutdown()
     stopping.request()
     stopped = replace(office.app, shutdown=stopping)
-    continued = stopped.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+    continued = commands.run_day(stopped, NEXT_DAY, schedule_time=EVENING)
     assert continued.status is Status.CONTINUED
     assert office.batch(NEXT_DAY)["pendingTask"]["kind"] == "continuation"
     assert office.queue.count_documents({"status": "queued"}) == 2
 
-    finished = office.app.run_batch(batch_date=NEXT_DAY, schedule_time=EVENING)
+    finished = commands.run_day(office.app, NEXT_DAY, schedule_time=EVENING)
     assert finished.status is Status.EMPTY
     assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 2
     assert office.logs.count_documents({"action": "entry_rejected"}) == PART_SIZE + 2

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Outcome, Status
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -58,7 +58,7 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
     office.enqueue(twice["_id"])
     index(office)
 
-    outcomes = [office.app.run_batch(batch_date=DAY) for _ in range(2)]
+    outcomes = [commands.run_day(office.app, DAY) for _ in range(2)]
 
     assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 2
     for outcome in outcomes:
@@ -73,13 +73,13 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
 
     # The next day makes no file, and says why: what is unmarked could be exported again.
     books.put(office.database, books.entry("LATER"))
-    later = office.app.run_batch(batch_date=NEXT_DAY)
+    later = commands.run_day(office.app, NEXT_DAY)
     assert later.status is Status.FAILED
     check_named(later)
     assert not office.file(NEXT_DAY).exists()
 
     office.queue.drop_index("theirs")
-    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
     assert office.batch()["markedAt"] is not None
     assert set(books.statuses(office.database, good)) == {"completed"}
     assert office.queue.count_documents({"status": "failed"}) == 3
@@ -98,7 +98,7 @@ def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_r
     office.enqueue(first["entryId"])
     index(office)
 
-    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(office.app, NEXT_DAY)
 
     assert outcome.status is Status.RETRY_SCHEDULED
     check_named(outcome)
@@ -108,7 +108,7 @@ def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_r
     assert not office.file(NEXT_DAY).exists()
 
     office.queue.drop_index("theirs")
-    again = office.app.run_batch(batch_date=NEXT_DAY)
+    again = commands.run_day(office.app, NEXT_DAY)
     assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, PART_SIZE + 1)
     assert office.batch(NEXT_DAY)["markedAt"] is not None
     assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 1

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.export.outcome import Status
 from daybook.ops.metrics.metrics import render
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 
 pytestmark = pytest.mark.migrated
@@ -51,7 +51,7 @@ def test_a_delivered_day_and_an_empty_one(app: App, database: Db, drive: DriveEm
     bad = books.entry("INV-0", lines=[{"accountCode": "1100", "debit": 1, "credit": 0}])
     books.put(database, books.entry("INV-1"), bad, books.entry("INV-2"))
     assert values(app)[f"{BATCH}_queue_entries"] == 3
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
 
     found = values(app)
     (file,) = drive.files()
@@ -71,7 +71,7 @@ def test_a_delivered_day_and_an_empty_one(app: App, database: Db, drive: DriveEm
     assert found[f"{BATCH}_duration_seconds_sum"] == seconds
     assert found[f"{BATCH}_last_success_timestamp_seconds"] == stored["committedAt"].timestamp()
 
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
 
     found = values(app)
     assert found[f"{BATCH}_entries"] == 0
@@ -86,11 +86,11 @@ def test_a_failed_attempt_still_counts_when_the_next_has_delivered(
 ) -> None:
     books.put_many(database, 2)
     fault = drive.fault("status", on="create_multipart", status=503, times=None)
-    failed = app.run_batch(batch_date=DAY)
+    failed = commands.run_day(app, DAY)
     assert (failed.status, fault.hits > 0) == (Status.RETRY_SCHEDULED, True)
     after_failure = values(app)
     drive.faults.clear()
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     after_delivery = values(app)
 
     names = (
@@ -110,6 +110,6 @@ def test_an_upload_that_was_taken_before_its_answer_was_lost_is_a_conflict(
     books.put_many(database, 2)
     drive.fault("answer_lost", on="create_multipart", times=1)
     drive.fault("status", on="get", status=404, reason="notFound", times=1)
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     assert len(drive.files()) == 1
     assert values(app)[f"{BATCH}_conflicts_total"] == 1

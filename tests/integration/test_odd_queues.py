@@ -27,7 +27,7 @@ from daybook.export.model.profile import DAILY
 from daybook.export.outcome import Status
 from daybook.export.queue import manual, plan
 from daybook.export.queue.waiting import Unclaimed
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 from tests.fuzz.documents import DB_POINTER, UNDEFINED, Pairs, RawText, encode
 
@@ -94,13 +94,13 @@ def test_an_odd_entry_id_is_set_aside_and_the_others_go_out(
     item = books.queue_item(odd)
     database["exportqueues"].insert_one(item)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (3, 1)
     assert books.statuses(database, ids) == ["completed"] * 3
     assert status_of(database, item["_id"]) == "failed"
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def test_an_item_with_an_odd_id_is_exported_once(
     database["journalentries"].insert_one(entry)
     database["exportqueues"].insert_one(books.queue_item(entry["_id"], _id=odd))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 3)
     assert database["exportqueues"].count_documents({"status": "completed"}) == 3
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
 
 
 def test_one_and_true_are_different_entries(app: App, database: Db, drive: DriveEmulator) -> None:
     books.put(database, books.entry("ONE", _id=1), books.entry("TRUE", _id=True))
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 0)
 
 
@@ -138,7 +138,7 @@ def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
     broken = bson.encode(books.queue_item(entry["_id"], _id="abc")).replace(b"abc\0", b"ab\xff\0")
     database["exportqueues"].insert_one(bson.raw_bson.RawBSONDocument(broken))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
     assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
@@ -153,7 +153,7 @@ def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_nobody_out(
     database["journalentries"].insert_one(entry)
     database["exportqueues"].insert_one(encode(books.queue_item(entry["_id"], _id=odd)))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
     assert books.statuses(database, ids) == ["completed"] * 2
@@ -161,7 +161,7 @@ def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_nobody_out(
     assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
     (item,) = lineage(app.database, app.profile(), str(entry["_id"])).items
     assert item.unclaimed is Unclaimed.UNREADABLE_ID
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
 
 
 @pytest.mark.parametrize("odd", NAMELESS, ids=range(len(NAMELESS)))
@@ -173,13 +173,13 @@ def test_an_entry_id_that_no_query_can_name_is_rejected_once(
     database["journalentries"].insert_one(encode(books.entry("NAMELESS", _id=odd)))
     database["exportqueues"].insert_one(encode(item))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
     assert books.statuses(database, ids) == ["completed", "completed"]
     assert database["exportqueues"].count_documents({"_id": item["_id"], "status": "failed"}) == 1
     assert verify(app.database, app.destination, app.profile(), DAY).status == "verified"
-    assert app.run_batch(batch_date=NEXT_DAY).facts["rejectedCount"] == 0
+    assert commands.run_day(app, NEXT_DAY).facts["rejectedCount"] == 0
 
 
 def test_thousands_of_long_ids_fill_no_document(app: App, database: Db) -> None:
@@ -192,7 +192,7 @@ def test_thousands_of_long_ids_fill_no_document(app: App, database: Db) -> None:
     ]
     good = books.put(database, *long_ids, *(books.entry(f"E-{n}") for n in range(100)))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, len(good))
     assert outcome.facts["rejectedCount"] == PART_SIZE // 2 + 90
@@ -210,7 +210,7 @@ def test_an_entry_that_another_item_says_is_exported_is_a_duplicate(
     twin = books.queue_item(entry["_id"], _id=odd, status="completed")
     database["exportqueues"].insert_one(encode(twin))
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
     assert books.statuses(database, [good, item]) == ["completed", "failed"]
@@ -228,7 +228,7 @@ def test_an_entry_too_large_to_be_read_is_rejected_and_the_others_go_out(
     (item,) = books.put(database, entry)
     books.put_many(database, 3)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 6)
     stored = database["exportqueues"].find_one({"_id": item})
@@ -250,7 +250,7 @@ def test_an_entry_with_a_null_id_is_of_no_item_without_an_entry_id(
     waiting = {**books.queue_item(None, exportPath="manual"), "_id": "waiting"}
     database["exportqueues"].insert_many([named, nameless, waiting])
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 2)
     assert books.references(drive.files()[0].content) == ["INV-0", "INV-1"]
@@ -259,7 +259,7 @@ def test_an_entry_with_a_null_id_is_of_no_item_without_an_entry_id(
         assert stored is not None
         assert stored["error"]["reason"] == "entry_missing"
     by_date = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key=None)
-    assert app.run_manual(by_date).facts["rejectedCount"] == 1
+    assert commands.run_manual(app, by_date).facts["rejectedCount"] == 1
     assert status_of(database, "waiting") == "queued"
 
 
@@ -276,7 +276,7 @@ def test_items_that_lose_their_status_after_the_seal_are_marked_all_the_same(
 
     drive.on_request(hook)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     assert books.statuses(database, [good, rejected]) == ["completed", "failed"]
@@ -294,7 +294,7 @@ def test_a_rejected_item_that_is_gone_before_the_commit_is_listed(
             database["exportqueues"].update_one({"_id": second}, {"$unset": {"status": ""}})
 
     drive.on_request(hook)
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     record = database["exportlogs"].find_one({"action": "csv_generated"})
     assert record is not None
     assert record["metadata"]["goneItems"] == [first]
@@ -344,7 +344,7 @@ def test_of_two_items_for_one_entry_the_first_is_exported(
     second = books.queue_item(item["entryId"])
     database["exportqueues"].insert_one(second)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (1, 1)
     assert books.references(drive.files()[0].content) == ["TWICE"]
@@ -370,11 +370,11 @@ def test_a_completed_item_set_back_to_queued_is_not_exported_again(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     ids = books.put_many(database, 2)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     database["exportqueues"].update_one({"_id": ids[0]}, {"$set": {"status": "queued"}})
     books.put_many(database, 2, prefix="NEW")
 
-    outcome = app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(app, NEXT_DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
     delivered = [books.references(file.content) for file in drive.files()]
@@ -407,7 +407,7 @@ def test_an_item_pointed_to_another_entry_before_the_seal_exports_that_one(
         )
     )
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     (file,) = drive.files()
@@ -428,8 +428,8 @@ def test_an_item_pointed_to_another_entry_after_the_seal_exports_both_on_their_d
             )
 
     drive.on_request(hook)
-    first = app.run_batch(batch_date=DAY)
-    second = app.run_batch(batch_date=NEXT_DAY)
+    first = commands.run_day(app, DAY)
+    second = commands.run_day(app, NEXT_DAY)
 
     assert (first.facts["entryCount"], second.facts["entryCount"]) == (3, 1)
     assert [books.references(file.content) for file in drive.files()] == [
@@ -458,7 +458,7 @@ def test_a_manual_export_never_completes_an_item_that_became_scheduled(
 
     drive.on_request(hook)
     wanted = manual.parse({"entryIds": [str(one["_id"]) for one in entries]}, key=None)
-    assert app.run_manual(wanted).status is Status.EXPORTED
+    assert commands.run_manual(app, wanted).status is Status.EXPORTED
 
     assert status_of(database, items[0]["_id"]) == "queued"
     assert [status_of(database, one["_id"]) for one in (items[1], twin)] == ["completed"] * 2
@@ -481,8 +481,8 @@ def test_a_record_of_the_other_application_ends_the_day_quietly(
             "createdAt": books.NOON - timedelta(hours=1),
         }
     )
-    assert app.plan_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
-    outcome = app.run_batch(batch_date=DAY)
+    assert commands.plan_day(app, DAY).status is Status.ALREADY_EXPORTED
+    outcome = commands.run_day(app, DAY)
     assert (outcome.status, outcome.facts["fileId"]) == (Status.ALREADY_EXPORTED, "theirs")
     assert outcome.to_doc()["filename"] == "batch_2026-01-18.csv"
     assert drive.requests == []
@@ -504,7 +504,7 @@ def test_a_day_recorded_elsewhere_during_the_run_leaves_an_orphan_and_an_alert(
             )
 
     drive.on_request(hook)
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.ALREADY_EXPORTED
     (file,) = drive.files()
@@ -529,7 +529,7 @@ def test_a_rejected_item_completed_elsewhere_stays_so_and_is_listed(
             )
 
     drive.on_request(hook)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
 
     assert books.statuses(database, ids) == ["completed"] * 3
     record = database["exportlogs"].find_one({"action": "csv_generated"})
@@ -550,7 +550,7 @@ def test_an_item_pointed_to_an_entry_of_the_same_plan_is_planned_afresh(
         )
     )
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 1)
     assert books.references(drive.files()[0].content) == ["INV-1", "INV-2"]

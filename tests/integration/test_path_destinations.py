@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.export.outcome import Status
-from tests import books
+from tests import books, commands
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 pytestmark = pytest.mark.migrated
@@ -54,8 +54,8 @@ def test_a_run_into_a_folder_is_published_and_not_repeated(
     app: App, database: Db, folder: Path
 ) -> None:
     ids = books.put_many(database, 3)
-    planned = app.plan_batch(batch_date=DAY)
-    outcome = app.run_batch(batch_date=DAY)
+    planned = commands.plan_day(app, DAY)
+    outcome = commands.run_day(app, DAY)
     assert outcome.status is Status.EXPORTED
     assert visible(folder) == ["batch_2026-01-18.csv"]
     content = (folder / "batch_2026-01-18.csv").read_bytes()
@@ -63,7 +63,7 @@ def test_a_run_into_a_folder_is_published_and_not_repeated(
     assert planned.facts["sha256"] == outcome.facts["sha256"]
     assert outcome.facts["webViewLink"] == (folder / "batch_2026-01-18.csv").as_uri()
     assert books.statuses(database, ids) == ["completed"] * 3
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
 
 
 def test_a_name_that_is_taken_refuses_the_day_before_anything_is_written(
@@ -73,7 +73,7 @@ def test_a_name_that_is_taken_refuses_the_day_before_anything_is_written(
     taken = folder / "batch_2026-01-18.csv"
     taken.write_text("somebody else's")
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
@@ -88,10 +88,10 @@ def test_publishing_again_after_a_crash_changes_nothing(
 ) -> None:
     books.put_many(database, 3)
     taken = folder / "batch_2026-01-18.csv"
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     content = taken.read_bytes()
     database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert taken.read_bytes() == content
 
 
@@ -99,14 +99,14 @@ def test_a_file_that_cannot_get_its_name_is_told_of_once_and_tried_again(
     app: App, database: Db, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = books.put_many(database, 3)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     taken = folder / "batch_2026-01-18.csv"
     (hidden,) = folder.glob(".daybook-*")
     taken.rename(hidden / "content")  # as a crash after the commit leaves it
     taken.write_text("somebody else's")
     database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
 
-    outcomes = [app.run_batch(batch_date=DAY) for _ in range(3)]
+    outcomes = [commands.run_day(app, DAY) for _ in range(3)]
 
     assert [outcome.status for outcome in outcomes] == [Status.RETRY_SCHEDULED] * 3
     assert all(outcome.next_attempt_at is not None for outcome in outcomes)
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_get_its_name_is_told_of_once_and_tried_again(
     assert told.count("publish_failed") == 1
     assert taken.read_text() == "somebody else's"
     taken.unlink()
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert taken.is_file()
     assert books.statuses(database, ids) == ["completed"] * 3
 
@@ -138,7 +138,7 @@ def test_a_folder_that_is_unmounted_before_publishing_is_waited_for(
     address = urlsplit(mongo_uri)
     with MongoProxy(address.hostname or "", address.port or 0, unmount) as proxy:
         run = books.make_app(proxy.uri, database.name, folder.as_uri())
-        outcome = run.run_batch(batch_date=DAY)
+        outcome = commands.run_day(run, DAY)
         run.client.close()
 
     assert outcome.status is Status.RETRY_SCHEDULED
@@ -147,7 +147,7 @@ def test_a_folder_that_is_unmounted_before_publishing_is_waited_for(
     assert "mount" in outcome.error["message"]
     unmounted.rename(folder)
     app = books.make_app(mongo_uri, database.name, folder.as_uri())
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert visible(folder) == ["batch_2026-01-18.csv"]
     assert books.statuses(database, ids) == ["completed"] * 3
 
@@ -156,7 +156,7 @@ def test_a_folder_that_is_not_there_is_named(mongo_uri: str, database: Db, tmp_p
     missing = tmp_path / "nowhere"
     app = books.make_app(mongo_uri, database.name, missing.as_uri())
     books.put_many(database, 1)
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert str(missing) in outcome.error["message"]
@@ -167,13 +167,13 @@ def test_a_run_into_s3_is_published_and_not_repeated(
 ) -> None:
     app = books.make_app(mongo_uri, database.name, "s3://books/daily")
     books.put_many(database, 3)
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
     assert outcome.status is Status.EXPORTED
     body = bucket.Object("daily/batch_2026-01-18.csv").get()["Body"].read()
     assert books.references(body) == ["INV-0", "INV-1", "INV-2"]
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     books.put_many(database, 2, prefix="NEXT")
-    assert app.run_batch(batch_date=NEXT_DAY).facts["entryCount"] == 2
+    assert commands.run_day(app, NEXT_DAY).facts["entryCount"] == 2
     shown = [one.key for one in bucket.objects.all() if "/." not in one.key]
     assert shown == ["daily/batch_2026-01-18.csv", "daily/batch_2026-01-19.csv"]
 
@@ -181,7 +181,7 @@ def test_a_run_into_s3_is_published_and_not_repeated(
 def test_a_bucket_that_is_not_there_is_named(mongo_uri: str, database: Db, bucket: Any) -> None:
     app = books.make_app(mongo_uri, database.name, "s3://elsewhere/daily")
     books.put_many(database, 1)
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert (outcome.error["type"], "elsewhere" in outcome.error["message"]) == ("s3", True)
@@ -200,18 +200,18 @@ def test_a_file_that_waits_for_its_name_is_not_forgotten_with_another_destinatio
     address = urlsplit(mongo_uri)
     with MongoProxy(address.hostname or "", address.port or 0, take_the_name) as proxy:
         run = books.make_app(proxy.uri, database.name, folder.as_uri())
-        assert run.run_batch(batch_date=DAY).status is Status.RETRY_SCHEDULED
+        assert commands.run_day(run, DAY).status is Status.RETRY_SCHEDULED
         run.client.close()
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     moved = books.make_app(mongo_uri, database.name, elsewhere.as_uri())
-    outcome = moved.run_batch(batch_date=DAY)
+    outcome = commands.run_day(moved, DAY)
     assert outcome.status is Status.RETRY_SCHEDULED
     assert outcome.error is not None
     assert folder.as_uri() in outcome.error["message"]
 
     taken.unlink()
     back = books.make_app(mongo_uri, database.name, folder.as_uri())
-    assert back.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(back, DAY).status is Status.ALREADY_EXPORTED
     assert books.references(taken.read_bytes()) == ["INV-0", "INV-1", "INV-2"]

@@ -19,7 +19,7 @@ from daybook.wallets import move
 from daybook.wallets.context import Ledger
 from daybook.wallets.reconcile.kind import LedgerDifferenceKind as Kind
 from daybook.wallets.reconcile.reconcile import Reconciliation, reconcile
-from tests import books
+from tests import books, commands
 from tests.integration import ledgers
 from tests.integration.ledgers import movement, prepare, purses
 
@@ -56,7 +56,7 @@ def day_with_money(ledger: Ledger, app: App) -> list[ObjectId]:
     books.put_many(database, 2)
     books.put(database, books.entry("UNBALANCED", lines=books.lines()[:1]))
     books.put(database, books.entry("DOUBLE", lines=doubles()))
-    assert app.run_batch(batch_date=TODAY).status is Status.EXPORTED
+    assert commands.run_day(app, TODAY).status is Status.EXPORTED
     return owners
 
 

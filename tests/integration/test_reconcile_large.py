@@ -16,7 +16,7 @@ from daybook.chart_of_accounts import BANK, WALLETS, Direction
 from daybook.export.outcome import Status
 from daybook.wallets import journal
 from daybook.wallets.reconcile.reconcile import reconcile
-from tests import books
+from tests import books, commands
 from tests.integration.ledgers import prepare
 
 MANY = 100_000
@@ -73,7 +73,7 @@ def test_a_hundred_thousand_movements_are_reconciled(
     app = books.make_app(mongo_uri, database.name, f"file://{tmp_path}")
     prepare(app.database)
     fill(app.database)
-    while (ran := app.run_batch(batch_date=date(2026, 1, 18)).status) is Status.CONTINUED:
+    while (ran := commands.run_day(app, date(2026, 1, 18)).status) is Status.CONTINUED:
         pass
     assert ran is Status.EXPORTED
     started = time.monotonic()

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from daybook.export.model.part import PART_SIZE
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -62,7 +62,7 @@ def test_a_refused_commit_is_known_before_the_file_is_visible(
 ) -> None:
     office.add()
     REFUSALS[collection](office)
-    outcome = office.app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(office.app, DAY)
     assert outcome.status is Status.FAILED  # for good: no attempt would help
     assert outcome.error is not None
     assert f"the validator of {collection} refused" in outcome.error["message"]
@@ -70,7 +70,7 @@ def test_a_refused_commit_is_known_before_the_file_is_visible(
     assert office.logs.count_documents({}) == 0
     assert office.queue.count_documents({"status": "queued"}) == 1
     refuse(office, collection, validator={})
-    again = office.app.run_batch(batch_date=NEXT_DAY)
+    again = commands.run_day(office.app, NEXT_DAY)
     assert (again.status, again.facts["entryCount"]) == (Status.EXPORTED, 1)
 
 
@@ -87,7 +87,7 @@ def test_a_rejected_item_of_a_later_part_is_rehearsed_too(office: Office) -> Non
     office.logs.insert_one(
         {"action": "entry_rejected", "queueId": item["_id"], "performedBy": "system"}
     )
-    outcome = office.app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(office.app, DAY)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert "drop the index theirs of exportlogs" in outcome.error["message"]
@@ -102,7 +102,7 @@ def test_a_single_item_of_a_later_part_that_a_validator_refuses_is_found(office:
         "exportqueues",
         **only(allow={"$or": [{"status": "queued"}, {"_id": {"$ne": last["_id"]}}]}),
     )
-    outcome = office.app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(office.app, DAY)
     assert outcome.status is Status.FAILED
     assert nothing_visible(office)
     assert office.queue.count_documents({"status": "completed"}) == 0
@@ -118,7 +118,7 @@ def test_a_day_that_another_application_records_meanwhile_gets_no_file(office: O
     def record_it(_done: int, _of: int) -> None:
         office.logs.insert_one(record)
 
-    outcome = replace(office.app, progress=record_it).run_batch(batch_date=DAY)
+    outcome = commands.run_day(replace(office.app, progress=record_it), DAY)
     assert (outcome.status, outcome.facts["fileId"]) == (Status.ALREADY_EXPORTED, "theirs")
     assert nothing_visible(office)
     assert office.queue.count_documents({"status": "queued"}) == 1
@@ -128,7 +128,7 @@ def test_a_manual_export_is_rehearsed_as_well(office: Office) -> None:
     entry = office.add()
     refuse(office, "exportlogs", **only(allow={"action": {"$ne": "manual_export"}}))
     request = manual.parse({"entryIds": [str(entry)]}, key="once")
-    outcome = office.app.run_manual(request)
+    outcome = commands.run_manual(office.app, request)
     assert outcome.status is Status.FAILED
     assert outcome.error is not None
     assert "the validator of exportlogs refused" in outcome.error["message"]

@@ -16,7 +16,7 @@ from daybook.export.model.lifecycle import TaskCall
 from daybook.export.operations.reopen import NotPossible, SlotBusy
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import Slot
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 
 pytestmark = pytest.mark.migrated
@@ -48,7 +48,7 @@ def batch(database: Db, day: date = DAY) -> dict[str, Any]:
 def use_up(app: App, drive: DriveEmulator) -> list[Outcome]:
     """All attempts of the day's present generation, against a Drive that is down."""
     drive.down = True
-    outcomes = [app.run_batch(batch_date=DAY) for _ in range(ATTEMPTS)]
+    outcomes = [commands.run_day(app, DAY) for _ in range(ATTEMPTS)]
     drive.down = False
     assert [outcome.attempt for outcome in outcomes] == [1, 2, 3, 4]
     assert outcomes[-1].status is Status.FAILED
@@ -68,16 +68,16 @@ def test_a_failed_day_opens_again_with_all_of_its_attempts(
 ) -> None:
     ids = books.put_many(database, 3)
     use_up(app, drive)
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_day(app, DAY).status is Status.FAILED
 
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
 
     opened = batch(database)
     assert (opened["state"], opened["generation"], opened["attempt"]) == ("open", 2, 0)
     outcomes = use_up(app, drive)
     assert {outcome.status for outcome in outcomes[:-1]} == {Status.RETRY_SCHEDULED}
-    app.reopen_day(DAY)
-    outcome = app.run_batch(batch_date=DAY)
+    commands.reopen_day(app, DAY)
+    outcome = commands.run_day(app, DAY)
     assert (outcome.status, outcome.attempt) == (Status.EXPORTED, 1)
     assert batch(database)["generation"] == 3
     assert batch(database)["attemptCount"] == 2 * ATTEMPTS + 1
@@ -91,8 +91,8 @@ def test_entries_that_came_after_the_failure_go_with_the_day_that_is_opened_agai
     books.put_many(database, 2)
     use_up(app, drive)
     books.put_many(database, 1, prefix="LATER")
-    app.reopen_day(DAY)
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    commands.reopen_day(app, DAY)
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     assert delivered(drive) == ["INV-0", "INV-1", "LATER-0"]
 
 
@@ -101,16 +101,16 @@ def test_late_tasks_of_the_generation_before_do_nothing(
 ) -> None:
     books.put_many(database, 2)
     use_up(app, drive)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     before, slot, asked = batch(database), database["exportslots"].find_one(), len(drive.requests)
 
     for attempt in range(1, ATTEMPTS + 2):
-        outcome = app.run_task(KEY, TaskCall(generation=1, attempt=attempt))
+        outcome = commands.run_task(app, KEY, TaskCall(generation=1, attempt=attempt))
         assert outcome.status is Status.RETRY_SCHEDULED
 
     assert (batch(database), database["exportslots"].find_one()) == (before, slot)
     assert len(drive.requests) == asked
-    outcome = app.run_task(KEY, TaskCall(generation=2, attempt=1))
+    outcome = commands.run_task(app, KEY, TaskCall(generation=2, attempt=1))
     assert outcome.status is Status.EXPORTED
 
 
@@ -120,12 +120,12 @@ def test_people_are_told_again_when_the_day_fails_again(
     books.put_many(database, 2)
     use_up(app, drive)
     assert alerts(caplog, "batch_failed") == 1
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert batch(database)["alertedAt"] is None
     use_up(app, drive)
     assert alerts(caplog, "batch_failed") == 2
-    app.run_batch(batch_date=DAY)
-    app.run_task(KEY, TaskCall(generation=2, attempt=ATTEMPTS))
+    commands.run_day(app, DAY)
+    commands.run_task(app, KEY, TaskCall(generation=2, attempt=ATTEMPTS))
     assert alerts(caplog, "batch_failed") == 2
     assert batch(database)["alertedAt"] is not None
 
@@ -135,9 +135,9 @@ def test_opening_again_twice_raises_one_generation(
 ) -> None:
     books.put_many(database, 2)
     use_up(app, drive)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     before = batch(database)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert batch(database) == before
 
 
@@ -149,7 +149,7 @@ def test_of_several_who_open_it_at_once_one_raises_the_generation(
 
     def reopen(_number: int) -> bool:
         try:
-            app.reopen_day(DAY)
+            commands.reopen_day(app, DAY)
         except SlotBusy:
             return False
         return True
@@ -168,7 +168,7 @@ def test_a_run_that_is_overtaken_by_the_opening_records_nothing(
     use_up(app, drive)
     late = Slot.take(database["exportslots"], "daily", owner="late", lease_seconds=0.0)
     assert late is not None
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     with pytest.raises(FencedOut):
         late.transaction(lambda _session: None)
 
@@ -181,34 +181,34 @@ def test_while_a_run_holds_the_slot_a_failed_day_is_left_alone(
     slot = Slot.take(database["exportslots"], "daily", owner="a run", lease_seconds=60)
     assert slot is not None
     before = batch(database)
-    for change in (app.reopen_day, app.release_day):
+    for change in (commands.reopen_day, commands.release_day):
         with pytest.raises(SlotBusy, match="slot daily: ask again"):
-            change(DAY)
+            change(app, DAY)
     assert batch(database) == before
     slot.renew()  # its fence was not raised
     slot.release()
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert batch(database)["generation"] == 2
 
 
 def test_a_day_that_has_not_failed_is_not_opened_anew(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
-    assert app.reopen_day(DAY) is None
-    assert app.run_batch(batch_date=DAY).status is Status.EMPTY
+    assert commands.reopen_day(app, DAY) is None
+    assert commands.run_day(app, DAY).status is Status.EMPTY
     before = batch(database)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert batch(database) == before
     books.put_many(database, 2)
     drive.down = True
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     drive.down = False
     before = batch(database)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert (batch(database), before["state"]) == (before, "open")
-    assert app.run_batch(batch_date=DAY).attempt == 2
+    assert commands.run_day(app, DAY).attempt == 2
     before = batch(database)
-    app.reopen_day(DAY)
+    commands.reopen_day(app, DAY)
     assert (batch(database), before["state"]) == (before, "committed")
     assert len(drive.files()) == 1
 
@@ -219,20 +219,20 @@ def test_a_released_day_is_closed_and_its_entries_go_with_the_next_day_once(
     ids = books.put_many(database, 2)
     use_up(app, drive)
 
-    app.release_day(DAY)
+    commands.release_day(app, DAY)
 
     assert books.statuses(database, ids) == ["queued"] * 2
     assert (batch(database)["state"], batch(database)["attempt"]) == ("failed", ATTEMPTS)
     with pytest.raises(NotPossible, match=r"2026-01-18 was released at .* closed for good"):
-        app.reopen_day(DAY)
+        commands.reopen_day(app, DAY)
     asked = len(drive.requests)
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_day(app, DAY).status is Status.FAILED
     assert len(drive.requests) == asked
     books.put_many(database, 1, prefix="NEXT")
-    outcome = app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(app, NEXT_DAY)
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 3)
     assert delivered(drive) == ["INV-0", "INV-1", "NEXT-0"]
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, NEXT_DAY).status is Status.ALREADY_EXPORTED
     assert len(drive.files()) == 1
     assert batch(database)["state"] == "failed"
     assert alerts(caplog, "batch_failed") == 1
@@ -241,9 +241,9 @@ def test_a_released_day_is_closed_and_its_entries_go_with_the_next_day_once(
 def test_releasing_again_changes_nothing(app: App, database: Db, drive: DriveEmulator) -> None:
     books.put_many(database, 2)
     use_up(app, drive)
-    app.release_day(DAY)
+    commands.release_day(app, DAY)
     before = batch(database)
-    app.release_day(DAY)
+    commands.release_day(app, DAY)
     assert batch(database) == before
 
 
@@ -252,15 +252,15 @@ def test_a_day_that_waits_for_a_retry_is_released_without_an_alert(
 ) -> None:
     ids = books.put_many(database, 2)
     drive.down = True
-    assert app.run_batch(batch_date=DAY).pending is not None
+    assert commands.run_day(app, DAY).pending is not None
     drive.down = False
 
-    app.release_day(DAY)
+    commands.release_day(app, DAY)
 
     before, asked = batch(database), len(drive.requests)
     assert (before["pendingTask"], before["nextAttemptAt"]) == (None, None)
-    assert app.run_task(KEY, TaskCall(generation=1, attempt=2)).status is Status.FAILED
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_task(app, KEY, TaskCall(generation=1, attempt=2)).status is Status.FAILED
+    assert commands.run_day(app, DAY).status is Status.FAILED
     assert (batch(database), len(drive.requests)) == (before, asked)
     assert books.statuses(database, ids) == ["queued"] * 2
     assert alerts(caplog, "batch_failed") == 0
@@ -272,20 +272,20 @@ def test_a_late_file_of_a_released_day_is_recorded_for_that_day(
     ids = books.put_many(database, 2)
     drive.fault("status", on="get", status=503, times=None)
     for _ in range(ATTEMPTS):
-        app.run_batch(batch_date=DAY)
-    app.release_day(DAY)
+        commands.run_day(app, DAY)
+    commands.release_day(app, DAY)
     assert batch(database)["state"] == "failed"
     assert books.statuses(database, ids) == ["queued"] * 2
     drive.faults.clear()
     books.put_many(database, 1, prefix="NEXT")
 
-    outcome = app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(app, NEXT_DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
     assert (batch(database)["state"], batch(database)["entryCount"]) == ("committed", 2)
     assert books.statuses(database, ids) == ["completed"] * 2
     assert delivered(drive) == ["INV-0", "INV-1", "NEXT-0"]
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     records = database["exportlogs"].find({"action": "csv_generated"})
     assert sorted(record["metadata"]["batchDate"] for record in records) == [
         "2026-01-18",
@@ -299,15 +299,15 @@ def test_a_day_that_is_done_is_not_released(
 ) -> None:
     if entries:
         books.put_many(database, entries)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     before = batch(database)
     with pytest.raises(NotPossible, match=f"2026-01-18 is {state}"):
-        app.release_day(DAY)
+        commands.release_day(app, DAY)
     assert batch(database) == before
     assert database["exportslots"].find_one({}, {"lease": 1}) == {"_id": "daily", "lease": None}
 
 
 def test_a_day_that_was_never_run_is_not_released(app: App, database: Db) -> None:
     with pytest.raises(NotPossible, match="no batch of 2026-01-18"):
-        app.release_day(DAY)
+        commands.release_day(app, DAY)
     assert database["exportbatches"].count_documents({}) == 0

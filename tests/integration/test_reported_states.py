@@ -20,6 +20,7 @@ from daybook.export.outcome import Outcome
 from daybook.export.slot.slot import Slot
 from daybook.ops.schedule_health import schedule_health
 from daybook.ops.watchdog import watch
+from tests import commands
 from tests.integration.office import DAY, EVENING, Office
 
 pytestmark = pytest.mark.migrated
@@ -146,13 +147,13 @@ def test_every_command_says_what_is_stored(
     assert health.healthy is case.healthy
 
     with caplog.at_level(logging.INFO):
-        planned = office.app.plan_batch(batch_date=DAY)
+        planned = commands.plan_day(office.app, DAY)
     (record,) = [one for one in caplog.records if one.__dict__.get("event") == "planned"]
     assert planned.status.value == case.plan[0]
     assert case.plan[1] in record.getMessage()
     assert record.__dict__["fields"]["status"] == case.plan[0]
 
-    ran = office.app.run_batch(batch_date=DAY)
+    ran = commands.run_day(office.app, DAY)
     assert ran.status.value == case.run[0]
     assert words.answer(ran).lines[0].startswith(case.run[1])
 

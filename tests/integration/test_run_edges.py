@@ -17,7 +17,7 @@ from daybook.export.batch.schedule import parse_schedule_time
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manual
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 
 pytestmark = pytest.mark.migrated
@@ -61,11 +61,11 @@ def test_a_file_sealed_under_another_identity_is_committed_when_it_can_be_seen(
 ) -> None:
     books.put_many(database, 3)
     stop_before_commit(drive)
-    assert app.run_batch(batch_date=DAY).status is Status.RETRY_SCHEDULED
+    assert commands.run_day(app, DAY).status is Status.RETRY_SCHEDULED
     drive.faults.clear()
     database["exportslots"].update_one({}, {"$set": {"identity": "drive:somebody-else@x"}})
 
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert len(drive.files()) == 1
     assert database["exportorphans"].count_documents({}) == 0
 
@@ -75,11 +75,11 @@ def test_an_id_of_another_identity_without_a_file_is_given_up_and_watched(
 ) -> None:
     books.put_many(database, 3)
     drive.fault("status", on="create_multipart", status=503, times=100)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     drive.faults.clear()
     database["exportslots"].update_one({}, {"$set": {"identity": "drive:somebody-else@x"}})
 
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     (orphan,) = database["exportorphans"].find()
     assert orphan["reason"] == "identity_changed"
     assert "orphan_left_behind" in events(caplog)
@@ -89,13 +89,13 @@ def seal_on_two_days(app: App, database: Db, drive: DriveEmulator) -> tuple[str,
     """The same bytes sealed for two days under one id, which is still free; id and bytes."""
     books.put_many(database, 3)
     stop_before_commit(drive)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     (file,) = drive.files()
     drive.remove(file.id)
     drive.world.used_ids.discard(file.id)  # as if its request were still on its way
     drive.faults.clear()
     drive.fault("status", on="create_multipart", status=503, times=100)
-    app.run_batch(batch_date=NEXT_DAY)
+    commands.run_day(app, NEXT_DAY)
     drive.faults.clear()
     (slot,) = database["exportslots"].find()
     assert [seal["batchDate"] for seal in slot["seals"]] == ["2026-01-18", "2026-01-19"]
@@ -110,7 +110,7 @@ def test_file_whose_properties_are_hidden_is_recorded_for_the_day_in_its_name(
     file_id, content = seal_on_two_days(app, database, drive)
     drive.plant(content, name=f"batch_{day}.csv", file_id=file_id)
 
-    app.run_batch(batch_date=NEXT_DAY)
+    commands.run_day(app, NEXT_DAY)
 
     (record,) = database["exportlogs"].find({"action": "csv_generated"})
     assert (record["metadata"]["batchDate"], record["metadata"]["fileId"]) == (day, file_id)
@@ -124,7 +124,7 @@ def test_file_that_may_be_of_either_day_waits_for_a_person(
     file_id, content = seal_on_two_days(app, database, drive)
     drive.plant(content, name="renamed.csv", file_id=file_id)
 
-    failed = app.run_batch(batch_date=NEXT_DAY)
+    failed = commands.run_day(app, NEXT_DAY)
 
     assert failed.status is Status.FAILED
     assert failed.error is not None
@@ -134,7 +134,7 @@ def test_file_that_may_be_of_either_day_waits_for_a_person(
     assert [file.name for file in drive.files()] == ["renamed.csv"]
 
     drive.world.items[file_id].name = "batch_2026-01-18.csv"
-    assert app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     (record,) = database["exportlogs"].find({"action": "csv_generated"})
     assert (record["metadata"]["batchDate"], record["metadata"]["fileId"]) == (
         "2026-01-18",
@@ -154,7 +154,7 @@ def test_answer_that_says_nothing_of_the_file_is_settled_by_looking(
     page = {"status": 200, "after": True} if fault == "html_page" else {}
     planned = drive.fault(fault, on=operation, **page)
 
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
 
     assert planned.hits == 1
     (file,) = drive.files()
@@ -171,7 +171,7 @@ def test_conflict_that_is_not_about_the_id_is_tried_again(
     if operation == "chunk_last":
         app = changed(app, multipart_limit_bytes=1)
     planned = drive.fault("status", on=operation, status=409, reason="conflict")
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     assert planned.hits == 1
     assert len(drive.files()) == 1
     assert database["exportslots"].find_one({"refusal": {"$ne": None}}) is None
@@ -184,13 +184,13 @@ def test_a_repeated_delivery_starts_no_second_attempt(
     drive.down = True
     header = "2026-01-18T11:00:00.123456Z"
     outcomes = [
-        app.run_batch(batch_date=DAY, schedule_time=parse_schedule_time(header)) for _ in range(2)
+        commands.run_day(app, DAY, schedule_time=parse_schedule_time(header)) for _ in range(2)
     ]
     assert [(outcome.status, outcome.attempt) for outcome in outcomes] == [
         (Status.RETRY_SCHEDULED, 1),
         (Status.RETRY_SCHEDULED, 1),
     ]
-    assert app.run_batch(batch_date=DAY).attempt == 2
+    assert commands.run_day(app, DAY).attempt == 2
 
 
 def test_a_last_chunk_of_which_nothing_is_taken_ends_the_attempt(
@@ -200,12 +200,12 @@ def test_a_last_chunk_of_which_nothing_is_taken_ends_the_attempt(
     app = changed(app, multipart_limit_bytes=CHUNK)
     drive.fault("partial_chunk", on="chunk_last", at_bytes=0, times=1000)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.RETRY_SCHEDULED
     assert len(drive.requests) < 40
     drive.faults.clear()
-    assert app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(app, DAY).status is Status.EXPORTED
     assert len(drive.files()) == 1
 
 
@@ -215,12 +215,12 @@ def test_an_upload_handed_back_survives_a_delivery_that_only_reports(
     fill(database, 6000)
     at = datetime(2026, 1, 18, 11, tzinfo=UTC)
     hurried = changed(app, multipart_limit_bytes=CHUNK, run_deadline_seconds=0.0)
-    first = hurried.run_batch(batch_date=DAY, schedule_time=at)
+    first = commands.run_day(hurried, DAY, schedule_time=at)
     assert first.status is Status.CONTINUED
-    repeated = hurried.run_batch(batch_date=DAY, schedule_time=at)
+    repeated = commands.run_day(hurried, DAY, schedule_time=at)
     assert repeated.attempt == 1
 
-    second = changed(app, multipart_limit_bytes=CHUNK).run_batch(batch_date=DAY)
+    second = commands.run_day(changed(app, multipart_limit_bytes=CHUNK), DAY)
 
     assert second.status is Status.EXPORTED
     assert [request.operation for request in drive.requests].count("session_open") == 1
@@ -235,14 +235,14 @@ def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
 ) -> None:
     ids = books.put_many(database, 5)
     drive.down = True
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     drive.down = False
     books.put_many(database, 2, prefix="LATER")
-    planned = app.plan_batch(batch_date=DAY)
+    planned = commands.plan_day(app, DAY)
     assert planned.facts["entryCount"] == 5
     database["exportqueues"].delete_one({"_id": ids[0]})
 
-    planned, done = app.plan_batch(batch_date=DAY), app.run_batch(batch_date=DAY)
+    planned, done = commands.plan_day(app, DAY), commands.run_day(app, DAY)
 
     assert planned.facts["entryCount"] == 6
     for name in ("sha256", "md5", "sizeBytes", "totals", "rowCount"):
@@ -251,7 +251,7 @@ def test_a_dry_run_of_a_stored_plan_notices_what_left_the_queue(
 
 def test_rendering_stops_at_its_limit(app: App, database: Db, drive: DriveEmulator) -> None:
     fill(database, 6000)
-    outcome = changed(app, csv_timeout_seconds=0.000001).run_batch(batch_date=DAY)
+    outcome = commands.run_day(changed(app, csv_timeout_seconds=0.000001), DAY)
     assert outcome.error is not None
     assert outcome.error["type"] == "timeout"
     assert "DAYBOOK_CSV_TIMEOUT_SECONDS" in outcome.error["message"]
@@ -260,7 +260,7 @@ def test_rendering_stops_at_its_limit(app: App, database: Db, drive: DriveEmulat
 
 def test_a_committed_batch_is_never_opened_again(app: App, database: Db) -> None:
     books.put_many(database, 2)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     collection = database["exportbatches"]
     batch = batches.find(collection, BatchKey(profile="daily", batch_date="2026-01-18"))
     assert batch is not None
@@ -284,10 +284,10 @@ def test_a_batch_that_disagrees_with_its_own_record_exports_nothing(
     app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     books.put_many(database, 2)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     database["exportbatches"].update_one({}, {"$set": {"state": "open", "markedAt": None}})
 
-    outcomes = [app.run_batch(batch_date=DAY) for _ in range(2)]
+    outcomes = [commands.run_day(app, DAY) for _ in range(2)]
 
     assert [outcome.status for outcome in outcomes] == [Status.FAILED] * 2
     assert outcomes[0].error is not None
@@ -302,20 +302,20 @@ def test_an_attempt_that_crashed_counts_although_settling_it_was_interrupted(
 ) -> None:
     books.put_many(database, 2)
     stop_before_commit(drive)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     (file,) = drive.files()
     crashed = {"endedAttempt": 0, "pendingTask": None, "nextAttemptAt": None, "error": None}
     database["exportbatches"].update_one({}, {"$set": crashed})
     stopped = App(app.settings, sleep=lambda _seconds: stopped.shutdown.request())
 
-    assert stopped.run_batch(batch_date=DAY).status is Status.CONTINUED
+    assert commands.run_day(stopped, DAY).status is Status.CONTINUED
 
     batch = database["exportbatches"].find_one()
     assert batch is not None
     assert (batch["pendingTask"]["kind"], batch["attempt"]) == ("retry", 1)
     drive.faults.clear()
     drive.remove(file.id)
-    assert app.run_batch(batch_date=DAY).attempt == 2
+    assert commands.run_day(app, DAY).attempt == 2
 
 
 def test_a_day_whose_attempts_were_made_fewer_keeps_its_last_error(
@@ -323,9 +323,9 @@ def test_a_day_whose_attempts_were_made_fewer_keeps_its_last_error(
 ) -> None:
     books.put_many(database, 2)
     drive.down = True
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
 
-    outcome = changed(app, retry_delays_seconds=()).run_batch(batch_date=DAY)
+    outcome = commands.run_day(changed(app, retry_delays_seconds=()), DAY)
 
     assert (outcome.status, outcome.attempt) == (Status.FAILED, 1)
     assert outcome.error is not None
@@ -337,9 +337,9 @@ def test_a_key_stands_for_one_request(app: App, database: Db, drive: DriveEmulat
     books.put_many(database, 2)
     one = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key="k")
     other = manual.parse({"from": "2026-01-17", "to": "2026-01-18"}, key="k")
-    assert app.run_manual(one).status is Status.EXPORTED
+    assert commands.run_manual(app, one).status is Status.EXPORTED
     with pytest.raises(KeyReused):
-        app.run_manual(other)
+        commands.run_manual(app, other)
 
 
 @pytest.mark.parametrize(
@@ -360,8 +360,8 @@ def test_the_widest_range_of_dates_is_exported(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     books.put_many(database, 2)
-    outcome: Outcome = app.run_manual(
-        manual.parse({"from": "1900-01-01", "to": "9999-12-31"}, key=None)
+    outcome: Outcome = commands.run_manual(
+        app, manual.parse({"from": "1900-01-01", "to": "9999-12-31"}, key=None)
     )
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 2)
 
@@ -369,7 +369,9 @@ def test_the_widest_range_of_dates_is_exported(
 def test_an_id_in_capitals_is_the_same_entry(app: App, database: Db, drive: DriveEmulator) -> None:
     entry = books.entry("CAPITALS")
     books.put(database, entry)
-    outcome = app.run_manual(manual.parse({"entryIds": [str(entry["_id"]).upper()]}, key=None))
+    outcome = commands.run_manual(
+        app, manual.parse({"entryIds": [str(entry["_id"]).upper()]}, key=None)
+    )
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 1)
 
 
@@ -378,13 +380,13 @@ def test_entries_withdrawn_after_the_plan_do_not_fail_the_day(
 ) -> None:
     ids = books.put_many(database, 10)
     drive.down = True
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     drive.down = False
     gone = [item["entryId"] for item in database["exportqueues"].find({"_id": {"$in": ids[:6]}})]
     database["exportqueues"].delete_many({"_id": {"$in": ids[:6]}})
     database["journalentries"].delete_many({"_id": {"$in": gone}})
 
-    planned, outcome = app.plan_batch(batch_date=DAY), app.run_batch(batch_date=DAY)
+    planned, outcome = commands.plan_day(app, DAY), commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, 4)
     assert planned.facts["sha256"] == outcome.facts["sha256"]
@@ -396,9 +398,9 @@ def test_a_manual_export_leaves_out_what_is_no_entry_and_may_be_asked_again(
     entry = books.entry("M")
     wanted = manual.parse({"entryIds": ["nope", "neither", str(entry["_id"])]}, key="again")
     with pytest.raises(BadRequest, match="nope"):
-        app.run_manual(wanted)
+        commands.run_manual(app, wanted)
     books.put(database, entry)
-    outcome = app.run_manual(wanted)
+    outcome = commands.run_manual(app, wanted)
     assert outcome.status is Status.EXPORTED
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (1, 2)
 
@@ -407,8 +409,8 @@ def test_a_dry_run_waits_for_items_that_are_not_marked_yet(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     books.put_many(database, 2)
-    app.run_batch(batch_date=DAY)
+    commands.run_day(app, DAY)
     database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
-    assert app.plan_batch(batch_date=NEXT_DAY).status is Status.IN_PROGRESS
-    assert app.run_batch(batch_date=NEXT_DAY).status is Status.EMPTY
-    assert app.plan_batch(batch_date=NEXT_DAY).status is Status.EMPTY
+    assert commands.plan_day(app, NEXT_DAY).status is Status.IN_PROGRESS
+    assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
+    assert commands.plan_day(app, NEXT_DAY).status is Status.EMPTY

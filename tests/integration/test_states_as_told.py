@@ -20,7 +20,7 @@ from daybook.export.slot.slot import Slot
 from daybook.ops.metrics import metrics
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
-from tests import books
+from tests import books, commands
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
@@ -57,7 +57,7 @@ class Scene:
         self.proxy.__exit__(*raised)
 
     def run(self) -> str:
-        return self.office.app.run_batch(batch_date=DAY).status.value
+        return commands.run_day(self.office.app, DAY).status.value
 
     def tell(self, *arguments: str) -> tuple[int, str]:
         """A command's exit code and what it prints."""
@@ -159,11 +159,17 @@ def failed(scene: Scene) -> None:
 
 def released(scene: Scene) -> None:
     failed(scene)
-    scene.office.app.release_day(DAY)
+    commands.release_day(scene.office.app, DAY)
 
 
 def refused(scene: Scene) -> None:
-    scene.office.app.run_refused("daily", DAY, kind="configuration", message="an index is missing")
+    scene.office.app.refused_runs.announce(
+        "daily",
+        DAY,
+        kind="configuration",
+        message="an index is missing",
+        now=scene.office.app.now(),
+    )
 
 
 def elsewhere(scene: Scene) -> None:
@@ -477,6 +483,6 @@ def test_a_day_that_is_released_is_told_as_closed(
         assert "(released)" in scene.tell("history")[1]
         assert scene.tell("retry", DATE)[0] == 1
         later = replace(scene.office.app, clock=lambda: EVENING + timedelta(days=1))
-        while (ended := later.run_batch(batch_date=NEXT_DAY)).status == "continued":
+        while (ended := commands.run_day(later, NEXT_DAY)).status == "continued":
             pass
         assert ended.facts["entryCount"] == told.waiting

@@ -24,7 +24,7 @@ from daybook.audit.verify import verify
 from daybook.export.operations import history
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
-from tests import books
+from tests import books, commands
 
 pytestmark = pytest.mark.migrated
 
@@ -617,7 +617,7 @@ def check_delivered(app: App, database: Db, folder: Path, *, day: date = DAY) ->
     (file,) = lineage(database, app.profile(), str(ENTRY_IDS[1])).files
     assert file.filename == name
     assert database["exportorphans"].count_documents({"alertedAt": None}) == 0
-    assert app.run_batch(batch_date=day).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(app, day).status is Status.ALREADY_EXPORTED
 
 
 @pytest.mark.parametrize("state", BY_THE_DAY, ids=lambda state: state.__name__)
@@ -626,7 +626,7 @@ def test_the_days_next_run_finishes_it(
 ) -> None:
     stored(state)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.attempt) == BY_THE_DAY[state]
     check_delivered(app, database, folder)
@@ -640,7 +640,7 @@ def test_the_sweep_finishes_what_is_delivered(
 ) -> None:
     stored(state)
 
-    app.sweep()
+    commands.maintain(app)
 
     check_delivered(app, database, folder)
     assert (folder / NAME).read_bytes() == CONTENT
@@ -653,7 +653,7 @@ def test_the_next_days_run_finishes_what_is_delivered(
     stored(state)
 
     assert (
-        replace(app, clock=lambda: NOW + timedelta(days=1)).run_batch(batch_date=NEXT_DAY).status
+        commands.run_day(replace(app, clock=lambda: NOW + timedelta(days=1)), NEXT_DAY).status
         is Status.EMPTY
     )
 
@@ -665,10 +665,10 @@ def test_the_entries_of_a_day_that_was_given_up_go_with_the_next(
     app: App, database: Db, folder: Path, stored: Callable[[State], None], state: State
 ) -> None:
     stored(state)
-    assert app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_day(app, DAY).status is Status.FAILED
     later = replace(app, clock=lambda: NOW + timedelta(days=1))
 
-    assert later.run_batch(batch_date=NEXT_DAY).status is Status.EXPORTED
+    assert commands.run_day(later, NEXT_DAY).status is Status.EXPORTED
 
     check_delivered(app, database, folder, day=NEXT_DAY)
 
@@ -718,7 +718,7 @@ def test_a_manual_export_is_finished(
     stored(state)
     body = {"entryIds": list(map(str, ENTRY_IDS[:2]))}
 
-    assert app.run_manual(manual.parse(body, key=MANUAL_KEY)).status is status
+    assert commands.run_manual(app, manual.parse(body, key=MANUAL_KEY)).status is status
 
     (file,) = folder.glob("manual_*.csv")
     assert books.references(file.read_bytes()) == ["JV-0", "JV-1"]
@@ -731,8 +731,8 @@ def test_a_manual_export_whose_key_is_unknown_is_recorded_once(
 ) -> None:
     stored(manual_sent_and_deleted)
 
-    app.sweep()
-    app.sweep()
+    commands.maintain(app)
+    commands.maintain(app)
 
     assert [path.name for path in folder.glob("manual_*")] == [MANUAL_NAME]
     (restored,) = database["exportbatches"].find({"manualKey": {"$type": "string"}})

@@ -20,6 +20,7 @@ from daybook.export.outcome import Status
 from daybook.export.run import run
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot
+from tests import commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -93,7 +94,7 @@ def test_with_nothing_left_behind_it_does_nothing(office: Office) -> None:
         ],
         "orphans": {"watched": 0, "unreachable": 0, "seen": []},
     }
-    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
 
 
 def test_a_file_whose_run_died_before_the_commit_is_recorded(office: Office) -> None:
@@ -105,7 +106,7 @@ def test_a_file_whose_run_died_before_the_commit_is_recorded(office: Office) -> 
     assert office.logs.count_documents({"action": "csv_generated"}) == 1
     assert [item["status"] for item in office.items(entry_id)] == ["completed"]
     assert str(entry_id) in office.file().read_text("utf-8-sig")
-    assert office.app.run_batch(batch_date=DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
 
 
 def test_marking_that_a_crash_interrupted_is_finished(office: Office) -> None:
@@ -162,7 +163,7 @@ def test_parts_of_a_committed_file_stay_until_they_are_marked(office: Office, da
     )
 
     found = daily(swept(office))
-    status = office.app.run_batch(batch_date=day).status
+    status = commands.run_day(office.app, day).status
     assert status is Status.CIRCUIT_OPEN
 
     assert (found.circuit_open, found.marked, found.parts_deleted) == (True, 0, 0)

@@ -33,7 +33,7 @@ from daybook.ops import doctor
 from daybook.ops.metrics import stored
 from daybook.ops.watchdog import watch
 from daybook.text import display
-from tests import books
+from tests import books, commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -84,7 +84,7 @@ def everything_responds(office: Office, *entry_ids: Any, day: date = DAY) -> Non
             requeue(database, profile, str(entry_id), now=EVENING)
     json.dumps(display.document(history.status(database, profile, day).to_doc()), allow_nan=False)
     assert verify(database, app.destination, profile, day).to_doc()["status"] == "verified"
-    assert app.sweep().in_progress is False
+    assert commands.maintain(app).in_progress is False
     watch(database, "daily", app.schedule, EVENING, app.messenger)
     stored.queue_figures(database, profile, EVENING)
     stored.batch_figures(database, profile)
@@ -107,7 +107,7 @@ def test_any_value_in_any_field_of_a_queue_item(office: Office, odd: str) -> Non
         ]
     )
 
-    outcome = office.app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(office.app, DAY)
 
     assert (outcome.status, outcome.facts["entryCount"]) == (Status.EXPORTED, len(FIELDS))
     assert office.queue.count_documents({"status": "completed"}) == len(FIELDS)
@@ -124,7 +124,7 @@ def test_any_value_as_the_reference_of_a_rejected_entry(
     good = books.entry("GOOD")
     office.entries.insert_many([raw(bad), good])
     office.queue.insert_many([books.queue_item(one["_id"]) for one in (bad, good)])
-    assert office.app.run_batch(batch_date=DAY).status is Status.EXPORTED
+    assert commands.run_day(office.app, DAY).status is Status.EXPORTED
     assert office.batch()["alertedAt"] is not None
     assert "announce_failed" not in {getattr(record, "event", "") for record in caplog.records}
     everything_responds(office, bad["_id"], good["_id"])
@@ -160,7 +160,7 @@ def test_any_value_in_a_record_of_another_application(office: Office, odd: str) 
         ]
     )
     office.export()
-    outcome = office.app.run_batch(batch_date=NEXT_DAY)
+    outcome = commands.run_day(office.app, NEXT_DAY)
     assert outcome.status is Status.ALREADY_EXPORTED
     json.dumps(display.document(outcome.to_doc()), allow_nan=False).encode()
     everything_responds(office, entry_id)
@@ -182,9 +182,9 @@ def test_a_batch_that_cannot_be_announced_keeps_no_other_from_being_announced(
     assert office.batch(DAY)["alertedAt"] is None
     events = [getattr(record, "event", "") for record in caplog.records]
     assert "announce_failed" in events
-    office.app.sweep()
+    commands.maintain(office.app)
     batches.update_one({"batchDate": DAY.isoformat()}, {"$set": {"committedAt": EVENING}})
-    office.app.sweep()
+    commands.maintain(office.app)
     assert office.batch(DAY)["alertedAt"] is not None
 
 

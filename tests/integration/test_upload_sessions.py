@@ -13,7 +13,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.export.deliver import SESSIONS_PER_ATTEMPT
 from daybook.export.outcome import Outcome, Status
-from tests import books
+from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 
 pytestmark = pytest.mark.migrated
@@ -49,7 +49,7 @@ def hurried(app: App) -> App:
 def run_to_its_end(app: App) -> Outcome:
     """Call after call, until the attempt has an outcome."""
     for _ in range(30):
-        outcome = app.run_batch(batch_date=DAY)
+        outcome = commands.run_day(app, DAY)
         if outcome.status is not Status.CONTINUED:
             return outcome
     raise AssertionError("the attempt came to no end in 30 invocations")
@@ -108,7 +108,7 @@ def test_a_file_whose_bytes_are_all_held_is_made_without_sending_them_again(
 ) -> None:
     drive.fault("not_made", on="chunk_last")
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     assert [r.content_range for r in drive.requests if r.operation == "session_finish"] == [
@@ -124,7 +124,7 @@ def test_a_lost_answer_about_held_bytes_is_asked_for_and_the_file_made(
     drive.fault("not_made", on="chunk_last")
     drive.fault("answer_lost", on="chunk_last")
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.status is Status.EXPORTED
     assert sent_bytes(drive) == outcome.facts["sizeBytes"]
@@ -136,7 +136,7 @@ def test_the_message_says_how_the_last_session_ended(
 ) -> None:
     drive.fault("session_expired", on="chunk_last", status=410, times=None)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert outcome.error is not None
     assert "3 upload sessions" in outcome.error["message"]
@@ -147,10 +147,10 @@ def test_sessions_of_the_attempt_before_do_not_count(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     drive.fault("session_expired", on="chunk_last", status=404, times=SESSIONS_PER_ATTEMPT)
-    assert app.run_batch(batch_date=DAY).status is Status.RETRY_SCHEDULED
+    assert commands.run_day(app, DAY).status is Status.RETRY_SCHEDULED
     drive.fault("session_expired", on="chunk_last", status=404, times=SESSIONS_PER_ATTEMPT - 1)
 
-    outcome = app.run_batch(batch_date=DAY)
+    outcome = commands.run_day(app, DAY)
 
     assert (outcome.status, outcome.attempt) == (Status.EXPORTED, 2)
     assert sessions_opened(drive) == 2 * SESSIONS_PER_ATTEMPT

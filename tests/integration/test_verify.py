@@ -26,6 +26,7 @@ from daybook.export.outcome import Status
 from daybook.export.queue.plan import scan
 from daybook.export.run import run
 from daybook.local import sample
+from tests import commands
 from tests.integration.office import DAY, NEXT_DAY, Office, line
 
 pytestmark = pytest.mark.migrated
@@ -358,7 +359,7 @@ def test_a_day_without_a_file_of_ours_cannot_be_verified(office: Office) -> None
         verified(office)
     office.add()
     office.database.command("collMod", "exportlogs", validator={"tenant": "theirs"})
-    assert office.app.run_batch(batch_date=DAY).status is Status.FAILED
+    assert commands.run_day(office.app, DAY).status is Status.FAILED
     with pytest.raises(NotDelivered, match="the batch is failed"):
         verified(office)
     office.database.command("collMod", "exportlogs", validator={})
@@ -368,7 +369,7 @@ def test_a_day_without_a_file_of_ours_cannot_be_verified(office: Office) -> None
             "metadata": {"batchDate": NEXT_DAY.isoformat(), "fileId": "theirs"},
         }
     )
-    assert office.app.run_batch(batch_date=NEXT_DAY).status is Status.ALREADY_EXPORTED
+    assert commands.run_day(office.app, NEXT_DAY).status is Status.ALREADY_EXPORTED
     with pytest.raises(NotDelivered, match="another application recorded file theirs"):
         verified(office, NEXT_DAY)
 

@@ -26,6 +26,7 @@ def export(
     key and request again is answered with the file that exists. Ctrl-C or SIGTERM stops
     it where the same command goes on; exit code 4: it is not done yet.
     """
+    from daybook.export.operations.runs import run_manual
     from daybook.export.queue import manual
 
     body: dict[str, Any] = {}
@@ -40,6 +41,6 @@ def export(
     request = manual.parse(body, key=key)
     return carry_out(
         app_from_env(),
-        lambda app: app.run_manual(request),
+        lambda app: run_manual(app.exporter(app.profile()), request),
         again="the same command again",
     )

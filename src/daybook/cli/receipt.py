@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,11 @@ from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from daybook.app import App
+    from daybook.export.model.notice import Receipt
 
 
 @command("receipt")
@@ -22,15 +28,29 @@ def receipt(day: date, send: bool, profile_name: str) -> CommandResult:
     Exit code 1: the day has none, since it is neither delivered nor empty, or no address
     got it. Exit code 3: there is no address to send it to.
     """
+    from daybook.export.operations.receipt import receipt_of_day
+    from daybook.notifications.receipt import receipt_message
+
     app = app_from_env()
-    sent = app.send_receipt(day, profile_name=profile_name) if send else None
-    found, message = app.receipt(day, profile_name=profile_name)
+    found = receipt_of_day(app.database, app.profile(profile_name), day)
+    sent = _send(app, found) if send else None
+    settings = app.settings
+    message = receipt_message(found, language=settings.language, zone=settings.time_zone)
     lines = [message.title, "", *message.text.split("\n")]
     if sent is not None:
-        of = len(app.settings.receipt_urls)
+        of = len(settings.receipt_urls)
         lines += ["", row("sent", f"to {sent} of {of} addresses")]
     return CommandResult(
         doc={**found.to_doc(), "title": message.title, "text": message.text, "sentCount": sent},
         lines=lines,
         code=Exit.FAILED if sent == 0 else Exit.OK,
     )
+
+
+def _send(app: App, found: Receipt) -> int:
+    """How many addresses got it."""
+    if not app.settings.receipt_urls:
+        raise ConfigurationError(
+            "DAYBOOK_RECEIPT_URLS: is not set, so there is nobody to send the receipt to"
+        )
+    return app.messenger.receipt(found)

@@ -23,10 +23,12 @@ def release(profile_name: str, day: date) -> CommandResult:
     4: a run is at work.
     """
     from daybook.export.operations import history
+    from daybook.export.operations.reopen import release_day
 
     app = app_from_env()
-    batch = app.release_day(app.due_day(day), profile_name=profile_name)
-    queued = history.status(app.database, app.profile(profile_name), day).queued
+    profile = app.profile(profile_name)
+    batch = release_day(app.exporter(profile), app.schedule.due_day(day, app.now()))
+    queued = history.status(app.database, profile, day).queued
     return CommandResult(
         doc={"status": "released", **history.summary(batch)},
         lines=[

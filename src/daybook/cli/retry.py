@@ -21,10 +21,14 @@ def retry(profile_name: str, day: date) -> CommandResult:
     failed again. Exit code 4: another run is at work, it was stopped as `run` can be, or
     a later attempt follows.
     """
+    from daybook.export.operations.reopen import reopen_day
+    from daybook.export.operations.runs import run_day
+
     app = app_from_env()
-    app.reopen_day(app.batch_day(day), profile_name=profile_name)
+    profile = app.profile(profile_name)
+    reopen_day(app.exporter(profile), app.schedule.requested_day(day, app.now()))
     return carry_out(
         app,
-        lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
+        lambda shown: run_day(shown.exporter(profile), day),
         again=f"daybook run --date {day}",
     )

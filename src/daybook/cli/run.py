@@ -28,12 +28,15 @@ def run(profile_name: str, batch_date: date | None) -> CommandResult:
     code 4: it was stopped, another run is at work, or a later attempt follows. Exit code
     1: the day has failed; `retry` opens it again.
     """
+    from daybook.export.operations.runs import run_day
+
     app = app_from_env()
+    profile = app.profile(profile_name)
     # Chosen once: a run that goes on beyond the next day's slot keeps its own day.
-    day = app.batch_day(batch_date)
+    day = app.schedule.requested_day(batch_date, app.now())
     return carry_out(
         app,
-        lambda shown: shown.run_batch(profile_name=profile_name, batch_date=day),
+        lambda shown: run_day(shown.exporter(profile), day),
         again=f"daybook run --date {day}",
     )
 
@@ -46,6 +49,9 @@ def plan(profile_name: str, batch_date: date | None) -> CommandResult:
 
     The answer has the same digests and totals as the run's.
     """
+    from daybook.export.operations.dry_run import plan_day
+
     app = app_from_env()
-    day = app.batch_day(batch_date)
-    return outcome.answer(app.plan_batch(profile_name=profile_name, batch_date=day))
+    profile = app.profile(profile_name)
+    day = app.schedule.requested_day(batch_date, app.now())
+    return outcome.answer(plan_day(app.database, profile, day))

@@ -19,7 +19,14 @@ def sweep() -> CommandResult:
     Finishes marking, deletes stray manifest parts, looks at given-up ids. Exit code 1:
     a file stands at a given-up id. Exit code 4: a run is at work.
     """
-    found = app_from_env().sweep()
+    from daybook.ops.maintenance import maintain
+
+    app = app_from_env()
+    found = maintain(
+        app.exporter(app.profile()),
+        queue=app.cloud_tasks,
+        answer_days=app.settings.answer_days,
+    )
     code = Exit.ACCEPTED if found.in_progress else Exit.OK
     return CommandResult(
         doc=found.to_doc(), lines=_lines(found), code=Exit.FAILED if found.orphans.seen else code

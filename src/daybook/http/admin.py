@@ -13,18 +13,21 @@ from daybook.app import App
 from daybook.audit.verify import verify
 from daybook.errors import BadRequest, ConfigurationError
 from daybook.export.operations.history import summary
+from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
+from daybook.export.operations.runs import run_day
 from daybook.http.body import body_of
-from daybook.http.requests import batch_date, profile_name, text
+from daybook.http.requests import batch_date, profile_of, text
 from daybook.http.responses import json_response, run_response
 from daybook.mongo import migrate
 from daybook.ops import doctor
+from daybook.ops.maintenance import maintain
 from daybook.ops.watchdog import cannot_look, watch
 
 
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
-    name = profile_name(app, body_of(request, allowed={"profile"}))
+    name = profile_of(app, body_of(request, allowed={"profile"})).name
     try:
         database = app.database
     except ConfigurationError as error:  # an address that the driver cannot read
@@ -36,32 +39,37 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
 
 def sweeping(app: App, request: flask.Request) -> flask.Response:
     """`POST /sweep`: finish, remove or report what crashes left behind."""
-    name = profile_name(app, body_of(request, allowed={"profile"}))
-    found = app.sweep(profile_name=name)
+    profile = profile_of(app, body_of(request, allowed={"profile"}))
+    found = maintain(
+        app.exporter(profile),
+        queue=app.cloud_tasks,
+        answer_days=app.settings.answer_days,
+    )
     return json_response(202 if found.in_progress else 200, found.to_doc())
 
 
 def retry(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/retry`: open a failed day again and run it."""
     body = body_of(request, allowed={"profile", "batchDate"})
-    name = profile_name(app, body)
-    day = app.batch_day(batch_date(body))
-    app.reopen_day(day, profile_name=name)
-    return run_response(name, day, lambda: app.run_batch(profile_name=name, batch_date=day))
+    profile = profile_of(app, body)
+    day = app.schedule.requested_day(batch_date(body), app.now())
+    reopen_day(app.exporter(profile), day)
+    return run_response(profile.name, day, lambda: run_day(app.exporter(profile), day))
 
 
 def release(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/release`: close a failed day for good."""
     body = body_of(request, allowed={"profile", "batchDate"})
-    name = profile_name(app, body)
-    batch = app.release_day(app.due_day(_day(batch_date(body))), profile_name=name)
+    profile = profile_of(app, body)
+    day = app.schedule.due_day(_day(batch_date(body)), app.now())
+    batch = release_day(app.exporter(profile), day)
     return json_response(200, {"status": "released", **summary(batch)})
 
 
 def requeueing(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/requeue`: put a corrected entry back in the queue."""
     body = body_of(request, allowed={"profile", "entryId"})
-    profile = app.profile(profile_name(app, body))
+    profile = profile_of(app, body)
     done = requeue(app.database, profile, text(body, "entryId"), now=app.now())
     return json_response(200, done.to_doc())
 
@@ -69,8 +77,8 @@ def requeueing(app: App, request: flask.Request) -> flask.Response:
 def verification(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/verify`: compare a delivered file with everything that is known of it."""
     body = body_of(request, allowed={"profile", "batchDate"})
-    profile = app.profile(profile_name(app, body))
-    day = batch_date(body) or app.batch_day(None)
+    profile = profile_of(app, body)
+    day = batch_date(body) or app.schedule.requested_day(None, app.now())
     found = verify(app.database, app.destination, profile, day)
     return json_response(200, found.to_doc())
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from daybook.app import App
 from daybook.errors import BadRequest
-from daybook.export.model.profile import DAILY
+from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manual
 from daybook.text import display
 
 
-def profile_name(app: App, body: Mapping[str, Any]) -> str:
+def profile_of(app: App, body: Mapping[str, Any]) -> Profile:
     name = body.get("profile", DAILY)
     if not isinstance(name, str):
         raise BadRequest(f"must be a string, not {display.quoted(name)}", where="profile")
-    return app.profile(name).name
+    return app.profile(name)
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:

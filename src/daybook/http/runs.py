@@ -13,10 +13,12 @@ from daybook.errors import BadRequest
 from daybook.export.batch.schedule import is_current, parse_schedule_time
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import TaskCall
+from daybook.export.operations.dry_run import plan_day
+from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.queue import manual
 from daybook.http.body import body_of
 from daybook.http.callers import verified_account
-from daybook.http.requests import batch_date, count, flag, profile_name, text
+from daybook.http.requests import batch_date, count, flag, profile_of, text
 from daybook.http.responses import OnError, run_response
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
@@ -29,19 +31,21 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 def run(app: App, request: flask.Request) -> flask.Response:
     """`POST /run`: one run of a day's batch, or a dry run."""
     body = body_of(request, allowed={"profile", "batchDate", "dryRun"})
-    name = profile_name(app, body)
-    dry_run = flag(body, "dryRun")
+    profile = profile_of(app, body)
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
     if schedule_time is not None and not is_current(app.now(), schedule_time):
         schedule_time = None
-    call = app.plan_batch if dry_run else app.run_batch
-    day = app.batch_day(batch_date(body), schedule_time)
+    day = app.schedule.requested_day(batch_date(body), app.now(), schedule_time)
+    if flag(body, "dryRun"):
+        return run_response(
+            profile.name, day, lambda: plan_day(app.database, profile, day, schedule_time)
+        )
     return run_response(
-        name,
+        profile.name,
         day,
-        lambda: call(profile_name=name, batch_date=day, schedule_time=schedule_time),
-        on_error=None if dry_run else _alert(app, name, day),
+        lambda: run_day(app.exporter(profile), day, schedule_time),
+        on_error=_alert(app, profile.name, day),
     )
 
 
@@ -54,11 +58,14 @@ def task(app: App, request: flask.Request) -> flask.Response:
     key = _task_key(app, body)
     call = TaskCall(generation=count(body, "generation"), attempt=count(body, "attempt"))
     text(body, "kind", longest=40)  # which attempt is meant decides; the kind is for readers
-    day = None if key.batch_date is None else app.batch_day(date.fromisoformat(key.batch_date))
+    day = None
+    if key.batch_date is not None:
+        day = app.schedule.requested_day(date.fromisoformat(key.batch_date), app.now())
     return run_response(
         key.profile,
         day,
-        lambda: app.run_task(
+        lambda: run_task(
+            app.exporter(app.profile(key.profile)),
             key,
             call,
             task_name=request.headers.get(TASK_NAME, ""),
@@ -72,17 +79,19 @@ def task(app: App, request: flask.Request) -> flask.Response:
 def export(app: App, request: flask.Request) -> flask.Response:
     """`POST /exports`: a copy of chosen entries, in a file of its own."""
     body = body_of(request, allowed={"profile", *manual.FIELDS})
-    name = profile_name(app, body)
+    profile = profile_of(app, body)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))
     caller = verified_account(app.settings.callers, request)
     return run_response(
-        name, None, lambda: app.run_manual(wanted, profile_name=name, caller=caller)
+        profile.name,
+        None,
+        lambda: run_manual(app.exporter(profile), wanted, caller=caller),
     )
 
 
 def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
-    name = profile_name(app, body)
+    name = profile_of(app, body).name
     day = batch_date(body)
     if "manualKey" in body:
         if day is not None:
@@ -96,7 +105,9 @@ def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
 
 
 def _alert(app: App, profile: str, day: date) -> OnError:
-    return lambda kind, message: app.run_refused(profile, day, kind=kind, message=message)
+    return lambda kind, message: app.refused_runs.announce(
+        profile, day, kind=kind, message=message, now=app.now()
+    )
 
 
 def _eta(header: str | None) -> datetime | None:

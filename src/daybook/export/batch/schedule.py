@@ -81,6 +81,23 @@ class Schedule:
         nearest = min(around, key=apart.__getitem__)
         return nearest if apart[nearest] <= SLOT_TOLERANCE else None
 
+    def requested_day(
+        self, given: date | None, now: datetime, schedule_time: datetime | None = None
+    ) -> date:
+        """The day that a call is for, given or not. Raises `BadRequest` for one to come."""
+        if given is None:
+            return self.batch_date(now, schedule_time)
+        return self.check_day(given, now)
+
+    def due_day(self, given: date, now: datetime) -> date:
+        """The day that is to be closed. Raises `BadRequest` before its own run is due."""
+        day = self.check_day(given, now)
+        if not self.is_due(day, now):
+            raise BadRequest(
+                f"{day} is not due yet: its run would find it closed", where="batchDate"
+            )
+        return day
+
     def check_day(self, day: date, now: datetime) -> date:
         """Returns `day`; raises `BadRequest` when it is not, or not yet, a valid batch date.
 

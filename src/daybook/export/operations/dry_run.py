@@ -7,12 +7,16 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date, datetime
 from itertools import chain
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from daybook import log
+from daybook.errors import DatabaseError
+from daybook.export import jobs
 from daybook.export.batch import batch as batches
 from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
@@ -40,11 +44,27 @@ _PLANNED = {
 """What a dry run logs, by its status."""
 
 
-def dry_run(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
-    """Render what a run would deliver now. Raises what a run would fail with.
+def plan_day(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    day: date,
+    schedule_time: datetime | None = None,
+) -> Outcome:
+    """What a run of the day would deliver now: the same bytes, digests and totals.
 
-    It does not ask the destination what an earlier run left unsettled.
+    It does not ask the destination what an earlier run left unsettled. Raises what a run
+    would fail with, and `DatabaseError`.
     """
+    job = jobs.daily(database, profile, day, schedule_time)
+    try:
+        outcome = _plan(database, profile, job)
+    except PyMongoError as error:
+        raise DatabaseError.of(f"dry run of {day}", error) from error
+    _log(job, outcome)
+    return outcome
+
+
+def _plan(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
     started = time.monotonic()
     batch = batches.find(database[batches.COLLECTION], job.key)
     if batch is not None and batch.state in (BatchState.COMMITTED, BatchState.FAILED):
@@ -116,7 +136,7 @@ def _outcome(
     )
 
 
-def log_plan(job: Job, outcome: Outcome) -> None:
+def _log(job: Job, outcome: Outcome) -> None:
     """Log what a dry run found, since nobody reads the response to a scheduled call."""
     log.event(
         logging.INFO,

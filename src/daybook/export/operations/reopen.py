@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import date
 
 from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 
 from daybook import log
-from daybook.errors import DaybookError
+from daybook.errors import DatabaseError, DaybookError
 from daybook.export.batch import batch as batches
 from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
@@ -32,12 +34,20 @@ class SlotBusy(DaybookError):
     type = "in_progress"
 
 
-def reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
+def reopen_day(exporter: Exporter, day: date) -> Batch | None:
     """Reopen a failed day, as a new generation with all of its attempts.
 
     A day that has not failed is left unchanged: running it again is enough. Returns None when
-    there is no batch. Raises `NotPossible` for a day that was closed for good, and `SlotBusy`.
+    there is no batch. Raises `NotPossible` for a day that was closed for good, `SlotBusy` and
+    `DatabaseError`.
     """
+    try:
+        return _reopen(exporter, _key(exporter, day))
+    except PyMongoError as error:
+        raise DatabaseError.of(f"retry of {day}", error) from error
+
+
+def _reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
     batch = batches.find(exporter.database[batches.COLLECTION], key)
     if batch is None or batch.state is not BatchState.FAILED:
         return batch
@@ -66,13 +76,20 @@ def reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
     return reopened
 
 
-def release(exporter: Exporter, key: BatchKey) -> Batch:
+def release_day(exporter: Exporter, day: date) -> Batch:
     """Close a day that is open or failed for good: no attempt follows, and nobody is alerted.
 
     Its entries stay queued and go with the next day. If a file of the day appears at the
     destination later, it is still committed. Releasing it again changes nothing. Raises
-    `NotPossible` when there is no such batch or it is done, and `SlotBusy`.
+    `NotPossible` when there is no such batch or it is done, `SlotBusy` and `DatabaseError`.
     """
+    try:
+        return _release(exporter, _key(exporter, day))
+    except PyMongoError as error:
+        raise DatabaseError.of(f"release of {day}", error) from error
+
+
+def _release(exporter: Exporter, key: BatchKey) -> Batch:
 
     def work(session: ClientSession, found: Batch) -> None:
         if found.state in (BatchState.COMMITTED, BatchState.EMPTY):
@@ -92,6 +109,10 @@ def release(exporter: Exporter, key: BatchKey) -> Batch:
         batch_id=str(released.id),
     )
     return released
+
+
+def _key(exporter: Exporter, day: date) -> BatchKey:
+    return BatchKey(profile=exporter.profile.name, batch_date=day.isoformat())
 
 
 def _change(

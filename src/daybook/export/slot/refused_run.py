@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
 
@@ -119,57 +119,55 @@ def record_alerted(
         )
 
 
-def announce(
-    database: Callable[[], Database[dict[str, Any]]],
-    messenger: Messenger,
-    profile: str,
-    day: date,
-    *,
-    kind: str,
-    message: str,
-    now: datetime,
-    alerted: set[tuple[str, date, str]],
-) -> None:
-    """Alert that a call for the day's run failed, and store it for `status`.
+@dataclass(frozen=True, kw_only=True)
+class RefusedRuns:
+    """Alerts refused runs: each type of error once for each day."""
 
-    It alerts once for each type of error and day, however often the call is repeated, according
-    to what is stored, or else to `alerted`, which this process keeps. `database` may raise
-    `ConfigurationError`, which can be the very error to alert.
-    """
-    stored: RefusedRun | None = None
-    try:
-        stored = record(database(), profile, day, kind=kind, message=message, now=now)
-    except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
-        log.event(
-            logging.WARNING,
-            "refusal_not_stored",
-            "The refused run is alerted, but not stored.",
-            error=str(error),
+    database: Callable[[], Database[dict[str, Any]]]
+    """May raise `ConfigurationError`, which can be the very error to alert."""
+    messenger: Messenger
+    _alerted: set[tuple[str, date, str]] = field(default_factory=set, init=False)
+    """What this process has alerted, for when it cannot be stored: profile, day, type of error."""
+
+    def announce(self, profile: str, day: date, *, kind: str, message: str, now: datetime) -> None:
+        """Alert that a call for the day's run failed, and store it for `status`.
+
+        It alerts once for each type of error and day, however often the call is repeated.
+        """
+        stored: RefusedRun | None = None
+        try:
+            stored = record(self.database(), profile, day, kind=kind, message=message, now=now)
+        except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
+            log.event(
+                logging.WARNING,
+                "refusal_not_stored",
+                "The refused run is alerted, but not stored.",
+                error=str(error),
+            )
+        seen = (profile, day, kind)
+        if seen in self._alerted or (stored is not None and stored.alerted_at is not None):
+            return
+        self.messenger.alert(
+            Alert(
+                event=AlertEvent.RUN_REFUSED,
+                severity=logging.CRITICAL,
+                profile=profile,
+                batch_date=day.isoformat(),
+                facts={"at": now, "error_type": kind, "error": message},
+            )
         )
-    seen = (profile, day, kind)
-    if seen in alerted or (stored is not None and stored.alerted_at is not None):
-        return
-    messenger.alert(
-        Alert(
-            event=AlertEvent.RUN_REFUSED,
-            severity=logging.CRITICAL,
-            profile=profile,
-            batch_date=day.isoformat(),
-            facts={"at": now, "error_type": kind, "error": message},
-        )
-    )
-    alerted.add(seen)
-    if stored is None:
-        return
-    try:
-        record_alerted(database(), profile, stored, now=now)
-    except PyMongoError as error:
-        log.event(
-            logging.WARNING,
-            "refusal_not_stored",
-            "It is not stored that the refused run was alerted; it may be alerted again.",
-            error=str(error),
-        )
+        self._alerted.add(seen)
+        if stored is None:
+            return
+        try:
+            record_alerted(self.database(), profile, stored, now=now)
+        except PyMongoError as error:
+            log.event(
+                logging.WARNING,
+                "refusal_not_stored",
+                "It is not stored that the refused run was alerted; it may be alerted again.",
+                error=str(error),
+            )
 
 
 def of_day(

@@ -1,0 +1,30 @@
+"""Daily maintenance: the sweep of the export, and what expires in the ledger and the queue."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from daybook import log
+from daybook.cloud.tasks.tasks import CloudTasks
+from daybook.export.context import Exporter
+from daybook.export.operations.sweep import Sweep, sweep
+from daybook.wallets import answers, invites
+
+
+def maintain(exporter: Exporter, *, queue: CloudTasks | None, answer_days: int | None) -> Sweep:
+    """Sweep the profile's slots, mark expired invites, remove answers older than `answer_days`.
+
+    A queue that is not used for 30 days may be gone when the first retry needs it; a
+    check of it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
+    """
+    found = sweep(exporter)
+    now = exporter.clock()
+    invites.mark_expired(exporter.database, now)
+    checked = None if queue is None else queue.check()
+    if checked is not None and not checked.ok:
+        log.event(logging.WARNING, "queue_unusable", checked.detail)
+    if answer_days is not None:
+        # Last, since the user of the database may lack the rights.
+        answers.remove_before(exporter.database, now - timedelta(days=answer_days), now=now)
+    return found
