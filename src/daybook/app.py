@@ -1,4 +1,4 @@
-"""The composition root: from settings to the clients and the parts that work with them."""
+"""The composition root: builds the clients and the exporter from the settings."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from daybook.shutdown import Shutdown
 from daybook.text import display
 
 BEYOND_DEADLINE_SECONDS = 60.0
-"""What an invocation may take after its deadline, to come to a boundary and to commit."""
+"""How long an invocation may take after its deadline, to reach a boundary and commit."""
 
 
 @dataclass(frozen=True)
 class App:
-    """Daybook, put together. Building it does no I/O; clients connect when first used."""
+    """Daybook, assembled. Building it does no I/O; clients connect when first used."""
 
     settings: Settings
     clock: Callable[[], datetime] = field(default_factory=MachineClock)
-    """A `MachineClock` is compared with MongoDB's; another one is taken as it is."""
+    """A `MachineClock` is compared with MongoDB's; any other clock is used unchecked."""
     sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int, int], None] | None = None
-    """Gets the number of items that a run has rendered, and of all."""
+    """Called with the number of items rendered so far and the number of all items."""
     shutdown: Shutdown = field(default_factory=Shutdown)
     by_hand: bool = False
-    """True for an operator's command: its machine need not have the addresses that the
-    function has, and must then leave announcing to it.
+    """True for an operator's command. Its machine may lack the addresses that the function
+    has; then it leaves announcing to the function.
     """
     project: str | None = None
     """Google Cloud project, for links in alerts."""
@@ -71,7 +71,7 @@ class App:
 
     @property
     def client(self) -> MongoClient[dict[str, Any]]:
-        """One per process, whichever of the first requests asks first."""
+        """One per process, also when the first requests come at the same time."""
         with self._building:
             return self._client
 
@@ -98,7 +98,7 @@ class App:
         return Schedule(self.settings.cron, self.settings.time_zone)
 
     def profile(self, name: str = DAILY) -> Profile:
-        """The profile of that name; raises `BadRequest` when there is none."""
+        """The profile of that name; raises `BadRequest` if it does not exist."""
         if name != DAILY:
             raise BadRequest(
                 f"there is no profile {display.quoted(name)}, only {DAILY!r}", where="profile"
@@ -118,7 +118,7 @@ class App:
 
     @cached_property
     def cloud_tasks(self) -> CloudTasks | None:
-        """None without a queue: then what has to follow is only recorded."""
+        """None without a queue; then follow-up calls are only recorded."""
         settings = self.settings
         if settings.tasks_queue is None or settings.service_url is None:
             return None
@@ -131,22 +131,22 @@ class App:
         )
 
     def right_clock(self) -> Callable[[], datetime]:
-        """What decisions and stored times go by, for as long as one request lasts."""
+        """The clock for the decisions and stored times of one request."""
         if not isinstance(self.clock, MachineClock):
             return self.clock
         try:
             return self.clock.compared_with(self.client)
         except ConfigurationError:
-            return self.clock  # whatever needs the client raises it again, where it is answered
+            return self.clock  # the first use of the client raises it again, where it is handled
 
     def now(self) -> datetime:
         return self.right_clock()()
 
     def exporter(self, profile: Profile) -> Exporter:
-        """Raises `ConfigurationError` when the database lacks an index of the guarantee.
+        """What runs of the profile share, once the database is known to hold the guarantee.
 
-        Also when a collection is no ordinary one: see `objects.check`. Raises
-        `DatabaseError` when MongoDB cannot be asked.
+        Raises `ConfigurationError` when an index that forbids duplicates is missing, or when a
+        collection is not an ordinary one (`objects.check`), and `DatabaseError`.
         """
         try:
             objects.check(self.database)
@@ -208,7 +208,7 @@ class App:
 
 @dataclass(frozen=True)
 class _Queue:
-    """Cloud Tasks as the port that runs know."""
+    """Cloud Tasks behind the port that runs use."""
 
     cloud: CloudTasks
 

@@ -1,4 +1,4 @@
-"""The ledger's composition root: from settings to a client of its own, and what works with it."""
+"""The ledger's composition root: builds its own client and the ledger from the settings."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from daybook.wallets.striped_locks import StripedLocks
 
 APP_NAME = "daybook-ledger"
 MIN_POOL_SIZE = 10
-"""Unlike the daily batch, requests come all day and should find a connection that is open."""
+"""Unlike the daily batch, requests come all day and should find an open connection."""
 
 
 def server_threads(env: Mapping[str, str]) -> int:
-    """How many requests at once functions-framework has gunicorn work on in this process.
+    """How many requests gunicorn handles at once in this process, as functions-framework sets it.
 
-    As it reads it itself:
+    It reads the same variable:
     https://github.com/GoogleCloudPlatform/functions-framework-python#configure-the-functions-framework
     """
     given = env.get("THREADS")
@@ -44,19 +44,19 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class LedgerApp:
-    """The ledger, put together. Building it does no I/O; the client connects when first used."""
+    """The ledger, assembled. Building it does no I/O; the client connects when first used."""
 
     settings: Settings
     clock: Callable[[], datetime] = _now
     max_wait_seconds: float = MAX_WAIT_SECONDS
-    """How long a movement may try."""
+    """How long a movement may be retried."""
     threads: int | None = None
-    """How many requests the process works on at once; None: no limit is known."""
+    """How many requests the process handles at once; None: unknown."""
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
     def client(self) -> MongoClient[dict[str, Any]]:
-        """One per process, whichever of the first requests asks first."""
+        """One per process, also when the first requests come at the same time."""
         with self._building:
             return self._client
 
@@ -65,10 +65,10 @@ class LedgerApp:
         return client.connect(self.settings, app_name=APP_NAME, default_min_pool_size=MIN_POOL_SIZE)
 
     @property
-    def look_seconds(self) -> float:
-        """How long a request that moves nothing may wait for MongoDB: as long as for a primary.
+    def operation_timeout_seconds(self) -> float:
+        """How long a request that moves no money may wait for MongoDB: as long as for a primary.
 
-        The driver's own limit for an answer, the socket's, is meant for a batch.
+        The driver's socket timeout is meant for a batch.
         """
         return self.settings.mongo_server_selection_timeout_ms / 1000
 
@@ -78,10 +78,9 @@ class LedgerApp:
 
     @property
     def ledger(self) -> Ledger:
-        """Raises `ConfigurationError` while an index that forbids doubles is missing.
+        """Raises `ConfigurationError` while an index that forbids duplicates is missing.
 
-        They are asked for until they are there. Raises `DatabaseError` when MongoDB cannot
-        be asked.
+        The indexes are checked until all are there. Raises `DatabaseError`.
         """
         if "_ledger" not in vars(self):
             # Not under the lock: while MongoDB is away, requests would wait for one another,
@@ -92,7 +91,7 @@ class LedgerApp:
 
     def _check_guards(self) -> None:
         try:
-            with pymongo.timeout(self.look_seconds):
+            with pymongo.timeout(self.operation_timeout_seconds):
                 objects.check(self.database, objects.LEDGER_WRITES)
                 check_ledger_guards(self.database)
         except PyMongoError as error:
@@ -106,6 +105,6 @@ class LedgerApp:
             profile=self.settings.ledger_profile,
             chart=self.settings.ledger_chart,
             max_wait_seconds=self.max_wait_seconds,
-            look_seconds=self.look_seconds,
+            operation_timeout_seconds=self.operation_timeout_seconds,
             striped_locks=StripedLocks(self.threads),
         )

@@ -1,4 +1,4 @@
-"""Requests of schedules and operators: dead man's switch, sweep, and commands without a laptop."""
+"""Requests from schedules and operators: watchdog, sweep, and the operator's commands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sweeping(app: App, request: flask.Request) -> flask.Response:
 
 
 def retry(app: App, request: flask.Request) -> flask.Response:
-    """`POST /admin/retry`: open a failed day again and run it."""
+    """`POST /admin/retry`: reopen a failed day and run it."""
     body = body_of(request, allowed={"profile", "batchDate"})
     profile = profile_of(app, body)
     day = app.schedule.requested_day(batch_date(body), app.now())
@@ -75,7 +75,7 @@ def requeueing(app: App, request: flask.Request) -> flask.Response:
 
 
 def verification(app: App, request: flask.Request) -> flask.Response:
-    """`POST /admin/verify`: compare a delivered file with everything that is known of it."""
+    """`POST /admin/verify`: compare a delivered file with its record and the entries."""
     body = body_of(request, allowed={"profile", "batchDate"})
     profile = profile_of(app, body)
     day = batch_date(body) or app.schedule.requested_day(None, app.now())
@@ -84,12 +84,12 @@ def verification(app: App, request: flask.Request) -> flask.Response:
 
 
 def examination(app: App, request: flask.Request) -> flask.Response:
-    """`POST /admin/doctor`: what is wrong with the set-up."""
+    """`POST /admin/doctor`: what is wrong with the installation."""
     body_of(request, allowed=set())
     findings = list(doctor.examine(app.installation(os.environ)))
     named = [one for one in findings if one.warning or not one.ok]
     faults = [f"{one.name}: {one.detail}" for one in named]
-    # Whoever had a schedule call sees the log alone.
+    # When a schedule calls, nobody reads the response: the log has to say it too.
     log.event(
         logging.WARNING if faults else logging.INFO,
         "examined",

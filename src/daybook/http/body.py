@@ -1,4 +1,4 @@
-"""A request's body: read to its end within a limit, and parsed once."""
+"""A request's body: read to its end, kept within a limit, and parsed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MAX_VALUES = 500_000
 
 
 def receive(request: flask.Request, *, longest: int) -> None:
-    """Read the body, of which `longest` bytes may be kept. Raises `BadRequest`, `TooLarge`.
+    """Read the body and keep at most `longest` bytes. Raises `BadRequest`, `TooLarge`.
 
-    Must come first in every answer. After it, functions-framework reads what is left of the
-    body into memory, all at once, and answers 500 when that fails; now nothing is left.
+    Every request must go through it first. After the response, functions-framework reads the
+    rest of the body into memory at once, and responds with 500 if that fails; this leaves no rest.
     """
     environ = request.environ
     try:
@@ -36,7 +36,7 @@ def receive(request: flask.Request, *, longest: int) -> None:
     except BadRequest:
         kept = b""
         raise
-    except Exception as error:  # the server's own, of any class
+    except Exception as error:  # the server's own errors, of any class
         kept = b""
         raise BadRequest(
             f"cannot be read: {display.shortened(str(error))}", where="body"
@@ -49,8 +49,8 @@ def receive(request: flask.Request, *, longest: int) -> None:
 def _read(stream: Any, announced: int | None, longest: int) -> bytes:
     """The whole body. Raises `BadRequest`, `TooLarge`.
 
-    What is beyond the limit is read and dropped: a client whose connection is closed while it
-    sends does not see the answer.
+    What exceeds the limit is read and dropped: a client whose connection is closed while it
+    sends does not see the response.
     """
     pieces: list[bytes] = []
     size = 0
@@ -60,7 +60,7 @@ def _read(stream: Any, announced: int | None, longest: int) -> bytes:
             pieces.append(piece)
         else:
             pieces.clear()
-    # gunicorn ends a body where the connection ends; nothing at all would be an empty object.
+    # gunicorn ends a body where the connection ends; a lost body would count as an empty object.
     if announced is not None and size < announced:
         raise BadRequest(f"ends after {size} of {announced} bytes", where="body")
     if size > longest:
@@ -71,8 +71,8 @@ def _read(stream: Any, announced: int | None, longest: int) -> bytes:
 def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:
     """The received JSON object, empty for an empty body; at most 8 levels deep.
 
-    Raises `BadRequest`, also for a name that is not `allowed`, and for one that is given twice
-    at any level: which of two values counts differs from parser to parser
+    Raises `BadRequest`, also for a name that is not `allowed`, and for one that occurs twice
+    at any level, since parsers differ in which of the two values they take
     (https://www.rfc-editor.org/rfc/rfc8259#section-4). Raises `TooLarge`.
     """
     text = request.get_data(cache=False)
@@ -123,7 +123,7 @@ def _twice(names: Iterable[str]) -> str:
 
 
 def _check_levels(body: dict[str, Any]) -> None:
-    """Raise `BadRequest` for a body on which code that recurses could fail."""
+    """Raise `BadRequest` for a body so deep that recursive code could fail on it."""
     level: list[Any] = [body]
     for _ in range(_MAX_LEVELS):
         parts = (part for whole in level for part in _parts(whole))

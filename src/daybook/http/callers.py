@@ -1,11 +1,10 @@
 """Who may call which route.
 
-The role that lets somebody call the service opens every route. So, when
-`DAYBOOK_CALLERS` is set, each route is open to the accounts that are named for it, and
-one that is not named to nobody, but for the health checks. The account is the e-mail in
-the token that Cloud Run has verified, and whose signature it has taken off
-(https://cloud.google.com/run/docs/authenticating/service-to-service); nothing else may
-stand in front of the function then.
+The role `roles/run.invoker` opens every route. When `DAYBOOK_CALLERS` is set, only the
+accounts named for a route may call it; a route that is not named is closed, except the health
+checks. The account is the e-mail in the token that Cloud Run has verified and whose signature
+it has removed (https://cloud.google.com/run/docs/authenticating/service-to-service). So every
+request must come through Cloud Run.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ import flask
 from daybook.text.display import shortened
 
 OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
-"""For whoever the service lets in."""
+"""Open to every caller that IAM admits."""
 
 
 HEADERS = ("X-Serverless-Authorization", "Authorization")
-"""Where a token may be; Cloud Run verifies the first of them that is there."""
+"""Where a token may be; Cloud Run verifies the first one that is present."""
 
 _BEARER = re.compile(r"(?ai)bearer +[\w-]+\.([\w-]+)\.[\w-]*")
 """A single JSON Web Token. Servers join a header that is sent twice by a comma."""
@@ -50,26 +49,26 @@ def refusal(callers: Callers, route: str, request: flask.Request) -> str | None:
 
 
 def verified_account(callers: Callers, request: flask.Request) -> str | None:
-    """The account of a caller that was let in.
+    """The account of a caller that `refusal` admitted.
 
-    None without `DAYBOOK_CALLERS`: then nothing says that tokens are verified at all.
+    None without `DAYBOOK_CALLERS`: then nothing guarantees that tokens are verified.
     """
     named = set(_named(request)) if callers else set()
     return named.pop() if len(named) == 1 else None
 
 
 def _named(request: flask.Request) -> list[str | None]:
-    """The account in each header that is there; None for one that names nobody.
+    """The account in each header that is present; None for a header without a valid one.
 
     Google documents that Cloud Run verifies only `X-Serverless-Authorization` when both are
-    there, so the other may be forged. Requiring that both name the same account holds
-    whichever it verifies.
+    present, so the other may be forged. Requiring the same account in both is safe whichever
+    one it verifies.
     """
     return [_account(request.headers[name]) for name in HEADERS if name in request.headers]
 
 
 def _account(header: str) -> str | None:
-    """The e-mail in a header's token; None when there is none that can be read."""
+    """The verified e-mail in a header's token, or None."""
     token = _BEARER.fullmatch(header.strip())
     if token is None:
         return None

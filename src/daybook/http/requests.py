@@ -21,7 +21,7 @@ def profile_of(app: App, body: Mapping[str, Any]) -> Profile:
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:
-    """A field that is true or false; false when it is not there."""
+    """A field that is true or false; false when missing."""
     value = body.get(name, False)
     if not isinstance(value, bool):
         raise BadRequest(f"must be true or false, not {display.quoted(value)}", where=name)
@@ -29,7 +29,7 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
 
 
 def text(body: Mapping[str, Any], name: str, *, longest: int = 255) -> str:
-    """A field that has to be there, with 1 to `longest` characters."""
+    """A required field of 1 to `longest` characters."""
     value = body.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise BadRequest(
@@ -45,7 +45,7 @@ def text(body: Mapping[str, Any], name: str, *, longest: int = 255) -> str:
 
 
 def count(body: Mapping[str, Any], name: str) -> int:
-    """A field that has to be a whole number from 1."""
+    """A required field: a whole number from 1."""
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
         raise BadRequest(f"must be a whole number from 1, not {display.quoted(value)}", where=name)

@@ -1,4 +1,4 @@
-"""Requests that run a batch: by the scheduler, by a task, and for a manual export."""
+"""Requests for a run: from the scheduler, from a task, and for a manual export."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def run(app: App, request: flask.Request) -> flask.Response:
     """`POST /run`: one run of a day's batch, or a dry run."""
     body = body_of(request, allowed={"profile", "batchDate", "dryRun"})
     profile = profile_of(app, body)
+    dry_run = flag(body, "dryRun")
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
     if schedule_time is not None and not is_current(app.now(), schedule_time):
         schedule_time = None
     day = app.schedule.requested_day(batch_date(body), app.now(), schedule_time)
-    if flag(body, "dryRun"):
+    if dry_run:
         return run_response(
             profile.name, day, lambda: plan_day(app.database, profile, day, schedule_time)
         )
@@ -57,7 +58,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
     )
     key = _task_key(app, body)
     call = TaskCall(generation=count(body, "generation"), attempt=count(body, "attempt"))
-    text(body, "kind", longest=40)  # which attempt is meant decides; the kind is for readers
+    text(body, "kind", longest=40)  # only for readers: the attempt decides
     day = None
     if key.batch_date is not None:
         day = app.schedule.requested_day(date.fromisoformat(key.batch_date), app.now())
@@ -111,7 +112,7 @@ def _alert(app: App, profile: str, day: date) -> OnError:
 
 
 def _eta(header: str | None) -> datetime | None:
-    """None for a header that is missing, or no time: then only the clock counts."""
+    """None for a header that is missing or not a time; then only the clock counts."""
     try:
         return None if header is None else datetime.fromtimestamp(float(header), UTC)
     except (ValueError, OverflowError, OSError):

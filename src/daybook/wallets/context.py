@@ -17,7 +17,7 @@ from daybook.wallets.striped_locks import StripedLocks
 MAX_PAISE = 2**53 - 1
 """Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
 
-LOOK_SECONDS = 5.0
+OPERATION_TIMEOUT_SECONDS = 5.0
 
 Document = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Ledger:
     chart: Chart = field(default_factory=Chart)
     max_wait_seconds: float = MAX_WAIT_SECONDS
     """How long a movement may try."""
-    look_seconds: float = LOOK_SECONDS
+    operation_timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
     """How long it may look for its key, before and after."""
     striped_locks: StripedLocks = field(default_factory=StripedLocks)
 

@@ -169,7 +169,7 @@ def _under_key(
 ) -> list[Document]:
     """What all callers have stored under the key."""
     database = ledger.database.with_options(read_concern=concern)
-    with pymongo.timeout(ledger.look_seconds):
+    with pymongo.timeout(ledger.operation_timeout_seconds):
         return queries.TRANSACTIONS_OF_KEY.some(database, limit=0, key=wanted.key)
 
 

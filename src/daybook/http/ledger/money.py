@@ -116,7 +116,7 @@ def reverse(app: LedgerApp, request: flask.Request, original_id: str) -> flask.R
     body = body_of(request, allowed={"description"})
     description = _description(body)
     key = idempotency_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
-    with pymongo.timeout(app.look_seconds):
+    with pymongo.timeout(app.operation_timeout_seconds):
         _check_reversal(app, request, transaction_id)
         originals = move.reversal_of(app.ledger, transaction_id)
     movement = Movement(
@@ -139,7 +139,7 @@ def _check_right(app: LedgerApp, request: flask.Request, owner: ObjectId) -> Non
 
 
 def _check_reversal(app: LedgerApp, request: flask.Request, transaction_id: ObjectId) -> None:
-    """The same for the wallet that a reversal is about; a transaction that is not there is none."""
+    """The same for the wallet that a reversal moves; a missing transaction has no such wallet."""
     rights = app.settings.ledger_wallets
     account = verified_account(app.settings.callers, request)
     if rights is None or rights.allow_all(account):
@@ -153,7 +153,7 @@ def _check_reversal(app: LedgerApp, request: flask.Request, transaction_id: Obje
 
 
 def _shown(app: LedgerApp, request: flask.Request, answer: KeyedResponse) -> KeyedResponse:
-    """Of two wallets, without the balance of one that the caller may not read."""
+    """The response without the balance of a wallet that the caller may not read."""
     rights = app.settings.ledger_wallets
     if rights is None or "from" not in answer.body:
         return answer

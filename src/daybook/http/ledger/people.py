@@ -114,8 +114,8 @@ def find_invites(app: LedgerApp, request: flask.Request) -> flask.Response:
 def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> flask.Response:
     """`POST /invites/{code}/accept`.
 
-    Why it failed is told only to callers that may also read invites: to others a failure must
-    not show which codes exist.
+    Only callers that may also read invites learn why it failed: to others a failure must not
+    show which codes exist.
     """
     parameters(request, set())
     body = body_of(request, allowed={"userId"})
@@ -140,7 +140,7 @@ def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> fl
 
 
 def _of_key(error: Refused | DocumentInvalid) -> bool:
-    """Whether the caller's own key is at fault, which tells nothing of the invite."""
+    """Whether the caller's own key is at fault, which reveals nothing about the invite."""
     return isinstance(error, Refused) and error.code is Refusal.IDEMPOTENCY_KEY_REUSED
 
 

@@ -47,7 +47,7 @@ def idempotency_key(
 def idempotency_key_if_given(
     app: LedgerApp, request: flask.Request, path: Sequence[str], body: Mapping[str, Any]
 ) -> IdempotencyKey | None:
-    """The same where a request does without; raises `BadRequest` for a key that is none."""
+    """The same, or None without the header; raises `BadRequest` for a malformed key."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return None
@@ -61,7 +61,7 @@ def idempotency_key_if_given(
 
 
 def amount(body: Mapping[str, Any], name: str) -> int:
-    """A positive whole number of minor units that JSON carries exactly."""
+    """A positive whole number of minor units that JSON represents exactly."""
     value = body.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_PAISE:
         return value
@@ -84,7 +84,7 @@ def _unlike(value: Any) -> str:
 
 
 def object_id(value: Any, name: str) -> ObjectId:
-    """An id as answers print it: 24 hexadecimal digits."""
+    """An ID as responses show it: 24 hexadecimal digits."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise BadRequest(
             f"must be an id of 24 hexadecimal digits, not {display.quoted(value)}", where=name
@@ -171,7 +171,7 @@ def parameters(request: flask.Request, allowed: set[str]) -> dict[str, str]:
 
 
 def limit(given: Mapping[str, str], *, usual: int, most: int) -> int:
-    """How many are asked for."""
+    """How many results the caller asks for."""
     text = given.get("limit")
     if text is None:
         return usual

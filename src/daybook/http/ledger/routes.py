@@ -15,11 +15,11 @@ from daybook.ledger_app import LedgerApp
 
 
 def _limited(handler: Handler[LedgerApp]) -> Handler[LedgerApp]:
-    """For what moves no money, and so sets itself no time limit."""
+    """Bounds a handler that moves no money; movements have a time limit of their own."""
 
     @wraps(handler)
     def limited(app: LedgerApp, request: flask.Request, *segments: str) -> flask.Response:
-        with pymongo.timeout(app.look_seconds):
+        with pymongo.timeout(app.operation_timeout_seconds):
             return handler(app, request, *segments)
 
     return limited
