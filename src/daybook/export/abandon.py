@@ -39,10 +39,10 @@ def abandon_id(ctx: Context, reason: orphans.OrphanReason, *, seen: bool = False
 
 
 def count_refusal(ctx: Context) -> None:
-    """Count that the destination says the ID is taken but shows no file; abandon a lasting one.
+    """Count a refusal of the ID as taken while no file is visible; abandon the ID if they last.
 
-    The refusal lasts when a later run gets it again a lease after the first one, or for the
-    third time: by then no request of an earlier run can still be in flight.
+    They last when a later run is refused a lease after the first refusal, or for the third
+    time: by then no request of an earlier run can still be in flight.
     Raises `DestinationError` until then.
     """
     refusal = ctx.slot.store_refusal()

@@ -174,7 +174,7 @@ class Context:
         )
 
     def conflict_absorbed(self) -> None:
-        """Count that the ID was refused as taken because our own file is stored under it.
+        """Count a refusal of the ID as taken that was caused by our own file under it.
 
         The count is only for metrics, so it is not needed for a batch that was deleted by hand.
         """

@@ -395,7 +395,7 @@ def started_in(batches: Collection[dict[str, Any]], slot_id: str) -> list[Batch]
 
 
 def possibly_sealed(begun: Iterable[Batch]) -> list[Batch]:
-    """Of a slot's batches, those whose seal it may hold: later commits would have emptied it."""
+    """Of a slot's batches, those whose seal it may still hold: no commit has emptied it since."""
     begun = list(begun)
     ours = [batch for batch in begun if batch.finished and "recordedElsewhere" not in batch.doc]
     emptied = max((batch.fence for batch in ours), default=0)

@@ -1,4 +1,4 @@
-"""Orphans: abandoned IDs that a file is, or may yet appear, under."""
+"""Orphans: abandoned IDs under which a file exists or may yet appear."""
 
 from __future__ import annotations
 
