@@ -32,7 +32,7 @@ WATCHED = Query(
     filter=lambda profile, now: {"profile": profile, "watchUntil": {"$gt": now}, "seenAt": None},
     arguments=lambda doc: {"profile": doc["profile"], "now": doc["createdAt"]},
 )
-"""The orphans at which a file may yet appear."""
+"""The orphans under whose ID a file may yet appear."""
 
 QUERIES = (_UNANNOUNCED, WATCHED)
 
