@@ -22,7 +22,6 @@ from daybook.export.queue import manual
 from daybook.export.slot import orphans
 from daybook.mongo.indexes import INDEXES, Index
 from daybook.mongo.migrate import MIGRATIONS
-from daybook.mongo.migration_lock import Lock
 from daybook.settings.settings import Settings
 from daybook.wallets import answers, invites, move
 from daybook.wallets.erase import erase
@@ -209,7 +208,6 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
     (gone,) = purses(ledger, 0)
     erase(database, str(gone), now=ledger.now())
     app.client.close()
-    Lock.take(database["schemamigrations"])
     return database
 
 

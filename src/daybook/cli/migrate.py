@@ -12,7 +12,7 @@ from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
     from daybook.app import App
-    from daybook.mongo.migrate import Holder, MigrationStatus
+    from daybook.mongo.migrate import MigrationStatus
     from daybook.mongo.objects import ObjectFault
 
 
@@ -24,8 +24,7 @@ def migrate(what: str | None, as_status: bool, dry_run: bool) -> CommandResult:
     """Build the indexes and apply what else is pending. May be repeated.
 
     Exit code 3: something stands in the way, such as duplicates, rights that the user
-    lacks or a newer version that was here; it is named and nothing was changed. Exit code
-    1: another process is migrating.
+    lacks or a newer version that was here; it is named and nothing was changed.
     """
     if dry_run and (what or as_status):
         raise click.UsageError("--dry-run and status are two questions: ask one")
@@ -50,22 +49,22 @@ def _apply(app: App) -> CommandResult:
 
 
 def _status(app: App) -> CommandResult:
-    from daybook.mongo.migrate import holder, obstacles, standings
+    from daybook.mongo.migrate import obstacles, standings
 
-    found, owner = standings(app.database), holder(app.database)
+    found = standings(app.database)
     others = obstacles(app.database)
     problems = [row("in the way", problem) for each in found for problem in each.problems]
     beware = [row("beware", each.detail) for each in others]
     return CommandResult(
-        doc=_doc(app, found, owner, others),
-        lines=[*(_since(each) for each in found), *problems, *beware, *_at_it(owner)],
+        doc=_doc(app, found, others),
+        lines=[*(_since(each) for each in found), *problems, *beware],
     )
 
 
 def _dry_run(app: App) -> CommandResult:
-    from daybook.mongo.migrate import holder, obstacles, standings
+    from daybook.mongo.migrate import obstacles, standings
 
-    found, owner = standings(app.database), holder(app.database)
+    found = standings(app.database)
     others = obstacles(app.database)
     lines = []
     for each in found:
@@ -75,19 +74,16 @@ def _dry_run(app: App) -> CommandResult:
     lines += [row("beware", each.detail) for each in others]
     blocked = any(each.problems for each in found)
     return CommandResult(
-        doc=_doc(app, found, owner, others),
-        lines=[*lines, *_at_it(owner)],
+        doc=_doc(app, found, others),
+        lines=[*lines],
         code=Exit.CONFIGURATION if blocked else Exit.OK,
     )
 
 
-def _doc(
-    app: App, found: list[MigrationStatus], owner: Holder | None, others: list[ObjectFault]
-) -> dict[str, object]:
+def _doc(app: App, found: list[MigrationStatus], others: list[ObjectFault]) -> dict[str, object]:
     return {
         "database": app.settings.database,
         "migrations": [each.to_doc() for each in found],
-        "lock": None if owner is None else owner.to_doc(),
         "obstacles": [each.to_doc() for each in others],
     }
 
@@ -105,10 +101,3 @@ def _would(standing: MigrationStatus) -> str:
     if standing.problems:
         return "cannot be applied" if standing.known else "of a newer version of Daybook"
     return "would be applied" if standing.pending else "nothing to do"
-
-
-def _at_it(owner: Holder | None) -> list[str]:
-    if owner is None:
-        return []
-    until = owner.expires_at.strftime("%Y-%m-%d %H:%M:%S")
-    return [f"Lock: {owner.owner}, until {until} UTC unless it is renewed."]

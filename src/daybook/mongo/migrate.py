@@ -2,8 +2,9 @@
 
 Each step is a module in `daybook.mongo.migrations` with `VERSION`, `NAME`,
 `plan(database) -> list[str]` (what there is to do), `check(database) -> list[str]` (what
-stands in the way) and `apply(database, now)`, which may be repeated, by two at once too.
-Only `apply` changes anything. Applied versions stand in `schemamigrations`.
+prevents it) and `apply(database, now)`, which may be repeated, even by two processes at
+once: there is no lock. Only `apply` changes anything. Applied versions are stored in
+`schemamigrations`, where earlier versions of Daybook may have left a document `lock`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import objects
-from daybook.mongo.migration_lock import LOCK, held
 from daybook.mongo.migrations import (
     m0001_indexes,
     m0002_ledger_indexes,
@@ -102,39 +102,22 @@ class MigrationStatus:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """Who is migrating, or was when it died."""
-
-    owner: str
-    expires_at: datetime
-
-    def to_doc(self) -> dict[str, Any]:
-        return {"owner": self.owner, "expiresAt": self.expires_at}
-
-
 def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applied]:
     """Apply what is pending, in order; an up-to-date database is left alone.
 
     What somebody undid since, such as by dropping an index, is done again. Raises
     `ConfigurationError` naming what stands in the way, with nothing changed: duplicates, a
-    newer version that was here, rights that the user lacks. Raises `MigrationRunning` while
-    another process migrates.
+    newer version that was here, rights that the user lacks.
     """
-    # All are asked before the first changes anything, the lock included.
+    # All are checked before the first one changes anything.
     before = standings(database)
     _check(before)
     ours = [standing for standing in before if standing.known]
     if not any(standing.pending for standing in ours):
         return [_applied(standing) for standing in ours]
-    with (
-        permitted("migrate"),
-        pymongo.timeout(LONGEST_SECONDS),
-        held(database[COLLECTION]) as lock,
-    ):
+    with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         steps = []
         for migration in MIGRATIONS:
-            lock.renew()
             standing = _standing(database, migration)
             _check([standing])
             if standing.pending:
@@ -185,13 +168,6 @@ def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Migration
         .find({"_id": {"$type": "number", "$gt": latest}})
         .sort("_id", 1)
     ]
-
-
-def holder(database: Database[dict[str, Any]]) -> Holder | None:
-    """Who has the lock, if anybody."""
-    whole = {"owner": {"$type": "string"}, "expiresAt": {"$type": "date"}}
-    doc = database[COLLECTION].find_one({"_id": LOCK, **whole})
-    return None if doc is None else Holder(owner=doc["owner"], expires_at=doc["expiresAt"])
 
 
 def to_doc(

@@ -9,7 +9,7 @@ only people can say.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
 
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.mongo import building
@@ -47,6 +48,7 @@ _AS_STORED = CodecOptions[RawBSONDocument](
 """What is moved is not decoded, so nothing that BSON can hold changes on its way."""
 
 Db = Database[dict[str, Any]]
+Write = InsertOne[dict[str, Any]] | UpdateOne
 T = TypeVar("T")
 
 
@@ -142,10 +144,11 @@ def _map_of(campaign: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _copy(
     database: Db, campaign_id: Any, assignments: Mapping[str, Any], copied: set[str], now: datetime
 ) -> None:
-    """Bring the copies to what the map says; what is right already is left alone.
+    """Bring the copies to what the map contains; copies that are right are left alone.
 
-    Each write holds only while its document is as it was read, so one that was held up
-    for long, and comes after the move is done, overwrites nothing.
+    Each write requires that its document is still as it was read, and each transaction that
+    the campaign still has a map. So a write that arrives after another process has finished
+    the move neither overwrites a copy nor restores one that the application has deleted.
     """
     moved = _moved(database, campaign_id)
     for batch in _batches(assignments.items()):
@@ -156,10 +159,16 @@ def _copy(
         ]
         if not writes:
             continue
+
+        def work(session: ClientSession, writes: Sequence[Write] = writes) -> None:
+            with_map = {"_id": campaign_id, **_WITH_MAP}
+            if database[CAMPAIGNS].find_one(with_map, {"_id": 1}, session=session) is not None:
+                database[COLLECTION].bulk_write(writes, session=session)
+
         try:
-            database[COLLECTION].bulk_write(writes, ordered=False)
+            transaction(database.client, work, read_concern=ReadConcern("snapshot"))
         except BulkWriteError as error:
-            # Somebody else wrote it meanwhile; looking again shows whether it says the same.
+            # Another process has copied it meanwhile; the next try compares what it wrote.
             if {failed["code"] for failed in error.details["writeErrors"]} != {_DUPLICATE}:
                 raise
         copied.update(key for key, _ in batch if key not in moved)
@@ -167,7 +176,7 @@ def _copy(
 
 def _write(
     campaign_id: Any, key: str, value: Any, there: Mapping[str, Any] | None, now: datetime
-) -> InsertOne[dict[str, Any]] | UpdateOne:
+) -> Write:
     if there is None:
         names = {"campaignId": campaign_id, "key": key}
         return InsertOne(
