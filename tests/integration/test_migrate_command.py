@@ -123,7 +123,7 @@ def test_a_user_without_the_rights_is_told_which(guarded: dict[str, str]) -> Non
     code, answer = asked(guarded)
     assert (code, answer["error"]["type"]) == (3, "configuration")
     message = answer["error"]["message"]
-    assert "the user may not run `findAndModify` on books.schemamigrations" in message
+    assert "the user may not run `createIndexes` on books.exportbatches" in message
     assert "docs/security.md" in message
     assert "signature" not in message
 
