@@ -19,6 +19,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.mongo.explain import explain
 from daybook.wallets import answers, queries
 from daybook.wallets.reconcile.reconcile import reconcile
+from tests import commands
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.integration.ledgers import balance_of, check_books, make_app, prepare
 
@@ -171,7 +172,7 @@ def test_the_sweep_keeps_answers_as_long_as_the_setting_says(
     later = OPENED + timedelta(days=30, seconds=1)
     sweeper = replace(App.from_env(env), clock=lambda: later)
     with caplog.at_level(logging.INFO):
-        sweeper.sweep()
+        commands.maintain(sweeper)
     counts = [
         record.fields["count"]
         for record in caplog.records
