@@ -26,6 +26,7 @@ from daybook.export.outcome import Status
 from daybook.export.queue import manual
 from daybook.export.rendering.entry_id import candidates, displayed
 from tests import books, commands
+from tests.fuzz.documents import SYMBOL, encode
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -108,6 +109,22 @@ def test_an_entry_is_addressed_by_what_its_file_shows(office: Office, entry_id: 
     assert [file.batch_date for file in found.files] == [NEXT_DAY.isoformat()]
     copied = commands.run_manual(office.app, manual.parse({"entryIds": [text]}, key=None))
     assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)
+
+
+def test_an_id_that_is_a_symbol_is_text(office: Office) -> None:
+    """Drivers no longer write the type, and read it as text; MongoDB finds it as text too."""
+    office.entries.insert_one(encode({**books.entry("A"), "_id": SYMBOL}))
+    office.queue.insert_one(encode({**books.queue_item(ObjectId()), "entryId": SYMBOL}))
+    office.export()
+    (row, _) = books.rows(office.file(DAY).read_bytes())
+    assert row["Entry ID"] == "THB"
+    found = lineage(office.app.database, office.app.profile(), "THB")
+    assert [file.batch_date for file in found.files] == [DAY.isoformat()]
+    assert [item.status for item in found.items] == ["completed"]
+    copied = commands.run_manual(office.app, manual.parse({"entryIds": ["THB"]}, key=None))
+    assert (copied.status, copied.facts["entryCount"]) == (Status.EXPORTED, 1)
+    checked = verify(office.app.database, office.app.destination, office.app.profile(), DAY)
+    assert checked.status == "verified"
 
 
 @pytest.mark.parametrize("entry_id", UNPRINTED, ids=repr)
