@@ -90,7 +90,10 @@ class CommandMonitor(CommandListener):
     """
 
     def __init__(self) -> None:
-        # Reentrant: a signal may interrupt a callback and use the client itself.
+        # Not prometheus_client's own classes: each of its values is guarded by a `Lock`, so a
+        # signal handler that used the client while this thread is inside a callback would wait
+        # for itself for ever; and one observation changes several values, so a scrape could
+        # return a count and a sum of different moments.
         self._lock = RLock()
         self._use = dict.fromkeys(COMMANDS, CommandUse())
         self._current = local()

@@ -33,7 +33,7 @@ from daybook.text.visible import shown
 from daybook.wallets import queries
 from daybook.wallets.answers import without_answer
 from daybook.wallets.context import Document
-from daybook.wallets.queries_of_users import USERS
+from daybook.wallets.queries import USERS
 from daybook.wallets.stored import number
 
 ERASED = "erased"

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import combinations
 from typing import Any
 
 from bson import Int64, ObjectId
 
 from daybook.mongo.query import Query
 from daybook.wallets.context import MAX_PAISE, Document
-from daybook.wallets.queries_of_users import USERS, lookups, of_user, users
 
+USERS = "users"
 WALLETS = "wallets"
 TRANSACTIONS = "transactions"
 INVITES = "invites"
+
+_FIELDS = ("brandCode", "mediatorCode", "roles", "status")
+_LEADING = _FIELDS[:3]
+"""What an index begins with. A request that gives none of them is refused."""
+
+
+def _users(**fields: str) -> Document:
+    """`fields` are those of a user that are to be equal; one of `roles` counts as equal."""
+    return {**fields, "deletedAt": None}
+
+
+def _of_user(*names: str) -> Callable[[Document], dict[str, Any]]:
+    """Takes the arguments of `_users` from a stored user."""
+
+    def arguments(doc: Document) -> dict[str, Any]:
+        return {name: doc[name][0] if name == "roles" else doc[name] for name in names}
+
+    return arguments
+
+
+def _lookups() -> Iterator[Query]:
+    """All that `GET /users` may come to."""
+    for count in range(1, len(_FIELDS) + 1):
+        for names in combinations(_FIELDS, count):
+            if names[0] in _LEADING:
+                yield Query(
+                    name=f"users_by_{'_'.join(names)}",
+                    collection=USERS,
+                    filter=_users,
+                    arguments=_of_user(*names),
+                )
 
 
 def _user(user_id: ObjectId) -> Document:
@@ -136,20 +168,20 @@ USER_MADE = Query(
 USERS_OF_BRAND = Query(
     name="users_of_brand",
     collection=USERS,
-    filter=users,
-    arguments=of_user("brandCode", "roles"),
+    filter=_users,
+    arguments=_of_user("brandCode", "roles"),
 )
 USERS_OF_MEDIATOR = Query(
     name="users_of_mediator",
     collection=USERS,
-    filter=users,
-    arguments=of_user("mediatorCode", "roles"),
+    filter=_users,
+    arguments=_of_user("mediatorCode", "roles"),
 )
 USERS_OF_ROLE = Query(
     name="users_of_role",
     collection=USERS,
-    filter=users,
-    arguments=of_user("roles", "status"),
+    filter=_users,
+    arguments=_of_user("roles", "status"),
 )
 WALLET_OF_OWNER = Query(
     name="wallet_of_owner", collection=WALLETS, filter=_wallet_of, arguments=_of_owner
@@ -298,7 +330,7 @@ QUERIES: Sequence[Query] = (
     USERS_OF_BRAND,
     USERS_OF_MEDIATOR,
     USERS_OF_ROLE,
-    *lookups(),
+    *_lookups(),
     WALLET_OF_OWNER,
     WALLET_MADE,
     WALLET_OF_OWNER_TO_DEBIT,

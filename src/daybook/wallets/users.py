@@ -9,7 +9,7 @@ from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, insert_once, new_id
-from daybook.wallets.queries_of_users import USERS
+from daybook.wallets.queries import USERS
 from daybook.wallets.stored import Stored
 
 

@@ -15,7 +15,7 @@ from daybook.wallets.booking import single_answer
 from daybook.wallets.context import Document
 from daybook.wallets.idempotency import check_remembered
 from daybook.wallets.move import BookedMovement
-from daybook.wallets.queries_of_users import USERS
+from daybook.wallets.queries import USERS
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.wallet import Wallet
