@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from daybook.http.ledger.responses import STATUS
 from daybook.ledger_app import LedgerApp
-from daybook.wallets.refusal import Refusal
+from daybook.wallets.errors import ErrorCode
 from tests.acceptance.ledger_calls import MISSING, assert_problem, send
 from tests.integration.ledgers import make_app, prepare, purses
 
@@ -205,23 +205,23 @@ def test_the_longest_key_serves(app: LedgerApp) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "code"),
     [
-        ("GET", f"/wallets/{ID}", MISSING, Refusal.WALLET_NOT_FOUND),
-        ("GET", f"/wallets/{ID}/transactions", MISSING, Refusal.WALLET_NOT_FOUND),
-        ("POST", f"/wallets/{ID}/debits", MOVE, Refusal.WALLET_NOT_FOUND),
-        ("POST", f"/wallets/{ID}/credits", MOVE, Refusal.WALLET_NOT_FOUND),
-        ("POST", "/transfers", TRANSFER, Refusal.WALLET_NOT_FOUND),
-        ("POST", f"/transactions/{ID}/reversals", {}, Refusal.TRANSACTION_NOT_FOUND),
-        ("POST", "/invites/NOBODYS/accept", {}, Refusal.INVITE_NOT_FOUND),
+        ("GET", f"/wallets/{ID}", MISSING, ErrorCode.WALLET_NOT_FOUND),
+        ("GET", f"/wallets/{ID}/transactions", MISSING, ErrorCode.WALLET_NOT_FOUND),
+        ("POST", f"/wallets/{ID}/debits", MOVE, ErrorCode.WALLET_NOT_FOUND),
+        ("POST", f"/wallets/{ID}/credits", MOVE, ErrorCode.WALLET_NOT_FOUND),
+        ("POST", "/transfers", TRANSFER, ErrorCode.WALLET_NOT_FOUND),
+        ("POST", f"/transactions/{ID}/reversals", {}, ErrorCode.TRANSACTION_NOT_FOUND),
+        ("POST", "/invites/NOBODYS/accept", {}, ErrorCode.INVITE_NOT_FOUND),
     ],
 )
 def test_what_is_not_there_is_404(
-    app: LedgerApp, method: str, path: str, body: Any, code: Refusal
+    app: LedgerApp, method: str, path: str, body: Any, code: ErrorCode
 ) -> None:
     assert_problem(send(app, method, path, body, Idempotency_Key="k"), 404, code.value)
 
 
 def test_refusals_have_their_status(app: LedgerApp) -> None:
-    assert set(STATUS) == set(Refusal)
+    assert set(STATUS) == set(ErrorCode)
     (owner,) = purses(app.ledger, 4)
     poor = send(app, "POST", f"/wallets/{owner}/debits", MOVE, Idempotency_Key="poor")
     assert_problem(poor, 409, "INSUFFICIENT_FUNDS", "holds 4")

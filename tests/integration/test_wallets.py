@@ -18,7 +18,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.settings.settings import Settings
 from daybook.wallets import history, move, wallet
 from daybook.wallets.context import MAX_PAISE, Ledger
-from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.errors import ErrorCode, LedgerError
 from tests.integration.ledgers import (
     Db,
     balance_of,
@@ -110,9 +110,9 @@ def test_a_transfer_is_two_transactions_and_one_entry(ledger: Ledger) -> None:
 
 def test_a_transfer_that_is_not_covered_moves_nothing(ledger: Ledger) -> None:
     payer, payee = purses(ledger, 100, 0)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.transfer(ledger, payer, payee, movement(101))
-    assert refused.value.code is Refusal.INSUFFICIENT_FUNDS
+    assert refused.value.code is ErrorCode.INSUFFICIENT_FUNDS
     assert balance_of(ledger.database, payer) == (100, 1)
     assert balance_of(ledger.database, payee) == (0, 0)
     assert check_books(ledger.database, [payer, payee]) == 100
@@ -120,9 +120,9 @@ def test_a_transfer_that_is_not_covered_moves_nothing(ledger: Ledger) -> None:
 
 def test_a_transfer_between_currencies_moves_nothing(ledger: Ledger) -> None:
     (payer,), (payee,) = purses(ledger, 100), purses(ledger, 0, currency="THB")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.transfer(ledger, payer, payee, movement(100))
-    assert refused.value.code is Refusal.CURRENCY_MISMATCH
+    assert refused.value.code is ErrorCode.CURRENCY_MISMATCH
     assert check_books(ledger.database, [payer, payee]) == 100
 
 
@@ -130,26 +130,26 @@ def test_a_transfer_between_currencies_moves_nothing(ledger: Ledger) -> None:
 def test_a_transfer_names_the_user_without_a_wallet(ledger: Ledger, named: str) -> None:
     (owner,), stranger = purses(ledger, 100), ObjectId()
     pair = (stranger, owner) if named == "fromUserId" else (owner, stranger)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.transfer(ledger, *pair, movement(100))
-    assert (refused.value.code, refused.value.where) == (Refusal.WALLET_NOT_FOUND, named)
+    assert (refused.value.code, refused.value.where) == (ErrorCode.WALLET_NOT_FOUND, named)
     assert check_books(ledger.database, [owner]) == 100
 
 
 def test_a_debit_may_take_the_whole_balance_and_no_more(ledger: Ledger) -> None:
     (owner,) = purses(ledger, 100)
     move.debit(ledger, owner, movement(100))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.debit(ledger, owner, movement(1))
-    assert refused.value.code is Refusal.INSUFFICIENT_FUNDS
+    assert refused.value.code is ErrorCode.INSUFFICIENT_FUNDS
     assert balance_of(ledger.database, owner) == (0, 2)
 
 
 def test_a_balance_never_grows_beyond_what_json_carries_exactly(ledger: Ledger) -> None:
     (owner,) = purses(ledger, 1)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.credit(ledger, owner, movement(MAX_PAISE))
-    assert refused.value.code is Refusal.BALANCE_LIMIT
+    assert refused.value.code is ErrorCode.BALANCE_LIMIT
     body = move.credit(ledger, owner, movement(MAX_PAISE - 1)).body
     assert body["availablePaise"] == MAX_PAISE
     entry = one(ledger.database, "journalentries", _id=ObjectId(body["journalEntryId"]))
@@ -217,14 +217,14 @@ def test_a_chart_of_accounts_may_be_ones_own(app: LedgerApp) -> None:
 
 def test_a_user_has_one_wallet_until_it_is_deleted(ledger: Ledger) -> None:
     (owner,) = purses(ledger, 5)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         wallet.open_wallet(ledger, owner)
-    assert refused.value.code is Refusal.WALLET_EXISTS
+    assert refused.value.code is ErrorCode.WALLET_EXISTS
 
     ledger.database["wallets"].update_one({"ownerUserId": owner}, {"$set": {"deletedAt": NOON}})
-    with pytest.raises(Refused) as gone:
+    with pytest.raises(LedgerError) as gone:
         move.debit(ledger, owner, movement(1))
-    assert gone.value.code is Refusal.WALLET_NOT_FOUND
+    assert gone.value.code is ErrorCode.WALLET_NOT_FOUND
     wallet.open_wallet(ledger, owner)
     assert wallet.wallet_of(ledger, owner).available_paise == 0
 
@@ -232,9 +232,9 @@ def test_a_user_has_one_wallet_until_it_is_deleted(ledger: Ledger) -> None:
 def test_a_wallet_without_a_deletion_field_counts_as_the_users(ledger: Ledger) -> None:
     (owner,) = purses(ledger, 5)
     ledger.database["wallets"].update_one({"ownerUserId": owner}, {"$unset": {"deletedAt": ""}})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         wallet.open_wallet(ledger, owner)
-    assert refused.value.code is Refusal.WALLET_EXISTS
+    assert refused.value.code is ErrorCode.WALLET_EXISTS
     assert move.debit(ledger, owner, movement(2)).body["availablePaise"] == 3
 
 
@@ -247,9 +247,9 @@ def test_a_user_of_another_application_gets_a_wallet(ledger: Ledger) -> None:
 def test_a_deleted_user_gets_no_wallet(ledger: Ledger) -> None:
     owner = ObjectId()
     ledger.database["users"].insert_one({"_id": owner, "deletedAt": NOON})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         wallet.open_wallet(ledger, owner)
-    assert refused.value.code is Refusal.USER_NOT_FOUND
+    assert refused.value.code is ErrorCode.USER_NOT_FOUND
 
 
 # Reversals
@@ -297,12 +297,12 @@ def test_reversing_either_side_takes_the_whole_transfer_back(ledger: Ledger, leg
     assert balance_of(ledger.database, payer) == (1000, 3)
     assert balance_of(ledger.database, payee) == (10, 3)
     for side in ("from", "to"):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(LedgerError) as refused:
             reverse(ledger, original[side]["transactionId"])
-        assert refused.value.code is Refusal.ALREADY_REVERSED
-        with pytest.raises(Refused) as again:
+        assert refused.value.code is ErrorCode.ALREADY_REVERSED
+        with pytest.raises(LedgerError) as again:
             reverse(ledger, body[side]["transactionId"])
-        assert again.value.code is Refusal.NOT_REVERSIBLE
+        assert again.value.code is ErrorCode.NOT_REVERSIBLE
     assert check_books(ledger.database, [payer, payee]) == 1010
 
 
@@ -310,9 +310,9 @@ def test_a_reversal_that_is_not_covered_moves_nothing(ledger: Ledger) -> None:
     payer, payee = purses(ledger, 1000, 0)
     original = move.transfer(ledger, payer, payee, movement(400)).body
     move.debit(ledger, payee, movement(1))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         reverse(ledger, original["from"]["transactionId"])
-    assert refused.value.code is Refusal.INSUFFICIENT_FUNDS
+    assert refused.value.code is ErrorCode.INSUFFICIENT_FUNDS
     assert check_books(ledger.database, [payer, payee]) == 999
     move.credit(ledger, payee, movement(1))
     reverse(ledger, original["from"]["transactionId"])
@@ -320,23 +320,23 @@ def test_a_reversal_that_is_not_covered_moves_nothing(ledger: Ledger) -> None:
 
 
 def test_what_is_not_there_or_not_booked_here_is_not_reversed(ledger: Ledger) -> None:
-    with pytest.raises(Refused) as missing:
+    with pytest.raises(LedgerError) as missing:
         reverse(ledger, str(ObjectId()))
-    assert missing.value.code is Refusal.TRANSACTION_NOT_FOUND
+    assert missing.value.code is ErrorCode.TRANSACTION_NOT_FOUND
     foreign = {"_id": ObjectId(), "type": "order", "walletId": ObjectId(), "amountPaise": 5}
     ledger.database["transactions"].insert_one(foreign)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         reverse(ledger, str(foreign["_id"]))
-    assert refused.value.code is Refusal.NOT_REVERSIBLE
+    assert refused.value.code is ErrorCode.NOT_REVERSIBLE
 
 
 def test_a_movement_whose_entry_was_removed_is_not_reversed(ledger: Ledger) -> None:
     (owner,) = purses(ledger, 100)
     body = move.debit(ledger, owner, movement(30)).body
     ledger.database["journalentries"].delete_one({"_id": ObjectId(body["journalEntryId"])})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         reverse(ledger, body["transactionId"])
-    assert refused.value.code is Refusal.NOT_REVERSIBLE
+    assert refused.value.code is ErrorCode.NOT_REVERSIBLE
     assert balance_of(ledger.database, owner) == (70, 2)
 
 

@@ -18,8 +18,8 @@ from daybook.errors import DatabaseError
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import Movement
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
-from daybook.wallets.refusal import Refusal, Refused
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
 
 BALANCES = (300, 200, 100, 0)
@@ -89,9 +89,9 @@ def survive_a_kill(app: LedgerApp, uri: str, dice: random.Random) -> None:
         wanted = movement(int(amount), key=key)
         try:
             answer = moved_again(app, ObjectId(payer), ObjectId(payee), wanted)
-        except Refused as error:
+        except LedgerError as error:
             assert key not in done
-            if error.code is not Refusal.INSUFFICIENT_FUNDS:
+            if error.code is not ErrorCode.INSUFFICIENT_FUNDS:
                 raise
         else:
             assert answer.replayed or key not in done

@@ -32,8 +32,8 @@ from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import REVERSAL, Movement
 from daybook.wallets.context import Ledger
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
-from daybook.wallets.refusal import Refusal, Refused
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.ledgers import (
     balance_of,
@@ -142,8 +142,8 @@ class Books(RuleBasedStateMachine):
             answer = (
                 act(self.app.ledger, wanted) if where is None else self.crash(act, wanted, where)
             )
-        except Refused as refused:
-            if refused.code is not Refusal.INSUFFICIENT_FUNDS or covered:
+        except LedgerError as refused:
+            if refused.code is not ErrorCode.INSUFFICIENT_FUNDS or covered:
                 raise
             return None
         assert covered
@@ -168,8 +168,8 @@ class Books(RuleBasedStateMachine):
     def again(self, act: Act, wanted: Movement) -> None:
         try:
             act(self.app.ledger, wanted)
-        except Refused as refused:
-            if refused.code is not Refusal.INSUFFICIENT_FUNDS:
+        except LedgerError as refused:
+            if refused.code is not ErrorCode.INSUFFICIENT_FUNDS:
                 raise
 
     # Requests
@@ -232,9 +232,9 @@ class Books(RuleBasedStateMachine):
         )
         if answer is not None:
             del self.reversible[at]
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(LedgerError) as refused:
                 move.reverse(self.app.ledger, movement(wanted.amount_paise), originals)
-            assert refused.value.code is Refusal.ALREADY_REVERSED
+            assert refused.value.code is ErrorCode.ALREADY_REVERSED
 
     @precondition(lambda self: self.done)
     @rule(data=st.data())

@@ -18,7 +18,7 @@ from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.booking import Movement
 from daybook.wallets.context import Ledger
-from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.errors import ErrorCode, LedgerError
 from tests.emulators.mongo_proxy import CUT, Action, Event, MongoProxy, Phase
 from tests.integration.ledgers import (
     balance_of,
@@ -69,15 +69,15 @@ def test_another_request_under_the_key_is_refused(
 ) -> None:
     (owner,) = purses(ledger, 1000)
     move.debit(ledger, owner, movement(300, key=key, request="/a"))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         move.debit(ledger, owner, movement(amount, key=key, request=request_))
-    assert refused.value.code is Refusal.IDEMPOTENCY_KEY_REUSED
+    assert refused.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     assert check_books(ledger.database, [owner]) == 700
 
 
 def test_a_refused_request_leaves_its_key_free(ledger: Ledger, key: str) -> None:
     (owner,) = purses(ledger, 100)
-    with pytest.raises(Refused):
+    with pytest.raises(LedgerError):
         move.debit(ledger, owner, movement(300, key=key))
     move.credit(ledger, owner, movement(300))
     assert move.debit(ledger, owner, movement(300, key=key)).replayed is False
@@ -103,7 +103,7 @@ def test_before_a_refusal_the_key_is_looked_for_among_all_that_could_have_caused
         far = make_app(proxy.uri, app.database.name)
         ledger = far.ledger
         proxy.hook = watch
-        with pytest.raises(Refused):
+        with pytest.raises(LedgerError):
             move.debit(ledger, owner, movement(101, key=key))
         far.client.close()
 
@@ -164,7 +164,7 @@ def test_two_reversals_under_different_keys_take_back_once(ledger: Ledger) -> No
                 movement(100, type_="reversal"),
                 [move.BookedMovement.from_doc(original)],
             )
-        except Refused as refused:
+        except LedgerError as refused:
             return refused.code.value
         return "reversed"
 

@@ -20,8 +20,8 @@ from daybook.mongo.ledger_indexes import LEDGER_INDEXES
 from daybook.mongo.query import Query
 from daybook.wallets import invites, move, queries, users
 from daybook.wallets.context import Ledger
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.invites import InviteStatus, NewInvite
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.users import NewUser, Wanted
 from tests.integration.ledgers import make_app, movement, prepare, purses
 
@@ -72,7 +72,7 @@ def test_exactly_one_of_many_accepts_an_invite(ledger: Ledger) -> None:
         barrier.wait(30)
         try:
             return str(invites.accept(ledger, code, user_id=user_id)["usedBy"])
-        except Refused as refused:
+        except LedgerError as refused:
             return refused.code.value
 
     with ThreadPoolExecutor(len(people)) as pool:
@@ -87,9 +87,9 @@ def test_exactly_one_of_many_accepts_an_invite(ledger: Ledger) -> None:
 
 def test_nobody_accepts_for_a_user_who_is_not_there(ledger: Ledger) -> None:
     code = invite(ledger)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         invites.accept(ledger, code, user_id=ObjectId())
-    assert refused.value.code is Refusal.USER_NOT_FOUND
+    assert refused.value.code is ErrorCode.USER_NOT_FOUND
     assert status_of(ledger, code) == "active"
 
 
@@ -97,9 +97,9 @@ def test_an_invite_is_refused_from_the_moment_it_expires_and_marked(ledger: Ledg
     code = invite(ledger)
     before, after = at(ledger, NOON + MINUTE), at(ledger, NOON + 2 * MINUTE)
     for late in (before, after):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(LedgerError) as refused:
             invites.accept(late, code, user_id=None)
-        assert refused.value.code is Refusal.INVITE_EXPIRED
+        assert refused.value.code is ErrorCode.INVITE_EXPIRED
         assert status_of(ledger, code) == "expired"
 
 
@@ -112,12 +112,12 @@ def test_an_invite_lasts_until_the_last_millisecond(ledger: Ledger) -> None:
 def test_a_used_invite_is_told_apart_from_an_expired_one(ledger: Ledger) -> None:
     code = invite(ledger)
     invites.accept(ledger, code, user_id=None)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         invites.accept(at(ledger, NOON + 2 * MINUTE), code, user_id=None)
-    assert refused.value.code is Refusal.INVITE_USED
-    with pytest.raises(Refused) as unknown:
+    assert refused.value.code is ErrorCode.INVITE_USED
+    with pytest.raises(LedgerError) as unknown:
         invites.accept(ledger, "NOBODYS", user_id=None)
-    assert unknown.value.code is Refusal.INVITE_NOT_FOUND
+    assert unknown.value.code is ErrorCode.INVITE_NOT_FOUND
 
 
 def test_the_sweep_marks_what_is_over_and_nothing_else(ledger: Ledger) -> None:
@@ -137,9 +137,9 @@ def test_the_sweep_marks_what_is_over_and_nothing_else(ledger: Ledger) -> None:
 def test_a_code_is_given_once(ledger: Ledger) -> None:
     wanted = NewInvite(parent_code="M-1", expires_at=NOON + MINUTE, code="SUMMER")
     assert invites.create(ledger, wanted)["code"] == "SUMMER"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(LedgerError) as refused:
         invites.create(ledger, wanted)
-    assert refused.value.code is Refusal.INVITE_EXISTS
+    assert refused.value.code is ErrorCode.INVITE_EXISTS
     assert invite(ledger) != invite(ledger)
 
 

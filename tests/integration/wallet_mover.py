@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from daybook.wallets import move
 from daybook.wallets.context import Ledger
-from daybook.wallets.refusal import Refused
+from daybook.wallets.errors import LedgerError
 from tests.integration.ledgers import make_app, movement
 
 THREADS = 4
@@ -28,7 +28,7 @@ def transfers(ledger: Ledger, owners: list[ObjectId], dice: random.Random) -> No
         _say(f"try {key} {payer} {payee} {amount}")
         try:
             body = move.transfer(ledger, payer, payee, movement(amount, key=key)).body
-        except Refused:
+        except LedgerError:
             _say(f"refused {key}")
         else:
             _say(f"done {key} {body['from']['transactionId']}")

@@ -29,7 +29,7 @@ from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.atomic import atomically
 from daybook.wallets.context import Document, Ledger
-from daybook.wallets.refusal import Refusal, Refused
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.striped_locks import TooContended
 
@@ -83,7 +83,7 @@ def once(
 ) -> KeyedResponse:
     """Run `work` in a transaction, unless its key has been used; `work` inserts the key.
 
-    `owners` are those whose wallets it moves. Raises `Refused`, `DocumentInvalid`, and
+    `owners` are those whose wallets it moves. Raises `LedgerError`, `DocumentInvalid`, and
     `DatabaseError` when it is unknown whether anything was done: the same request under the
     same key finds out.
     """
@@ -121,14 +121,14 @@ def once(
                 ),
                 replayed=False,
             )
-    except (Refused, DocumentInvalid, TooContended, PyMongoError) as error:
+    except (LedgerError, DocumentInvalid, TooContended, PyMongoError) as error:
         return _read_back(ledger, wanted, error)
 
 
 def _read_back(
     ledger: Ledger,
     wanted: IdempotencyKey,
-    error: Refused | DocumentInvalid | TooContended | PyMongoError,
+    error: LedgerError | DocumentInvalid | TooContended | PyMongoError,
 ) -> KeyedResponse:
     """Another request under the key may have come first, or our own commit's answer was lost.
 
@@ -137,7 +137,7 @@ def _read_back(
     twin; a linearizable one waits until it has
     (https://www.mongodb.com/docs/manual/reference/read-concern-linearizable/).
     """
-    concern = LINEARIZABLE if isinstance(error, Refused | DocumentInvalid) else None
+    concern = LINEARIZABLE if isinstance(error, LedgerError | DocumentInvalid) else None
     try:
         stored = _stored(ledger, wanted, concern)
     except PyMongoError as second:
@@ -181,21 +181,21 @@ def _own(wanted: IdempotencyKey, docs: Sequence[Document]) -> Document | None:
 
 
 def check_same_request(wanted: IdempotencyKey, request_hash: str | None) -> None:
-    """Raise `Refused` when the key came with another request first."""
+    """Raise `LedgerError` when the key came with another request first."""
     if request_hash != wanted.request_hash:
         raise _reused("the key was used for another request")
 
 
-def _reused(message: str) -> Refused:
-    return Refused(Refusal.IDEMPOTENCY_KEY_REUSED, message, where="Idempotency-Key")
+def _reused(message: str) -> LedgerError:
+    return LedgerError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, where="Idempotency-Key")
 
 
 def _first_answer(stored: Stored) -> KeyedResponse:
-    """Raises `Refused` when it is no longer kept, `DocumentInvalid`."""
+    """Raises `LedgerError` when it is no longer kept, `DocumentInvalid`."""
     removed_at = stored.optional_moment("answerRemovedAt")
     if removed_at is not None and "answer" not in stored.doc:
-        raise Refused(
-            Refusal.ANSWER_EXPIRED,
+        raise LedgerError(
+            ErrorCode.ANSWER_EXPIRED,
             f"the request was carried out under this key, see {stored.collection} "
             f"{stored.doc['_id']}, and is not repeated; its answer is no longer kept",
             where="Idempotency-Key",
@@ -210,7 +210,7 @@ def _first_answer(stored: Stored) -> KeyedResponse:
 def earlier(ledger: Ledger, query: Query, wanted: IdempotencyKey | None) -> KeyedResponse | None:
     """The first answer, when the key made something before. `query` is by `_id`.
 
-    Raises `Refused` for a key that belongs to another request, `DocumentInvalid`.
+    Raises `LedgerError` for a key that belongs to another request, `DocumentInvalid`.
     """
     if wanted is None:
         return None
@@ -223,8 +223,8 @@ def earlier(ledger: Ledger, query: Query, wanted: IdempotencyKey | None) -> Keye
 
 def _answer_of(wanted: IdempotencyKey, made: Stored) -> KeyedResponse:
     if isinstance(made.doc.get("erasedAt"), datetime):
-        raise Refused(
-            Refusal.USER_ERASED, f"user {made.doc['_id']} was erased", where="Idempotency-Key"
+        raise LedgerError(
+            ErrorCode.USER_ERASED, f"user {made.doc['_id']} was erased", where="Idempotency-Key"
         )
     _check_id(made)
     check_same_request(wanted, made.doc.get("requestHash"))
@@ -259,7 +259,7 @@ def insert_once(
 ) -> KeyedResponse:
     """Store `doc`, whose `_id` is `new_id(wanted)`, or find that the key did so meanwhile.
 
-    Raises `DuplicateKeyError` for another unique value that is taken, `Refused` as `earlier`.
+    Raises `DuplicateKeyError` for another unique value that is taken, `LedgerError` as `earlier`.
     """
     if wanted is not None and wanted.caller is not None:
         # Stored without a caller, it has another `_id`, which would not refuse this one.

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from daybook import write_errors
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import (
     IdempotencyKey,
     KeyedResponse,
@@ -23,7 +24,6 @@ from daybook.wallets.idempotency import (
     insert_once,
     new_id,
 )
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 from daybook.wallets.striped_locks import TooContended
 
@@ -49,12 +49,12 @@ class NewInvite:
 
 
 def create(ledger: Ledger, invite: NewInvite) -> Document:
-    """Raises `Refused` when the code is taken."""
+    """Raises `LedgerError` when the code is taken."""
     return create_once(ledger, invite, None).body
 
 
 def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None) -> KeyedResponse:
-    """Under a key, a repeated request gets the first answer. Raises `Refused`."""
+    """Under a key, a repeated request gets the first answer. Raises `LedgerError`."""
     now = ledger.now()
     doc = {
         "_id": new_id(wanted),
@@ -70,18 +70,18 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None
     except DuplicateKeyError as error:
         if write_errors.describe(error).permanent:
             raise
-        raise Refused(
-            Refusal.INVITE_EXISTS, f"there is an invite {doc['code']}", where="code"
+        raise LedgerError(
+            ErrorCode.INVITE_EXISTS, f"there is an invite {doc['code']}", where="code"
         ) from error
 
 
 def made_before(ledger: Ledger, wanted: IdempotencyKey | None) -> KeyedResponse | None:
-    """The answer to the key, if it made an invite. Raises `Refused`."""
+    """The answer to the key, if it made an invite. Raises `LedgerError`."""
     return earlier(ledger, queries.INVITE_MADE, wanted)
 
 
 def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
-    """Use the invite, if nobody has. Raises `Refused`, after marking one that expired."""
+    """Use the invite, if nobody has. Raises `LedgerError`, after marking one that expired."""
     return accept_once(ledger, code, None, user_id=user_id).body
 
 
@@ -93,14 +93,16 @@ def accept_once(
     Raises `DocumentInvalid` for an invite that could not be answered with, before it is used.
     """
     if user_id is not None and queries.USER.one(ledger.database, user_id=user_id) is None:
-        raise Refused(Refusal.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
+        raise LedgerError(ErrorCode.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
     now = ledger.now()
     invites = ledger.database[queries.INVITES]
     # Again when another request came between; it has used the invite, or it has expired.
     for _ in range(_TRIES):
         doc = queries.INVITE.one(ledger.database, code=code)
         if doc is None:
-            raise Refused(Refusal.INVITE_NOT_FOUND, f"there is no invite {code}", where="code")
+            raise LedgerError(
+                ErrorCode.INVITE_NOT_FOUND, f"there is no invite {code}", where="code"
+            )
         to_answer(doc)
         if doc["status"] != InviteStatus.ACTIVE:
             return _accepted_before(doc, wanted)
@@ -128,8 +130,8 @@ def _used(wanted: IdempotencyKey | None, user_id: ObjectId | None, now: datetime
 
 def _accepted_before(doc: Document, wanted: IdempotencyKey | None) -> KeyedResponse:
     if doc["status"] == InviteStatus.EXPIRED:
-        raise Refused(
-            Refusal.INVITE_EXPIRED,
+        raise LedgerError(
+            ErrorCode.INVITE_EXPIRED,
             f"the invite expired at {stamp(doc['expiresAt'])}",
             where="code",
         )
@@ -138,7 +140,7 @@ def _accepted_before(doc: Document, wanted: IdempotencyKey | None) -> KeyedRespo
         or doc.get("usedKey") != wanted.key
         or not wanted.may_be_of(doc.get("usedCaller"))
     ):
-        raise Refused(Refusal.INVITE_USED, "the invite has been accepted", where="code")
+        raise LedgerError(ErrorCode.INVITE_USED, "the invite has been accepted", where="code")
     check_same_request(wanted, doc.get("usedHash"))
     return KeyedResponse(body=to_answer(doc), replayed=True)
 

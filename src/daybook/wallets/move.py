@@ -13,19 +13,19 @@ from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
 from daybook.wallets.booking import REVERSAL, Leg, Movement, book
 from daybook.wallets.context import Document, Ledger
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse, once
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet, change, change_back
 
 
 def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
-    """Raise a balance. Raises `Refused`, `DatabaseError`."""
+    """Raise a balance. Raises `LedgerError`, `DatabaseError`."""
     return _single(ledger, owner, movement, Direction.CREDIT)
 
 
 def debit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
-    """Lower a balance that covers it. Raises `Refused`, `DatabaseError`."""
+    """Lower a balance that covers it. Raises `LedgerError`, `DatabaseError`."""
     return _single(ledger, owner, movement, Direction.DEBIT)
 
 
@@ -50,7 +50,7 @@ def _single(
 
 
 def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
-    """Lower one balance and raise another, or neither. Raises `Refused`, `DatabaseError`."""
+    """Lower one balance and raise another, or neither. Raises `LedgerError`, `DatabaseError`."""
     amount_paise = movement.amount_paise
     sides = {
         payer: (Direction.DEBIT, "fromUserId"),
@@ -66,16 +66,16 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
 
         try:
             wallets = {owner: changed(owner) for owner in sorted(sides)}
-        except Refused as refused:
-            if refused.code is Refusal.BALANCE_LIMIT and payee < payer:
+        except LedgerError as refused:
+            if refused.code is ErrorCode.BALANCE_LIMIT and payee < payer:
                 # Only who has the money learns that the payee's wallet has no room for it.
                 # Otherwise, amount by amount, anybody could find out what the payee holds.
                 changed(payer)
             raise
         currency = wallets[payer].currency
         if wallets[payee].currency != currency:
-            raise Refused(
-                Refusal.CURRENCY_MISMATCH,
+            raise LedgerError(
+                ErrorCode.CURRENCY_MISMATCH,
                 f"the wallets hold {currency} and {wallets[payee].currency}",
                 where="toUserId",
             )
@@ -141,7 +141,7 @@ def reverse(
 ) -> KeyedResponse:
     """Take back what `originals` moved, all of its wallets at once, by a counter-entry.
 
-    `movement` is of the type `reversal` and of the same amount. Raises `Refused`,
+    `movement` is of the type `reversal` and of the same amount. Raises `LedgerError`,
     `DocumentInvalid`, `DatabaseError`.
     """
     first = originals[0]
@@ -151,8 +151,8 @@ def reverse(
             _check_not_reversed(ledger, session, original)
         entry = queries.JOURNAL_ENTRY.one(ledger.database, session=session, entry_id=first.entry_id)
         if entry is None or not entry.get("lines"):
-            raise Refused(
-                Refusal.NOT_REVERSIBLE,
+            raise LedgerError(
+                ErrorCode.NOT_REVERSIBLE,
                 f"its journal entry {first.entry_id} is not there, or has no lines",
             )
         lines = journal.opposed(entry, first.amount_paise, first.currency)
@@ -190,12 +190,12 @@ def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | Non
 def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[BookedMovement]:
     """What there is to take back: the transaction, and its counterpart.
 
-    Raises `Refused`, `DocumentInvalid`.
+    Raises `LedgerError`, `DocumentInvalid`.
     """
     doc = queries.TRANSACTION.one(ledger.database, transaction_id=transaction_id)
     if doc is None:
-        raise Refused(
-            Refusal.TRANSACTION_NOT_FOUND,
+        raise LedgerError(
+            ErrorCode.TRANSACTION_NOT_FOUND,
             f"there is no transaction {transaction_id}",
             where="transactionId",
         )
@@ -215,15 +215,15 @@ def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[BookedMovement
     return sorted([booked, other], key=lambda leg: leg.direction is Direction.CREDIT)
 
 
-def _not_reversible(message: str) -> Refused:
-    return Refused(Refusal.NOT_REVERSIBLE, message, where="transactionId")
+def _not_reversible(message: str) -> LedgerError:
+    return LedgerError(ErrorCode.NOT_REVERSIBLE, message, where="transactionId")
 
 
 def _check_not_reversed(ledger: Ledger, session: ClientSession, original: BookedMovement) -> None:
     found = queries.REVERSAL.one(ledger.database, session=session, transaction_id=original.id)
     if found is not None:
-        raise Refused(
-            Refusal.ALREADY_REVERSED,
+        raise LedgerError(
+            ErrorCode.ALREADY_REVERSED,
             f"transaction {original.id} was reversed by {found['_id']}",
             where="transactionId",
         )
@@ -236,8 +236,8 @@ def _taken_back(
     direction = Direction.DEBIT if was_credit else Direction.CREDIT
     wallet = change_back(ledger, session, original.wallet_id, direction, amount_paise)
     if wallet.currency != original.currency:
-        raise Refused(
-            Refusal.CURRENCY_MISMATCH,
+        raise LedgerError(
+            ErrorCode.CURRENCY_MISMATCH,
             f"transaction {original.id} is in {original.currency}, its wallet now in "
             f"{wallet.currency}",
         )

@@ -18,8 +18,8 @@ from daybook.export.rendering.cells.money import is_currency
 from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, earlier, insert_once, new_id
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import Stored
 
 INR = "INR"
@@ -70,7 +70,7 @@ class Wallet:
 def open_wallet(
     ledger: Ledger, owner: ObjectId, currency: str = INR, wanted: IdempotencyKey | None = None
 ) -> KeyedResponse:
-    """An empty wallet for a user who has none. Raises `Refused`.
+    """An empty wallet for a user who has none. Raises `LedgerError`.
 
     Users may be kept by another application, so one that `users` does not know is taken at
     the caller's word. Under a key, a repeated request gets the first answer.
@@ -79,7 +79,7 @@ def open_wallet(
     if found is not None:
         return found
     if queries.DELETED_USER.one(ledger.database, user_id=owner) is not None:
-        raise Refused(Refusal.USER_NOT_FOUND, f"user {owner} is deleted", where="ownerUserId")
+        raise LedgerError(ErrorCode.USER_NOT_FOUND, f"user {owner} is deleted", where="ownerUserId")
     now = ledger.now()
     doc = {
         "_id": new_id(wanted),
@@ -97,13 +97,13 @@ def open_wallet(
     except DuplicateKeyError as error:
         if write_errors.describe(error).permanent:
             raise
-        raise Refused(
-            Refusal.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
+        raise LedgerError(
+            ErrorCode.WALLET_EXISTS, f"user {owner} has a wallet", where="ownerUserId"
         ) from error
 
 
 def wallet_of(ledger: Ledger, owner: ObjectId) -> Wallet:
-    """Raises `Refused` when the user has none, `DocumentInvalid`."""
+    """Raises `LedgerError` when the user has none, `DocumentInvalid`."""
     doc = queries.WALLET_OF_OWNER.one(ledger.database, owner=owner)
     if doc is None:
         raise _not_found(f"user {owner} has no wallet", "ownerUserId")
@@ -140,7 +140,7 @@ def change(
 ) -> Wallet:
     """Move the balance of a user's wallet by one conditional update; the wallet as it is then.
 
-    Raises `Refused`, with `where` for a wallet that is not there, and `DocumentInvalid`.
+    Raises `LedgerError`, with `where` for a wallet that is not there, and `DocumentInvalid`.
     """
     wallet = _change(ledger, session, _BY_OWNER, {"owner": owner}, direction, amount_paise)
     if wallet is None:
@@ -194,18 +194,18 @@ def _change(
     raise _refused(Wallet.from_doc(found), direction, amount_paise)
 
 
-def _not_found(message: str, where: str | None) -> Refused:
-    return Refused(Refusal.WALLET_NOT_FOUND, message, where=where)
+def _not_found(message: str, where: str | None) -> LedgerError:
+    return LedgerError(ErrorCode.WALLET_NOT_FOUND, message, where=where)
 
 
-def _refused(wallet: Wallet, direction: Direction, amount_paise: int) -> Refused:
+def _refused(wallet: Wallet, direction: Direction, amount_paise: int) -> LedgerError:
     of_user = f"the wallet of user {wallet.owner}"
     if direction is Direction.DEBIT:
-        return Refused(
-            Refusal.INSUFFICIENT_FUNDS,
+        return LedgerError(
+            ErrorCode.INSUFFICIENT_FUNDS,
             f"{of_user} holds {wallet.available_paise}, not {amount_paise}",
         )
     # Without the balance: who pays into a wallet need not be allowed to read it.
-    return Refused(
-        Refusal.BALANCE_LIMIT, f"with {amount_paise} more {of_user} would exceed {MAX_PAISE}"
+    return LedgerError(
+        ErrorCode.BALANCE_LIMIT, f"with {amount_paise} more {of_user} would exceed {MAX_PAISE}"
     )

@@ -27,8 +27,8 @@ from daybook.http.responses import json_response
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
 from daybook.wallets import invites, users
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.invites import InviteStatus, NewInvite
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import DocumentInvalid
 from daybook.wallets.users import NewUser, Wanted
 
@@ -127,22 +127,22 @@ def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> fl
         return keyed_response(
             invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200
         )
-    except (Refused, DocumentInvalid) as error:
+    except (LedgerError, DocumentInvalid) as error:
         if refusal(app.settings.callers, INVITES, request) is None or _of_key(error):
             raise
         if isinstance(error, DocumentInvalid):
             log.event(logging.ERROR, "document_invalid", error.without_value)
         log.event(logging.WARNING, "invite_refused", f"an invite was not accepted: {_word(error)}")
-        raise Refused(
-            Refusal.INVITE_NOT_FOUND,
+        raise LedgerError(
+            ErrorCode.INVITE_NOT_FOUND,
             "the code is not that of an open invite, or userId not that of a user",
         ) from error
 
 
-def _of_key(error: Refused | DocumentInvalid) -> bool:
+def _of_key(error: LedgerError | DocumentInvalid) -> bool:
     """Whether the caller's own key is at fault, which reveals nothing about the invite."""
-    return isinstance(error, Refused) and error.code is Refusal.IDEMPOTENCY_KEY_REUSED
+    return isinstance(error, LedgerError) and error.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
 
 
-def _word(error: Refused | DocumentInvalid) -> str:
-    return error.code if isinstance(error, Refused) else error.type
+def _word(error: LedgerError | DocumentInvalid) -> str:
+    return error.code if isinstance(error, LedgerError) else error.type

@@ -13,8 +13,8 @@ from daybook.errors import ConfigurationError, DatabaseError
 from daybook.http.callers import verified_account
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
-from daybook.wallets.refusal import Refusal, Refused
 from daybook.wallets.stored import DocumentInvalid
 from daybook.wallets.striped_locks import TooContended
 from daybook.write_errors import Cause
@@ -22,23 +22,23 @@ from daybook.write_errors import Cause
 REPLAYED = "Idempotency-Replayed"
 RETRY_AFTER_SECONDS = 1
 
-STATUS: Mapping[Refusal, int] = {
-    Refusal.USER_NOT_FOUND: 404,
-    Refusal.USER_ERASED: 410,
-    Refusal.WALLET_NOT_FOUND: 404,
-    Refusal.WALLET_EXISTS: 409,
-    Refusal.INSUFFICIENT_FUNDS: 409,
-    Refusal.BALANCE_LIMIT: 409,
-    Refusal.CURRENCY_MISMATCH: 409,
-    Refusal.TRANSACTION_NOT_FOUND: 404,
-    Refusal.ALREADY_REVERSED: 409,
-    Refusal.NOT_REVERSIBLE: 409,
-    Refusal.IDEMPOTENCY_KEY_REUSED: 422,
-    Refusal.ANSWER_EXPIRED: 410,
-    Refusal.INVITE_NOT_FOUND: 404,
-    Refusal.INVITE_EXISTS: 409,
-    Refusal.INVITE_USED: 409,
-    Refusal.INVITE_EXPIRED: 410,
+STATUS: Mapping[ErrorCode, int] = {
+    ErrorCode.USER_NOT_FOUND: 404,
+    ErrorCode.USER_ERASED: 410,
+    ErrorCode.WALLET_NOT_FOUND: 404,
+    ErrorCode.WALLET_EXISTS: 409,
+    ErrorCode.INSUFFICIENT_FUNDS: 409,
+    ErrorCode.BALANCE_LIMIT: 409,
+    ErrorCode.CURRENCY_MISMATCH: 409,
+    ErrorCode.TRANSACTION_NOT_FOUND: 404,
+    ErrorCode.ALREADY_REVERSED: 409,
+    ErrorCode.NOT_REVERSIBLE: 409,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
+    ErrorCode.ANSWER_EXPIRED: 410,
+    ErrorCode.INVITE_NOT_FOUND: 404,
+    ErrorCode.INVITE_EXISTS: 409,
+    ErrorCode.INVITE_USED: 409,
+    ErrorCode.INVITE_EXPIRED: 410,
 }
 
 
@@ -52,7 +52,7 @@ def keyed_response(result: KeyedResponse, *, first: int = 201) -> flask.Response
 
 def problem_of(app: LedgerApp, request: flask.Request, error: Exception) -> flask.Response | None:
     match error:
-        case Refused():
+        case LedgerError():
             return problem(STATUS[error.code], str(error), code=error.code, where=error.where)
         case DocumentInvalid():
             log.event(logging.ERROR, "document_invalid", error.without_value)

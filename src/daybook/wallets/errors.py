@@ -1,4 +1,4 @@
-"""Why a request that is well formed is not carried out."""
+"""The error of a valid request that the ledger cannot carry out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import StrEnum
 from daybook.errors import DaybookError
 
 
-class Refusal(StrEnum):
-    """The `code` of an answer; programs decide by it, so a word once given stays."""
+class ErrorCode(StrEnum):
+    """The `code` of a response. Programs decide by it, so its values are a contract."""
 
-    USER_NOT_FOUND = "USER_NOT_FOUND"  # nobody, or a deleted user, has the id
+    USER_NOT_FOUND = "USER_NOT_FOUND"  # no user has the ID, or a deleted one
     USER_ERASED = "USER_ERASED"  # the key made a user whose data was removed since
     WALLET_NOT_FOUND = "WALLET_NOT_FOUND"  # the user has no wallet, or a deleted one
     WALLET_EXISTS = "WALLET_EXISTS"  # the user has a wallet already
@@ -18,23 +18,23 @@ class Refusal(StrEnum):
     BALANCE_LIMIT = "BALANCE_LIMIT"  # the balance would grow beyond what JSON carries exactly
     CURRENCY_MISMATCH = "CURRENCY_MISMATCH"  # two wallets of different currencies
     TRANSACTION_NOT_FOUND = "TRANSACTION_NOT_FOUND"  # no transaction has the id
-    ALREADY_REVERSED = "ALREADY_REVERSED"  # a counter-entry stands already
+    ALREADY_REVERSED = "ALREADY_REVERSED"  # a reversal exists already
     NOT_REVERSIBLE = "NOT_REVERSIBLE"  # a reversal itself, or not booked by this ledger
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"  # the key belongs to another request
     ANSWER_EXPIRED = "ANSWER_EXPIRED"  # done under the key; the first answer is no longer kept
     INVITE_NOT_FOUND = "INVITE_NOT_FOUND"  # no invite has the code
     INVITE_EXISTS = "INVITE_EXISTS"  # the code is taken
-    INVITE_USED = "INVITE_USED"  # somebody has accepted it
-    INVITE_EXPIRED = "INVITE_EXPIRED"  # its time is over
+    INVITE_USED = "INVITE_USED"  # it was accepted
+    INVITE_EXPIRED = "INVITE_EXPIRED"  # `expiresAt` has passed
 
 
-class Refused(DaybookError):
-    """The request changes nothing, for the reason `code`; `where` names the field, if one."""
+class LedgerError(DaybookError):
+    """The request changed nothing. `where` names the field at fault, if there is one."""
 
     type = "refused"
     permanent = True
 
-    def __init__(self, code: Refusal, message: str, *, where: str | None = None) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, where: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.where = where
