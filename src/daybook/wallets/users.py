@@ -54,7 +54,7 @@ def create(ledger: Ledger, user: NewUser) -> Document:
 
 
 def create_once(ledger: Ledger, user: NewUser, wanted: IdempotencyKey | None) -> KeyedResponse:
-    """Under a key, a repeated request gets the first answer. Raises `Refused`."""
+    """Under a key, a repeated request gets the first answer. Raises `LedgerError`."""
     now = ledger.now()
     doc = {
         "_id": new_id(wanted),
