@@ -100,7 +100,7 @@ def test_a_retry_that_fails_says_when_the_next_attempt_is_due_and_who_makes_it(
     due = office.batch()["nextAttemptAt"].isoformat(timespec="seconds")
     follows = told(
         f"  next      attempt 2 is due at {due}",
-        "            without DAYBOOK_TASKS_QUEUE nobody makes the call, unless `serve` is running:",
+        "            without DAYBOOK_TASKS_QUEUE no call follows, unless `serve` is running:",
         f"            {AGAIN}",
     )
     assert failed.stdout.endswith(follows)
@@ -208,12 +208,12 @@ def test_a_destination_that_rests_is_told_with_its_time(
             "openUntil": breaker["openUntil"].isoformat(),
         }
         assert (
-            "Destination google_drive: failed 1 times in a row, left alone until "
+            "Destination google_drive: failed 1 times in a row, the circuit is open until "
             in daybook(office.env, "status", DATE).stdout
         )
         past = datetime.now(UTC) - timedelta(seconds=1)
         database["circuitbreakers"].update_one({}, {"$set": {"openUntil": past}})
-        assert "to be tried by the next run." in daybook(office.env, "status", DATE).stdout
+        assert "the next run tries it." in daybook(office.env, "status", DATE).stdout
 
 
 @pytest.mark.storm

@@ -107,13 +107,13 @@ def test_a_signal_stops_it_at_a_chunk_and_the_next_run_goes_on_from_there(
     code, out, _ = run.released()
     assert code == 4
     assert out.startswith(f"The file of {DATE} is not complete yet; what is done of it is kept.\n")
-    assert "  next      attempt 1 goes on from where it stopped" in out
+    assert "  next      attempt 1 resumes where it stopped" in out
     assert out.endswith(AGAIN)
     assert drive.files() == []
     assert operations(drive, "chunk") == 2
     stored = office.batch()
     assert (stored["state"], stored["attempt"], stored["endedAttempt"]) == ("open", 1, 0)
-    assert "goes on from where it stopped" in daybook(office.env, "status", DATE).stdout
+    assert "resumes where it stopped" in daybook(office.env, "status", DATE).stdout
 
     done = answer(office.env, "run", "--date", DATE)
 
@@ -173,7 +173,7 @@ def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
             assert out.startswith(
                 f"batch_{DATE}.csv is delivered; not all of its entries are marked yet.\n"
             )
-            assert "  next      what is left is finished by the next call, from " in out
+            assert "  next      the next call finishes what is left, at " in out
             assert out.endswith(AGAIN)
             assert "not complete" not in out
         assert answer(office.env, "status", DATE)["queued"] == 0

@@ -158,7 +158,7 @@ def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(
         seen = evening.function.post("/watchdog").json()
     assert (seen["status"], seen["state"], seen["refused"]) == ("missing", None, None)
     told = evening.mail("alerts")[-1]
-    assert "either nobody called, or MongoDB could not be reached when the call came" in told
+    assert "either no call was made, or MongoDB could not be reached when it came" in told
     assert "the Cloud Scheduler job: whether it called, and what it was answered" in told
 
 
@@ -187,7 +187,7 @@ def test_a_watchdog_that_cannot_see_the_day_says_so_and_claims_nothing_of_it(
     assert answered.status_code == status
     assert evening.alarms() == [("CRITICAL", "day_missing")]
     (told,) = evening.mail("alerts")
-    assert f"nobody can see it. Last error: {kind}: " in told
+    assert f"its state cannot be read. Last error: {kind}: " in told
     assert "There may be no file for this day; nobody knows whether its entries" in told
     assert "stay queued" not in told
     assert "p@ss" not in told

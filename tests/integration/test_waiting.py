@@ -137,7 +137,7 @@ def test_every_place_that_tells_of_the_queue_counts_them(
     receipt = receipt_of(database, profile, batch)
     english = receipt_message(receipt, language="en", zone=ZoneInfo("Asia/Bangkok")).text
     assert "No run takes 4 queued items" in english
-    assert "as it should be" not in english
+    assert "This is normal" not in english
     thai = receipt_message(receipt, language="th", zone=ZoneInfo("Asia/Bangkok")).text
     assert "4 รายการที่จะไม่ถูกส่งออก" in thai
     shown = CliRunner().invoke(main, ["status", DAY.isoformat()]).stdout

@@ -250,7 +250,7 @@ def test_a_failed_batch_says_why_and_what_can_be_done() -> None:
     assert f"daybook retry {DAY}" in text
     assert "POST /admin/retry" in text
     assert f"daybook release {DAY}" in text
-    assert "Its entries stay queued, and the next day's file takes them along." in text
+    assert "Its entries stay queued and go with the next day's file." in text
 
 
 def test_a_permanent_error_is_said_not_to_be_worth_retrying() -> None:
@@ -282,12 +282,12 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (
             AlertEvent.ORPHAN_LEFT_BEHIND,
             {},
-            "A file (batch_2026-01-18.csv) stands, or may yet appear",
+            "A file (batch_2026-01-18.csv) is, or may yet be, stored under",
         ),
         (
             AlertEvent.ORPHAN_LEFT_BEHIND,
             FILE,
-            "stands at id 1aBcD, which had been given up: refused_",
+            "is stored under ID 1aBcD, which had been abandoned: refused_",
         ),
         (AlertEvent.ITEMS_CHANGED_AFTER_SEAL, {}, "2 items deleted or changed, 1 item completed"),
         (AlertEvent.FILE_UNRECORDED, {}, "the user may not run `update` on daybook.exportqueues"),
@@ -300,7 +300,7 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (
             AlertEvent.DAY_MISSING,
             {"state": None},
-            "either nobody called, or MongoDB could not be reached",
+            "either no call was made, or MongoDB could not be reached",
         ),
         (AlertEvent.DAY_MISSING, {"state": "failed"}, "daybook retry 2026-01-18"),
         (
@@ -308,8 +308,8 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
             {"state": None, "refused_at": DUE, "refused_count": 3},
             "called at 2026-01-18 18:00 (Asia/Bangkok), and the run was refused, 3 times in all.",
         ),
-        (AlertEvent.DAY_MISSING, {"state": "unknown"}, "nobody can see it"),
-        (AlertEvent.DAY_LATE, {}, "goes on at 2026-01-18 20:05 (Asia/Bangkok)"),
+        (AlertEvent.DAY_MISSING, {"state": "unknown"}, "its state cannot be read"),
+        (AlertEvent.DAY_LATE, {}, "resumes at 2026-01-18 20:05 (Asia/Bangkok)"),
         (AlertEvent.DAY_LATE, {"state": "committed"}, "The file can be used"),
     ],
 )

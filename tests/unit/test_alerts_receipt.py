@@ -244,7 +244,7 @@ def test_an_empty_day_says_that_it_ran_and_that_there_is_no_file() -> None:
     assert f"Daybook ran for {DAY} and found nothing to export, so there is no file." in (
         english.text
     )
-    assert "if it had not run, you would not have got this receipt" in english.text
+    assert "if it had not run, you would not have received this receipt" in english.text
     assert thai.title == f"ใบยืนยันการส่งออก Daybook {DAY}: ไม่มีรายการต้องส่งออก ไม่มีไฟล์"
     assert "ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ" in thai.text
     for message in (english, thai):

@@ -1,4 +1,4 @@
-"""Destinations that are left alone for a while because they failed too often."""
+"""Circuit breakers that are open or half-open, for `status`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daybook.export.upload.breaker import ALL, KINDS, BreakerRecord, BreakerStat
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """Every circuit breaker that is open or half-open, whichever destination is configured."""
+    """Every circuit breaker that is open or half-open, of any destination."""
     found = ALL.find(database)
     states = {doc["_id"]: BreakerRecord.from_doc(doc) for doc in found if doc["_id"] in KINDS}
     return [
@@ -32,7 +32,7 @@ def sentence(breaker: Mapping[str, Any]) -> str:
     name, failures = breaker["destination"], breaker["failures"]
     if breaker["position"] == BreakerState.OPEN:
         until = breaker["openUntil"].isoformat(timespec="seconds")
-        rests = f"left alone until {until}"
+        state = f"the circuit is open until {until}"
     else:
-        rests = "to be tried by the next run"
-    return f"Destination {name}: failed {failures} times in a row, {rests}."
+        state = "the next run tries it"
+    return f"Destination {name}: failed {failures} times in a row, {state}."

@@ -2,7 +2,7 @@
 
 With `--json` stdout carries one JSON document and nothing else: the command's
 answer, or `{"error": {"type", "message"}}` when there is none. Without it, errors
-stand on stderr only. Wrong arguments (exit code 2) leave stdout empty.
+are on stderr only. Wrong arguments (exit code 2) leave stdout empty.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class CommandResult:
 
 
 class RequestAborted(DaybookError):
-    """The operator did not wait for the run to come to a boundary."""
+    """The operator broke the run off before it reached a boundary."""
 
     type = "interrupted"
 
 
 def command(name: str) -> Callable[[Callable[..., CommandResult]], click.Command]:
-    """Make a command of a function that returns its answer; the docstring is its help."""
+    """Turn a function that returns a result into a command; its docstring is the help."""
 
     def decorate(work: Callable[..., CommandResult]) -> click.Command:
         @click.command(name)
@@ -120,7 +120,7 @@ def print_json(doc: Mapping[str, Any]) -> None:
 
 
 class _OnFirstRecord(logging.Handler):
-    """Sets logging up once there is something to log.
+    """Sets up logging when there is something to log.
 
     Off a terminal that imports Google's library, which takes longer than most commands.
     """

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "retry": "attempt {attempt} is due at {due}",
-    "continuation": "attempt {attempt} goes on from where it stopped, from {due}",
+    "continuation": "attempt {attempt} resumes where it stopped, at {due}",
     "half_open": "attempt {attempt} asks the destination again, at {due}",
-    "look_again": "attempt {attempt} is looked after, at {due}",
+    "look_again": "attempt {attempt} is checked, at {due}",
 }
 
 
 def described(kind: str, *, attempt: int, due: str, ended: bool) -> str:
-    """A call that has to follow, in words; `due` as it is to be read.
+    """The next call, in words; `due` is already formatted.
 
     Once the day is delivered or signed off, no attempt follows: the call finishes what is left.
     """
     if ended:
-        return f"what is left is finished by the next call, from {due}"
+        return f"the next call finishes what is left, at {due}"
     return _WORDS[kind].format(attempt=attempt, due=due)
 
 
@@ -37,17 +37,17 @@ def task_row(task: Task, *, ended: bool) -> str:
 
 
 def maker(app: App, *, again: str) -> list[str]:
-    """Who makes a call that has to follow, or what the operator has to do."""
+    """Who makes the next call, or what the operator has to do."""
     if app.cloud_tasks is not None:
         return [row("", f"Cloud Tasks makes the call; at once: {again}")]
     return [
-        row("", "without DAYBOOK_TASKS_QUEUE nobody makes the call, unless `serve` is running:"),
+        row("", "without DAYBOOK_TASKS_QUEUE no call follows, unless `serve` is running:"),
         row("", again),
     ]
 
 
 def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
-    """The lines below an outcome that say how it goes on; none when it is done."""
+    """The lines below an outcome that say what follows; none when it is done."""
     match outcome.status.value:
         case "continued" | "retry_scheduled" | "circuit_open":
             if outcome.pending is None:

@@ -1,4 +1,4 @@
-"""A run by command: one invocation after the other until it ends, or until it is told to stop."""
+"""A run by command: one invocation after the other until it ends or has to stop."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _saying(hint: str, handler: object) -> Callable[[int, FrameType | None], Non
 
 @contextmanager
 def _progress(app: App) -> Iterator[App]:
-    """The app, with a progress bar on stderr if somebody watches."""
+    """The app, with a progress bar on stderr if it is a terminal."""
     if asks_for_json() or not sys.stderr.isatty():
         yield app
         return

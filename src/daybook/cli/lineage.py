@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @command("lineage")
 @click.argument("entry_id")
 def lineage(entry_id: str) -> CommandResult:
-    """Show in which files and rows an entry stands.
+    """Show which files and rows contain an entry.
 
-    Or why it stands in none: rejected with the reason, or still queued.
+    Or why none does: it is rejected, with the reason, or still queued.
     """
     from daybook.audit.lineage import lineage as follow
 

@@ -17,14 +17,14 @@ _SENTENCES = {
     "already_exported": "{name} was delivered before; no second file was made.",
     "empty": "Nothing is queued; no file for {day}.",
     "planned": "{name} would be delivered; nothing was written.",
-    "in_progress": "Another run is at work, or a later day goes on first.",
+    "in_progress": "Another run is working, or a later day has to finish first.",
     "continued": "{name} is not complete yet; what is done of it is kept.",
     "retry_scheduled": "{name} is not delivered; its entries stay queued.",
-    "circuit_open": "The destination failed too often and rests; nothing was done.",
+    "circuit_open": "The destination failed too often: the circuit is open, and nothing was done.",
     "failed": "{name} could not be delivered, and no further attempt follows.",
 }
 _UNMARKED = {
-    "in_progress": "{name} is delivered; another run is at work, which marks its entries.",
+    "in_progress": "{name} is delivered; another run is marking its entries.",
     "continued": "{name} is delivered; not all of its entries are marked yet.",
     "retry_scheduled": "{name} is delivered; not all of its entries are marked yet.",
     "circuit_open": "{name} is delivered; not all of its entries are marked yet, as the "
@@ -38,7 +38,7 @@ _FAILED = 500
 
 
 def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> CommandResult:
-    """A run's answer for the terminal; `follows` are lines that say how it goes on."""
+    """A run's answer for the terminal; `follows` are lines that say what comes next."""
     code = Exit.OK
     if outcome.http_status >= _FAILED:
         code = Exit.FAILED

@@ -18,7 +18,7 @@ def requeue(entry_id: str) -> CommandResult:
 
     app = app_from_env()
     requeued = put_back(app.database, app.profile(), entry_id, now=app.now())
-    reason = "" if requeued.reason is None else f"; it had been rejected as {requeued.reason}"
+    reason = "" if requeued.reason is None else f"; it was rejected as {requeued.reason}"
     return CommandResult(
         doc=requeued.to_doc(),
         lines=[f"Entry {requeued.to_doc()['entryId']} is queued for the next run{reason}."],

@@ -17,7 +17,7 @@ from daybook.cli.invocations import carry_out
 def retry(profile_name: str, day: date) -> CommandResult:
     """Open a failed day again, with all of its attempts, and run it.
 
-    A day that has not failed is run as it stands. Exit code 1: the day was released, or
+    A day that has not failed is run as it is. Exit code 1: the day was released, or
     failed again. Exit code 4: another run is at work, it was stopped as `run` can be, or
     a later attempt follows.
     """

@@ -24,7 +24,7 @@ def run(profile_name: str, batch_date: date | None) -> CommandResult:
     """Deliver a day's file now.
 
     Goes on beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
-    it where the next run can go on, a second Ctrl-C breaks it off (exit code 130). Exit
+    it where the next run can resume, a second Ctrl-C breaks it off (exit code 130). Exit
     code 4: it was stopped, another run is at work, or a later attempt follows. Exit code
     1: the day has failed; `retry` opens it again.
     """

@@ -1,4 +1,4 @@
-"""`seed`: sample entries for a look around."""
+"""`seed`: sample entries to try Daybook with."""
 
 from __future__ import annotations
 

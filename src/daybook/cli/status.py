@@ -1,4 +1,4 @@
-"""`status` and `history`: how a day stands, and how the days before went."""
+"""`status` and `history`: the state of a day, and the latest days."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _REJECTED_SHOWN = 20
 @command("status")
 @click.argument("day", type=DAY, required=False, metavar="[DATE]")
 def status(day: date | None) -> CommandResult:
-    """Show how a day stands.
+    """Show the state of a day.
 
-    Its batch and what has to follow, the slot, the queue, a destination that rests, and
-    when the next batch is due. DATE defaults to the latest day that was due.
+    Its batch and what has to follow, the slot, the queue, an open circuit, and when the
+    next batch is due. DATE defaults to the latest day that was due.
     """
     from daybook.cli import breakers
     from daybook.export.operations import history
@@ -110,7 +110,7 @@ def _refused(refused: RefusedRun | None) -> list[str]:
 
 
 def _next(app: App, found: Overview) -> list[str]:
-    """The call that has to follow, if one has to, and who makes it."""
+    """The next call, if there is one, and who makes it."""
     task = None if found.batch is None else found.batch.pending
     if task is None:
         return []
@@ -132,7 +132,7 @@ def _summary(batch: Batch) -> dict[str, Any]:
 
 
 def _is_released(batch: Mapping[str, Any]) -> bool:
-    """False once a file of the day turned up after all."""
+    """False once a file of the day has been found after all."""
     return batch["state"] == "failed" and batch["releasedAt"] is not None
 
 
@@ -164,7 +164,7 @@ def _slot(slot: SlotStatus | None) -> str:
         state = f"left behind by {slot.lease_owner}, free for the next run"
     text = f"Slot: {state}, fence {slot.fence}."
     if slot.file_id is not None:
-        text += f" File id {slot.file_id}, {len(slot.seals)} seals."
+        text += f" File ID {slot.file_id}, {len(slot.seals)} seals."
     return text
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def sweep() -> CommandResult:
     """Tidy up what crashes left behind.
 
-    Finishes marking, deletes stray manifest parts, looks at given-up ids. Exit code 1:
-    a file stands at a given-up id. Exit code 4: a run is at work.
+    Finishes marking, deletes stray manifest parts, checks abandoned IDs. Exit code 1:
+    a file is stored under an abandoned ID. Exit code 4: a run is at work.
     """
     from daybook.ops.maintenance import maintain
 
@@ -46,7 +46,7 @@ def _lines(found: Sweep) -> list[str]:
     watch = found.orphans
     text = f"{watch.watched} watched, {len(watch.seen)} with a file"
     if watch.unreachable:
-        text += f", {watch.unreachable} that cannot be looked at"
+        text += f", {watch.unreachable} that cannot be checked"
     lines.append(f"Given-up ids: {text}.")
     lines += [row("file", file_id) for file_id in watch.seen]
     return lines

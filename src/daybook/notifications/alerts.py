@@ -64,7 +64,7 @@ class Messages:
         )
 
     def receipt(self, receipt: Receipt) -> int:
-        """Send it, and log that somebody got it; how many addresses did."""
+        """Send it, and log that it was sent; returns how many addresses got it."""
         about = _about(receipt)
         delivered = self._send(
             self._receipt_urls,

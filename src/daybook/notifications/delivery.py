@@ -25,7 +25,7 @@ _delivering: ContextVar[bool] = ContextVar("delivering", default=False)
 
 
 class DeliveryFault(StrEnum):
-    """Why an address did not get the message; the word stands in log records."""
+    """Why an address did not get the message; the value is in log records."""
 
     UNUSABLE = "unusable"  # Apprise knows no such service, or the address lacks a part
     REFUSED = "refused"  # the service said no, or could not be reached
@@ -138,7 +138,7 @@ def _service(url: str) -> tuple[str, Any]:
         # Otherwise a service refuses a message that is too long for it.
         parts.setdefault("overflow", "split")
         # A POST that is redirected becomes a GET, mostly of a sign-in page, which answers 200
-        # although nobody got the message. So a redirect is a refusal, whatever the address says.
+        # although no one got the message. So a redirect is a refusal, whatever the address says.
         parts["redirect"] = False
         # Without a time limit of its own Apprise sends in our thread, not in one that is
         # waited for when the process ends.

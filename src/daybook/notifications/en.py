@@ -42,13 +42,13 @@ DESTINATIONS: Mapping[str, str] = {
 
 STAYS_QUEUED = "The entries stay queued; none is lost and none is exported twice."
 
-_HOW_IT_STANDS = {
-    "failed": "It was given up.",
-    "open": "A run began, but nothing is at it any more.",
+_STATES = {
+    "failed": "It has failed, and no further attempt follows.",
+    "open": "A run began, but none is working on it now.",
 }
 _NO_TRACE = (
-    "There is no trace of a run: either nobody called, or MongoDB could not be reached when the "
-    "call came."
+    "There is no trace of a run: either no call was made, or MongoDB could not be reached when "
+    "it came."
 )
 
 
@@ -93,7 +93,7 @@ def _attempt_failed(facts: Facts) -> AlertText:
         title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
         happened=sentences(f"{which} ended without a file.", last_error(facts)),
         meaning=f"{whose}'s file is late. {STAYS_QUEUED}",
-        action=f"{wait} Once the cause is gone, {run_it(facts)} starts it sooner.",
+        action=f"{wait} Once the cause is removed, {run_it(facts)} starts it sooner.",
     )
 
 
@@ -104,7 +104,7 @@ def _batch_failed(facts: Facts) -> AlertText:
         retries = number(max(attempt - 1, 0), "retry", "retries")
         name += f" after {retries} ({number(attempt, 'attempt', 'attempts')})"
     no_use = "It was not retried any further, because retrying would not help."
-    queued = "Its entries stay queued, and the next day's file takes them along."
+    queued = "Its entries stay queued and go with the next day's file."
     return AlertText(
         title=f"{name}, manual intervention required",
         happened=sentences(
@@ -112,7 +112,7 @@ def _batch_failed(facts: Facts) -> AlertText:
             no_use if facts.is_true("permanent") else None,
             last_error(facts),
         ),
-        meaning=f"There is no file. {queued if facts.day else 'The entries stay as they were.'}",
+        meaning=f"There is no file. {queued if facts.day else 'The entries are unchanged.'}",
         action=_reopen(facts),
     )
 
@@ -122,8 +122,8 @@ def _reopen(facts: Facts) -> str:
         return f"Remove the cause, then send {run_it(facts)} again."
     return (
         f"Remove the cause, then run `daybook retry {facts.day}` (or POST /admin/retry) "
-        f"to have this day's file after all. Or run `daybook release {facts.day}` to "
-        "close the day without a file: its entries then go out with the next day's."
+        f"to make this day's file. Or run `daybook release {facts.day}` to close the day "
+        "without a file: its entries then go with the next day's."
     )
 
 
@@ -133,12 +133,12 @@ def _run_refused(facts: Facts) -> AlertText:
         title="the run was REFUSED",
         happened=sentences(
             f"A call for the day's run{f' at {moment(at)}' if at else ''} was answered with an "
-            "error, before it became a run.",
+            "error before a run began.",
             last_error(facts),
         ),
         meaning=f"There is no file for this day yet. {STAYS_QUEUED}",
         action="Remove the cause: `daybook doctor` says what is wrong. Then "
-        f"{run_it(facts)} delivers the file. A call that comes again by itself does so, too.",
+        f"{run_it(facts)} delivers the file. So does the next scheduled or repeated call.",
     )
 
 
@@ -157,7 +157,7 @@ def _batch_recovered(facts: Facts) -> AlertText:
     return AlertText(
         title="recovered, the file is delivered",
         happened=f"After an earlier failure {file}{what} was delivered{when}.",
-        meaning="The file is complete and can be used; no entry stands in it twice.",
+        meaning="The file is complete and can be used; it contains no entry twice.",
         action=sentences(
             "Nothing. The earlier alerts of this day are settled.", at_link(facts, "The file")
         ),
@@ -172,10 +172,10 @@ def _breaker_opened(facts: Facts) -> AlertText:
     rest = f"until {moment(until)}" if until else "for a while"
     return AlertText(
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
-        happened=f"{place} failed{often}. Daybook leaves it alone {rest}, then tries once.",
-        meaning=f"Files are late, and no attempt is used up meanwhile. {STAYS_QUEUED}",
-        action="Look whether the service has an outage, and run `daybook doctor` to "
-        "check access. Daybook goes on by itself once the destination works again.",
+        happened=f"{place} failed{often}. The circuit is open {rest}; then one run tries again.",
+        meaning=f"Files are late; no attempt is used up while the circuit is open. {STAYS_QUEUED}",
+        action="Check whether the service has an outage, and run `daybook doctor` to "
+        "check access. Daybook resumes by itself once the destination works again.",
     )
 
 
@@ -184,15 +184,17 @@ def _day_missing(facts: Facts) -> AlertText:
     batch = f"The batch{f' due at {moment(due)}' if due else ''}"
     if state == "unknown":
         return AlertText(
-            title="the batch cannot be seen",
-            happened=sentences(f"{batch} counts as missing: nobody can see it.", last_error(facts)),
-            meaning="There may be no file for this day; nobody knows whether its entries are "
-            "exported. None is lost and none is exported twice.",
-            action="Look at MongoDB: `daybook doctor` says what is wrong. Then "
+            title="the batch cannot be checked",
+            happened=sentences(
+                f"{batch} counts as missing, because its state cannot be read.", last_error(facts)
+            ),
+            meaning="There may be no file for this day; whether its entries are exported is "
+            "unknown. None is lost and none is exported twice.",
+            action="Check MongoDB: `daybook doctor` says what is wrong. Then "
             f"`daybook status {facts.day or ''}".rstrip()
-            + "` shows how the day stands.",
+            + "` shows the state of the day.",
         )
-    how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
+    how = _STATES.get(state or "", _NO_TRACE)
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f", {number(count, 'time', 'times')} in all" if count and count > 1 else ""
@@ -207,8 +209,8 @@ def _day_missing(facts: Facts) -> AlertText:
         "what is wrong."
         if refused_at
         else f"Start it: {run_it(facts)}. If that does not help, `daybook doctor` says "
-        "what is wrong. If there is no trace of a run, check the Cloud Scheduler job: whether it "
-        "called, and what it was answered.",
+        "what is wrong. If there is no trace of a run, check whether the Cloud Scheduler job "
+        "called, and which response it got.",
     )
 
 
@@ -222,14 +224,14 @@ def _day_late(facts: Facts) -> AlertText:
         title="the batch is not finished" if delivered else "the batch is late",
         happened=sentences(
             f"The batch{f' due at {moment(due)}' if due else ''} {how}.",
-            f"It goes on at {moment(next_at)}." if next_at else None,
-            f"A run is at work; its lease lasts until {moment(lease)}." if lease else None,
+            f"It resumes at {moment(next_at)}." if next_at else None,
+            f"A run is working on it; its lease lasts until {moment(lease)}." if lease else None,
         ),
         meaning="The file can be used; no entry is exported twice."
         if delivered
         else f"The day's file is late. {STAYS_QUEUED}",
         action=f"Nothing yet. `daybook status {facts.day or ''}".rstrip()
-        + "` shows how it stands; another alert follows if it fails.",
+        + "` shows its state; another alert follows if it fails.",
     )
 
 
@@ -244,7 +246,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     day = facts.day or "DATE"
     correct = (
-        f"`daybook status {day}` lists them with the field that is wrong. Correct "
+        f"`daybook status {day}` lists them, each with its invalid field. Correct "
         "each, then run `daybook requeue ENTRY_ID`."
     )
     if facts.text("state") == "empty":
@@ -271,19 +273,19 @@ def _entries_rejected(facts: Facts) -> AlertText:
 
 def _orphan_left_behind(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
-    # With a link the file has been seen, and the reason is how it stood before.
+    # With a link the file has been seen, and the reason is why the ID was abandoned before.
     found = facts.text("link") is not None
     why = facts.text("reason") if found else facts.text("explanation") or facts.text("reason")
     return AlertText(
         title="a file without a record",
         happened=f"A file{f' ({file})' if file else ''} "
-        f"{'stands' if found else 'stands, or may yet appear,'} at "
-        f"{f'id {id_}' if id_ else 'an id'}, which {'had been' if found else 'was'} given up"
+        f"{'is' if found else 'is, or may yet be,'} stored under "
+        f"{f'ID {id_}' if id_ else 'an ID'}, which {'had been' if found else 'was'} abandoned"
         + (f": {why.rstrip('.')}." if why else "."),
         meaning="There may be two files for one day. Use only the one that the day's receipt "
         "names; the other must not be imported.",
         action=sentences(
-            "Look for the file at the destination. Remove it if the day is recorded with another "
+            "Find the file at the destination. Remove it if the day is recorded with another "
             f"one: `daybook status {facts.day or 'DATE'}` shows which.",
             at_link(facts, "The file"),
         ),
@@ -294,10 +296,10 @@ def _unsealed_file(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     id_ = facts.text("file_id")
     return AlertText(
-        title="a file was changed by somebody else",
-        happened=f"{file}{f' at id {id_}' if id_ else ''} is not what Daybook sent: somebody "
-        "changed it. Daybook gave the id up and uses another from now on.",
-        meaning="The changed file must not be used. The day's receipt names the file that counts.",
+        title="a file was changed after it was sent",
+        happened=f"{file}{f' under ID {id_}' if id_ else ''} is not what Daybook sent: it was "
+        "changed. Daybook has abandoned the ID and uses another one.",
+        meaning="The changed file must not be used. The day's receipt names the valid file.",
         action=sentences(
             "Find out who changed it, compare it with the day's delivered file, and remove it.",
             at_link(facts, "The file"),
@@ -312,12 +314,12 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
         f"{number(gone, 'item', 'items')} deleted or changed" if gone else None,
         f"{number(elsewhere, 'item', 'items')} completed elsewhere" if elsewhere else None,
     ]
-    told = ", ".join(count for count in counts if count)
+    changes = ", ".join(count for count in counts if count)
     return AlertText(
         title=f"queue items changed while {file} was delivered",
-        happened=f"{file} is delivered, but queue items of its entries changed meanwhile"
-        + (f": {told}." if told else "."),
-        meaning="The file is complete, but entries in it may also stand in another file or may "
+        happened=f"{file} is delivered, but queue items of its entries changed during delivery"
+        + (f": {changes}." if changes else "."),
+        meaning="The file is complete, but entries in it may also be in another file or may "
         "have been withdrawn. Check before it is imported.",
         action="The day's record in exportlogs lists them (goneItems, completedElsewhereItems): "
         "check that none was exported twice. Then find out what else changes the queue.",
@@ -328,15 +330,15 @@ def _publish_failed(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     id_ = facts.text("file_id")
     return AlertText(
-        title=f"{file} has not got its name",
+        title=f"{file} does not have its name yet",
         happened=sentences(
-            f"{file}{f' (id {id_})' if id_ else ''} is complete and recorded, but could not be "
+            f"{file}{f' (ID {id_})' if id_ else ''} is complete and recorded, but could not be "
             "given its name.",
             last_error(facts),
         ),
         meaning="The day counts as exported, but its file cannot be found by its name yet. "
         "Nothing is lost.",
-        action=f"Most often another file has the name: move it away. Then {run_it(facts)} finishes "
+        action=f"Usually another file has the name: move it away. Then {run_it(facts)} finishes "
         "the delivery.",
     )
 
@@ -346,15 +348,15 @@ def _file_unrecorded(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{file} exists, but MongoDB refuses its record",
         happened=sentences(
-            f"{file}{f' (id {id_})' if id_ else ''} is complete at the destination, but it could "
+            f"{file}{f' (ID {id_})' if id_ else ''} is complete at the destination, but it could "
             "not be recorded, and its entries could not be marked.",
             last_error(facts),
         ),
-        meaning="The file is right, but the day does not count as exported yet. Until it does, no "
-        "later file is made. Nothing is exported twice.",
+        meaning="The file is correct, but the day does not count as exported yet. Until it does, "
+        "no later file is made. Nothing is exported twice.",
         action=sentences(
-            "Do what the error says: an object in MongoDB that belongs to somebody else is in the "
-            f"way. Then {run_it(facts)} records this file; do not delete it.",
+            "Do what the error says: an object in MongoDB that belongs to another application is "
+            f"in the way. Then {run_it(facts)} records this file; do not delete it.",
             at_link(facts, "The file"),
         ),
     )
@@ -363,7 +365,7 @@ def _file_unrecorded(facts: Facts) -> AlertText:
 def _marking_refused(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     done = (
-        f"{file}{f' (id {id_})' if id_ else ''} is delivered and recorded"
+        f"{file}{f' (ID {id_})' if id_ else ''} is delivered and recorded"
         if file
         else "The day is signed off as empty, since all of its entries were rejected"
     )
@@ -372,7 +374,7 @@ def _marking_refused(facts: Facts) -> AlertText:
         happened=sentences(
             f"{done}, but some of its queue items could not be marked.", last_error(facts)
         ),
-        meaning=f"{'The file is right, and the' if file else 'The'} day is done. Until its items "
+        meaning=f"{'The file is correct, and the' if file else 'The'} day is done. Until its items "
         "are marked, no later file is made. Nothing is exported twice.",
         action=sentences(
             "Do what the error says: an object in MongoDB that belongs to another application is "

@@ -96,7 +96,7 @@ def _unmentioned(text: str) -> str:
 
 
 def _google_chat(text: str) -> str:
-    """It knows no escapes, so signs that look alike take the place of its markup.
+    """It has no escapes, so look-alike characters replace its markup.
 
     https://developers.google.com/workspace/chat/format-messages
     """

@@ -1,4 +1,4 @@
-"""An alert as a message: what happened, which day, what it means, what to do, where to look."""
+"""An alert as a message: what happened, the day, what it means, what to do, a link to the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daybook.notifications.facts import AlertText, Facts, one_line
 Language = Literal["en", "th"]
 
 RUNBOOK = "docs/runbook.md"
-"""Has a section for each event, its heading the event's words."""
+"""Has a section for each event; its heading is the event's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +73,16 @@ def alert_message(
 ) -> Message:
     """The alert for people; `project` is the Google Cloud project that has the logs."""
     words = _WORDS[language]
-    told = words.texts[alert.event](Facts(alert=alert, zone=zone))
+    alert_text = words.texts[alert.event](Facts(alert=alert, zone=zone))
     severity = words.severities.get(alert.severity, logging.getLevelName(alert.severity))
     return Message(
-        title=one_line(f"[{severity}] {subject(alert)}: {told.title}", longest=200),
+        title=one_line(f"[{severity}] {subject(alert)}: {alert_text.title}", longest=200),
         text="\n\n".join(
             [
-                told.happened,
+                alert_text.happened,
                 *_identity(alert, words, language),
-                f"{words.meaning}: {told.meaning}",
-                f"{words.action}: {told.action}",
+                f"{words.meaning}: {alert_text.meaning}",
+                f"{words.action}: {alert_text.action}",
                 f"Runbook: {runbook(alert.event)}",
                 f"{words.logs}: {logs_link.where(alert, zone, project)}",
             ]
@@ -96,13 +96,13 @@ def log_sentence(alert: Alert, zone: ZoneInfo) -> str:
 
 
 def subject(alert: Alert) -> str:
-    """Whom the message is about: `Daybook 2026-01-18`, with the profile unless it is daily."""
+    """What the message is about: `Daybook 2026-01-18`, with the profile unless it is daily."""
     profile = "" if alert.profile == DAILY else f" {alert.profile}"
     return f"Daybook{profile}" + (f" {alert.batch_date}" if alert.batch_date else "")
 
 
 def runbook(event: AlertEvent) -> str:
-    """Where the operator reads on."""
+    """The section that says what to do."""
     return f"{RUNBOOK}#{event.value.replace('_', '-')}"
 
 

@@ -17,7 +17,7 @@ from daybook.notifications.messages import Language, Message
 from daybook.text.visible import clean
 
 LISTED = 20
-"""Rejected entries that are named at most; of the others only their number is told."""
+"""Rejected entries that are named at most; of the others only the number is given."""
 
 _REJECTED_LENGTH = 2800
 """Characters of all their lines; LINE takes 5,000 in a message."""
@@ -55,7 +55,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
                 f"Daybook ran for {day} and found nothing to export, so there is no file."
                 if unclaimed
                 else f"Daybook ran for {day} and found nothing to export, so there is no file. "
-                "This is as it should be: if it had not run, you would not have got this receipt.",
+                "This is normal: if it had not run, you would not have received this receipt.",
                 rejected,
                 unclaimed,
                 done,
@@ -98,7 +98,7 @@ def _rejected_in_english(receipt: Receipt) -> str | None:
     listed = _listed(receipt, "entry", _faults_in_english)
     more = receipt.rejected_count - len(listed)
     return _lines(
-        f"Not in the file: {count}. Once corrected and queued again, a later file has them.",
+        f"Not in the file: {count}. Once corrected and queued again, they go into a later file.",
         *listed,
         f"- and {more:,} more" if more > 0 else None,
     )
@@ -247,10 +247,10 @@ def _who(receipt: Receipt) -> str:
 def _title(start: str, receipt: Receipt) -> str:
     """With the debits of each currency, or the amounts where no entry has lines."""
     sums = {code: _sums(sums) for code, sums in receipt.totals.items()}
-    told = [
+    sums_in_title = [
         f"{code} {debit or without_lines:,f}" for code, (debit, _, without_lines) in sums.items()
     ]
-    return one_line(", ".join([start, *told]), longest=200)
+    return one_line(", ".join([start, *sums_in_title]), longest=200)
 
 
 def _sums(sums: Mapping[str, str]) -> tuple[Decimal, Decimal, Decimal]:

@@ -67,7 +67,7 @@ ORPHANS: Mapping[str, str] = {
     OrphanReason.IDENTITY_CHANGED: "รหัสนี้ออกให้บัญชีผู้ใช้อื่น ซึ่งอาจมีไฟล์ถูกส่งไว้แล้ว กรุณาตรวจโฟลเดอร์ของบัญชีนั้น",
     OrphanReason.DAY_RECORDED_ELSEWHERE: "วันดังกล่าวบันทึกไว้กับไฟล์อื่นแล้ว",
 }
-"""Why an id was given up."""
+"""Why an ID was abandoned."""
 
 
 def place(fault: EntryFault) -> str:

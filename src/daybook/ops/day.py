@@ -84,7 +84,7 @@ class Day:
 
     @property
     def released(self) -> bool:
-        """Closed for good by an operator: nobody waits for a file of this day."""
+        """Closed for good by an operator: no file of this day is expected."""
         return self.state is BatchState.FAILED and self.released_at is not None
 
     @property

@@ -61,7 +61,7 @@ class Installation:
 
 
 def examine(installation: Installation) -> Iterator[Finding]:
-    """Look at one thing after the other; what cannot be looked at is a finding too."""
+    """Check one thing after the other; what cannot be checked is a finding too."""
     for finding in _findings(installation):
         yield replace(finding, detail=scrubbed(finding.detail))
 
@@ -78,7 +78,7 @@ def _findings(installation: Installation) -> Iterator[Finding]:
             except DocumentDamaged as error:
                 yield _bad(name, str(error))
             except PyMongoError as error:
-                yield _bad(name, f"MongoDB refused to tell: {write_errors.describe(error)}")
+                yield _bad(name, f"MongoDB refused the check: {write_errors.describe(error)}")
     yield from _destination(installation.destination)
     if installation.tasks is not None:
         yield installation.tasks.check()

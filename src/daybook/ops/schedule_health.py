@@ -84,7 +84,7 @@ def first_due(days: Sequence[Day], schedule: Schedule) -> datetime | None:
 
     `days` as `days_since_done` gives them. Settled is a day that is done, or that an
     operator has released. A missed day before it no longer counts: its entries went out
-    with the later one. None before anything ran: nobody can tell since when to wait.
+    with the later one. None before anything ran, since there is no time to wait from.
     """
     if not days:
         return None
@@ -92,7 +92,7 @@ def first_due(days: Sequence[Day], schedule: Schedule) -> datetime | None:
     if settled is None:
         oldest = days[-1]
         due = _first_slot(schedule, oldest.date)
-        # It may be a day long past, with which somebody tries out a fresh installation.
+        # It may be a day long past, run to try out a new installation.
         return due if oldest.created_at is None else max(due, oldest.created_at.astimezone(UTC))
     due = _first_slot(schedule, settled.date + timedelta(days=1))
     due_date = due.astimezone(schedule.time_zone).date()

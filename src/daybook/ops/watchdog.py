@@ -64,7 +64,7 @@ class Watch:
 
     @property
     def http_status(self) -> int:
-        """200 whatever was seen: whoever had to know was told, another call would not help."""
+        """200 whatever was found: the alert has been sent, and another call would not help."""
         return 200
 
     @property
@@ -97,10 +97,10 @@ def watch(
     now: datetime,
     messenger: Messenger,
 ) -> Watch:
-    """Look at the last due day, and tell the operator when it is not done.
+    """Check the last due day, and alert the operator when it is not done.
 
     Raises `DatabaseError`, after the CRITICAL alert, when MongoDB cannot be asked: a day
-    that nobody can vouch for counts as missing.
+    whose state cannot be read counts as missing.
     """
     seen = Watch(status=WatchStatus.NO_SLOT, profile=profile_name, due=schedule.latest_slot(now))
     if not _is_watched(seen, now):
@@ -146,7 +146,7 @@ def watch(
 
 
 def _tell_unclaimed(seen: Watch) -> None:
-    """Log at ERROR, of which the operator is told: what is queued so is in no file, ever."""
+    """Log at ERROR, which alerts the operator: such items are never in a file."""
     log.event(
         logging.ERROR,
         "items_unclaimed",
@@ -159,9 +159,9 @@ def _tell_unclaimed(seen: Watch) -> None:
 
 
 def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
-    """What to call a due day. `at_work` tells that a run holds the profile's slot."""
+    """What to call a due day. `at_work`: a run holds the profile's slot."""
     if day is None:
-        # A run makes the day's batch before it takes the slot: whoever holds it, a run for
+        # A run makes the day's batch before it takes the slot: whichever run holds it, a run for
         # another day or a sweep, is not at this one.
         return WatchStatus.MISSING
     if day.unmarked:
@@ -245,7 +245,7 @@ def _missing(seen: Watch, *, state: str | None, error: Mapping[str, str]) -> Ale
 def cannot_look(
     profile_name: str, schedule: Schedule, now: datetime, messenger: Messenger, error: DaybookError
 ) -> None:
-    """Alert that the last due day cannot be seen, since there is no client to ask MongoDB by."""
+    """Alert that the last due day cannot be checked, since there is no client for MongoDB."""
     seen = Watch(status=WatchStatus.MISSING, profile=profile_name, due=schedule.latest_slot(now))
     if _is_watched(seen, now):
         _unseen(seen, messenger, error)
