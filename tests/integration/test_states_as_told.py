@@ -219,7 +219,7 @@ DELIVERS = (0, f"{FILE} is delivered.")
 CLOSES = (0, f"{DATE} is closed for good")
 NO_BATCH = (1, f"there is no batch of {DATE}")
 ONE_ATTEMPT = {"daily_batch_export_attempts_total": 1.0}
-LOST = "A run began, but nothing is at it any more."
+LOST = "A run began, but none is working on it now."
 ANOTHERS = "another application recorded file theirs as delivered"
 STATES = {
     "no run yet": AlertText(
@@ -354,7 +354,7 @@ STATES = {
         receipt=(1, f"{DATE} has no receipt: it is failed"),
         retry=DELIVERS,
         release=CLOSES,
-        watchdog=("missing", "It was given up."),
+        watchdog=("missing", "It has failed, and no further attempt follows."),
     ),
     "failed and released": AlertText(
         made=released,
