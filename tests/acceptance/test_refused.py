@@ -159,7 +159,7 @@ def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(
     assert (seen["status"], seen["state"], seen["refused"]) == ("missing", None, None)
     told = evening.mail("alerts")[-1]
     assert "either no call was made, or MongoDB could not be reached when it came" in told
-    assert "the Cloud Scheduler job: whether it called, and what it was answered" in told
+    assert "check whether the Cloud Scheduler job called, and which response it got" in told
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_watchdog_that_cannot_see_the_day_says_so_and_claims_nothing_of_it(
     assert evening.alarms() == [("CRITICAL", "day_missing")]
     (told,) = evening.mail("alerts")
     assert f"its state cannot be read. Last error: {kind}: " in told
-    assert "There may be no file for this day; nobody knows whether its entries" in told
+    assert "There may be no file for this day; whether its entries are exported is unknown" in told
     assert "stay queued" not in told
     assert "p@ss" not in told
 
