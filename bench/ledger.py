@@ -41,8 +41,8 @@ Debit = Callable[[Ledger, ObjectId], None]
 
 def booked(ledger: Ledger, owner: ObjectId) -> None:
     """A debit as a request makes it, from its key on."""
-    once = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/debits", {"amountPaise": 1})
-    move.debit(ledger, owner, Movement(once=once, type="payout", amount_paise=1))
+    key = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/debits", {"amountPaise": 1})
+    move.debit(ledger, owner, Movement(key=key, type="payout", amount_paise=1))
 
 
 def bare(ledger: Ledger, owner: ObjectId) -> None:
@@ -105,8 +105,8 @@ def _holder(ledger: Ledger) -> ObjectId:
     user = users.create(ledger, NewUser(name="Somchai", roles=("agency",), status="active"))
     owner = ObjectId(user["userId"])
     open_wallet(ledger, owner)
-    once = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/credits", {})
-    move.credit(ledger, owner, Movement(once=once, type="topup", amount_paise=BALANCE_PAISE))
+    key = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/credits", {})
+    move.credit(ledger, owner, Movement(key=key, type="topup", amount_paise=BALANCE_PAISE))
     return owner
 
 

@@ -194,7 +194,7 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
     ledger = app.ledger
     payer, payee = purses(ledger, 100, 0)
     transfer = movement(5)
-    transfer = replace(transfer, once=replace(transfer.once, caller="shop@acme.example"))
+    transfer = replace(transfer, key=replace(transfer.key, caller="shop@acme.example"))
     body = move.transfer(ledger, payer, payee, transfer).body
     originals = move.reversal_of(ledger, ObjectId(body["from"]["transactionId"]))
     move.reverse(ledger, movement(5, type_="reversal"), originals)

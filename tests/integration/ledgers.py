@@ -48,8 +48,10 @@ def movement(
     amount_paise: int, *, type_: str = "payout", key: str | None = None, request: str = "/"
 ) -> Movement:
     """What a request asks for, under a key of its own unless one is given."""
-    once = IdempotencyKey.of(key or str(ObjectId()), request, {"amountPaise": amount_paise})
-    return Movement(once=once, type=type_, amount_paise=amount_paise)
+    idempotency_key = IdempotencyKey.of(
+        key or str(ObjectId()), request, {"amountPaise": amount_paise}
+    )
+    return Movement(key=idempotency_key, type=type_, amount_paise=amount_paise)
 
 
 def purses(ledger: Ledger, *balances: int, currency: str = "INR") -> list[ObjectId]:

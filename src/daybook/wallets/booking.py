@@ -26,7 +26,7 @@ REVERSAL = "reversal"
 class Movement:
     """What a request asks for. Its ids are chosen once, however often it is tried."""
 
-    once: IdempotencyKey
+    key: IdempotencyKey
     type: str
     amount_paise: int
     description: str | None = None
@@ -82,7 +82,7 @@ def book(
         for doc, other in zip(docs, reversed(docs), strict=True):
             doc["counterpartId"] = other["_id"]
     answer = single_answer(docs[0]) if len(docs) == 1 else pair_answer(*docs)
-    docs[0] |= movement.once.remembered(answer)
+    docs[0] |= movement.key.remembered(answer)
     currency: str = docs[0]["currency"]
     entry = journal.entry(
         movement.entry_id,

@@ -74,7 +74,7 @@ class KeyedResponse:
     """True when an earlier request did the work."""
 
 
-def once(
+def under_key(
     ledger: Ledger,
     wanted: IdempotencyKey,
     work: Callable[[ClientSession], Document],

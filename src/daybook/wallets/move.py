@@ -14,7 +14,7 @@ from daybook.wallets import journal, queries
 from daybook.wallets.booking import REVERSAL, Leg, Movement, book
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.errors import ErrorCode, LedgerError
-from daybook.wallets.idempotency import KeyedResponse, once
+from daybook.wallets.idempotency import KeyedResponse, under_key
 from daybook.wallets.stored import Stored
 from daybook.wallets.wallet import Wallet, change, change_back
 
@@ -46,7 +46,7 @@ def _single(
             describing=f"{movement.type}, wallet of user {owner}",
         )
 
-    return once(ledger, movement.once, work, owners=[owner])
+    return under_key(ledger, movement.key, work, owners=[owner])
 
 
 def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
@@ -91,7 +91,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
             describing=f"{movement.type}, from user {payer} to user {payee}",
         )
 
-    return once(ledger, movement.once, work, owners=[payer, payee])
+    return under_key(ledger, movement.key, work, owners=[payer, payee])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +171,7 @@ def reverse(
         )
 
     owners = [original.owner for original in originals]
-    return once(ledger, movement.once, work, owners=owners)
+    return under_key(ledger, movement.key, work, owners=owners)
 
 
 def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | None:

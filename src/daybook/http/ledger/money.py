@@ -120,7 +120,7 @@ def reverse(app: LedgerApp, request: flask.Request, original_id: str) -> flask.R
         _check_reversal(app, request, transaction_id)
         originals = move.reversal_of(app.ledger, transaction_id)
     movement = Movement(
-        once=key,
+        key=key,
         type=REVERSAL,
         amount_paise=originals[0].amount_paise,
         description=description,
@@ -177,7 +177,7 @@ def _movement(
         )
     description = _description(body)
     return Movement(
-        once=idempotency_key(app, request, path, body),
+        key=idempotency_key(app, request, path, body),
         type=type_,
         amount_paise=amount_paise,
         description=description,
