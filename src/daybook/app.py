@@ -182,8 +182,14 @@ class App:
             progress=self.progress,
         )
 
-    @cached_property
+    @property
     def refused_runs(self) -> RefusedRuns:
+        """One per process, since it remembers what it has alerted."""
+        with self._building:
+            return self._refused_runs
+
+    @cached_property
+    def _refused_runs(self) -> RefusedRuns:
         return RefusedRuns(database=lambda: self.database, messenger=self.messenger)
 
     def installation(self, env: Mapping[str, str]) -> Installation:

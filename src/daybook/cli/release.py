@@ -27,7 +27,8 @@ def release(profile_name: str, day: date) -> CommandResult:
 
     app = app_from_env()
     profile = app.profile(profile_name)
-    batch = release_day(app.exporter(profile), app.schedule.due_day(day, app.now()))
+    day = app.schedule.due_day(day, app.now())  # before MongoDB is needed
+    batch = release_day(app.exporter(profile), day)
     queued = history.status(app.database, profile, day).queued
     return CommandResult(
         doc={"status": "released", **history.summary(batch)},

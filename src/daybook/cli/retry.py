@@ -26,7 +26,8 @@ def retry(profile_name: str, day: date) -> CommandResult:
 
     app = app_from_env()
     profile = app.profile(profile_name)
-    reopen_day(app.exporter(profile), app.schedule.requested_day(day, app.now()))
+    day = app.schedule.requested_day(day, app.now())  # before MongoDB is needed
+    reopen_day(app.exporter(profile), day)
     return carry_out(
         app,
         lambda shown: run_day(shown.exporter(profile), day),
