@@ -1,6 +1,6 @@
 """Rows in memory, in the form in which MongoDB hands them over, for tests without one.
 
-`tests/integration/test_source.py` holds them to what `EntrySource` really reads.
+`tests/integration/export/rendering/test_source.py` holds them to what `EntrySource` really reads.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from daybook.mongo.migrate import migrate
 from tests.acceptance.ledger_calls import assert_problem, send, told
 from tests.acceptance.tokens import bearer
 from tests.integration.ledgers import balance_of, check_books, make_app, prepare, purses
-from tests.integration.test_migrate import NOW
+from tests.integration.mongo.test_migrate import NOW
 
 SHOP, BANK = "shop@p.iam.gserviceaccount.com", "bank@p.iam.gserviceaccount.com"
 GUARDED = sorted(set(routes.ROUTES) - OPEN)

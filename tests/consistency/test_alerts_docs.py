@@ -11,9 +11,9 @@ from daybook.export.model.notice import AlertEvent
 from daybook.notifications import delivery
 from daybook.notifications.messages import Message
 from tests import pages
-from tests.unit.test_alerts import LANGUAGES, alert, told
-from tests.unit.test_alerts_receipt import EMPTY, EXAMPLE
-from tests.unit.test_alerts_receipt import told as receipt_told
+from tests.unit.notifications.test_alerts import LANGUAGES, alert, told
+from tests.unit.notifications.test_alerts_receipt import EMPTY, EXAMPLE
+from tests.unit.notifications.test_alerts_receipt import told as receipt_told
 
 PAGE = pages.text_of("alerts.md")
 

@@ -41,8 +41,8 @@ from tests.emulators.drive import DriveEmulator
 from tests.fuzz import documents, oracle
 from tests.fuzz.budget import rounds
 from tests.fuzz.documents import RawText, encode
+from tests.integration.notifications.test_alert_delivery import Inbox
 from tests.integration.office import DAY, EVENING
-from tests.integration.test_alert_delivery import Inbox
 
 DATE = DAY.isoformat()
 EXAMPLES = 20

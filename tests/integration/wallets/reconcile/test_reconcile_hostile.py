@@ -21,9 +21,9 @@ from daybook.wallets.reconcile.kind import LedgerDifferenceKind as Kind
 from daybook.wallets.reconcile.reconcile import reconcile
 from tests import books
 from tests.integration.ledgers import movement, purses
-from tests.integration.test_reconcile import app as app
-from tests.integration.test_reconcile import day_with_money, one, reconciled
-from tests.integration.test_reconcile import ledger as ledger
+from tests.integration.wallets.reconcile.test_reconcile import app as app
+from tests.integration.wallets.reconcile.test_reconcile import day_with_money, one, reconciled
+from tests.integration.wallets.reconcile.test_reconcile import ledger as ledger
 
 pytestmark = pytest.mark.migrated
 

@@ -17,7 +17,7 @@ from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
 from daybook.mongo.migrate import migrate, standings
 from tests.emulators.mongo_proxy import Action, Event, MongoProxy, Phase
-from tests.integration.test_migrate import described, old_shape, record
+from tests.integration.mongo.test_migrate import described, old_shape, record
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 CASELESS = {"locale": "en", "strength": 2}

@@ -38,7 +38,7 @@ from tests.integration.ledgers import balance_of, make_app, movement, prepare, p
 from tests.integration.office import DAY, EVENING, Office
 
 Db = Database[dict[str, Any]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ADDRESSES = {"direct": "directConnection=true", "replica set": f"replicaSet={REPLICA_SET}"}
 
 

@@ -19,7 +19,7 @@ from daybook.ops.schedule_health import ScheduleHealth, schedule_health
 from tests.emulators.gate import Gate
 from tests.integration.days import BANGKOK, local, put_day
 from tests.integration.office import DAY, EVENING, Office
-from tests.integration.test_health import settings_for
+from tests.integration.ops.test_health import settings_for
 
 pytestmark = pytest.mark.migrated
 

@@ -12,7 +12,7 @@ from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.notice import Receipt, RejectedEntry
 from daybook.notifications.messages import Language, Message
 from daybook.notifications.receipt import LISTED, receipt_message
-from tests.unit.test_alerts import LANGUAGES, is_thai
+from tests.unit.notifications.test_alerts import LANGUAGES, is_thai
 
 DAY = "2026-01-18"
 RECEIPT = Receipt(

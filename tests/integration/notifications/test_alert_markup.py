@@ -33,7 +33,7 @@ from daybook.export.model.notice import Alert, AlertEvent, Receipt, RejectedEntr
 from daybook.notifications import markup
 from daybook.notifications.alerts import Messages
 from tests.contract.raw_server import answer
-from tests.integration.test_alert_redirects import Internet, certificate, internet
+from tests.integration.notifications.test_alert_redirects import Internet, certificate, internet
 
 __all__ = ["certificate", "internet"]
 

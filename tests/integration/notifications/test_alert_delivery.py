@@ -24,8 +24,8 @@ from daybook.notifications import delivery
 from daybook.notifications.alerts import Messages
 from daybook.notifications.messages import Language, Message
 from tests.contract.raw_server import serving
-from tests.unit.test_alerts import alert
-from tests.unit.test_alerts_receipt import EMPTY, RECEIPT
+from tests.unit.notifications.test_alerts import alert
+from tests.unit.notifications.test_alerts_receipt import EMPTY, RECEIPT
 
 SECRET = "hunter2SECRETtoken"
 MESSAGE = Message(title="Daybook", text="text")

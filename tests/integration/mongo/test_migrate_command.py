@@ -20,7 +20,7 @@ from daybook.cli.reconcile import reconcile
 from daybook.errors import ConfigurationError
 from daybook.mongo.migrate import migrate
 from tests.acceptance.test_mongo_role import become_primary, guarded_mongod
-from tests.integration.test_migrate import old_shape
+from tests.integration.mongo.test_migrate import old_shape
 
 NOW = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 Db = Database[dict[str, Any]]

@@ -23,7 +23,7 @@ from daybook.mongo.migrate import migrate
 from daybook.ops.watchdog import Watch, WatchStatus, watch
 from tests.integration.days import BANGKOK, local, put_day
 from tests.integration.office import EVENING, Office
-from tests.integration.test_health import settings_for
+from tests.integration.ops.test_health import settings_for
 
 pytestmark = pytest.mark.migrated
 

@@ -189,7 +189,7 @@ def adopted(scene: Scene) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertText:
+class Reported:
     """Exit codes and words of each command about the day, and what is measured."""
 
     made: Callable[[Scene], None]
@@ -222,7 +222,7 @@ ONE_ATTEMPT = {"daily_batch_export_attempts_total": 1.0}
 LOST = "A run began, but none is working on it now."
 ANOTHERS = "another application recorded file theirs as delivered"
 STATES = {
-    "no run yet": AlertText(
+    "no run yet": Reported(
         made=never,
         stored=None,
         history="There is no batch yet.",
@@ -232,7 +232,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("missing", "either no call was made, or MongoDB could not be reached"),
     ),
-    "waits for its retry": AlertText(
+    "waits for its retry": Reported(
         made=retried,
         history="open        google_drive: Drive files.generateIds: answered 503 backendError  "
         "(attempt 2 is due at 2026-01-18T11:05:05+00:00)",
@@ -244,7 +244,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured={**ONE_ATTEMPT, 'daily_batch_export_errors_total{error_type="google_drive"}': 1.0},
     ),
-    "another run is at work": AlertText(
+    "another run is at work": Reported(
         made=leased,
         history="(attempt 2 is due at",
         status="Slot: held by another until ",
@@ -255,7 +255,7 @@ STATES = {
         watchdog=("late", "A run is working on it; its lease lasts until"),
         measured=ONE_ATTEMPT,
     ),
-    "its process was killed": AlertText(
+    "its process was killed": Reported(
         made=crashed,
         history=f"{DATE}  open\n",
         status="Slot: left behind by killed, free for the next run",
@@ -265,7 +265,7 @@ STATES = {
         release=CLOSES,
         watchdog=("missing", LOST),
     ),
-    "goes on in another call": AlertText(
+    "goes on in another call": Reported(
         made=continued,
         settings={**IN_CHUNKS, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"},
         waiting=1501,
@@ -278,7 +278,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured=ONE_ATTEMPT,
     ),
-    "the destination rests": AlertText(
+    "the destination rests": Reported(
         made=rested,
         settings={"DAYBOOK_BREAKER_FAILURES": "1"},
         history="(attempt 2 asks the destination again, at 2026-01-18T11:15:05+00:00)",
@@ -290,7 +290,7 @@ STATES = {
         watchdog=("missing", LOST),
         measured=ONE_ATTEMPT,
     ),
-    "delivered, not all marked": AlertText(
+    "delivered, not all marked": Reported(
         made=unmarked,
         stored="committed",
         waiting=0,
@@ -305,7 +305,7 @@ STATES = {
         watchdog=("late", "is delivered, but not all its entries are marked yet"),
         measured={"daily_batch_export_entries": 5002.0},
     ),
-    "delivered": AlertText(
+    "delivered": Reported(
         made=delivered,
         stored="committed",
         waiting=0,
@@ -319,7 +319,7 @@ STATES = {
         watchdog=("done", f"{DATE} is done."),
         measured={"daily_batch_export_entries": 1.0},
     ),
-    "empty": AlertText(
+    "empty": Reported(
         made=empty,
         stored="empty",
         waiting=0,
@@ -331,7 +331,7 @@ STATES = {
         release=(1, f"{DATE} is empty: nothing is to be closed"),
         watchdog=("done", f"{DATE} is done."),
     ),
-    "empty, as the only entry was rejected": AlertText(
+    "empty, as the only entry was rejected": Reported(
         made=all_rejected,
         stored="empty",
         waiting=0,
@@ -345,7 +345,7 @@ STATES = {
         watchdog=("done", f"{DATE} is done."),
         measured={"daily_batch_export_rejected_entries_total": 1.0},
     ),
-    "failed": AlertText(
+    "failed": Reported(
         made=failed,
         stored="failed",
         history="failed      google_drive: Drive files.generateIds: answered 503",
@@ -356,7 +356,7 @@ STATES = {
         release=CLOSES,
         watchdog=("missing", "It has failed, and no further attempt follows."),
     ),
-    "failed and released": AlertText(
+    "failed and released": Reported(
         made=released,
         stored="failed",
         history="(released)",
@@ -367,7 +367,7 @@ STATES = {
         release=CLOSES,
         watchdog=("done", f"{DATE} is done."),
     ),
-    "refused": AlertText(
+    "refused": Reported(
         made=refused,
         stored=None,
         history="There is no batch yet.",
@@ -378,7 +378,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("missing", "and the run was refused"),
     ),
-    "recorded by another application": AlertText(
+    "recorded by another application": Reported(
         made=elsewhere,
         stored=None,
         recorded={"filename": "old.csv", "fileId": "theirs", "webViewLink": None},
@@ -390,7 +390,7 @@ STATES = {
         release=NO_BATCH,
         watchdog=("done", f"{DATE} is done: another application recorded its file."),
     ),
-    "recorded by another application, and run": AlertText(
+    "recorded by another application, and run": Reported(
         made=adopted,
         stored="committed",
         history="committed   (recorded by another application)",
