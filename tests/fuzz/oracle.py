@@ -146,6 +146,8 @@ def _text(value: Any) -> Cell:
         if any(0x80 <= ord(sign) < 0xA0 for sign in value):
             raise Unacceptable
         return Cell(value, guardable=True)
+    if isinstance(value, float | Decimal128) and not Decimal(str(value)).is_finite():
+        return Cell(str(value), guardable=True)  # a spreadsheet takes -inf for a formula
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
         return Cell(str(int(value)))
     if isinstance(value, bool | int | float | ObjectId | Decimal128):

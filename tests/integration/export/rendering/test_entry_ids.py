@@ -50,6 +50,8 @@ PRINTED = [
     Decimal128("0.10"),
     True,
     float("inf"),
+    float("-inf"),
+    Decimal128("-Infinity"),
     Binary.from_uuid(_UUID),
 ]
 """Ids that a file can show."""
