@@ -28,9 +28,9 @@ _UNMARKED = {
     "continued": "{name} is delivered; not all of its entries are marked yet.",
     "retry_scheduled": "{name} is delivered; not all of its entries are marked yet.",
     "circuit_open": "{name} is delivered; not all of its entries are marked yet, as the "
-    "destination rests.",
+    "circuit is open.",
 }
-"""Of a file that is delivered and recorded: what is left is marking, or giving it its name."""
+"""Says that the file is delivered and recorded, and that marking or its name is still missing."""
 _UNMARKED_EMPTY = "{day} is signed off without a file; not all rejected entries are marked yet."
 _UNSETTLED = "An earlier file's entries are not all marked yet; a run does that first."
 _ACCEPTED = 202
@@ -48,7 +48,7 @@ def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> CommandResult:
 
 
 def figures(facts: Any) -> list[str]:
-    """The lines of a file's counts, totals and digest, from what is stored of it."""
+    """The lines of a file's counts, totals and digest, from its stored description."""
     lines = []
     if facts.get("rowCount") is not None:
         lines.append(row("entries", f"{facts['entryCount']} in {facts['rowCount']} rows"))

@@ -15,12 +15,12 @@ locals {
     breaker_opened = {
       severity = "WARNING"
       title    = "the destination is paused, the circuit breaker is open"
-      advice   = "Look for an outage of Google Drive, and run the scheduler job that ends in -doctor. It goes on by itself."
+      advice   = "Look for an outage of Google Drive, and run the scheduler job that ends in -doctor. It resumes by itself."
     }
     day_missing = {
       severity = "CRITICAL"
       title    = "the batch is MISSING"
-      advice   = "The day that was due is not done, and nothing is at it. Run the scheduler job that ends in -batch (Force run)."
+      advice   = "The day that was due is not done, and no run or retry is pending. Run the scheduler job that ends in -batch (Force run)."
     }
     entries_rejected = {
       severity = "WARNING"
@@ -49,7 +49,7 @@ locals {
     }
     publish_failed = {
       severity = "CRITICAL"
-      title    = "a delivered file has not got its name"
+      title    = "a delivered file does not have its name yet"
       advice   = "Most often another file has the name: move it away, then run the day again."
     }
     run_refused = {
@@ -59,7 +59,7 @@ locals {
     }
     unsealed_file = {
       severity = "CRITICAL"
-      title    = "a file was changed by somebody else"
+      title    = "a file was changed outside Daybook"
       advice   = "The changed file must not be used. Compare it with the delivered one, find out who changed it, remove it."
     }
   }
