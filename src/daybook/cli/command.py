@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandResult:
-    """What a command found out: as a document, and in words."""
+    """The result of a command: as a JSON document, and in words."""
 
     doc: Mapping[str, Any] | None
     """None when the command has printed its document itself."""
@@ -41,7 +41,7 @@ class CommandResult:
 
 
 class RequestAborted(DaybookError):
-    """The operator broke the run off before it reached a boundary."""
+    """The operator aborted the run before it reached a boundary."""
 
     type = "interrupted"
 
@@ -84,13 +84,13 @@ def command(name: str) -> Callable[[Callable[..., CommandResult]], click.Command
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line for people, whatever the values in it hold."""
+    """Print one line for people, whatever characters its values contain."""
     click.echo(visible(line), err=err)
 
 
 @contextmanager
 def printable_errors() -> Iterator[None]:
-    """Make errors that click prints itself fit for a terminal."""
+    """Make errors that click prints itself safe for a terminal."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
@@ -122,7 +122,7 @@ def print_json(doc: Mapping[str, Any]) -> None:
 class _OnFirstRecord(logging.Handler):
     """Sets up logging when there is something to log.
 
-    Off a terminal that imports Google's library, which takes longer than most commands.
+    Without a terminal that imports Google's library, which takes longer than most commands.
     """
 
     def __init__(self, *, verbose: bool) -> None:

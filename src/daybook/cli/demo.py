@@ -1,4 +1,4 @@
-"""The demonstration: one day from the queue to the file, with everything real."""
+"""The demonstration: one day from the queue to the file, with real parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Say = Callable[[str], object]
 
 
 class NotAsShown(DaybookError):
-    """A step of the demonstration ended differently than it must."""
+    """A step of the demonstration did not end as it must."""
 
     type = "demonstration"
 
@@ -56,7 +56,7 @@ def show(data_dir: Path, *, say: Say) -> CommandResult:
         FunctionServer(env, port=0, output=log.fileno()) as server,
     ):
         app = App.from_env(env)
-        with app.client:  # closed before its MongoDB stops, of which it would complain
+        with app.client:  # closed before its MongoDB stops, which it would log as an error
             migrate(app.database, now=app.clock())
             return _tell(app, server.url, folder, say)
 
@@ -142,5 +142,5 @@ _STATUSES = ("queued", "completed", "failed")
 
 
 def _is_setting(name: str) -> bool:
-    """True for what could lead the demonstration to anything but its sample data."""
+    """True for a variable that could lead the demonstration to other data than its samples."""
     return name.startswith(("DAYBOOK_", "DAILY_BATCH_")) and name != "DAYBOOK_MONGODB_URI"

@@ -1,4 +1,4 @@
-"""`erase`: take a person out of the ledger, and leave the books as they are."""
+"""`erase`: remove a person from the ledger, and leave the books unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT = (
 
 @command("erase")
 @click.argument("user_id")
-@click.option("--yes", is_flag=True, help="Do it. Without it nothing is changed, only shown.")
+@click.option("--yes", is_flag=True, help="Do it. Without --yes nothing is changed, only shown.")
 def erase(user_id: str, yes: bool) -> CommandResult:
     """Remove what is stored about a user of the ledger; the books stay.
 
@@ -63,7 +63,7 @@ def _lines(found: Erasure, status: str) -> list[str]:
 
 
 def _at(found: Erasure) -> str:
-    assert found.erased_at is not None  # noqa: S101  (asked for)
+    assert found.erased_at is not None  # noqa: S101  (True only with --yes)
     return f"{found.erased_at:%Y-%m-%d %H:%M:%S} UTC"
 
 

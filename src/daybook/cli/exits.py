@@ -11,4 +11,4 @@ class Exit(IntEnum):
     USAGE = 2  # wrong arguments or input; click's own code
     CONFIGURATION = 3  # a setting or the database has to be changed first
     ACCEPTED = 4  # not done yet: in progress elsewhere, stopped on demand, or to be tried again
-    BROKEN_OFF = 130  # by Ctrl-C, in the middle of something; a shell's own code for it
+    BROKEN_OFF = 130  # aborted by Ctrl-C; the code that shells use for it

@@ -1,4 +1,4 @@
-"""`explain`: how MongoDB carries out every query that the code issues."""
+"""`explain`: how MongoDB runs every query that the code issues."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @command("explain")
 def explain() -> CommandResult:
-    """Show by which index MongoDB carries out each query, and how much it reads.
+    """Show by which index MongoDB runs each query, and how much it reads.
 
-    Runs every declared query with values out of stored documents; reads only. Exit code
+    Runs every declared query with values from stored documents; reads only. Exit code
     1: one of them scans a collection or sorts in memory, or an index is missing.
     """
     from daybook.mongo.explain import explain as ask

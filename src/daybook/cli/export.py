@@ -22,9 +22,9 @@ def export(
 ) -> CommandResult:
     """Copy chosen entries into a file of their own.
 
-    It comes beside the daily ones. Give either --entry-id, or --from and --to. The same
-    key and request again is answered with the file that exists. Ctrl-C or SIGTERM stops
-    it where the same command goes on; exit code 4: it is not done yet.
+    The file is made in addition to the daily ones. Give either --entry-id, or --from and
+    --to. The same key and request again returns the file that exists. Ctrl-C or SIGTERM
+    stops it where the same command can resume. Exit code 4: it is not done yet.
     """
     from daybook.export.operations.runs import run_manual
     from daybook.export.queue import manual

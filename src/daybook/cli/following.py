@@ -1,4 +1,4 @@
-"""What follows a run that has not ended its batch: which call, when, and who makes it."""
+"""The call that follows a run that has not ended its batch: which, when, and who makes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORDS = {
 def described(kind: str, *, attempt: int, due: str, ended: bool) -> str:
     """The next call, in words; `due` is already formatted.
 
-    Once the day is delivered or signed off, no attempt follows: the call finishes what is left.
+    Once the day is delivered or signed off, no attempt follows: the call only finishes the rest.
     """
     if ended:
         return f"the next call finishes what is left, at {due}"

@@ -1,4 +1,4 @@
-"""A run by command: one invocation after the other until it ends or has to stop."""
+"""A run by command: it makes one invocation after the other until it ends or has to stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HINTS = {
 def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> CommandResult:
     """Call until the answer is no longer that the invocation has used up its time.
 
-    SIGTERM and Ctrl-C stop it where the next call can go on; `again` is the command that
+    SIGTERM and Ctrl-C stop it where the next call can resume; `again` is the command that
     makes that call. Must be called in the main thread. Raises `RequestAborted` at a second Ctrl-C.
     """
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def lineage(entry_id: str) -> CommandResult:
     """Show which files and rows contain an entry.
 
-    Or why none does: it is rejected, with the reason, or still queued.
+    If none does, show why: it is rejected, with the reason, or still queued.
     """
     from daybook.audit.lineage import lineage as follow
 

@@ -28,7 +28,7 @@ from daybook.cli.verify import verify
 
 
 class _Commands(click.Group):
-    """Names in an error on the command line what was typed there, or what a script passed."""
+    """Makes errors on the command line quote what was typed there, or what a script passed."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with printable_errors():

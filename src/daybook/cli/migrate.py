@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def migrate(what: str | None, as_status: bool, dry_run: bool) -> CommandResult:
     """Build the indexes and apply what else is pending. May be repeated.
 
-    Exit code 3: something stands in the way, such as duplicates, rights that the user
-    lacks or a newer version that was here; it is named and nothing was changed.
+    Exit code 3: something prevents it, such as duplicates, rights that the user lacks or
+    migrations of a newer version; it is named and nothing was changed.
     """
     if dry_run and (what or as_status):
         raise click.UsageError("--dry-run and status are two questions: ask one")

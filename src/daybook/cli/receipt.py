@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def receipt(day: date, send: bool, profile_name: str) -> CommandResult:
     """Show a day's receipt; send it again.
 
-    Exit code 1: the day has none, since it is neither delivered nor empty, or no address
-    got it. Exit code 3: there is no address to send it to.
+    Exit code 1: the day has no receipt, since it is neither delivered nor empty, or no
+    address got it. Exit code 3: there is no address to send it to.
     """
     from daybook.export.operations.receipt import receipt_of_day
     from daybook.notifications.receipt import receipt_message

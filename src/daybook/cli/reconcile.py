@@ -22,7 +22,7 @@ _SHOWN = 20
 def reconcile(files: bool) -> CommandResult:
     """Compare wallets, transactions, journal, queue and delivered files.
 
-    Reads only, all as it was at one moment. Exit code 1: there is a difference; each is
+    Reads only, everything as of one moment. Exit code 1: there is a difference; each is
     named.
     """
     from daybook.wallets.reconcile.reconcile import reconcile as compare

@@ -18,9 +18,9 @@ def release(profile_name: str, day: date) -> CommandResult:
     """Close a failed or open day for good.
 
     No attempt and no alert follows, and `retry` refuses the day from then on. Its entries
-    stay queued and go with the next day's file. A file of the day that turns up after all
-    is recorded for it. Exit code 1: nothing was run for the day, or it is done. Exit code
-    4: a run is at work.
+    stay queued and go with the next day's file. A file of the day that is found later is
+    recorded for it. Exit code 1: nothing was run for the day, or it is done. Exit code 4:
+    a run is in progress.
     """
     from daybook.export.operations import history
     from daybook.export.operations.reopen import release_day

@@ -1,4 +1,4 @@
-"""`retry`: open a failed day again and run it."""
+"""`retry`: reopen a failed day and run it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def retry(profile_name: str, day: date) -> CommandResult:
     """Open a failed day again, with all of its attempts, and run it.
 
     A day that has not failed is run as it is. Exit code 1: the day was released, or
-    failed again. Exit code 4: another run is at work, it was stopped as `run` can be, or
-    a later attempt follows.
+    failed again. Exit code 4: another run is in progress, this one was stopped like `run`,
+    or a later attempt follows.
     """
     from daybook.export.operations.reopen import reopen_day
     from daybook.export.operations.runs import run_day

@@ -23,16 +23,16 @@ _date = click.option(
 def run(profile_name: str, batch_date: date | None) -> CommandResult:
     """Deliver a day's file now.
 
-    Goes on beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
+    Continues beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
     it where the next run can resume, a second Ctrl-C breaks it off (exit code 130). Exit
-    code 4: it was stopped, another run is at work, or a later attempt follows. Exit code
-    1: the day has failed; `retry` opens it again.
+    code 4: it was stopped, another run is in progress, or a later attempt follows. Exit
+    code 1: the day has failed; `retry` opens it again.
     """
     from daybook.export.operations.runs import run_day
 
     app = app_from_env()
     profile = app.profile(profile_name)
-    # Chosen once: a run that goes on beyond the next day's slot keeps its own day.
+    # Chosen once: a run that continues beyond the next day's slot keeps its own day.
     day = app.schedule.requested_day(batch_date, app.now())
     return carry_out(
         app,

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".daybook"),
     show_default=True,
-    help="Where the embedded MongoDB and the files lie.",
+    help="The folder of the embedded MongoDB and the files.",
 )
 @click.option("--seed", "entries", type=click.IntRange(0), default=0, help="Queue sample entries.")
 @click.option("--demo", is_flag=True, help="Show one day from queue to file, then end.")
 def serve(port: int, data_dir: Path, entries: int, demo: bool) -> CommandResult:
     """Run function and MongoDB on this machine.
 
-    Until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION take the place
-    of the embedded MongoDB and of a local folder. Without DAYBOOK_TASKS_QUEUE it makes
-    the calls that have to follow a run itself: retries, continuations, and what an
+    They run until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION replace
+    the embedded MongoDB and the local folder. Without DAYBOOK_TASKS_QUEUE, `serve` itself
+    makes the calls that have to follow a run: retries, continuations, and calls that an
     earlier `serve` has left.
     """
-    # Both signals end the `with` blocks, and with them MongoDB and the function.
+    # Both signals end the `with` blocks, and so MongoDB and the function.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     try:
@@ -71,7 +71,7 @@ def _serve(port: int, data_dir: Path, entries: int) -> None:
 
 
 def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
-    """What makes the calls that have to follow, unless Cloud Tasks does."""
+    """Makes the calls that have to follow a run, unless Cloud Tasks does."""
     from daybook.app import BEYOND_DEADLINE_SECONDS
     from daybook.local.courier import Courier
     from daybook.local.follow_ups import FollowUps, due_calls

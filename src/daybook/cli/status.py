@@ -27,7 +27,7 @@ _REJECTED_SHOWN = 20
 def status(day: date | None) -> CommandResult:
     """Show the state of a day.
 
-    Its batch and what has to follow, the slot, the queue, an open circuit, and when the
+    Shows its batch and the next call, the slot, the queue, an open circuit, and when the
     next batch is due. DATE defaults to the latest day that was due.
     """
     from daybook.cli import breakers
@@ -132,7 +132,7 @@ def _summary(batch: Batch) -> dict[str, Any]:
 
 
 def _is_released(batch: Mapping[str, Any]) -> bool:
-    """False once a file of the day has been found after all."""
+    """False once a file of the day has been found."""
     return batch["state"] == "failed" and batch["releasedAt"] is not None
 
 

@@ -1,4 +1,4 @@
-"""`sweep`: finish, remove or report what crashes left behind."""
+"""`sweep`: finish, remove or report what crashes have left."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @command("sweep")
 def sweep() -> CommandResult:
-    """Tidy up what crashes left behind.
+    """Clean up after crashes.
 
     Finishes marking, deletes stray manifest parts, checks abandoned IDs. Exit code 1:
-    a file is stored under an abandoned ID. Exit code 4: a run is at work.
+    a file is stored under an abandoned ID. Exit code 4: a run is in progress.
     """
     from daybook.ops.maintenance import maintain
 

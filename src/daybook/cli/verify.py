@@ -1,4 +1,4 @@
-"""`verify`: compare a delivered file with everything that is known of it."""
+"""`verify`: compare a delivered file with everything that is stored about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building declared indexes over data and indexes that another application left."""
+"""Building declared indexes where another application has left data and indexes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from daybook.mongo import indexes
 from daybook.mongo.index import Index, built_indexes
 
 REPORTED = 20
-"""Groups of duplicates that are named per index, and ids of each."""
+"""How many groups of duplicates are named per index, and how many IDs of each group."""
 
 _INDEX_NOT_FOUND = 27
 
 
 def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
-    """Each group of documents that a unique index would refuse, with their ids; reads only."""
+    """Each group of documents that a unique index would refuse, with their IDs; reads only."""
     problems = []
     for index in wanted:
         for group in _duplicates(database, index) if index.unique else ():
@@ -32,7 +32,7 @@ def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> l
 
 
 def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
-    # An index keeps a missing field as null; a group would keep the two apart.
+    # An index treats a missing field as null; `$group` would distinguish the two.
     names = {path.replace(".", "_"): {"$ifNull": [f"${path}", None]} for path in index.keys}
     return (
         database[index.collection]
@@ -60,7 +60,7 @@ Built = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def built_for(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> Built:
-    """What stands in the collections of `wanted`, asked once for each."""
+    """The indexes in the collections of `wanted`; each collection is asked once."""
     names = dict.fromkeys(index.collection for index in wanted)
     return {name: built_indexes(database, name) for name in names}
 
@@ -68,9 +68,9 @@ def built_for(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> Bu
 def formers(index: Index, built: Built) -> list[str]:
     """Names of built indexes that this one replaces.
 
-    Those with its name or exactly its keys, present or former, that no declared index is, such
-    as a sparse one or one that removes documents at another time; plain ones whose keys it
-    begins with; and those that do the same under another name.
+    These are indexes with its name or exactly its keys, present or former, that match no
+    declared index, such as a sparse one or one that removes documents at another time; plain
+    indexes whose keys it begins with; and indexes that do the same under another name.
     """
     own_keys = [list(keys.items()) for keys in (index.keys, *index.former_keys)]
     declared = [one for one in indexes.INDEXES if one.collection == index.collection]
@@ -90,16 +90,16 @@ def formers(index: Index, built: Built) -> list[str]:
 
 
 def is_lost(index: Index, built: Built) -> bool:
-    """Whether it has to be built: it is not there, or goes under another name."""
+    """Whether the index has to be built: it is missing, or has another name."""
     standing = built[index.collection].values()
     return not any(index.matches(one) and not index.is_misnamed(one) for one in standing)
 
 
 def replace(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None:
-    """Build what is not there, and drop what it replaces, in this order where that goes.
+    """Build the index if it is missing, then drop what it replaces; in reverse where it must be.
 
-    Between dropping and building nothing is forbidden for a moment; what slipped in then
-    is reported as a duplicate.
+    If the old index is dropped first, nothing is forbidden for a moment; a duplicate that is
+    written then is reported.
     """
     built = built_for(database, wanted)
     first: dict[tuple[str, str], None] = {}
@@ -107,7 +107,7 @@ def replace(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None
     for index in wanted:
         for name in formers(index, built):
             one = built[index.collection][name]
-            # What removes documents too early must go first, even where both could stand.
+            # One that removes documents too early is dropped first, even if both could exist.
             early = index.clashes(one) or index.is_misnamed(one)
             goes_first = early or index.expire_after_seconds is not None
             (first if goes_first else last)[index.collection, name] = None
@@ -119,9 +119,9 @@ def replace(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None
 
 
 def build(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> None:
-    """Build them, those of one collection together: it is read once for all of them.
+    """Build the indexes, those of one collection together: it is read once for all of them.
 
-    What is there as declared is left alone.
+    Indexes that exist as declared are left alone.
     """
     for collection, of_it in groupby(sorted(wanted, key=_collection), key=_collection):
         database[collection].create_indexes([index.model() for index in of_it])
@@ -132,7 +132,7 @@ def _collection(index: Index) -> str:
 
 
 def drop(database: Database[dict[str, Any]], collection: str, name: str) -> None:
-    """Drop the index; one that somebody else has just dropped is gone as well."""
+    """Drop the index; it is not an error if another process has just dropped it."""
     try:
         database[collection].drop_index(name)
     except OperationFailure as error:
@@ -141,7 +141,7 @@ def drop(database: Database[dict[str, Any]], collection: str, name: str) -> None
 
 
 def planned(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
-    """What `replace` would do for all of them."""
+    """What `replace` would do for each index."""
     built = built_for(database, wanted)
     steps = []
     for index in wanted:

@@ -36,7 +36,7 @@ LENIENT = CodecOptions[Document](
     unicode_decode_error_handler="surrogateescape",
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-"""Reads whatever other applications have written.
+"""Codec options that can read anything that other applications have written.
 
 Invalid UTF-8 becomes halves of surrogate pairs, which `display` replaces and which cannot
 be written back; a date beyond Python's years becomes a `DatetimeMS`.
@@ -46,10 +46,10 @@ be written back; a date beyond Python's years becomes a `DatetimeMS`.
 def connect(
     settings: Settings, *, app_name: str = "daybook", default_min_pool_size: int = 0
 ) -> MongoClient[Document]:
-    """A client that has not connected yet; the first operation does.
+    """Make a client; it connects at its first operation.
 
     Reads and writes go to the primary with majority, whatever the address says: the
-    protocol builds on reading what it wrote. Raises `ConfigurationError` for an
+    protocol relies on reading its own writes. Raises `ConfigurationError` for an
     address that MongoDB's driver does not accept, and for certificates that it cannot read.
     """
     smallest, largest = settings.mongo_min_pool_size, settings.mongo_max_pool_size
@@ -75,8 +75,8 @@ def connect(
             event_listeners=[_ConnectionLog(), CommandMonitor(), PoolMonitor()],
         )
     except (InvalidURI, MongoConfigurationError, ValueError) as error:
-        # Not chained: the driver's message may quote a part of the address, and with it
-        # of the password.
+        # Not chained: the driver's message may quote a part of the address, including the
+        # password.
         fault = _fault(settings.mongodb_uri, error)
         raise ConfigurationError(f"DAYBOOK_MONGODB_URI: {fault}") from None
     except OSError as error:
@@ -89,14 +89,14 @@ def connect(
 
 
 def unprotected(uri: str) -> str | None:
-    """Why what is exchanged with MongoDB can be read or altered on its way; None if it cannot.
+    """Why the traffic with MongoDB can be read or altered on its way; None if it cannot.
 
-    `uri` is an address that the driver accepts. Nothing leaves this machine for a loopback
-    address or a Unix socket.
+    `uri` is an address that the driver accepts. Traffic to a loopback address or a Unix socket
+    does not leave this machine.
     """
     scheme, _, rest = uri.partition("://")
     by_name = scheme.lower() == "mongodb+srv"
-    # Without `+srv`, which would ask the DNS, and without reading the files that it names.
+    # Parsed without `+srv`, which would query DNS, and without reading the files that it names.
     parsed = parse_uri(f"mongodb://{rest}", validate=False)
     options = parsed["options"]
     if by_name or not all(_is_local(host) for host, _ in parsed["nodelist"]):
@@ -117,7 +117,7 @@ _IMPLY_TLS = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile", *_UNCHECKED)
 
 
 def _is_set(options: Mapping[str, str], name: str) -> bool:
-    """Only the word `true` turns a switch on; other options are the names of files."""
+    """Whether the option is on. Only `true` turns a switch on; other options name files."""
     text = options.get(name, "")
     return bool(text) if name.endswith("File") else text == "true"
 
@@ -132,15 +132,15 @@ def _is_local(host: str) -> bool:
 
 
 def _fault(uri: str, error: Exception) -> str:
-    """What the driver does not accept, without any part of user name or password."""
+    """The driver's message, without any part of user name or password."""
     secrets = {part for part in re.split(r"\W+", unquote(uri.rpartition("@")[0])) if part}
-    told = str(error)
-    if isinstance(error, InvalidURI) or secrets & set(re.split(r"\W+", told)):
+    message = str(error)
+    if isinstance(error, InvalidURI) or secrets & set(re.split(r"\W+", message)):
         return (
             "MongoDB's driver does not accept the address; in user name and password, characters "
             "such as : / ? # @ must be percent-encoded"
         )
-    return f"MongoDB's driver does not accept an option of the address: {told}"
+    return f"MongoDB's driver does not accept an option of the address: {message}"
 
 
 def database(client: MongoClient[Document], settings: Settings) -> Database[Document]:
@@ -157,7 +157,7 @@ class _ConnectionLog(TopologyListener):
         self._error_logged = False
 
     def opened(self, event: TopologyOpenedEvent) -> None:
-        pass  # nothing is connected yet
+        pass  # not connected yet
 
     def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
         now = event.new_description
@@ -168,7 +168,7 @@ class _ConnectionLog(TopologyListener):
             self._found()
         elif self._connected and servers:
             self._connected = False
-            self._error_logged = True  # the record below tells it
+            self._error_logged = True  # the record below says it
             log.event(
                 logging.WARNING,
                 "mongodb_disconnected",
@@ -179,7 +179,7 @@ class _ConnectionLog(TopologyListener):
             self._error_logged = True
             log.event(logging.WARNING, "mongodb_error", "MongoDB cannot be reached.", error=error)
 
-    def closed(self, event: TopologyClosedEvent) -> None:  # noqa: ARG002  # the listener's form
+    def closed(self, event: TopologyClosedEvent) -> None:  # noqa: ARG002  # the listener's signature
         if self._connected:
             self._connected = False
             log.event(logging.INFO, "mongodb_disconnected", "The MongoDB client was closed.")

@@ -1,4 +1,4 @@
-"""How MongoDB carries a declared query out: by which index, reading how much."""
+"""How MongoDB runs a declared query: by which index, and how much it reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from daybook.mongo.rights import permitted
 Document = dict[str, Any]
 
 SAMPLED = 100
-"""Stored documents among which one is looked for that a query can be asked with."""
+"""How many stored documents are searched for arguments of a query."""
 ASKED = 3
-"""Documents that a query is asked with."""
+"""How many documents supply arguments for a query."""
 LIMIT = 1000
-"""Documents that a query may return here; enough to see how it goes."""
+"""How many documents a query may return here; enough to see its plan."""
 
 _AS_STORED = CodecOptions[Document](
     datetime_conversion=DatetimeConversion.DATETIME_MS,
@@ -37,7 +37,7 @@ class Plan:
     """What MongoDB did for one query with one set of arguments."""
 
     stages: tuple[str, ...]
-    """From the last to the first, as MongoDB names them."""
+    """Stages from the last to the first, as MongoDB names them."""
     indexes: tuple[str, ...]
     keys: int
     """Index keys examined."""
@@ -45,14 +45,14 @@ class Plan:
     """Documents examined."""
     returned: int
     whole_indexes: tuple[str, ...]
-    """Indexes that were read from end to end."""
+    """Indexes that were scanned from end to end."""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
-        """From what `explain` answers, of one server or of the shards of several."""
-        stats = told["executionStats"]
-        stages = list(_stages(told["queryPlanner"]["winningPlan"]))
-        # By its own name since 8.0, which looks single ids up on a shorter way.
+    def of(cls, explained: Mapping[str, Any]) -> Self:
+        """Read the output of `explain`, from one server or from several shards."""
+        stats = explained["executionStats"]
+        stages = list(_stages(explained["queryPlanner"]["winningPlan"]))
+        # Since 8.0 MongoDB looks single IDs up by a shorter path, which has its own name.
         by_id = {"IDHACK", "EXPRESS_CLUSTERED_IXSCAN"}
         names = [
             stage.get("indexName", "_id_" if stage["stage"] in by_id else None) for stage in stages
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def scans(self) -> list[str]:
-        """What it reads from end to end; empty when it is led by an index."""
+        """What the query scans from end to end; empty when an index narrows it."""
         scans = ["scans the collection"] if "COLLSCAN" in self.stages else []
         return scans + [f"scans all of {name}" for name in self.whole_indexes]
 
@@ -88,13 +88,13 @@ class Explained:
     name: str
     collection: str
     plan: Plan | None
-    """None when nothing is stored that it could be asked with."""
+    """None when no stored document supplies arguments."""
     faults: tuple[str, ...]
-    """Why this is no way to run it; empty when it is one."""
+    """Why the plan is not acceptable; empty when it is."""
     excused: str
-    """Why some of the faults do not count."""
+    """Why some of the faults are excused."""
     failed: bool
-    """Whether one of them counts."""
+    """Whether a fault is not excused."""
     lacking: tuple[str, ...]
     """Declared indexes of its collection that are missing."""
 
@@ -117,7 +117,7 @@ class Explained:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """All queries, and the declared indexes that are missing, whether a query shows it or not."""
+    """All queries, and every missing declared index, also one that no query shows."""
 
     queries: tuple[Explained, ...]
     missing: tuple[str, ...]
@@ -135,10 +135,10 @@ class Explanation:
 
 
 def explain(database: Database[Document], queries: Iterable[Query]) -> Explanation:
-    """Run each query under MongoDB's `explain`, with arguments out of stored documents.
+    """Run each query under MongoDB's `explain`, with arguments from stored documents.
 
     Reads only, up to `LIMIT` documents per query. Raises `PyMongoError`, and
-    `ConfigurationError` when the user may not.
+    `ConfigurationError` when the user may not explain queries.
     """
     with permitted("explain"):
         lost = indexes.missing(database)
@@ -152,7 +152,7 @@ def _explained(
     database: Database[Document], queries: Iterable[Query], lost: Sequence[indexes.Index]
 ) -> Iterator[Explained]:
     for query in queries:
-        # A good reason to sort is none to scan, so a lost index shows whatever is excused.
+        # A reason for sorting does not excuse a scan, so a missing index always shows.
         may_sort, may_scan = query.excused, query.small
         plans = [_plan(database, query, given) for given in _arguments(database, query)]
         worst = max(
@@ -171,7 +171,7 @@ def _explained(
 
 
 def _arguments(database: Database[Document], query: Query) -> list[dict[str, Any]]:
-    """Of some stored documents; those that lack a field that the query asks by are left out."""
+    """Arguments from stored documents; those that lack a field of the filter are left out."""
     stored = database.get_collection(query.collection, codec_options=_AS_STORED)
     found = []
     chosen: list[Document] = [{"$sample": {"size": SAMPLED}}]
@@ -211,8 +211,10 @@ def _plan(database: Database[Document], query: Query, given: Mapping[str, Any]) 
         find["projection"] = dict(query.projection)
     if query.hint:
         find["hint"] = dict(query.hint)
-    told = database.command("explain", find, verbosity="executionStats", codec_options=_AS_STORED)
-    return Plan.of(told)
+    explained = database.command(
+        "explain", find, verbosity="executionStats", codec_options=_AS_STORED
+    )
+    return Plan.of(explained)
 
 
 _INNER = ("queryPlan", "inputStage", "outerStage", "innerStage", "thenStage", "elseStage")
@@ -220,7 +222,7 @@ _INNER_LISTS = ("inputStages", "shards")
 
 
 def _stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """All stages, on each shard too: there a plan stands under `winningPlan`."""
+    """All stages, on each shard too: a shard's plan is under `winningPlan`."""
     if "stage" in plan:
         yield plan
     listed = (stage for name in _INNER_LISTS for stage in plan.get(name, ()))
@@ -229,5 +231,5 @@ def _stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_entire(bounds: Mapping[str, Any]) -> bool:
-    """Whether the first key, and with it all others, has no bounds."""
+    """Whether the first key has no bounds, so that the others have no effect."""
     return next(iter(bounds.values()), None) in _ENTIRE

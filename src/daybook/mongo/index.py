@@ -30,11 +30,11 @@ class Index:
     former_keys: tuple[Mapping[str, int], ...] = ()
     """Keys of earlier versions' unique indexes, which forbid more; `migrate` replaces them."""
     expire_after_seconds: int | None = None
-    """After the date in its only key MongoDB removes the document; None: it never does."""
+    """MongoDB removes a document so long after the date in its only key; None: never."""
 
     def model(self) -> IndexModel:
-        """As the driver wants it."""
-        # Without it an index inherits its collection's default collation.
+        """The index in the driver's form."""
+        # Without this an index inherits its collection's default collation.
         options: dict[str, Any] = {"name": self.name, "collation": Collation("simple")}
         if self.unique:
             options["unique"] = True
@@ -45,9 +45,9 @@ class Index:
         return IndexModel(list(self.keys.items()), **options)
 
     def matches(self, built: Mapping[str, Any]) -> bool:
-        """Whether an index of MongoDB's `listIndexes` does this one's work, by whatever name.
+        """Whether an index of MongoDB's `listIndexes` does this one's work, under any name.
 
-        With a collation it would not find what a plain query asks for, hidden it finds nothing.
+        An index with a collation does not serve plain queries, and a hidden one serves none.
         """
         return (
             list(built["key"].items()) == list(self.keys.items())
@@ -58,7 +58,7 @@ class Index:
         )
 
     def guards(self, built: Mapping[str, Any]) -> bool:
-        """Whether an index forbids what this one does, also in the form of an earlier version."""
+        """Whether an index forbids the same as this one, also in the form of an earlier version."""
         return any(
             replace(self, keys=keys, partial=partial).matches(built)
             for keys in (self.keys, *self.former_keys)
@@ -66,9 +66,9 @@ class Index:
         )
 
     def is_misnamed(self, built: Mapping[str, Any]) -> bool:
-        """Whether an index does this one's work under another name, and may be built anew.
+        """Whether an index does this one's work under another name, and may be rebuilt.
 
-        A unique one may not: it forbids what somebody wants to be forbidden.
+        A unique one may not: its owner may rely on what it forbids.
         """
         return not built.get("unique") and built["name"] != self.name and self.matches(built)
 
@@ -86,7 +86,7 @@ class Index:
 
 
 def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
-    """By name, as MongoDB describes them; empty for a view, or what is not there."""
+    """Indexes by name, as MongoDB describes them; empty for a view or a missing collection."""
     try:
         return {index["name"]: dict(index) for index in database[collection].list_indexes()}
     except OperationFailure as error:

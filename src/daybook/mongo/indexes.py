@@ -57,7 +57,7 @@ UNKNOWN_STATUS: Mapping[str, Any] = {
         },
     ]
 }
-"""Neither queued, completed nor failed: as ranges, since no index can be partial on `$nin`."""
+"""Neither queued, completed nor failed; as ranges, since an index cannot be partial on `$nin`."""
 
 EXPORT_INDEXES = (
     *GUARDS,
@@ -84,7 +84,7 @@ EXPORT_INDEXES = (
         name="idx_batch_unannounced",
         keys={"profile": 1, "state": 1},
         partial={"alertedAt": {"$type": "null"}},
-        reason="batches of which nobody has been told how they ended",
+        reason="batches whose outcome has not been announced",
     ),
     Index(
         collection="exportbatches",
@@ -98,7 +98,7 @@ EXPORT_INDEXES = (
         name="idx_orphan_unannounced",
         keys={"profile": 1},
         partial={"alertedAt": {"$type": "null"}},
-        reason="given-up ids of which nobody has been told",
+        reason="abandoned IDs that have not been announced",
     ),
     Index(
         collection="exportqueues",
@@ -132,7 +132,7 @@ EXPORT_INDEXES = (
         name="idx_manifest_delivered",
         keys={"entryIds": 1},
         partial={"markedAt": {"$exists": True}},
-        reason="whether an entry stands in a delivered file, and in which",
+        reason="whether a delivered file contains an entry, and which",
     ),
     Index(
         collection="exportmanifests",
@@ -144,7 +144,7 @@ EXPORT_INDEXES = (
         collection="exportorphans",
         name="idx_orphan_watched",
         keys={"watchUntil": 1},
-        reason="ids that the sweep still watches",
+        reason="IDs that the sweep still watches",
     ),
     Index(
         collection="journalentries",
@@ -174,7 +174,7 @@ INDEXES = (*EXPORT_INDEXES, *LEDGER_INDEXES, *CAMPAIGN_INDEXES)
 
 
 def missing(database: Database[dict[str, Any]], wanted: Sequence[Index] = INDEXES) -> list[Index]:
-    """Those of `wanted` that are not there, or not as declared."""
+    """Those of `wanted` that are missing, or that differ from their declaration."""
     collections = {index.collection for index in wanted}
     built = {name: built_indexes(database, name).values() for name in collections}
     return [
@@ -185,7 +185,7 @@ def missing(database: Database[dict[str, Any]], wanted: Sequence[Index] = INDEXE
 
 
 def check_guards(database: Database[dict[str, Any]]) -> None:
-    """Raise `ConfigurationError` when a unique index that the guarantee rests on is missing."""
+    """Raise `ConfigurationError` when a unique index that the guarantee depends on is missing."""
     for guard in GUARDS:
         built = built_indexes(database, guard.collection).values()
         if not any(guard.matches(candidate) for candidate in built):

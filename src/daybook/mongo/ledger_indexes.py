@@ -1,4 +1,4 @@
-"""The ledger's indexes. Those that forbid doubles are what its promises rest on."""
+"""The ledger's indexes. Its guarantees depend on the unique ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from daybook.mongo.index import Index, built_indexes
 INVITE_KEPT_SECONDS = 30 * 24 * 3600
 """How long an expired invite is kept after its `expiresAt`."""
 
-# Comparisons are by type, so these leave out null and absent fields, of which another
-# application's documents may have any number. Unlike `$type`, MongoDB sees that a query for
-# one value asks for nothing else, and uses the index.
+# Comparisons are by type, so these conditions leave out null and absent fields, of which other
+# applications' documents may have any number. Unlike with `$type`, MongoDB sees that a query
+# for one value implies the condition, and uses the index.
 _ANY_TEXT = {"$gte": ""}
 _ANY_ID = {"$gte": ObjectId("0" * 24)}
 
@@ -25,7 +25,7 @@ LEDGER_GUARDS = (
         name="idx_transaction_key_caller_unique",
         keys={"idempotencyKey": 1, "idempotencyCaller": 1},
         unique=True,
-        # The second leg of a transfer has no key of its own.
+        # The second transaction of a transfer does not have a key.
         partial={"idempotencyKey": _ANY_TEXT},
         formerly=({"idempotencyKey": {"$exists": True}},),
         former_keys=({"idempotencyKey": 1},),
@@ -45,8 +45,8 @@ LEDGER_GUARDS = (
         name="idx_wallet_owner_id_unique",
         keys={"ownerUserId": 1},
         unique=True,
-        # Not `$type: "null"`: a query for null could not use it, nor would it cover documents
-        # without the field.
+        # Not `$type: "null"`: a query for null could not use the index, and documents without
+        # the field would not be in it.
         partial={"deletedAt": None, "ownerUserId": _ANY_ID},
         formerly=({"deletedAt": None},),
         reason="one wallet per user, deleted ones aside",
@@ -123,7 +123,7 @@ LEDGER_INDEXES = (
 
 
 def check_ledger_guards(database: Database[dict[str, Any]]) -> None:
-    """Raise `ConfigurationError` when an index that forbids doubles is missing."""
+    """Raise `ConfigurationError` when an index that forbids duplicates is missing."""
     for guard in LEDGER_GUARDS:
         built = built_indexes(database, guard.collection).values()
         if not any(guard.guards(candidate) for candidate in built):

@@ -1,4 +1,4 @@
-"""The clock of this machine, set right by MongoDB's when it is far off."""
+"""The clock of this machine, corrected by MongoDB's when it is far off."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pymongo.errors import PyMongoError
 from daybook import log
 
 TOLERANCE = timedelta(minutes=1)
-"""Clocks that differ by less are left alone: both are kept by NTP, and neither is exact."""
+"""A smaller difference is not corrected: NTP keeps both clocks, and neither is exact."""
 
 _KEPT_SECONDS = 30.0
-"""How long one comparison counts, so that a request makes one."""
+"""How long a comparison is valid, so that a request makes only one."""
 _ASKING_SECONDS = 2.0
-"""How long MongoDB may take to answer; who needs it after that finds out itself."""
+"""How long MongoDB may take to answer; a later operation that needs it fails by itself."""
 _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -33,9 +33,9 @@ def _now() -> datetime:
 class MachineClock:
     """Reads this machine's clock, which may be wrong.
 
-    What is decided by the time, or stored for others to compare with theirs, goes by
-    `compared_with`: a process whose clock is a year ahead would otherwise keep the circuit
-    breaker open until next year, and take entries for a day that is still to come.
+    Decisions by time, and times that are stored for other processes, use `compared_with`: a
+    process whose clock is a year ahead would otherwise keep the circuit breaker open until
+    next year, and take entries for a future day.
     """
 
     def __init__(self, read: Callable[[], datetime] = _now) -> None:

@@ -1,7 +1,7 @@
 """Migrations: numbered steps that bring a database to what this version expects.
 
 Each step is a module in `daybook.mongo.migrations` with `VERSION`, `NAME`,
-`plan(database) -> list[str]` (what there is to do), `check(database) -> list[str]` (what
+`plan(database) -> list[str]` (what it would do), `check(database) -> list[str]` (what
 prevents it) and `apply(database, now)`, which may be repeated, even by two processes at
 once: there is no lock. Only `apply` changes anything. Applied versions are stored in
 `schemamigrations`, where earlier versions of Daybook may have left a document `lock`.
@@ -31,8 +31,8 @@ from daybook.mongo.rights import permitted
 COLLECTION = "schemamigrations"
 
 LONGEST_SECONDS = 24 * 3600.0
-"""Instead of the client's socket timeout: a search for duplicates, or the build of an index,
-is one command, which takes as long as the collection is large.
+"""Replaces the client's socket timeout: a search for duplicates, or the build of an index,
+is one command, whose duration depends on the size of the collection.
 """
 
 
@@ -40,7 +40,7 @@ _COLLECTIONS: Mapping[int, Sequence[str]] = {
     m0001_indexes.VERSION: objects.EXPORT_COLLECTIONS,
     m0002_ledger_indexes.VERSION: objects.LEDGER_COLLECTIONS,
 }
-"""Version → the collections that have to be ordinary ones."""
+"""Version → the collections that must be ordinary ones."""
 
 
 class Migration(Protocol):
@@ -72,22 +72,22 @@ class Applied:
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationStatus:
-    """How a step stands; `steps` and `problems` are empty when nothing is to be done."""
+    """The status of one migration; `steps` and `problems` are empty when it is up to date."""
 
     version: int
     name: str
     applied_at: datetime | None
-    """When it was last applied; None when it never was."""
+    """When it was last applied; None if never."""
     steps: tuple[str, ...]
     """What `migrate` would do."""
     problems: tuple[str, ...]
-    """What stands in its way."""
+    """What prevents it."""
     known: bool = True
-    """False: a newer version of Daybook applied it; this one cannot tell more."""
+    """False if only a newer version of Daybook knows this migration."""
 
     @property
     def pending(self) -> bool:
-        """Never applied, or to be applied again: an index was dropped since, say."""
+        """Never applied, or to be applied again, for example because an index was dropped since."""
         return self.known and (self.applied_at is None or bool(self.steps))
 
     def to_doc(self) -> dict[str, Any]:
@@ -105,9 +105,9 @@ class MigrationStatus:
 def migrate(database: Database[dict[str, Any]], *, now: datetime) -> list[Applied]:
     """Apply what is pending, in order; an up-to-date database is left alone.
 
-    What somebody undid since, such as by dropping an index, is done again. Raises
-    `ConfigurationError` naming what stands in the way, with nothing changed: duplicates, a
-    newer version that was here, rights that the user lacks.
+    Changes that were undone since, such as by dropping an index, are made again. Raises
+    `ConfigurationError` naming what prevents it, with nothing changed: duplicates, migrations
+    of a newer version, rights that the user lacks.
     """
     # All are checked before the first one changes anything.
     before = standings(database)
@@ -130,7 +130,7 @@ def _apply(database: Database[dict[str, Any]], migration: Migration, now: dateti
     try:
         migration.apply(database, now)
     except DuplicateKeyError:
-        # Written while an index was being built; asking again names the documents.
+        # Duplicates were written while an index was being built; checking again names them.
         _check([_standing(database, migration)])
         raise
     database[COLLECTION].update_one(
@@ -141,9 +141,9 @@ def _apply(database: Database[dict[str, Any]], migration: Migration, now: dateti
 
 
 def standings(database: Database[dict[str, Any]]) -> list[MigrationStatus]:
-    """Of every migration: whether it was applied, what it would do, what stands in its way.
+    """The status of every migration: whether it was applied, what it would do, what prevents it.
 
-    Then those that a newer version of Daybook applied.
+    Migrations that a newer version of Daybook applied come last.
     """
     with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         found = [_standing(database, migration) for migration in MIGRATIONS]
@@ -152,7 +152,7 @@ def standings(database: Database[dict[str, Any]]) -> list[MigrationStatus]:
 
 
 def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[MigrationStatus]:
-    """They stand in the way of whatever this version `would` do: it may undo theirs."""
+    """A newer version's migrations prevent what this version `would` do: it might undo them."""
     latest = MIGRATIONS[-1].VERSION
     problem = f"a newer version of Daybook applied it, this one knows {latest}: use that one"
     return [
@@ -173,7 +173,7 @@ def _newer(database: Database[dict[str, Any]], *, would: bool) -> list[Migration
 def to_doc(
     database_name: str, steps: Sequence[Applied], obstacles: Sequence[ObjectFault]
 ) -> dict[str, Any]:
-    """What `migrate` answers."""
+    """The JSON answer of `migrate`."""
     return {
         "database": database_name,
         "migrations": [
@@ -184,7 +184,7 @@ def to_doc(
 
 
 def obstacles(database: Database[dict[str, Any]]) -> list[ObjectFault]:
-    """Objects of others that may refuse what Daybook writes, although migrating can go on."""
+    """Foreign objects that may refuse Daybook's writes, although migrating is possible."""
     with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         return [fault for fault in objects.faults(database) if not fault.blocks]
 
@@ -210,7 +210,7 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Migra
         name=migration.NAME,
         applied_at=_applied_at(doc),
         steps=steps,
-        # Not asked for nothing: looking for duplicates reads whole collections.
+        # Checked only if needed: looking for duplicates reads whole collections.
         problems=tuple(migration.check(database)) if steps else (),
     )
 
@@ -222,14 +222,14 @@ def _applied_at(doc: Mapping[str, Any]) -> datetime | None:
 
 
 def _check(standings: Sequence[MigrationStatus]) -> None:
-    told = [
+    problems = [
         f"migration {standing.version} ({standing.name}) changed nothing: "
         + "; ".join(standing.problems)
         for standing in standings
         if standing.problems
     ]
-    if told:
-        raise ConfigurationError("; ".join(told))
+    if problems:
+        raise ConfigurationError("; ".join(problems))
 
 
 def _applied(standing: MigrationStatus) -> Applied:

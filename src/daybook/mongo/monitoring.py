@@ -1,7 +1,7 @@
-"""What this process's MongoDB client does: durations of commands, use of its pools.
+"""Statistics of this process's MongoDB client: durations of commands, use of its pools.
 
-The driver calls the listeners in whichever thread works with the client; every count
-starts with the client and ends with the process.
+The driver calls the listeners in the thread that uses the client. Counts start with the client
+and end with the process.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ COMMANDS: Final = (
     *("commitTransaction", "abortTransaction", "listIndexes", "createIndexes", "ping"),
     OTHER,
 )
-"""Commands that are counted by name; the rest together, so that labels stay few."""
+"""Commands that are counted by name; the others are counted together, to keep labels few."""
 
 CHECKOUT_FAILURES: Final = (
     ConnectionCheckOutFailedReason.TIMEOUT,
     ConnectionCheckOutFailedReason.POOL_CLOSED,
     ConnectionCheckOutFailedReason.CONN_ERROR,
 )
-"""Why no connection could be had, in the driver's words."""
+"""Why no connection was available, in the driver's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class CommandUse:
     slow: int = 0
 
     def plus(self, micros: int, *, failed: bool) -> CommandUse:
-        """With one more command, which took `micros` microseconds."""
+        """A copy with one more command, which took `micros` microseconds."""
         seconds = micros / 1e6
         at = bisect_left(COMMAND_BOUNDS_SECONDS, seconds)
         return CommandUse(
@@ -79,12 +79,12 @@ class PoolUse:
     """Connections in use now."""
     checkouts: int = 0
     wait_seconds: float = 0.0
-    """Of all checkouts: waiting for a free connection, or for a new one to be ready."""
+    """Total time of all checkouts: waiting for a free connection, or for a new one to be ready."""
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKOUT_FAILURES, 0))
 
 
 class CommandMonitor(CommandListener):
-    """Counts finished commands by name; heartbeats and logins are none.
+    """Counts finished commands by name, except heartbeats and logins.
 
     Notes in which collection a write was refused, for the error's description.
     """
@@ -117,7 +117,7 @@ class CommandMonitor(CommandListener):
             write_errors.note(refused.get("code"), collection)
 
     def snapshot(self) -> dict[str, CommandUse]:
-        """By each name of `COMMANDS`, in that order."""
+        """The counts for each name of `COMMANDS`, in that order."""
         with self._lock:
             return dict(self._use)
 
@@ -139,12 +139,12 @@ class PoolMonitor(ConnectionPoolListener):
         self._pools: dict[str, PoolUse] = {}
 
     def snapshot(self) -> dict[str, PoolUse]:
-        """By `host:port`, in alphabetical order."""
+        """The pools by `host:port`, in alphabetical order."""
         with self._lock:
             return dict(sorted(self._pools.items()))
 
     def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
-        limit = event.options.get("maxPoolSize", MAX_POOL_SIZE)  # told only if not the default
+        limit = event.options.get("maxPoolSize", MAX_POOL_SIZE)  # reported only if not the default
         self._change(event.address, lambda pool: replace(pool, limit=limit))
 
     def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
@@ -177,7 +177,7 @@ class PoolMonitor(ConnectionPoolListener):
             ),
         )
 
-    # What follows changes no count, but the driver's interface asks for it.
+    # The methods below change no count, but the driver's interface requires them.
 
     def connection_check_out_started(
         self, event: monitoring.ConnectionCheckOutStartedEvent
@@ -209,7 +209,7 @@ class ClientMonitors:
 
     @classmethod
     def of(cls, client: MongoClient[dict[str, Any]]) -> Self | None:
-        """Those that the client was built with; None when it was built without."""
+        """The monitors that the client was built with, or None."""
         # Typed wrongly by the driver: these are the listeners themselves.
         listeners: Sequence[object] = client.options.event_listeners
         commands = [one for one in listeners if isinstance(one, CommandMonitor)]

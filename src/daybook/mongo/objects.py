@@ -1,7 +1,7 @@
-"""What others made of the collections that Daybook uses, as far as it could refuse a write.
+"""Properties of Daybook's collections that others have set and that may refuse a write.
 
-Collections may be capped, views or time series, have a validator, a default collation, or
-indexes of other applications. Nothing here writes.
+Collections may be capped, views or time series, or have a validator, a default collation, or
+indexes of other applications. This module only reads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ INSERTED: Mapping[str, frozenset[str]] = {
 UPDATED: Mapping[str, frozenset[str]] = {
     "exportqueues": frozenset({"status", "metadata", "error", "updatedAt"}),
 }
-"""Collections of which Daybook changes documents only, with the fields that it changes.
+"""Collections in which Daybook only changes documents, with the fields that it changes.
 
 The ledger inserts queue items and journal entries too, each with an `entryId` of its own.
 """
@@ -69,7 +69,7 @@ COLLECTIONS = (*EXPORT_COLLECTIONS, *LEDGER_COLLECTIONS)
 
 
 class ObjectKind(StrEnum):
-    """What was found; the values are told by `doctor` and `migrate`."""
+    """The kind of an object; `doctor` and `migrate` show the values."""
 
     CAPPED = "capped"  # deletes its oldest documents, takes no write in a transaction
     VALIDATOR = "validator"  # may refuse a document
@@ -78,19 +78,19 @@ class ObjectKind(StrEnum):
     UNIQUE_INDEX = "unique index"  # of another application, over fields that Daybook writes
     VIEW = "view"
     TIME_SERIES = "time series"
-    UNSEEN = "unseen"  # the user may not look
+    UNSEEN = "unseen"  # the user may not read the collection's options
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectFault:
-    """One object that is, or may be, in Daybook's way."""
+    """One object that prevents Daybook's writes, or may do so."""
 
     collection: str
     kind: ObjectKind
     detail: str
     """What it is and what to do, in one sentence."""
     blocks: bool
-    """Whether nothing works with it. Otherwise it depends on the documents."""
+    """Whether it prevents every write. Otherwise that depends on the documents."""
 
     def __str__(self) -> str:
         return self.detail
@@ -102,7 +102,7 @@ class ObjectFault:
 def faults(
     database: Database[Document], collections: Sequence[str] = COLLECTIONS
 ) -> list[ObjectFault]:
-    """What stands or may stand in the way, by collection. Raises `PyMongoError`."""
+    """Objects that prevent writes or may do so, by collection. Raises `PyMongoError`."""
     found: list[ObjectFault] = []
     options: Mapping[str, Document] = {}
     try:
@@ -130,7 +130,7 @@ def _has_wallets(database: Database[Document]) -> bool:
 def may_refuse_some(database: Database[Document], collection: str) -> bool:
     """Whether a write may be refused for one document and not for another.
 
-    Raises `OperationFailure` when the user may not look.
+    Raises `OperationFailure` when the user may not read its options.
     """
     described = _described(database, [collection]).get(collection, {})
     validated = any(
@@ -143,11 +143,11 @@ def may_refuse_some(database: Database[Document], collection: str) -> bool:
 
 
 def check(database: Database[Document], collections: Sequence[str] = EXPORT_COLLECTIONS) -> None:
-    """Raise `ConfigurationError` naming each collection with which nothing works.
+    """Raise `ConfigurationError` naming each collection that Daybook cannot work with.
 
-    That is a view, a time series, a capped collection that is written, and one with a default
-    collation: by a language's rules every query, `_id` included, would take other documents
-    for those it asks for. A user who may not list collections learns of views and collations.
+    These are views, time series, capped collections that are written, and collections with a
+    default collation: by a language's rules every query, `_id` included, would also match other
+    documents. For a user who may not list collections, only views and collations are found.
     """
     try:
         described = _described(database, collections)
@@ -166,7 +166,7 @@ def check(database: Database[Document], collections: Sequence[str] = EXPORT_COLL
 
 
 def _of_id_index(database: Database[Document], name: str) -> list[ObjectFault]:
-    """What `listIndexes` alone shows: an index on `_id` inherits the collection's collation."""
+    """Faults that `listIndexes` alone shows: the index on `_id` inherits the default collation."""
     try:
         built = _indexes(database, name)
     except OperationFailure as error:
@@ -183,7 +183,7 @@ def _described(database: Database[Document], collections: Sequence[str]) -> dict
 
 
 def _seen_indexes(database: Database[Document], collection: str) -> dict[str, Document]:
-    """Those that the user may look at; a view has none."""
+    """The indexes that the user may read; a view has none."""
     try:
         return _indexes(database, collection)
     except OperationFailure as error:
@@ -202,7 +202,7 @@ def _indexes(database: Database[Document], collection: str) -> dict[str, Documen
 
 
 def _unseen(error: OperationFailure) -> ObjectFault:
-    """That the user may not look; raises the error when it is about anything else."""
+    """The fault that the user may not read the options; raises any other error."""
     refused = write_errors.describe(error)
     if refused.cause is not Cause.PRIVILEGE:
         raise error
@@ -246,11 +246,11 @@ def _of_options(
 
 def _of_type(name: str, kind: str) -> Iterator[ObjectFault]:
     if kind in {"view", "timeseries"}:
-        told = "a view" if kind == "view" else "a time series"
+        what = "a view" if kind == "view" else "a time series"
         yield ObjectFault(
             collection=name,
             kind=ObjectKind.VIEW if kind == "view" else ObjectKind.TIME_SERIES,
-            detail=f"{name} is {told}, which has no indexes and takes no write in a transaction: "
+            detail=f"{name} is {what}, which has no indexes and takes no write in a transaction: "
             "replace it by an ordinary collection with the same documents",
             blocks=True,
         )
@@ -258,11 +258,11 @@ def _of_type(name: str, kind: str) -> Iterator[ObjectFault]:
 
 def _collation(name: str, collation: Mapping[str, Any] | None) -> Iterator[ObjectFault]:
     if collation and collation.get("locale") != "simple":
-        told = f"locale {collation.get('locale')}, strength {collation.get('strength')}"
+        rules = f"locale {collation.get('locale')}, strength {collation.get('strength')}"
         yield ObjectFault(
             collection=name,
             kind=ObjectKind.COLLATION,
-            detail=f"{name} has a default collation ({told}), by which different texts count as "
+            detail=f"{name} has a default collation ({rules}), by which different texts count as "
             "equal: copy its documents into a collection without one, and give that its name",
             blocks=True,
         )
@@ -298,7 +298,7 @@ def _of_indexes(
 def _touches(
     name: str, index: Mapping[str, Any], declared: Sequence[indexes.Index], ledger: bool
 ) -> bool:
-    """Whether two documents as Daybook writes them could be equal to the index."""
+    """Whether the index could hold two documents that Daybook writes to be equal."""
     keys = list(index["key"])
     if "_id" in keys or any(one.unique and list(one.keys) == keys for one in declared):
         return False  # never equal, or `migrate` replaces it

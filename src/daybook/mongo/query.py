@@ -1,4 +1,4 @@
-"""A query, declared once: the code runs it from its declaration, and `explain` finds it there."""
+"""A declared query: the code runs it from its declaration, and `explain` examines the same one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Query:
     collection: str
     filter: Callable[..., Document]
     arguments: Callable[[Document], dict[str, Any]]
-    """From a document of the collection, the arguments of `filter` that find it.
+    """Takes from a document of the collection the arguments of `filter` that find it.
 
     Raises `AttributeError`, `LookupError` or `TypeError` for a document that it cannot find.
     """
@@ -39,9 +39,9 @@ class Query:
     among: Mapping[str, Any] | None = None
     """Filter for the documents that `explain` takes arguments from, where few of all qualify."""
     excused: str = ""
-    """Why it may sort in memory: what limits the number of documents that it can find."""
+    """Why the query may sort in memory: what limits the number of documents that it finds."""
     small: str = ""
-    """Why it may scan: what limits the size of the collection."""
+    """Why the query may scan: what limits the size of the collection."""
 
     def find(
         self,
@@ -67,7 +67,7 @@ class Query:
     def find_raw(
         self, source: Source, *, batch_size: int = 0, **given: Any
     ) -> RawBatchCursor[Document]:
-        """The same as undecoded BSON, whose batches consist of entire documents."""
+        """The result as undecoded BSON, in batches of entire documents."""
         return self._in(source).find_raw_batches(
             self.filter(**given),
             self.projection,

@@ -1,4 +1,4 @@
-"""What the user of the database needs to be allowed, and what it is not."""
+"""The privileges that the database user needs, and those that it lacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "campaigns": _LOOKED_AT,
     "campaignassignments": _LOOKED_AT,
 }
-"""Collection → actions that the export needs from day to day; "" is the database as a whole."""
+"""Collection → actions that the export needs every day; "" is the database as a whole."""
 
 WITH_ANSWER_DAYS: Mapping[str, frozenset[str]] = {
     **NEEDED,
@@ -40,13 +40,13 @@ WITH_ANSWER_DAYS: Mapping[str, frozenset[str]] = {
         frozenset({"find", "update", "listIndexes"}),
     ),
 }
-"""The same where the sweep removes the ledger's stored answers."""
+"""Collection → actions needed if the sweep also removes the ledger's stored answers."""
 
 
 def missing(
     database: Database[dict[str, Any]], needed: Mapping[str, frozenset[str]] = NEEDED
 ) -> dict[str, list[str]]:
-    """Collection → needed actions that the user lacks; empty where MongoDB asks for no user.
+    """Collection → needed actions that the user lacks; empty if MongoDB does not require a user.
 
     Raises `PyMongoError`.
     """
@@ -62,23 +62,23 @@ def missing(
 
 
 def _granted(privileges: list[dict[str, Any]], database: str, collection: str) -> set[str]:
-    """The actions that all privileges together give on the collection."""
+    """The actions that all privileges together grant on the collection."""
     found: set[str] = set()
     for privilege in privileges:
         resource = privilege["resource"]
         everywhere = resource.get("anyResource") is True
-        here = resource.get("db") in {"", database} and resource.get("collection") in {
+        covers = resource.get("db") in {"", database} and resource.get("collection") in {
             "",
             collection,
         }
-        if everywhere or here:
+        if everywhere or covers:
             found.update(privilege["actions"])
     return found
 
 
 @contextmanager
 def permitted(operation: str) -> Iterator[None]:
-    """Raise `ConfigurationError` that says which command the user of the database lacks."""
+    """Raise `ConfigurationError` naming the command that the database user may not run."""
     try:
         yield
     except OperationFailure as error:

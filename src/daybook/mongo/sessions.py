@@ -24,11 +24,11 @@ Client = MongoClient[dict[str, Any]]
 T = TypeVar("T")
 
 UNSUPPORTED = "Sessions are not supported by this MongoDB deployment"
-"""PyMongo's whole message; the class alone also stands for settings that are wrong."""
+"""PyMongo's whole message; it raises the same class for wrong settings."""
 TRANSIENT = "TransientTransactionError"
-"""MongoDB's label for what a repeated transaction may not meet again."""
+"""MongoDB's label for an error that a repeated transaction may not meet again."""
 MAX_RENEWALS = 20
-"""Outside of a transaction's own retries. The driver waits half a second after each."""
+"""Tries besides a transaction's own retries. The driver waits half a second after each."""
 
 
 def transaction(
@@ -50,10 +50,10 @@ def transaction_in(
 ) -> T:
     """Run `work` in one transaction of the session; all of it counts, or nothing does.
 
-    It is repeated while MongoDB calls what went wrong transient, for two minutes or until
-    the limit of `pymongo.timeout`, but not where a capped collection is in the way. So it
-    must do nothing but its reads and writes in the session. Raises what `work` raises, or
-    `PyMongoError`; then the commit may have happened, and only what is stored can tell.
+    `work` is repeated while MongoDB calls the error transient, for two minutes or until the
+    limit of `pymongo.timeout`, but not if a capped collection caused it. So it must do nothing
+    but its reads and writes in the session. Raises what `work` raises, or `PyMongoError`; then
+    the commit may have happened, and only the stored documents show whether it did.
     """
     client = session.client
     returned: list[T] = []
@@ -74,7 +74,7 @@ def transaction_in(
         if not returned:
             raise
         _renew_if_unsupported(client, error)
-    # The commit met such a connection. An earlier one may have reached MongoDB, so the
+    # The commit got such a connection. An earlier one may have reached MongoDB, so the
     # work must not be repeated; committing again is harmless.
     _repeated(client, session.commit_transaction)
     return returned[0]
@@ -83,7 +83,7 @@ def transaction_in(
 def snapshot(client: Client, work: Callable[[ClientSession], T]) -> T:
     """Run `work`, which only reads, in a session that shows one moment throughout.
 
-    It is started over, at another moment, where a connection supports no sessions.
+    `work` starts again, at another moment, if a connection does not support sessions.
     """
 
     def read() -> T:
@@ -98,23 +98,23 @@ def _worked(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
         return work(session)
     except ConfigurationError as error:
         _renew_if_unsupported(session.client, error)
-        # The label has the driver repeat the transaction.
+        # The label makes the driver repeat the transaction.
         raise AutoReconnect(str(error), {"errorLabels": [TRANSIENT]}) from error
     except OperationFailure as error:
         if write_errors.describe(error).cause is not Cause.CAPPED:
             raise
-        # MongoDB labels the read of a capped collection transient, which no repetition helps.
+        # MongoDB labels the read of a capped collection transient, but repeating does not help.
         details = {**(error.details or {}), "errorLabels": []}
         raise OperationFailure(details.get("errmsg", str(error)), error.code, details) from error
 
 
 def _abort(session: ClientSession) -> None:
-    """As the driver does, which ignores errors, but without leaving locks for a minute."""
+    """Abort like the driver, which ignores errors, but do not leave locks for a minute."""
     try:
         session.abort_transaction()
     except ConfigurationError as error:
         _renew_if_unsupported(session.client, error)
-        # The driver aborts a transaction only once. Each user may end sessions of their own.
+        # The driver aborts a transaction only once. A user may always end their own sessions.
         session.client.admin.command("killSessions", [session.session_id])
 
 
@@ -128,26 +128,26 @@ def _repeated(client: Client, work: Callable[[], T]) -> T:
 
 
 def _renew_if_unsupported(client: Client, error: ConfigurationError) -> None:
-    """Close the client's connections if one supports no sessions; raise any other error."""
+    """Close the client's connections if one does not support sessions; raise any other error."""
     if str(error) != UNSUPPORTED:
         raise error
     renew_connections(client)
 
 
 def renew_connections(client: Client) -> None:
-    """Have the pool of the primary cleared: connections in use are closed once returned.
+    """Make the driver clear the primary's pool; connections in use are closed once returned.
 
-    The driver does so after a network error, and takes an `OSError` for one that is raised
-    while it reads a reply. It looks at the member again before it opens connections.
+    The driver clears a pool after a network error, such as an `OSError` that is raised while it
+    reads a reply. It checks the member again before it opens connections.
     """
     try:
         client.admin.command("ping", codec_options=_UNREADABLE)
     except AutoReconnect:
-        return  # cleared, or there was no connection to clear
+        return  # the pool is cleared, or was empty
 
 
 class _Unreadable(dict[str, Any]):
-    """A reply that arrives as if the connection had been lost."""
+    """A reply that raises the error of a lost connection when it is read."""
 
     def __init__(self) -> None:
         raise ConnectionAbortedError(

@@ -1,4 +1,4 @@
-"""Alerts and receipts: into the log, and to the people whose addresses are configured."""
+"""Alerts and receipts: they are logged, and sent to the configured addresses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Messages:
         about = _about(alert)
         try:
             sentence, error = log_sentence(alert, self._zone), None
-        except Exception as unwritten:  # noqa: BLE001  (an alert is logged, whatever its facts)
+        except Exception as unwritten:  # noqa: BLE001  (an alert is logged even if its facts are wrong)
             sentence, error = "The fields say what happened.", unwritten
         log.event(
             alert.severity,
@@ -64,7 +64,7 @@ class Messages:
         )
 
     def receipt(self, receipt: Receipt) -> int:
-        """Send it, and log that it was sent; returns how many addresses got it."""
+        """Send the message and log that it was sent; return how many addresses got it."""
         about = _about(receipt)
         delivered = self._send(
             self._receipt_urls,
@@ -121,7 +121,7 @@ class Messages:
 
 
 def _about(notice: Alert | Receipt) -> dict[str, Any]:
-    """What the record is about; a field that is None would become a label of that name."""
+    """Fields that name the record's batch; one that is None is left out, as it would be a label."""
     fields = {
         "batch_id": notice.batch_id,
         "profile": notice.profile,

@@ -1,8 +1,8 @@
 """Delivery of messages through Apprise: to all addresses at once, within a time limit.
 
-The addresses are secrets, and Apprise and the libraries under it quote them in what they
-log and raise. So nothing that they log during a delivery is kept, and of an error only
-its kind is told.
+The addresses are secrets, and Apprise and the libraries it uses quote them in their log
+records and errors. So what they log during a delivery is discarded, and only the kind of an
+error is reported.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _delivering: ContextVar[bool] = ContextVar("delivering", default=False)
 
 
 class DeliveryFault(StrEnum):
-    """Why an address did not get the message; the value is in log records."""
+    """Why an address did not get the message; log records contain the value."""
 
-    UNUSABLE = "unusable"  # Apprise knows no such service, or the address lacks a part
-    REFUSED = "refused"  # the service said no, or could not be reached
-    TIMEOUT = "timeout"  # no end within the time limit; it may arrive yet
+    UNUSABLE = "unusable"  # Apprise does not know the service, or the address lacks a part
+    REFUSED = "refused"  # the service refused, or could not be reached
+    TIMEOUT = "timeout"  # not finished within the time limit; it may still arrive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Undelivered:
     """An address that did not get the message, named without quoting it."""
 
     entry: int
-    """Its place among the addresses, from 1."""
+    """The address's place in the list, from 1."""
     service: str
     """The scheme of its URL, as Apprise knows it (`slack`, `mailtos`); else `unknown`."""
     fault: DeliveryFault
@@ -90,7 +90,7 @@ class _Sending:
         return self._apprise is not None
 
     def start(self, message: Message, severity: int) -> None:
-        """In a thread that does not keep the process alive: a service may never answer."""
+        """Start a daemon thread: a service that never answers must not keep the process alive."""
         if self._apprise is not None:
             self._thread = threading.Thread(
                 target=self._send, args=(message, severity), daemon=True, name="deliver"
@@ -111,7 +111,7 @@ class _Sending:
             result = self._apprise.notify(
                 title=markup.neutral(self.service, message.title),
                 body=markup.neutral(self.service, message.text),
-                # Without a format, Apprise sends the text as it is.
+                # Without a format, Apprise sends the text unchanged.
                 body_format=None if markup.is_ours(self.service) else "text",
                 notify_type=_notify_type(severity),
             )
@@ -135,12 +135,12 @@ def _service(url: str) -> tuple[str, Any]:
         service = parts["schema"]
         if service in markup.FORMATS:
             parts["format"] = markup.FORMATS[service]
-        # Otherwise a service refuses a message that is too long for it.
+        # Without this a service refuses a message that is too long for it.
         parts.setdefault("overflow", "split")
-        # A POST that is redirected becomes a GET, mostly of a sign-in page, which answers 200
-        # although no one got the message. So a redirect is a refusal, whatever the address says.
+        # A redirected POST becomes a GET, mostly of a sign-in page, which answers 200
+        # although no one got the message. So a redirect is refused, whatever the address says.
         parts["redirect"] = False
-        # Without a time limit of its own Apprise sends in our thread, not in one that is
+        # Without its own time limit Apprise sends in our thread, not in one that is
         # waited for when the process ends.
         asset = AppriseAsset(
             app_id="Daybook",
@@ -155,7 +155,7 @@ def _service(url: str) -> tuple[str, Any]:
         )
         apprise = Apprise(asset=asset)
         return service, apprise if apprise.add(parts) else None
-    except Exception:  # noqa: BLE001  (any of a hundred plugins may stumble over an address)
+    except Exception:  # noqa: BLE001  (any of a hundred plugins may fail on an address)
         return service, None
     finally:
         _delivering.reset(token)
@@ -168,15 +168,15 @@ def _notify_type(severity: int) -> str:
 
 
 def _silence() -> None:
-    """Keep what is logged in the course of a delivery from every handler.
+    """Discard what is logged during a delivery.
 
-    A logger's filter sees only what is logged on it, so each gets one; the root's handlers
-    get what loggers say that come later. Adding a filter again changes nothing.
+    A logger's filter sees only records logged on that logger, so each one gets the filter; the
+    root's handlers get it for loggers that are made later. Adding a filter again has no effect.
     """
     for place in (*logging.root.manager.loggerDict.values(), *logging.root.handlers):
         if isinstance(place, logging.Filterer):
             place.addFilter(_not_delivering)
 
 
-def _not_delivering(record: logging.LogRecord) -> bool:  # noqa: ARG001  (logging's form)
+def _not_delivering(record: logging.LogRecord) -> bool:  # noqa: ARG001  (logging's signature)
     return not _delivering.get()

@@ -53,17 +53,17 @@ _NO_TRACE = (
 
 
 def place(fault: EntryFault) -> str:
-    """`line 2, debit`; empty for the entry as a whole."""
+    """A place such as `line 2, debit`; empty for the entry as a whole."""
     return fault.place
 
 
 def number(count: int, one: str, many: str) -> str:
-    """`1 entry`, `1,234 entries`."""
+    """A count such as `1 entry` or `1,234 entries`."""
     return f"{count:,} {one if count == 1 else many}"
 
 
 def moment(at: datetime) -> str:
-    """With the name of its time zone."""
+    """A time with the name of its time zone."""
     return f"{at:%Y-%m-%d %H:%M} ({at.tzinfo})"
 
 

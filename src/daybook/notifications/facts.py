@@ -1,4 +1,4 @@
-"""The facts of an alert as its text needs them: one line each, checked, never raising."""
+"""The facts of an alert in the form that its text needs: checked, one line each, never raising."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AlertText:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What an alert knows. A fact that is missing, or of another type, reads as None."""
+    """The facts of an alert. One that is missing, or has another type, reads as None."""
 
     alert: Alert
     zone: ZoneInfo
@@ -48,14 +48,14 @@ class Facts:
         return self.alert.facts.get(name) is True
 
     def at(self, name: str) -> datetime | None:
-        """In the schedule's time zone."""
+        """A time in the schedule's time zone."""
         value = self.alert.facts.get(name)
         if not isinstance(value, datetime) or value.tzinfo is None:
             return None
         return value.astimezone(self.zone)
 
     def counts(self, name: str) -> dict[str, int]:
-        """The largest first."""
+        """Counts by name, the largest first."""
         value = self.alert.facts.get(name)
         if not isinstance(value, Mapping):
             return {}
@@ -70,11 +70,11 @@ class Facts:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """`text` without line breaks and without what controls or reorders it, shortened."""
+    """`text` without line breaks, control characters and direction marks, shortened."""
     line = clean(text)
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def sentences(*parts: str | None) -> str:
-    """Those that there are, one after the other."""
+    """The parts that are not empty, joined."""
     return " ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Where the log records of an alert's batch are found in Cloud Logging."""
+"""The link to the log records of an alert's batch in Cloud Logging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ https://cloud.google.com/logging/quotas#logs_retention_periods
 
 
 def query(alert: Alert, zone: ZoneInfo) -> str:
-    """The comparisons that find the batch's records, one a line.
+    """The comparisons that find the batch's records, one per line.
 
     Lines are joined by AND: https://cloud.google.com/logging/docs/view/logging-query-language
     """
@@ -36,7 +36,7 @@ def query(alert: Alert, zone: ZoneInfo) -> str:
 
 
 def where(alert: Alert, zone: ZoneInfo, project: str | None) -> str:
-    """A link to the Logs Explorer; without a project the query to paste there."""
+    """A link to the Logs Explorer; without a project, the query to paste there."""
     comparisons = query(alert, zone)
     if project is None:
         return comparisons.replace("\n", " AND ")

@@ -1,11 +1,11 @@
-"""A message's text so that a service shows it, and reads no markup or mention in it.
+"""Escaping a message's text, so that a service finds no markup or mention in it.
 
-References and errors come from others. `<https://evil.example|Open the file>` would become a
+References and errors come from outside. `<https://evil.example|Open the file>` would become a
 link that hides its address in Google Chat, `[text](url)` one in Discord, and `@everyone` calls
 a channel. Our own markup stays: code between backquotes, and addresses of files and logs.
 
-Slack, Telegram and e-mail are not here: Apprise escapes a plain text for them. LINE and an own
-service show it as it is.
+Slack, Telegram and e-mail are not here: Apprise escapes plain text for them. LINE and your own
+webhook show the text unchanged.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FORMATS: Mapping[str, str] = {
     **dict.fromkeys(("mailto", "mailtos"), "text"),
     "tgram": "html",
 }
-"""Service → the format that Apprise sends in, whatever an address asks for."""
+"""Service → the format in which Apprise sends, whatever an address requests."""
 
 _ADDRESS = r"https?://(?:(?!&#?\w+;)[^\s<>|`\"'\\^{}\[\]()*~@…])+"
-"""Holds no sign that a service reads as markup, as an entity or as the end of an address."""
+"""Matches text without characters that a service reads as markup, entity or end of an address."""
 _OWN = re.compile(rf"(`[^`\n]+`)|({_ADDRESS})")
 _FENCE = re.compile("`{2,}")
 _MARKDOWN = re.compile(r"[\\*_~|\[\]<>]|!|&(?=#?\w)|(?<!\w)#")
-# A zero-width space parts the sign from the name. An address of e-mail stays whole.
+# A zero-width space separates the sign from the name. E-mail addresses stay unchanged.
 _MENTION = re.compile(r"(?i)@(?=everyone|here|all\b|channel)|(?<![\w.+-])@(?=\w)")
 _CHAT = str.maketrans({"<": "‹", ">": "›", "*": "∗", "~": "∼"})
 _ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -41,13 +41,13 @@ def is_ours(service: str) -> bool:
 
 
 def neutral(service: str, text: str) -> str:
-    """`text` as the service, named by Apprise's scheme, is to be sent it."""
+    """`text` in the form to send to the service, which is named by Apprise's scheme."""
     make = _NEUTRAL.get(service)
     return text if make is None else make(_paired(text))
 
 
 def _paired(text: str) -> str:
-    """With backquotes only where they enclose something in one line."""
+    """The text with backquotes only where they enclose something in one line."""
     lines = _FENCE.sub("'", text).split("\n")
     return "\n".join(line.replace("`", "'") if line.count("`") % 2 else line for line in lines)
 
@@ -82,7 +82,7 @@ def _teams(text: str) -> str:
 
 
 def _link(url: str) -> str:
-    """It begins with its address, and so shows where it leads."""
+    """A link's text begins with its address, and so shows where it leads."""
     label = url if len(url) <= _LONGEST_LABEL else url[: _LONGEST_LABEL - 1] + "…"
     return f"[{_literal(label)}]({_ENTITY.sub('%26', url)})"
 
@@ -96,7 +96,7 @@ def _unmentioned(text: str) -> str:
 
 
 def _google_chat(text: str) -> str:
-    """It has no escapes, so look-alike characters replace its markup.
+    """Google Chat does not have escapes, so look-alike characters replace its markup.
 
     https://developers.google.com/workspace/chat/format-messages
     """

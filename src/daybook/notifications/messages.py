@@ -17,12 +17,12 @@ from daybook.notifications.facts import AlertText, Facts, one_line
 Language = Literal["en", "th"]
 
 RUNBOOK = "docs/runbook.md"
-"""Has a section for each event; its heading is the event's name."""
+"""The runbook, which has a section for each event; its heading is the event's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What people get: a title of one line, and a text of several."""
+    """A message to people: a title of one line, and a text of several."""
 
     title: str
     text: str
@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class _Words:
-    """What surrounds an alert's own text."""
+    """The words around an alert's own text."""
 
     texts: Mapping[AlertEvent, Callable[[Facts], AlertText]]
     severities: Mapping[int, str]
@@ -102,7 +102,7 @@ def subject(alert: Alert) -> str:
 
 
 def runbook(event: AlertEvent) -> str:
-    """The section that says what to do."""
+    """The link to the section that says what to do."""
     return f"{RUNBOOK}#{event.value.replace('_', '-')}"
 
 

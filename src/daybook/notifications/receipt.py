@@ -17,12 +17,12 @@ from daybook.notifications.messages import Language, Message
 from daybook.text.visible import clean
 
 LISTED = 20
-"""Rejected entries that are named at most; of the others only the number is given."""
+"""At most this many rejected entries are named; the others are only counted."""
 
 _REJECTED_LENGTH = 2800
-"""Characters of all their lines; LINE takes 5,000 in a message."""
+"""At most this many characters of lines that name them; LINE takes 5,000 in a message."""
 _FAULTS = 3
-"""Faults of one entry that are named; the day's records have more of them."""
+"""At most this many faults of one entry are named; the day's records have more."""
 _LONGEST_REFERENCE = 60
 _LONGEST_PART = 50
 
@@ -209,7 +209,7 @@ def _faults_in_thai(one: RejectedEntry) -> str:
 
 
 def _listed(receipt: Receipt, word: str, faults: Callable[[RejectedEntry], str]) -> list[str]:
-    """A line for each of the first rejected entries, as many as a message has room for."""
+    """A line for each of the first rejected entries, as many as fit into a message."""
     lines: list[str] = []
     room = _REJECTED_LENGTH
     for one in receipt.rejected[:LISTED]:
@@ -222,7 +222,7 @@ def _listed(receipt: Receipt, word: str, faults: Callable[[RejectedEntry], str])
 
 
 def _fault(fault: EntryFault, place: str, reasons: Mapping[str, str]) -> str:
-    """`line 2, debit: stored as text ('100.00')`."""
+    """A fault such as `line 2, debit: stored as text ('100.00')`."""
     where = f"{one_line(place, longest=_LONGEST_PART)}: " if place else ""
     value = f" ({one_line(fault.value, longest=_LONGEST_PART)})" if fault.value else ""
     return f"{where}{reasons[fault.reason]}{value}"
@@ -245,7 +245,7 @@ def _who(receipt: Receipt) -> str:
 
 
 def _title(start: str, receipt: Receipt) -> str:
-    """With the debits of each currency, or the amounts where no entry has lines."""
+    """The entry count with the debits of each currency, or the amounts if no entry has lines."""
     sums = {code: _sums(sums) for code, sums in receipt.totals.items()}
     sums_in_title = [
         f"{code} {debit or without_lines:,f}" for code, (debit, _, without_lines) in sums.items()
@@ -254,13 +254,13 @@ def _title(start: str, receipt: Receipt) -> str:
 
 
 def _sums(sums: Mapping[str, str]) -> tuple[Decimal, Decimal, Decimal]:
-    """Debit, credit, and what entries without lines amount to."""
+    """Debit, credit, and the amount of entries without lines."""
     debit, credit, amount = (Decimal(sums[name]) for name in ("debit", "credit", "amount"))
     return debit, credit, amount - (debit - credit)
 
 
 def _name(one: RejectedEntry, word: str) -> str:
-    """What the accountant knows the entry by."""
+    """The name by which the accountant knows the entry."""
     if one.reference is None or not one.reference.strip():
         return f"{word} {one_line(one.entry_id, longest=_LONGEST_REFERENCE)}"
     return one_line(one.reference, longest=_LONGEST_REFERENCE)

@@ -71,19 +71,19 @@ ORPHANS: Mapping[str, str] = {
 
 
 def place(fault: EntryFault) -> str:
-    """`บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
+    """A place such as `บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
     line = None if fault.line is None else f"บรรทัดที่ {fault.line}"
     field = f"ช่อง {fault.field}" if fault.field else None
     return " ".join(part for part in (line, field) if part)
 
 
 def long_date(day: date) -> str:
-    """`18 มกราคม 2569`, in the Buddhist Era."""
+    """A date such as `18 มกราคม 2569`, in the Buddhist Era."""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year + _BUDDHIST_ERA}"
 
 
 def moment(at: datetime) -> str:
-    """With the name of its time zone."""
+    """A time with the name of its time zone."""
     return f"{long_date(at)} เวลา {at:%H:%M} น. ({at.tzinfo})"
 
 
@@ -285,7 +285,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
 
 def _orphan_left_behind(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
-    # With a link the file has been seen, and the reason is how it stood before.
+    # With a link the file has been seen, and the reason is why the ID was abandoned before.
     found = facts.text("link") is not None
     stands = "พบไฟล์" if found else "มีหรืออาจมีไฟล์"
     named = f" {file}" if file else ""

@@ -1,4 +1,4 @@
-"""A day's batch as those see it who watch over the schedule. Reads only."""
+"""A day's batch as the watchdog and the health checks see it. Reads only."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Day:
     state: BatchState
     created_at: datetime | None
     started_at: datetime | None
-    """Begin of the latest attempt; None before the first."""
+    """Start of the latest attempt; None before the first."""
     done_at: datetime | None
     """When it was committed or signed off as empty."""
     marked_at: datetime | None
     released_at: datetime | None
     follow_up_due: datetime | None
-    """When the call that has to follow is due: a retry, a continuation, a half-open trial."""
+    """When the next call is due: a retry, a continuation or a half-open trial."""
     error: Mapping[str, str]
-    """Of the last failed attempt: `type` and `message`, or empty."""
+    """`type` and `message` of the last failed attempt's error, or empty."""
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Self:
@@ -106,13 +106,13 @@ def days_since_done(
 ) -> list[Day]:
     """The days up to and including `until`, newest first, back to the latest done one.
 
-    All of them when none is.
+    If no day is done, these are all days.
     """
     days: list[Day] = []
     with _UNTIL.find(database, profile=profile_name, until=until.isoformat()) as found:
         for doc in found:
             if not isinstance(doc["_id"], ObjectId):
-                continue  # not Daybook's
+                continue  # not written by Daybook
             days.append(Day.from_doc(doc))
             if days[-1].done:
                 break

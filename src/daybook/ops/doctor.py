@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with the set-up, and what to do about it. Changes nothing."""
+"""The doctor: finds what is wrong with the set-up and says what to do. Changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from daybook.write_errors import Cause
 
 LEAST_VERSION = (6, 0)
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""A batch takes its date from this machine's clock, a lease its end from MongoDB's."""
+"""Tolerated difference: batch dates come from this machine's clock, lease ends from MongoDB's."""
 DUE_TOLERANCE = timedelta(hours=2)
 _NAMED = 3
 _AWARE = CodecOptions[dict[str, Any]](tz_aware=True)
@@ -48,20 +48,20 @@ class Installation:
     database: Database[Document]
     mongodb_uri: str = field(repr=False)
     destination: Callable[[], Destination]
-    """Building one may fail, without credentials for instance."""
+    """Builds the destination, which may fail, for instance without credentials."""
     tasks: CloudTasks | None
     """None without a queue."""
     messages: Mapping[str, Sequence[str]]
-    """By variable the addresses that alerts and receipts go to; they are secrets."""
+    """Variable → the addresses that alerts or receipts go to; they are secrets."""
     profile: Profile
     schedule: Schedule
     clock: Callable[[], datetime]
     needed: Mapping[str, frozenset[str]] = field(default_factory=lambda: rights.NEEDED)
-    """Collection → actions that the user of the database has to have."""
+    """Collection → actions that the database user must be allowed."""
 
 
 def examine(installation: Installation) -> Iterator[Finding]:
-    """Check one thing after the other; what cannot be checked is a finding too."""
+    """Run every check; a check that cannot be made is a finding too."""
     for finding in _findings(installation):
         yield replace(finding, detail=scrubbed(finding.detail))
 
@@ -93,7 +93,7 @@ def status(findings: Sequence[Finding]) -> str:
 
 
 def to_doc(findings: Sequence[Finding]) -> dict[str, Any]:
-    """What `doctor` answers."""
+    """The JSON answer of `doctor`."""
     return {
         "status": status(findings),
         "findings": [

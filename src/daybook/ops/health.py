@@ -26,7 +26,7 @@ class DatabaseHealth:
         return 200 if self.connected else 503
 
     def to_doc(self) -> dict[str, Any]:
-        """`readyState` counts as Mongoose does, which the Node application reports.
+        """The JSON answer. `readyState` has Mongoose's values, as in the Node application's answer.
 
         https://mongoosejs.com/docs/api/connection.html#Connection.prototype.readyState
         """
@@ -41,7 +41,7 @@ class DatabaseHealth:
 
 
 def database_health(client: MongoClient[dict[str, Any]], now: datetime) -> DatabaseHealth:
-    """Ask the primary once, waiting no longer than the server selection timeout."""
+    """Ping the primary once, waiting no longer than the server selection timeout."""
     try:
         with pymongo.timeout(client.options.server_selection_timeout):
             client.admin.command("ping")

@@ -1,4 +1,4 @@
-"""Daily maintenance: the sweep of the export, and what expires in the ledger and the queue."""
+"""Daily maintenance: the sweep, and expiring invites, stored answers and the unused queue."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from daybook.wallets import answers, invites
 def maintain(exporter: Exporter, *, queue: CloudTasks | None, answer_days: int | None) -> Sweep:
     """Sweep the profile's slots, mark expired invites, remove answers older than `answer_days`.
 
-    A queue that is not used for 30 days may be gone when the first retry needs it; a
-    check of it counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
+    Cloud Tasks may remove a queue that is not used for 30 days, so that the first retry would
+    not find it; checking the queue counts as use (https://cloud.google.com/tasks/docs/queues-and-limits).
     """
     found = sweep(exporter)
     now = exporter.clock()
@@ -25,6 +25,6 @@ def maintain(exporter: Exporter, *, queue: CloudTasks | None, answer_days: int |
     if checked is not None and not checked.ok:
         log.event(logging.WARNING, "queue_unusable", checked.detail)
     if answer_days is not None:
-        # Last, since the user of the database may lack the rights.
+        # Last, since the database user may lack the rights.
         answers.remove_before(exporter.database, now - timedelta(days=answer_days), now=now)
     return found

@@ -1,4 +1,4 @@
-"""Health of the schedule: whether the batch came when it was due."""
+"""Health of the schedule: whether the batch was done in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daybook.ops.day import Day, days_since_done
 from daybook.ops.health import timestamp
 
 GRACE = timedelta(hours=2)
-"""How long after it was due a batch may still be at work: the last retry ends within it."""
+"""How long a batch may take after it was due: the last retry ends within this time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class ScheduleHealth:
     at: datetime
     healthy: bool
     last_run: datetime | None
-    """When the latest day that is done was done; None when none is, or MongoDB is away."""
+    """When the latest done day was done; None if no day is, or MongoDB does not answer."""
     next_run: datetime
     """In the schedule's zone."""
 
@@ -47,7 +47,7 @@ class ScheduleHealth:
 
     @property
     def hours_since_last_run(self) -> float | None:
-        """Never negative, although the run may have had another machine's clock."""
+        """Never negative, although the run may have used another machine's clock."""
         if self.last_run is None:
             return None
         age = self.at.astimezone(UTC) - self.last_run.astimezone(UTC)
@@ -57,9 +57,10 @@ class ScheduleHealth:
 def schedule_health(
     database: Database[dict[str, Any]], profile_name: str, schedule: Schedule, now: datetime
 ) -> ScheduleHealth:
-    """Ask once, waiting no longer than the server selection timeout.
+    """Ask MongoDB once, waiting no longer than the server selection timeout.
 
-    Batches of days that are still to come, made by hand, say nothing about the schedule.
+    Batches of future days, which were run by hand, are ignored: they do not show that the
+    schedule works.
     """
     next_run = schedule.next_slot(now)
     today = now.astimezone(schedule.time_zone).date()
@@ -82,9 +83,9 @@ def schedule_health(
 def first_due(days: Sequence[Day], schedule: Schedule) -> datetime | None:
     """When the first batch after the latest settled day is, or was, due, in UTC.
 
-    `days` as `days_since_done` gives them. Settled is a day that is done, or that an
-    operator has released. A missed day before it no longer counts: its entries went out
-    with the later one. None before anything ran, since there is no time to wait from.
+    `days` are those of `days_since_done`. A settled day is done, or an operator has released
+    it. A missed day before it no longer counts: its entries went out with the later one. None
+    before the first run, since there is no time to count from.
     """
     if not days:
         return None
@@ -92,7 +93,7 @@ def first_due(days: Sequence[Day], schedule: Schedule) -> datetime | None:
     if settled is None:
         oldest = days[-1]
         due = _first_slot(schedule, oldest.date)
-        # It may be a day long past, run to try out a new installation.
+        # It may be a day long ago, run to try out a new installation.
         return due if oldest.created_at is None else max(due, oldest.created_at.astimezone(UTC))
     due = _first_slot(schedule, settled.date + timedelta(days=1))
     due_date = due.astimezone(schedule.time_zone).date()

@@ -1,4 +1,4 @@
-"""The dead man's switch: raises the alarm when the last due day is not done."""
+"""The watchdog, a dead man's switch: alerts when the last due day is not done."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from daybook.ops.day import Day, find_day
 from daybook.text.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)
-"""How long a slot is watched: called daily, the watchdog saw an older one the last time."""
+"""How long a due time is watched: the watchdog runs daily, so it has seen an older one before."""
 TASK_GRACE = timedelta(minutes=10)
-"""How late a task may still come; after that it is lost."""
+"""How late a task may still come; after that it counts as lost."""
 ASKING_SECONDS = 30.0
 """How long to try to reach MongoDB: an election takes about twelve seconds."""
 
 
 class WatchStatus(StrEnum):
     DONE = "done"  # committed, empty, or released by an operator
-    LATE = "late"  # not yet, but something is at it; a WARNING went out
-    MISSING = "missing"  # not done, and nothing is at it; a CRITICAL alert went out
+    LATE = "late"  # not done yet, but a run or a call is pending; a WARNING went out
+    MISSING = "missing"  # not done, and no run or call is pending; a CRITICAL alert went out
     NO_SLOT = "no_slot"  # nothing was due in the past 24 hours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What the watchdog saw."""
+    """What the watchdog found."""
 
     status: WatchStatus
     profile: str
@@ -56,15 +56,15 @@ class Watch:
     unclaimed: Mapping[Unclaimed, int] = field(default_factory=dict)
     """Queue items that no run ever takes, by reason."""
     day: Day | None = None
-    """None without a batch, or when it was not looked for."""
+    """The batch's state; None without a batch, or when it was not read."""
     lease_expires_at: datetime | None = None
-    """Of a run that is at work now, in the schedule's zone."""
+    """End of the lease of the run in progress, in the schedule's zone."""
     refused: RefusedRun | None = None
     """Calls for the day that got an error instead of a run, if no attempt has begun since."""
 
     @property
     def http_status(self) -> int:
-        """200 whatever was found: the alert has been sent, and another call would not help."""
+        """Always 200: the alert has been sent, and another call would not help."""
         return 200
 
     @property
@@ -73,7 +73,7 @@ class Watch:
 
     @property
     def next_attempt_at(self) -> datetime | None:
-        """When the call that has to follow is, or was, due, in the schedule's zone."""
+        """When the next call is, or was, due, in the schedule's zone."""
         return None if self.day is None else _in_zone_of(self.due, self.day.follow_up_due)
 
     def to_doc(self) -> dict[str, Any]:
@@ -161,16 +161,16 @@ def _tell_unclaimed(seen: Watch) -> None:
 def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
     """What to call a due day. `at_work`: a run holds the profile's slot."""
     if day is None:
-        # A run makes the day's batch before it takes the slot: whichever run holds it, a run for
-        # another day or a sweep, is not at this one.
+        # A run makes the day's batch before it takes the slot, so the slot is held for another
+        # day or by a sweep.
         return WatchStatus.MISSING
     if day.unmarked:
-        # Delivered: nothing is missing, and the next run or sweep finishes it.
+        # The file is delivered; the next run or sweep finishes the day.
         return WatchStatus.LATE
     if day.done or day.released:
         return WatchStatus.DONE
     due = day.follow_up_due
-    # Further ahead than another slot, it was set by a clock that was wrong.
+    # A time beyond the next slot was set by a wrong clock.
     follows = due is not None and -WATCHED <= now - due <= TASK_GRACE
     return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
 
@@ -179,11 +179,10 @@ _Seen = tuple[Day | None, datetime | None, RefusedRun | None, Mapping[str, Any] 
 
 
 def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _Seen:
-    """The day, the end of a live lease, what was refused, and the record of the day's file.
+    """Read the day, the end of a live lease, refused calls, and the record of the day's file.
 
-    As of one moment.
-
-    Read one after the other they could miss a run that ends or begins in between.
+    All are read as of one moment; otherwise a run that ends or begins between two reads could
+    be missed.
     """
     slot_id = BatchKey(profile=profile_name, batch_date=day.isoformat()).slot_id
 
@@ -210,8 +209,8 @@ def _standing(refused: RefusedRun | None, day: Day | None) -> RefusedRun | None:
 def _lease_expires_at(
     database: Database[dict[str, Any]], slot_id: str, session: ClientSession
 ) -> datetime | None:
-    """None unless the lease is live by the server's clock, which leases go by."""
-    live = {"$gte": ["$lease.expiresAt", "$$NOW"]}  # nothing compares lower than any time
+    """End of the lease; None unless it is live by the server's clock, which leases use."""
+    live = {"$gte": ["$lease.expiresAt", "$$NOW"]}  # null compares lower than any time
     slot = database[slots.COLLECTION].find_one(
         {"_id": slot_id, "lease.expiresAt": {"$type": "date"}, "$expr": live},
         {"lease.expiresAt": 1},
@@ -261,7 +260,7 @@ def _unseen(seen: Watch, messenger: Messenger, error: DaybookError) -> None:
 
 
 def _alert(seen: Watch, event: AlertEvent, severity: int, facts: Mapping[str, Any]) -> Alert:
-    """Facts that are not known are left out; only `state` may be None, without a batch."""
+    """The alert's facts. Unknown ones are left out; only `state` may be None, without a batch."""
     return Alert(
         event=event,
         severity=severity,

@@ -1,1 +1,1 @@
-"""Settings: every environment variable, what it may hold, and the values checked at startup."""
+"""Settings: every environment variable, its permitted values, and the check at startup."""

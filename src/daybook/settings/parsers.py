@@ -1,4 +1,4 @@
-"""The values that environment variables may take.
+"""Parsers for the values of environment variables.
 
 Each parser raises `ValueError` saying what the text must be, without quoting it: it may
 be a secret.
@@ -24,7 +24,7 @@ DRIVE_CHUNK_MULTIPLE_BYTES = 262_144
 DRIVE_MULTIPART_MAX_BYTES = 5 * 1024 * 1024
 """https://developers.google.com/workspace/drive/api/guides/manage-uploads#multipart"""
 TASK_SCHEDULE_MAX_SECONDS = 30 * 24 * 3600
-"""Cloud Tasks schedules no task further ahead: https://cloud.google.com/tasks/docs/quotas"""
+"""Cloud Tasks cannot schedule tasks further ahead: https://cloud.google.com/tasks/docs/quotas"""
 INVOCATION_MAX_SECONDS = 1800
 """Neither Cloud Scheduler nor Cloud Tasks waits longer for an answer."""
 
@@ -36,7 +36,7 @@ EMAIL = re.compile(r"[^\s@,:/]+@[^\s@,:/]+\.[^\s@,:/]+")
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationAddress:
-    """Where files go. `url` is as configured; only the scheme's own fields are filled."""
+    """Where files go. `url` is the configured text; only the fields of its scheme are filled."""
 
     url: str
     scheme: Literal["file", "drive", "s3"]
@@ -44,11 +44,11 @@ class DestinationAddress:
     folder_id: str | None = None
     bucket: str | None = None
     prefix: str = ""
-    """Of S3 keys, without slashes at either end."""
+    """Prefix of S3 keys, without slashes at either end."""
 
     @property
     def kind(self) -> str:
-        """`Destination.kind` of what stands there, known without building it."""
+        """`Destination.kind` of the destination, known without building it."""
         return {"drive": "google_drive", "s3": "s3", "file": "local_folder"}[self.scheme]
 
 
@@ -103,7 +103,7 @@ def web_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # brackets that do not match, a port that is no number
+    except ValueError:  # unmatched brackets, a port that is not a number
         usable = False
     if not usable or re.search(r"\s", text):
         raise ValueError("must be an http:// or https:// URL")

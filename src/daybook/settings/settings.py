@@ -27,7 +27,7 @@ _OWN_PREFIXES = ("DAYBOOK_", "DAILY_BATCH_")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be configured. Built by `from_env`, which checks it all."""
+    """Everything that can be configured. `from_env` builds it and checks every value."""
 
     mongodb_uri: str = setting(
         "DAYBOOK_MONGODB_URI",
@@ -171,14 +171,14 @@ class Settings:
         empty_is_unset=False,
         unset=MappingProxyType({}),
     )
-    """Route → the service accounts that may call it; empty: whoever IAM lets in."""
+    """Route → the service accounts that may call it; empty: every caller that IAM lets in."""
     ledger_wallets: WalletRights | None = setting(
         "DAYBOOK_LEDGER_WALLETS",
         parse=WalletRights.parse,
         description="Whose wallets each account may move and read in the ledger",
         empty_is_unset=False,
     )
-    """None: every account that may call a route may move and read every wallet by it."""
+    """Rights on wallets. None: an account that may call a route may use it on every wallet."""
     ledger_profile: str = setting(
         "DAYBOOK_LEDGER_PROFILE",
         parse=parsers.profile_name,
@@ -197,13 +197,13 @@ class Settings:
         description="Whether invite codes are random, or may be chosen: random or chosen",
         default="random",
     )
-    """`random`, or `chosen`: those who create an invite may choose its code."""
+    """`random`, or `chosen`: a caller that creates an invite may choose its code."""
     answer_days: int | None = setting(
         "DAYBOOK_ANSWER_DAYS",
         parse=parsers.whole(1, parsers.ANSWER_MAX_DAYS),
         description="How long the ledger's first answers are kept for repeated requests",
     )
-    """None: the ledger's first answers are kept for good."""
+    """None: stored answers of the ledger are never removed."""
     mongo_max_pool_size: int = setting(
         "DAYBOOK_MONGO_MAX_POOL_SIZE",
         parse=parsers.whole(1, 10_000),
@@ -233,7 +233,7 @@ class Settings:
     def from_env(
         cls, env: Mapping[str, str], *, fetch_secret: Callable[[str], str] = secrets.fetch
     ) -> Settings:
-        """Read and check every variable; an empty one counts as unset where that opens nothing.
+        """Read and check every variable; an empty one counts as unset where that grants no access.
 
         `fetch_secret` gets the resource name of a value `sm://…` and returns its content.
         Raises `ConfigurationError` naming each faulty variable, all of them at once.
@@ -263,7 +263,7 @@ class Settings:
                 f"DAYBOOK_MONGO_MIN_POOL_SIZE: {least} exceeds DAYBOOK_MONGO_MAX_POOL_SIZE, {most}"
             )
         if self.ledger_wallets is not None and not self.callers:
-            # Without it nothing says that Cloud Run verifies who calls.
+            # Without it nothing shows that Cloud Run verifies the caller.
             faults.append("DAYBOOK_CALLERS: is needed once DAYBOOK_LEDGER_WALLETS is set")
         if self.tasks_queue is not None:
             if self.service_url is None:
@@ -284,7 +284,7 @@ def _refuse(faults: list[str]) -> None:
 
 
 def unknown_variables(env: Mapping[str, str]) -> list[str]:
-    """Names that look like Daybook's own but that nothing reads, in order: likely misspelt."""
+    """Sorted names that look like Daybook's but that nothing reads: they are likely misspelt."""
     known = {variable.name for variable in VARIABLES}
     return sorted(name for name in env if name.startswith(_OWN_PREFIXES) and name not in known)
 
@@ -292,7 +292,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 def _read(
     variable: Variable, env: Mapping[str, str], fetch_secret: Callable[[str], str]
 ) -> tuple[str | None, bool]:
-    """The text to parse, None for a variable that is not set, and whether it must not be shown."""
+    """The text to parse, None if the variable is not set, and whether the text is secret."""
     given = env.get(variable.name)
     if given is not None and not given.strip() and not variable.empty_is_unset:
         raise ConfigurationError("is set but empty; give it a value, or do not set it")
@@ -300,7 +300,7 @@ def _read(
     if text is None and variable.required:
         raise ConfigurationError(f"is not set; for example {variable.example}")
     if text is None or not text.startswith("sm://"):
-        # An address with a user in it may hold a password, in whichever variable it was pasted.
+        # An address with a user may contain a password, whichever variable it was pasted into.
         return text, variable.secret or (text is not None and "://" in text and "@" in text)
     name = text.removeprefix("sm://")
     if not _SECRET_NAME.fullmatch(name):

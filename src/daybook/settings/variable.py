@@ -1,4 +1,4 @@
-"""A setting's declaration: environment variable, parser, default and description, written once."""
+"""The declaration of a setting: environment variable, parser, default and description."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Variable:
     parse: Callable[[str], Any]
     description: str
     default: str | None = None
-    """As it would be written; None: unset."""
+    """The default's text in the environment; None: unset."""
     example: str = ""
     required: bool = False
     empty_is_unset: bool = True
-    """False: set but empty is an error, since unset opens more than any value would."""
+    """False: an empty value is an error, since unset grants more access than any value would."""
     secret: bool = False
     """True when the value must never be shown."""
 
@@ -46,7 +46,7 @@ def setting(name: str, *, unset: Any = None, **declared: Any) -> Any:
 
 
 def variables_of(settings: type) -> tuple[Variable, ...]:
-    """Those of a dataclass whose fields are all settings, in the order of the fields."""
+    """The variables of a dataclass whose fields are all settings, in the order of the fields."""
     return tuple(
         dataclasses.replace(field.metadata[_KEY], field=field.name)
         for field in dataclasses.fields(settings)

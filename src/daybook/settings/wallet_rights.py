@@ -18,11 +18,11 @@ class WalletRights:
     """Account → the users whose wallets it may move and read. An account not named has none."""
 
     owners: Mapping[str, tuple[str, ...]]
-    """An id of 24 hexadecimal digits, or its beginning and `*`; `*` alone is every user."""
+    """An ID of 24 hexadecimal digits, or its beginning and `*`; `*` alone is every user."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `ACCOUNT=OWNER,…`; raises `ValueError` saying what the text must be."""
+        """Parse `ACCOUNT=OWNER,…`; raises `ValueError` saying what the text must be."""
         owners: dict[str, tuple[str, ...]] = {}
         for pair in (pair.strip() for pair in text.split(",")):
             account, _, owner = pair.partition("=")
@@ -36,7 +36,7 @@ class WalletRights:
         return cls(owners=MappingProxyType(owners))
 
     def allow(self, account: str | None, owner: str) -> bool:
-        """Whether the account may move and read the wallet of the user with that id."""
+        """Whether the account may move and read the wallet of the user with that ID."""
         return any(
             owner.startswith(one[:-1]) if one.endswith("*") else owner == one
             for one in self.owners.get(account or "", ())

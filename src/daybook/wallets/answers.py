@@ -1,7 +1,7 @@
-"""The first answers to keys: removed from what they tell of once they are no longer kept.
+"""Removing stored answers: the first answer to a key is deleted once it is old enough.
 
-What was made stays, and so do key and digest: a repeated request is refused, not carried
-out a second time.
+The document that the request created stays, with key and digest: a repeated request is
+refused, not carried out a second time.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from daybook.wallets.context import Document, stamp
 
 _BATCH = 1000
 _BATCHES = 50
-"""Of each collection in one call, so that the first does not take hours; the next goes on."""
+"""The most that one call removes per collection, so that the first call does not take hours."""
 
 
 def remove_before(database: Database[Document], before: datetime, *, now: datetime) -> int:
-    """Remove the answers that were given before; how many. Safe to repeat, and for two at once.
+    """Remove the answers given before that time; return how many. Safe to repeat, also at once.
 
-    Raises `ConfigurationError` when the user of the database may not.
+    Raises `ConfigurationError` when the database user lacks the rights.
     """
     with permitted("removing stored answers"):
         removed = sum(_remove(database, query, before, now) for query in queries.ANSWERED)
@@ -56,5 +56,5 @@ def _remove(database: Database[Document], query: Query, before: datetime, now: d
 
 
 def without_answer(now: datetime) -> dict[str, Any]:
-    """The update of a document that no longer holds its answer."""
+    """The update that removes a document's answer."""
     return {"$unset": {"answer": ""}, "$set": {"answerRemovedAt": now}}

@@ -1,4 +1,4 @@
-"""A transaction that is tried again after conflicts, for a limited time."""
+"""A transaction that is repeated after conflicts, for a limited time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daybook.mongo.sessions import transaction
 from daybook.wallets.striped_locks import HeldStripes, TooContended
 
 MAX_WAIT_SECONDS = 15.0
-"""For all tries, their pauses and the commit, whatever the client's own limits are."""
+"""Limit on all tries, their pauses and the commit together, whatever the client's own limits."""
 MAX_TRIES = 200
 _WRITE_CONFLICT = 112
 
@@ -32,11 +32,11 @@ def atomically(
 ) -> T:
     """Run `work` in one transaction; all of it counts, or nothing does.
 
-    It is repeated, after growing random pauses, while MongoDB calls what went wrong
+    `work` is repeated, after growing random pauses, while MongoDB calls the error
     transient: a conflict with another transaction, a primary that stepped down. So it
     must do nothing but its reads and writes in the session. Raises what `work` raises,
     `TooContended`, or `PyMongoError` when time ran out; then the commit may have happened,
-    and only what is stored can tell.
+    and only the stored documents show whether it did.
     """
     tries = count(1)
 

@@ -1,7 +1,7 @@
-"""Booking: what a movement leaves behind beside the changed balances.
+"""Booking: the documents that a movement writes besides the changed balances.
 
-Transactions, one balanced journal entry and its queue item, all written in the session
-that has changed the wallets, so they exist together or not at all.
+These are its transactions, one balanced journal entry and the queue item. All are written in
+the session that has changed the wallets, so they exist together or not at all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REVERSAL = "reversal"
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """What a request asks for. Its ids are chosen once, however often it is tried."""
+    """What a request asks for. Its IDs are chosen once, however often it is tried."""
 
     key: IdempotencyKey
     type: str
@@ -33,7 +33,7 @@ class Movement:
     transaction_ids: tuple[ObjectId, ObjectId] = field(
         default_factory=lambda: (ObjectId(), ObjectId())
     )
-    """The second is for the other wallet of a transfer."""
+    """One ID per wallet; the second is for the other wallet of a transfer."""
     entry_id: ObjectId = field(default_factory=ObjectId)
     item_id: ObjectId = field(default_factory=ObjectId)
 
@@ -44,9 +44,9 @@ class Leg:
 
     direction: Direction
     wallet: Wallet
-    """As it is after the change."""
+    """The wallet after the change."""
     reverses: ObjectId | None = None
-    """The transaction that this one takes back."""
+    """The transaction that this one reverses."""
 
 
 def book(
@@ -58,7 +58,7 @@ def book(
     *,
     describing: str,
 ) -> Document:
-    """Write it all; the answer to the request. `describing` is used where it says nothing."""
+    """Write all documents; return the answer. `describing` replaces a missing description."""
     now = ledger.now()
     docs: list[Document] = [
         {
@@ -94,7 +94,7 @@ def book(
     )
     item = journal.queue_item(movement.item_id, movement.entry_id, profile=ledger.profile, now=now)
     database = ledger.database
-    # First, since it is here that another request under the same key is met.
+    # First, since this insert conflicts with another request under the same key.
     database[queries.TRANSACTIONS].insert_many(docs, session=session)
     database[journal.ENTRIES].insert_one(entry, session=session)
     database[journal.QUEUE].insert_one(item, session=session)
@@ -102,10 +102,10 @@ def book(
 
 
 def single_answer(doc: Document) -> Document:
-    """A transaction in answers, by itself and in a history. Raises `DocumentInvalid`.
+    """A transaction as answers show it, alone or in a history. Raises `DocumentInvalid`.
 
-    Another application's may lack what this ledger writes, but neither `_id`, `walletId`
-    nor `createdAt`, since a history is in their order.
+    A transaction of another application may lack fields that this ledger writes, but not `_id`,
+    `walletId` or `createdAt`, by which a history is ordered.
     """
     stored = Stored(collection=queries.TRANSACTIONS, doc=doc)
     return {
@@ -126,7 +126,7 @@ def single_answer(doc: Document) -> Document:
 
 
 def pair_answer(debit: Document, credit: Document) -> Document:
-    """Both transactions of a transfer: what they share, and each wallet's own."""
+    """Both transactions of a transfer: the fields they share, and those of each wallet."""
     return {
         "type": debit["type"],
         "amountPaise": debit["amountPaise"],

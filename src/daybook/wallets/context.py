@@ -1,4 +1,4 @@
-"""What every request of the ledger works with."""
+"""The ledger: database, clock, settings and locks that every request works with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daybook.wallets.atomic import MAX_WAIT_SECONDS
 from daybook.wallets.striped_locks import StripedLocks
 
 MAX_PAISE = 2**53 - 1
-"""Beyond it a JSON number is not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
+"""Larger JSON numbers are not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
 
 OPERATION_TIMEOUT_SECONDS = 5.0
 
@@ -28,14 +28,14 @@ class Ledger:
 
     database: Database[Document]
     clock: Callable[[], datetime]
-    """Gives the time, aware."""
+    """Returns the current time, with a time zone."""
     profile: str = DAILY
-    """Whose file the journal entries go to."""
+    """The profile whose file the journal entries go to."""
     chart: Chart = field(default_factory=Chart)
     max_wait_seconds: float = MAX_WAIT_SECONDS
     """How long a movement may try."""
     operation_timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
-    """How long it may look for its key, before and after."""
+    """How long a request may look up its key, before and after the movement."""
     striped_locks: StripedLocks = field(default_factory=StripedLocks)
 
     def now(self) -> datetime:

@@ -1,6 +1,6 @@
-"""Erasing a person: what is only about them goes, and the books stay.
+"""Erasing a person: data that is only about them is removed, and the books stay.
 
-The user's document becomes a tombstone, without which the person's keys could make them
+The user's document becomes a tombstone, without which the person's keys could create them
 again; the empty wallet is closed. Transactions, journal entries and queue items are not
 touched, so balances and delivered files agree with them as before.
 """
@@ -40,10 +40,10 @@ ERASED = "erased"
 """Name and status of a user who was erased."""
 
 _TRANSACTION_SECONDS = 120.0
-"""Longer than MongoDB keeps the transaction of a process that was killed, whose locks it meets."""
+"""Longer than MongoDB keeps the transaction, and so the locks, of a process that was killed."""
 _BATCH = 1000
 _SHORTEST_NAME = 3
-"""Shorter ones stand in too many words."""
+"""Shorter names are part of too many words."""
 _OF_A_TOMBSTONE = frozenset({"_id", "deletedAt", "erasedAt", "createdAt", "updatedAt"})
 _OF_AN_INVITE = frozenset(
     {"_id", "code", "parentCode", "status", "expiresAt", "usedAt", "usedBy"}
@@ -63,23 +63,23 @@ class NotErased(DaybookError):
 
 @dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """What there is of a person to erase, or what was erased."""
+    """What is stored about a person and can be erased, or what was erased."""
 
     user_id: Any
     erased_at: datetime | None
-    """When the user's document became a tombstone; None: it is none yet."""
+    """When the user's document became a tombstone; None if it is not one yet."""
     fields: tuple[str, ...]
-    """Of the user's document, removed or overwritten."""
+    """Fields of the user's document, removed or overwritten."""
     wallets: int
-    """Open and empty, closed by it."""
+    """Open and empty wallets, which erasing closes."""
     invites: int
-    """Accepted by the person, which no longer say so."""
+    """Invites that the person accepted, and that no longer name the person."""
     answers: int
     """Stored answers about the person's wallets and transactions, removed."""
     transactions: int
-    """Kept, each with its journal entry."""
+    """Transactions that are kept, each with its journal entry."""
     naming: int
-    """Of these: descriptions that contain the name as the user's document had it."""
+    """Transactions whose description contains the name that the user's document had."""
 
     @property
     def is_needed(self) -> bool:
@@ -99,21 +99,22 @@ class Erasure:
 
 
 def preview(database: Db, user_id: str) -> Erasure:
-    """What erasing would change; reads only.
+    """Return what erasing would change; reads only.
 
-    `user_id` is the id as text, of whatever type. Raises `NotErased` for a user who is unknown
-    or has money, `ConfigurationError` when the user of the database may not look.
+    `user_id` is the ID as text, of whatever type. Raises `NotErased` for a user who is unknown
+    or has money, `ConfigurationError` when the database user may not read.
     """
     with permitted("erase"):
         return _look(_Person.of(_lenient(database), user_id))
 
 
 def erase(database: Db, user_id: str, *, now: datetime) -> Erasure:
-    """Erase the person; what was changed. Safe to repeat, also after a kill at any moment.
+    """Erase the person; return what was changed. Safe to repeat, also after a kill at any moment.
 
-    The user's document and the wallets change in one transaction, which a movement that comes
-    at the same time makes start again; then the copies go, a batch at a time. Raises as `preview`,
-    with nothing changed, and `DatabaseError` when MongoDB refused or did not answer: repeat it.
+    The user's document and the wallets change in one transaction, which is repeated when it
+    conflicts with a movement. Then the copies are removed, a batch at a time. Raises like
+    `preview`, with nothing changed, and `DatabaseError` when MongoDB refused or did not answer:
+    repeat it.
     """
     with permitted("erase"):
         person = _Person.of(_lenient(database), user_id)
@@ -154,14 +155,14 @@ def _lenient(database: Db) -> Db:
 
 @dataclass(frozen=True, kw_only=True)
 class _Person:
-    """Whom an id stands for."""
+    """The person that an ID belongs to."""
 
     database: Db
     id: Any
     user: Document | None
-    """None: only a wallet has the id, as where another application keeps the users."""
+    """None if only a wallet has the ID, as where another application keeps the users."""
     wallets: Sequence[Document]
-    """Closed ones too."""
+    """Wallets of the person, closed ones too."""
 
     @classmethod
     def of(cls, database: Db, text: str) -> _Person:
@@ -199,14 +200,14 @@ class _Person:
 
 
 def _spellings(id_: Any) -> list[Any]:
-    """The id itself, and an ObjectId as text or the reverse: other applications mix the two."""
+    """The ID itself, and an ObjectId as text or the reverse: other applications mix the two."""
     if isinstance(id_, ObjectId):
         return [id_, str(id_)]
     return [id_, ObjectId(id_)] if isinstance(id_, str) and ObjectId.is_valid(id_) else [id_]
 
 
 def _having(find: Any, name: str, ids: Collection[Any], **more: Any) -> Iterator[Document]:
-    """Documents with one of the ids in the field, and not an array that has it."""
+    """Documents whose field is one of the IDs, and not an array that contains it."""
     wanted = {hashable(id_) for id_ in ids}
     for doc in find({name: {"$in": list(ids)}}, **more):
         if hashable(doc[name]) in wanted:
@@ -255,21 +256,21 @@ def _check_empty(wallet: Document) -> None:
 
 
 def _transactions(person: _Person, name: Any) -> tuple[int, int]:
-    """How many there are, and how many say the name."""
+    """How many transactions the person has, and how many of their descriptions contain the name."""
     wanted = name.casefold().strip() if isinstance(name, str) else ""
     count = naming = 0
     for doc in person.database[queries.TRANSACTIONS].find(
         {"walletId": {"$in": person.wallet_ids}}, {"description": 1}
     ):
         count += 1
-        told = doc.get("description")
-        if len(wanted) >= _SHORTEST_NAME and isinstance(told, str):
-            naming += wanted in told.casefold()
+        description = doc.get("description")
+        if len(wanted) >= _SHORTEST_NAME and isinstance(description, str):
+            naming += wanted in description.casefold()
     return count, naming
 
 
 def _invites(person: _Person) -> Iterator[Document]:
-    """Accepted by the person. Few look for them, so no index leads there."""
+    """Invites that the person accepted. They are rarely looked up, so they have no index."""
     return _having(person.database[queries.INVITES].find, "usedBy", person.spellings)
 
 
@@ -299,7 +300,7 @@ def _bury(person: _Person, session: ClientSession, now: datetime) -> None:
 
 
 def _tombstone(user: Mapping[str, Any], now: datetime) -> Document:
-    """What is left of a user: an id that nobody can be found by, nor made under."""
+    """What is left of a user: an ID under which no user can be found or created."""
     created_at, deleted_at = user.get("createdAt"), user.get("deletedAt")
     return {
         "name": ERASED,

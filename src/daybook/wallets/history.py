@@ -23,16 +23,16 @@ _FORM = struct.Struct(">12sq12s")
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """The transaction that a page ended with: what is inserted later does not move it."""
+    """The transaction that a page ended with: later inserts do not shift the next page."""
 
     wallet_id: ObjectId
-    """Whose history it is a place in."""
+    """The wallet whose history the cursor belongs to."""
     created_at: datetime
     transaction_id: ObjectId
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `BadRequest` for what no answer contained."""
+        """Raises `BadRequest` for a text that is not a cursor of an answer."""
         try:
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
             wallet_id, milliseconds, id_ = _FORM.unpack(raw)
@@ -52,9 +52,9 @@ class Cursor:
 
 
 def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | None) -> Document:
-    """Up to `limit` transactions, and the cursor of the page after, null at the end.
+    """Up to `limit` transactions, and the cursor of the next page, null at the end.
 
-    Raises `BadRequest` for a place in another wallet's history, `DocumentInvalid`.
+    Raises `BadRequest` for the cursor of another wallet's history, `DocumentInvalid`.
     """
     database = ledger.database
     if cursor is None:
@@ -66,7 +66,7 @@ def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | No
             database, limit=limit + 1, wallet_id=wallet_id, created_at=cursor.created_at
         )
     _check(docs)
-    if len(docs) > limit:  # the last ones may be some of several of one millisecond
+    if len(docs) > limit:  # other transactions may share the last one's millisecond
         last_at = docs[-1]["createdAt"]
         docs = [doc for doc in docs if doc["createdAt"] != last_at]
         docs += _at(ledger, wallet_id, last_at)
@@ -86,7 +86,7 @@ def page(ledger: Ledger, wallet_id: ObjectId, *, limit: int, cursor: Cursor | No
 
 
 def _at(ledger: Ledger, wallet_id: ObjectId, created_at: datetime) -> list[Document]:
-    """All of one millisecond; the index does not say which of them came first."""
+    """All transactions of one millisecond, whose order the index does not define."""
     docs = queries.HISTORY_AT.some(
         ledger.database, limit=0, wallet_id=wallet_id, created_at=created_at
     )
@@ -95,7 +95,7 @@ def _at(ledger: Ledger, wallet_id: ObjectId, created_at: datetime) -> list[Docum
 
 
 def _check(docs: list[Document]) -> None:
-    """Raise `DocumentInvalid` for a transaction that has no place in a history."""
+    """Raise `DocumentInvalid` for a transaction that a history cannot order."""
     for doc in docs:
         single_answer(doc)
 

@@ -1,12 +1,12 @@
-"""Once per key: the first answer to a key is stored with what it tells of, and given again.
+"""Idempotency: the first answer to a key is stored with what the request made, and returned again.
 
-A key belongs to the caller that sent it, where callers are verified: nobody else meets its
-answer, nor is kept from using the same key. What was stored without a caller, by an earlier
-version or while callers were not verified, belongs to whoever repeats the request.
+Where callers are verified, a key belongs to the caller that sent it: another caller does not get
+its answer, and may use the same key for itself. A key that was stored without a caller, by an
+earlier version or while callers were not verified, belongs to any caller that repeats the request.
 
-As at Stripe (https://docs.stripe.com/api/idempotent_requests): the same key with another
-request is an error. A request that changed nothing, since funds were short, leaves
-nothing behind and may be sent again under its key.
+As at Stripe (https://docs.stripe.com/api/idempotent_requests), the same key with another
+request is an error. A request that changed nothing, for lack of funds for example, stores
+nothing and may be sent again under its key.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class IdempotencyKey:
 
     @classmethod
     def of(cls, key: str, path: str, body: Mapping[str, Any], *, caller: str | None = None) -> Self:
-        """`path` in one spelling; the order of the body's fields does not matter."""
+        """The digest of a request. `path` is normalised; the order of fields does not matter."""
         canonical = json.dumps([path, body], sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         return cls(key=key, request_hash=digest, caller=caller)
 
     def may_be_of(self, stored_caller: Any) -> bool:
-        """Whether what was stored under the key, for that caller, is this caller's to see."""
+        """Whether this caller may see what was stored under the key for that caller."""
         return self.caller is None or stored_caller is None or stored_caller == self.caller
 
     def remembered(self, answer: Document) -> Document:
-        """What is stored with the first answer."""
+        """The fields that are stored with the first answer."""
         whose = {} if self.caller is None else {"idempotencyCaller": self.caller}
         return {
             "idempotencyKey": self.key,
@@ -83,16 +83,16 @@ def under_key(
 ) -> KeyedResponse:
     """Run `work` in a transaction, unless its key has been used; `work` inserts the key.
 
-    `owners` are those whose wallets it moves. Raises `LedgerError`, `DocumentInvalid`, and
-    `DatabaseError` when it is unknown whether anything was done: the same request under the
-    same key finds out.
+    `owners` are the owners of the wallets that it moves. Raises `LedgerError`,
+    `DocumentInvalid`, and `DatabaseError` when it is unknown whether anything was done: the same
+    request under the same key finds out.
     """
     max_wait_seconds = ledger.max_wait_seconds
 
     def unless_used(session: ClientSession) -> Document:
-        # The index forbids a second movement of one caller. This forbids it where the first
-        # was stored without a caller, by a process that another deployment started: both move
-        # the same wallets, so one of them starts over and meets the other's here.
+        # The index forbids a second movement of one caller. This check forbids it where the first
+        # was stored without a caller, by a process of another deployment: both move the same
+        # wallets, so one of them starts over and finds the other's movement here.
         used = queries.TRANSACTIONS_OF_KEY.some(
             ledger.database, limit=0, session=session, key=wanted.key
         )
@@ -105,7 +105,7 @@ def under_key(
         return [None if doc is None else doc.get("version") for doc in docs]
 
     try:
-        # Around the turn as well: whoever waited long for it has the less time left to try.
+        # Includes the wait for the locks: a request that waited long has less time left to try.
         with (
             pymongo.timeout(max_wait_seconds),
             ledger.striped_locks.of(
@@ -130,11 +130,11 @@ def _read_back(
     wanted: IdempotencyKey,
     error: LedgerError | DocumentInvalid | TooContended | PyMongoError,
 ) -> KeyedResponse:
-    """Another request under the key may have come first, or our own commit's answer was lost.
+    """Look for the movement again: another request came first, or the commit's reply was lost.
 
-    A refusal was decided in a transaction that did not commit, so possibly by what a twin in
-    another process had written and no majority had yet. A majority read would not find the
-    twin; a linearizable one waits until it has
+    A refusal was decided in a transaction that did not commit, so possibly because of a write
+    by another request under the key that no majority had yet. A majority read might not find
+    that request's movement; a linearizable one waits until it does
     (https://www.mongodb.com/docs/manual/reference/read-concern-linearizable/).
     """
     concern = LINEARIZABLE if isinstance(error, LedgerError | DocumentInvalid) else None
@@ -148,7 +148,7 @@ def _read_back(
         refused = DatabaseError.of("booking", error)
         doubled = refused.refused is not None and refused.refused.is_by(queries.TRANSACTIONS)
         if doubled and _under_key(ledger, wanted):
-            # The index is still an earlier version's, on the key alone.
+            # The index is still that of an earlier version, on the key alone.
             raise _reused("another caller has used it; after `migrate` each has its own") from error
         raise refused from error
     raise error
@@ -167,21 +167,21 @@ def _stored(
 def _under_key(
     ledger: Ledger, wanted: IdempotencyKey, concern: ReadConcern | None = None
 ) -> list[Document]:
-    """What all callers have stored under the key."""
+    """Every document that any caller has stored under the key."""
     database = ledger.database.with_options(read_concern=concern)
     with pymongo.timeout(ledger.operation_timeout_seconds):
         return queries.TRANSACTIONS_OF_KEY.some(database, limit=0, key=wanted.key)
 
 
 def _own(wanted: IdempotencyKey, docs: Sequence[Document]) -> Document | None:
-    """Of all that is stored under the key: this request's, else another one of the caller."""
+    """The document under the key that this request made, else another one of the caller."""
     own = [doc for doc in docs if wanted.may_be_of(doc.get("idempotencyCaller"))]
     same = (doc for doc in own if doc.get("requestHash") == wanted.request_hash)
     return next(same, own[0] if own else None)
 
 
 def check_same_request(wanted: IdempotencyKey, request_hash: str | None) -> None:
-    """Raise `LedgerError` when the key came with another request first."""
+    """Raise `LedgerError` when the key was used for another request before."""
     if request_hash != wanted.request_hash:
         raise _reused("the key was used for another request")
 
@@ -191,7 +191,7 @@ def _reused(message: str) -> LedgerError:
 
 
 def _first_answer(stored: Stored) -> KeyedResponse:
-    """Raises `LedgerError` when it is no longer kept, `DocumentInvalid`."""
+    """The stored answer. Raises `LedgerError` when it is no longer kept, `DocumentInvalid`."""
     removed_at = stored.optional_moment("answerRemovedAt")
     if removed_at is not None and "answer" not in stored.doc:
         raise LedgerError(
@@ -203,12 +203,12 @@ def _first_answer(stored: Stored) -> KeyedResponse:
     return KeyedResponse(body=stored.answer(), replayed=True)
 
 
-# Users, wallets and invites: the key stands in what it made. Their `_id` follows from it, so
-# MongoDB itself refuses a second, without an index more.
+# Users, wallets and invites contain the key that made them. Their `_id` is derived from it, so
+# MongoDB itself refuses a second document, without another index.
 
 
 def earlier(ledger: Ledger, query: Query, wanted: IdempotencyKey | None) -> KeyedResponse | None:
-    """The first answer, when the key made something before. `query` is by `_id`.
+    """The first answer, if the key was used before. `query` is by `_id`.
 
     Raises `LedgerError` for a key that belongs to another request, `DocumentInvalid`.
     """
@@ -232,17 +232,17 @@ def _answer_of(wanted: IdempotencyKey, made: Stored) -> KeyedResponse:
 
 
 def _check_id(stored: Stored) -> None:
-    """Raise `DocumentInvalid` unless the `_id` follows from the key and its caller."""
+    """Raise `DocumentInvalid` unless the `_id` is derived from the key and its caller."""
     key, caller = stored.text("idempotencyKey"), stored.optional_text("idempotencyCaller")
     if _id_of(key, caller) != stored.doc["_id"]:
         raise stored.invalid("idempotencyKey", "the key that its _id follows from")
 
 
 def check_remembered(collection: str, doc: Document) -> None:
-    """Raise `DocumentInvalid` for what a repeated request could not be answered with.
+    """Raise `DocumentInvalid` for a document whose answer a repeated request could not get.
 
-    Without `requestHash` nothing was made under a key; a transaction without its key is met by
-    no request.
+    A document without `requestHash` was not made under a key, and no request finds a transaction
+    without its key.
     """
     is_transaction = collection == queries.TRANSACTIONS
     if doc.get("requestHash") is None or (is_transaction and doc.get("idempotencyKey") is None):
@@ -257,12 +257,12 @@ def check_remembered(collection: str, doc: Document) -> None:
 def insert_once(
     ledger: Ledger, query: Query, doc: Document, answer: Document, wanted: IdempotencyKey | None
 ) -> KeyedResponse:
-    """Store `doc`, whose `_id` is `new_id(wanted)`, or find that the key did so meanwhile.
+    """Store `doc`, whose `_id` is `new_id(wanted)`, or return what the key stored meanwhile.
 
-    Raises `DuplicateKeyError` for another unique value that is taken, `LedgerError` as `earlier`.
+    Raises `DuplicateKeyError` for another unique value that is taken, `LedgerError` like `earlier`.
     """
     if wanted is not None and wanted.caller is not None:
-        # Stored without a caller, it has another `_id`, which would not refuse this one.
+        # A document stored without a caller has another `_id`, so it would not refuse this one.
         found = earlier(ledger, query, wanted)
         if found is not None:
             return found
@@ -278,7 +278,7 @@ def insert_once(
 
 
 def new_id(wanted: IdempotencyKey | None) -> ObjectId:
-    """For what is to be made."""
+    """The `_id` of a document that is to be made."""
     return ObjectId() if wanted is None else _id_of(wanted.key, wanted.caller)
 
 

@@ -1,4 +1,4 @@
-"""Invites: a code that one person accepts, once, before its time is over."""
+"""Invites: a code that one person accepts, once, before it expires."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from daybook.wallets.striped_locks import TooContended
 
 _RANDOM_BYTES = 10
 """80 bits. With a million open invites and 200 guesses a second the first hit is to be expected
-after 190 million years, so no count of wrong guesses is kept.
+after 190 million years, so wrong guesses are not counted.
 """
 _TRIES = 10
 
 
 class InviteStatus(StrEnum):
     ACTIVE = "active"  # may be accepted until `expiresAt`
-    USED = "used"  # was accepted
-    EXPIRED = "expired"  # its time is over; removed 30 days after `expiresAt`
+    USED = "used"  # has been accepted
+    EXPIRED = "expired"  # `expiresAt` has passed; removed 30 days after it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class NewInvite:
     parent_code: str
     expires_at: datetime
     code: str | None = None
-    """None: a random one."""
+    """None for a random code."""
 
 
 def create(ledger: Ledger, invite: NewInvite) -> Document:
@@ -76,27 +76,27 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None
 
 
 def made_before(ledger: Ledger, wanted: IdempotencyKey | None) -> KeyedResponse | None:
-    """The answer to the key, if it made an invite. Raises `LedgerError`."""
+    """The first answer, if the key made an invite. Raises `LedgerError`."""
     return earlier(ledger, queries.INVITE_MADE, wanted)
 
 
 def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:
-    """Use the invite, if nobody has. Raises `LedgerError`, after marking one that expired."""
+    """Accept an unused invite. Raises `LedgerError`, after marking one that has expired."""
     return accept_once(ledger, code, None, user_id=user_id).body
 
 
 def accept_once(
     ledger: Ledger, code: str, wanted: IdempotencyKey | None, *, user_id: ObjectId | None
 ) -> KeyedResponse:
-    """The same under a key: to who has accepted, a repeated request tells so again.
+    """Accept under a key: a repeated request gets the same answer again.
 
-    Raises `DocumentInvalid` for an invite that could not be answered with, before it is used.
+    Raises `DocumentInvalid`, before it is used, for an invite that an answer cannot show.
     """
     if user_id is not None and queries.USER.one(ledger.database, user_id=user_id) is None:
         raise LedgerError(ErrorCode.USER_NOT_FOUND, f"there is no user {user_id}", where="userId")
     now = ledger.now()
     invites = ledger.database[queries.INVITES]
-    # Again when another request came between; it has used the invite, or it has expired.
+    # Repeated when another request came between, or the invite has expired meanwhile.
     for _ in range(_TRIES):
         doc = queries.INVITE.one(ledger.database, code=code)
         if doc is None:
@@ -114,7 +114,7 @@ def accept_once(
             queries.INVITE_TO_ACCEPT.filter(code=code, expires_at=doc["expiresAt"]), {"$set": used}
         )
         if found.modified_count:
-            # Not read again, so that nothing can be wrong with it once it is used.
+            # The document is not read again, so no error can occur after the invite is used.
             return KeyedResponse(body=to_answer(doc | used), replayed=False)
     raise TooContended(f"others kept changing invite {code}")
 
@@ -157,7 +157,7 @@ def find(ledger: Ledger, parent_code: str, status: InviteStatus, *, limit: int) 
 
 
 def mark_expired(database: Database[dict[str, Any]], now: datetime) -> int:
-    """Mark every active invite whose time is over; how many there were. For the sweep."""
+    """Mark every active invite that has expired; return how many there were. For the sweep."""
     found = database[queries.INVITES].update_many(
         queries.INVITES_TO_EXPIRE.filter(now=now), _expired(now)
     )

@@ -19,7 +19,7 @@ QUEUE = "exportqueues"
 
 
 def amount(minor: int, currency: str) -> Decimal128:
-    """Minor units as the entry carries them: major units, with the currency's decimals."""
+    """Convert minor units to the entry's form: major units, with the currency's decimals."""
     return Decimal128(to_decimal(minor, decimals_of(currency, {})))
 
 
@@ -47,8 +47,8 @@ def balanced(
 def opposed(entry: Document, amount_paise: int, currency: str) -> list[Document]:
     """The lines of a counter-entry: the same accounts with their sides exchanged.
 
-    Raises `DocumentInvalid` unless the entry is still over that amount: another application
-    may have changed it since, and its opposite would not take back what the wallets moved.
+    Raises `DocumentInvalid` unless the entry still has that amount: another application may
+    have changed it since, and its opposite would not reverse what the wallets moved.
     """
     stored = Stored(collection=ENTRIES, doc=entry)
     expected = amount(amount_paise, currency).to_decimal()
@@ -77,7 +77,7 @@ def entry(
     currency: str,
     now: datetime,
 ) -> Document:
-    """A document of `journalentries`; the reference is no number even to a spreadsheet."""
+    """A document of `journalentries`; a spreadsheet does not take its reference for a number."""
     return {
         "_id": entry_id,
         "date": now,

@@ -58,7 +58,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
     }
 
     def work(session: ClientSession) -> Document:
-        # In one order for all, so that two transfers in opposite directions meet at the first
+        # All transfers use one order, so that two in opposite directions conflict at the first
         # wallet, where one of them loses, and not at the second, where both would.
         def changed(owner: ObjectId) -> Wallet:
             direction, where = sides[owner]
@@ -68,7 +68,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
             wallets = {owner: changed(owner) for owner in sorted(sides)}
         except LedgerError as refused:
             if refused.code is ErrorCode.BALANCE_LIMIT and payee < payer:
-                # Only who has the money learns that the payee's wallet has no room for it.
+                # Only a payer who has the money learns that the payee's wallet has no room for it.
                 # Otherwise, amount by amount, anybody could find out what the payee holds.
                 changed(payer)
             raise
@@ -96,7 +96,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
 
 @dataclass(frozen=True, kw_only=True)
 class BookedMovement:
-    """One wallet's part of a movement as it is stored, with what its reversal needs."""
+    """One wallet's part of a stored movement, with the fields that its reversal needs."""
 
     id: ObjectId
     wallet_id: ObjectId
@@ -139,9 +139,9 @@ class BookedMovement:
 def reverse(
     ledger: Ledger, movement: Movement, originals: Sequence[BookedMovement]
 ) -> KeyedResponse:
-    """Take back what `originals` moved, all of its wallets at once, by a counter-entry.
+    """Reverse what `originals` moved, in all wallets at once, by a counter-entry.
 
-    `movement` is of the type `reversal` and of the same amount. Raises `LedgerError`,
+    `movement` has the type `reversal` and the same amount. Raises `LedgerError`,
     `DocumentInvalid`, `DatabaseError`.
     """
     first = originals[0]
@@ -164,7 +164,7 @@ def reverse(
             ledger,
             session,
             movement,
-            # The one that pays now comes first.
+            # The wallet that pays now comes first.
             sorted(legs, key=lambda leg: leg.direction is Direction.CREDIT),
             lines,
             describing=f"reversal of {journal.reference(first.id)}",
@@ -175,9 +175,9 @@ def reverse(
 
 
 def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | None:
-    """Whose wallet a reversal is about: of a transfer the payee's, which it debits.
+    """The owner of the wallet that a reversal debits: for a transfer, the payee.
 
-    None when there is no such transaction, or it does not say.
+    None when there is no such transaction, or it does not name an owner.
     """
     doc = queries.TRANSACTION.one(ledger.database, transaction_id=transaction_id)
     if doc is not None and doc.get("counterpartId") is not None:
@@ -188,7 +188,7 @@ def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | Non
 
 
 def reversal_of(ledger: Ledger, transaction_id: ObjectId) -> list[BookedMovement]:
-    """What there is to take back: the transaction, and its counterpart.
+    """The transactions to reverse: the one with that ID, and its counterpart in a transfer.
 
     Raises `LedgerError`, `DocumentInvalid`.
     """

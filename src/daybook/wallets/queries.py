@@ -19,16 +19,16 @@ INVITES = "invites"
 
 _FIELDS = ("brandCode", "mediatorCode", "roles", "status")
 _LEADING = _FIELDS[:3]
-"""What an index begins with. A request that gives none of them is refused."""
+"""The first fields of the indexes. A request that gives none of them is refused."""
 
 
 def _users(**fields: str) -> Document:
-    """`fields` are those of a user that are to be equal; one of `roles` counts as equal."""
+    """The filter for users whose `fields` are equal to these; for `roles`, one of them suffices."""
     return {**fields, "deletedAt": None}
 
 
 def _of_user(*names: str) -> Callable[[Document], dict[str, Any]]:
-    """Takes the arguments of `_users` from a stored user."""
+    """Make a function that takes the arguments of `_users` from a stored user."""
 
     def arguments(doc: Document) -> dict[str, Any]:
         return {name: doc[name][0] if name == "roles" else doc[name] for name in names}
@@ -37,7 +37,7 @@ def _of_user(*names: str) -> Callable[[Document], dict[str, Any]]:
 
 
 def _lookups() -> Iterator[Query]:
-    """All that `GET /users` may come to."""
+    """Every query that `GET /users` may run."""
     for count in range(1, len(_FIELDS) + 1):
         for names in combinations(_FIELDS, count):
             if names[0] in _LEADING:
@@ -78,7 +78,7 @@ _COUNTING = {
     }
 }
 """A wallet of another application may hold 120.0, which is 120, but also 10.5 or text. An
-update of such a wallet would leave a balance behind that is no amount, or fail."""
+update of such a wallet would fail, or leave a balance that is not an amount."""
 
 
 def _covering(amount_paise: int) -> Document:
@@ -111,7 +111,7 @@ def _of_wallet_with_amount(doc: Document) -> dict[str, Any]:
 
 
 def _made(made_id: ObjectId) -> Document:
-    """Deleted or not: a key goes on belonging to what it made."""
+    """Includes deleted documents: a key still belongs to what it made."""
     return {"_id": made_id}
 
 
@@ -129,7 +129,7 @@ _REMEMBERED = dict.fromkeys(
 
 
 def _answered_before(before: str) -> Document:
-    """`before` as answers write a time, whose order as text is that of time."""
+    """`before` has the form of times in answers, whose text sorts in order of time."""
     return {"answer.createdAt": {"$gte": "", "$lt": before}}
 
 
@@ -259,7 +259,7 @@ HISTORY_BEFORE = Query(
     collection=TRANSACTIONS,
     filter=lambda wallet_id, created_at: {
         "walletId": wallet_id,
-        # Not `$lt`, which leaves out what has no date at all.
+        # Not `$lt`, which leaves out documents without a date.
         "createdAt": {"$not": {"$gte": created_at}},
     },
     arguments=lambda doc: {"wallet_id": doc["walletId"], "created_at": doc["createdAt"]},
@@ -321,7 +321,7 @@ INVITES_OF_PARENT = Query(
 )
 
 ANSWERED = tuple(_answered(name) for name in (TRANSACTIONS, USERS, WALLETS, INVITES))
-"""What holds an answer that is older than it has to be kept."""
+"""Documents whose answer is older than answers have to be kept."""
 
 QUERIES: Sequence[Query] = (
     USER,

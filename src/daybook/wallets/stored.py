@@ -1,7 +1,7 @@
-"""What stored documents hold. Other applications write them too, so each field is checked.
+"""Reading stored documents. Other applications write them too, so each field is checked.
 
-A document is read leniently, so that one value that no program can use neither hides the
-others nor crashes a request; the fields that a request needs are then read strictly.
+A document is decoded leniently, so that one unusable value neither hides the others nor
+crashes a request; the fields that a request needs are then read strictly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from daybook.text.visible import shown
 from daybook.wallets.context import MAX_PAISE, Document
 
 SHOWABLE = LENIENT.with_options(unicode_decode_error_handler="replace")
-"""Reads the same for messages, where a byte that is no UTF-8 becomes U+FFFD."""
+"""Codec options for messages: as for documents, but bytes that are not UTF-8 become U+FFFD."""
 
 _MISSING = object()
 
@@ -67,7 +67,7 @@ class Stored:
         return value
 
     def optional_id(self, name: str) -> str | None:
-        """As text; another application may use text for an id."""
+        """The ID as text; another application may store IDs as text."""
         value = self.doc.get(name)
         if value is None or isinstance(value, ObjectId):
             return None if value is None else str(value)
@@ -110,19 +110,19 @@ class Stored:
         return None if self.doc.get(name) is None else self.whole(name, least=least)
 
     def answer(self) -> Document:
-        """The first answer to a key, as `once` has stored it."""
+        """The first answer to a key, as stored by `idempotency`."""
         value = self.doc.get("answer")
         try:
-            told = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            encoded = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:  # also for surrogates
             raise self.invalid("answer", "what the ledger answered") from error
-        if not isinstance(value, dict) or not told:
+        if not isinstance(value, dict) or not encoded:
             raise self.invalid("answer", "what the ledger answered")
         return value
 
 
 def number(value: Any) -> Decimal | None:
-    """A finite number as it is meant: 0.1 for the double of that name. None for anything else."""
+    """The finite number that was meant: 0.1 for the double 0.1. None for anything else."""
     if isinstance(value, Decimal128):
         found = value.to_decimal()
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -133,7 +133,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def is_utf8(text: str) -> bool:
-    """False for text with a byte that had to be escaped, and so cannot be stored again."""
+    """False for text with a byte that was escaped when read, and so cannot be stored again."""
     try:
         text.encode()
     except UnicodeEncodeError:

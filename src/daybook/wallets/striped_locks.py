@@ -1,14 +1,14 @@
-"""Turns: within one process, what moves the same wallet goes one after the other.
+"""Striped locks: within one process, movements of the same wallet run one after the other.
 
 MongoDB lets only one of two transactions on a document win; the other starts over after
-a pause. Requests that wait here instead waste no tries and none of them starves. It is a
-damper, not a lock: other processes know nothing of it, and the conditional update is
-what keeps a balance right.
+a pause. Requests that wait for a lock here waste no tries, and none of them starves. The locks
+only save retries: other processes do not see them, and the conditional update is what keeps a
+balance right.
 
-A turn is short, unless another process holds a wallet for long, such as one that died in
-its transaction: then each try ends in a conflict while the wallet does not change. A process
-has few threads, and one such wallet must not occupy all of them. So once that is seen, the
-requests that meet it are counted, and those beyond a limit are refused at once.
+A lock is held briefly, unless another process blocks a wallet for long, such as one that died
+in its transaction: then each try ends in a conflict while the wallet does not change. A process
+has few threads, and one such wallet must not occupy all of them. So once this is detected, the
+requests that wait for the wallet are counted, and those beyond a limit are refused at once.
 """
 
 from __future__ import annotations
@@ -26,22 +26,21 @@ from daybook.errors import DatabaseError
 
 _STRIPES = 1024
 HELD_AFTER_SECONDS = 1.0
-"""Conflicts for so long, while the wallet does not change: another process holds it."""
+"""After conflicts for this long with an unchanged wallet, another process must hold it."""
 
 Versions = Callable[[], Sequence[Any]]
-"""The present version of each wallet that a request moves."""
+"""Reads the current version of each wallet that a request moves."""
 
 
 class TooContended(DatabaseError):
-    """Others kept changing the same documents; nothing was changed by this request."""
+    """Other requests kept changing the same documents; this request changed nothing."""
 
 
 class StripedLocks:
-    """One per process, which works on `threads` requests at once; None: no limit.
+    """The locks of one process, which serves `threads` requests at once; None means no limit.
 
-    At most half of the threads wait for what other processes hold of one stripe, and at
-    most three quarters for anything that others hold. Owners that share a stripe share its
-    turns.
+    At most half of the threads wait for wallets of one stripe that other processes hold, and at
+    most three quarters for any wallets that they hold. Owners that share a stripe share its lock.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -56,7 +55,7 @@ class StripedLocks:
     def of(
         self, owners: Iterable[ObjectId], versions: Versions, *, max_wait_seconds: float
     ) -> Iterator[HeldStripes]:
-        """Wait for the turn of all these owners' wallets, so long in all. Raises `TooContended`."""
+        """Hold the locks of all these owners' wallets. Raises `TooContended` after the wait."""
         stripes = sorted({int.from_bytes(owner.binary[-4:], "big") % _STRIPES for owner in owners})
         held_stripes = HeldStripes(
             self, stripes, versions, deadline=time.monotonic() + max_wait_seconds
@@ -71,12 +70,12 @@ class StripedLocks:
         return self._locks[stripe]
 
     def is_held(self, stripes: Collection[int]) -> bool:
-        """Whether a request waits there for what another process holds."""
+        """Whether a request waits for a wallet of these stripes that another process holds."""
         with self._counts:
             return any(self._stalled[stripe] for stripe in stripes)
 
     def stall(self, stripes: Collection[int]) -> None:
-        """Count a request that waits for what others hold. Raises `TooContended`."""
+        """Count a request that waits for another process. Raises `TooContended`."""
         with self._counts:
             if self._all_stalled == self._most_in_all or any(
                 self._stalled[stripe] == self._most_at_one for stripe in stripes
@@ -93,7 +92,7 @@ class StripedLocks:
 
 
 class HeldStripes:
-    """One request's turn at its stripes; for one thread."""
+    """The locks that one request holds; used by one thread."""
 
     def __init__(
         self,
@@ -113,7 +112,7 @@ class HeldStripes:
         self._seen_at = 0.0
 
     def take(self) -> None:
-        """Wait for it, unless it is held. Raises `TooContended`."""
+        """Acquire the locks, unless they are held already. Raises `TooContended`."""
         if self._held is not None:
             return
         with ExitStack() as held:
@@ -124,11 +123,11 @@ class HeldStripes:
             self._held = held.pop_all()
 
     def conflicted(self) -> None:
-        """After a try that met a conflict: keep the turn, unless the wallet is held elsewhere.
+        """After a try that met a conflict: keep the locks, unless another process holds the wallet.
 
-        Then others have it, so that the second wallet of a transfer is free while another
-        process holds the first, and this request counts as one that waits. Raises
-        `TooContended` where enough wait already.
+        In that case release them, so that the second wallet of a transfer is free while another
+        process holds the first, and count this request as waiting. Raises `TooContended` when
+        too many requests wait already.
         """
         if not (
             self._is_stalled or self._striped_locks.is_held(self._stripes) or self._sees_no_change()

@@ -24,7 +24,7 @@ class NewUser:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which users: all that is given must be so. `query()` says which index leads to them."""
+    """A search for users: they must match every given field. `query()` chooses the index."""
 
     role: str | None = None
     status: str | None = None
@@ -32,7 +32,7 @@ class Wanted:
     mediator_code: str | None = None
 
     def query(self) -> Query | None:
-        """None when nothing was given that an index begins with."""
+        """The query to run; None when no given field is the first of an index."""
         if self.brand_code is not None:
             return queries.USERS_OF_BRAND
         if self.mediator_code is not None:
@@ -80,7 +80,7 @@ def to_answer(doc: Document) -> Document:
     """Raises `DocumentInvalid`."""
     stored = Stored(collection=USERS, doc=doc)
     created_at = stored.optional_moment("createdAt")
-    stored.optional_moment("deletedAt")  # a list that contains null is found like null
+    stored.optional_moment("deletedAt")  # a query for null also matches a list that contains null
     return {
         "userId": str(stored.object_id("_id")),
         "name": stored.optional_text("name"),

@@ -1,4 +1,4 @@
-"""Wallets: one per user, with a balance that only conditional updates change."""
+"""Wallets: each user has one, with a balance that only conditional updates change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Wallet:
     currency: str
     available_paise: int
     version: int
-    """0 for a wallet of another application that does not count."""
+    """0 for a wallet of another application that does not count versions."""
     created_at: datetime | None
 
     @classmethod
@@ -43,10 +43,10 @@ class Wallet:
         """Raises `DocumentInvalid`."""
         stored = Stored(collection=queries.WALLETS, doc=doc)
         currency = stored.text("currency")
-        # The daily file rejects an entry in any other: the money would never reach it.
+        # The daily file rejects entries in any other: the money would never be exported.
         if not is_currency(currency, {}):
             raise stored.invalid("currency", "an ISO 4217 code such as INR")
-        stored.optional_moment("deletedAt")  # a list that contains null is found like null
+        stored.optional_moment("deletedAt")  # null also matches a list that contains it
         return cls(
             id=stored.object_id("_id"),
             owner=stored.object_id("ownerUserId"),
@@ -70,10 +70,10 @@ class Wallet:
 def open_wallet(
     ledger: Ledger, owner: ObjectId, currency: str = INR, wanted: IdempotencyKey | None = None
 ) -> KeyedResponse:
-    """An empty wallet for a user who has none. Raises `LedgerError`.
+    """Create an empty wallet for a user who has none. Raises `LedgerError`.
 
-    Users may be kept by another application, so one that `users` does not know is taken at
-    the caller's word. Under a key, a repeated request gets the first answer.
+    Users may be kept by another application, so an owner who is not in `users` is accepted.
+    Under a key, a repeated request gets the first answer.
     """
     found = earlier(ledger, queries.WALLET_MADE, wanted)
     if found is not None:
@@ -103,7 +103,7 @@ def open_wallet(
 
 
 def wallet_of(ledger: Ledger, owner: ObjectId) -> Wallet:
-    """Raises `LedgerError` when the user has none, `DocumentInvalid`."""
+    """The user's wallet. Raises `LedgerError` when the user has none, `DocumentInvalid`."""
     doc = queries.WALLET_OF_OWNER.one(ledger.database, owner=owner)
     if doc is None:
         raise _not_found(f"user {owner} has no wallet", "ownerUserId")
@@ -112,7 +112,7 @@ def wallet_of(ledger: Ledger, owner: ObjectId) -> Wallet:
 
 @dataclass(frozen=True, kw_only=True)
 class _Road:
-    """The queries that lead to a wallet, and to one that can be moved."""
+    """The queries that find a wallet, and one that can be moved."""
 
     found: Query
     to_debit: Query
@@ -138,9 +138,9 @@ def change(
     *,
     where: str,
 ) -> Wallet:
-    """Move the balance of a user's wallet by one conditional update; the wallet as it is then.
+    """Change the balance of a user's wallet by one conditional update; return the wallet after it.
 
-    Raises `LedgerError`, with `where` for a wallet that is not there, and `DocumentInvalid`.
+    Raises `LedgerError`, with `where` for a wallet that does not exist, and `DocumentInvalid`.
     """
     wallet = _change(ledger, session, _BY_OWNER, {"owner": owner}, direction, amount_paise)
     if wallet is None:
@@ -155,7 +155,7 @@ def change_back(
     direction: Direction,
     amount_paise: int,
 ) -> Wallet:
-    """The same for the very wallet that a transaction moved, whoever owns one now."""
+    """Change the balance of exactly the wallet that a transaction moved, by its ID."""
     wallet = _change(ledger, session, _BY_ID, {"wallet_id": wallet_id}, direction, amount_paise)
     if wallet is None:
         raise _not_found(f"wallet {wallet_id} is not there any more", None)
@@ -186,7 +186,7 @@ def _change(
         return_document=ReturnDocument.AFTER,
     )
     if doc is not None:
-        # Raised from here, it rolls the change back.
+        # An error raised here rolls the change back.
         return Wallet.from_doc(doc)
     found = road.found.one(ledger.database, session=session, **given)
     if found is None:
@@ -205,7 +205,7 @@ def _refused(wallet: Wallet, direction: Direction, amount_paise: int) -> LedgerE
             ErrorCode.INSUFFICIENT_FUNDS,
             f"{of_user} holds {wallet.available_paise}, not {amount_paise}",
         )
-    # Without the balance: who pays into a wallet need not be allowed to read it.
+    # Without the balance: a caller that pays into a wallet may not be allowed to read it.
     return LedgerError(
         ErrorCode.BALANCE_LIMIT, f"with {amount_paise} more {of_user} would exceed {MAX_PAISE}"
     )

@@ -31,7 +31,7 @@ def check(database: Database[dict[str, Any]]) -> list[str]:
 
 
 def apply(database: Database[dict[str, Any]], now: datetime) -> None:
-    """Copy the records that the unique index covers aside, then build what is missing."""
+    """Back up the records that the unique index covers, then build what is missing."""
     work = _work(database)
     if any(lost and index is indexes.ONE_FILE_A_DAY for index, lost, _ in work):
         _back_up(database, indexes.ONE_FILE_A_DAY, now)
@@ -42,7 +42,7 @@ def apply(database: Database[dict[str, Any]], now: datetime) -> None:
 
 
 def _work(database: Database[dict[str, Any]]) -> list[tuple[Index, bool, list[str]]]:
-    """Of each index: whether it has to be built, and the names of those that go before it."""
+    """For each index, whether it has to be built, and the names of those dropped before."""
     work = []
     standing = building.built_for(database, indexes.EXPORT_INDEXES)
     gone: dict[str, set[str]] = {}
@@ -64,11 +64,11 @@ def _back_up(database: Database[dict[str, Any]], index: Index, now: datetime) ->
 
 
 def _goes(index: Index, built: Mapping[str, Any]) -> bool:
-    """Whether it stands in the way, or is a former index of the daily record.
+    """Whether an index conflicts with ours, or is a former index of the daily record.
 
-    That one was sparse or plainly unique. A sparse compound index takes in every document
-    that has any of its fields, so either would refuse the second `entry_rejected` record of
-    a day. The other application's other indexes stay: the collections are its own.
+    The former index was sparse or plainly unique. A sparse compound index contains every
+    document that has any of its fields, so either would refuse the second `entry_rejected`
+    record of a day. Other indexes of the other application stay: it owns the collections.
     """
     return (
         index.is_misnamed(built)

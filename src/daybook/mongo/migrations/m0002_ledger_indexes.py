@@ -22,5 +22,5 @@ def check(database: Database[dict[str, Any]]) -> list[str]:
     return building.duplicates(database, LEDGER_GUARDS)
 
 
-def apply(database: Database[dict[str, Any]], now: datetime) -> None:  # noqa: ARG001  (of all migrations)
+def apply(database: Database[dict[str, Any]], now: datetime) -> None:  # noqa: ARG001  (the signature of all migrations)
     building.replace(database, LEDGER_INDEXES)

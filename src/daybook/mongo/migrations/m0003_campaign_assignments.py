@@ -1,9 +1,8 @@
 """Moves the assignments of campaigns, a map inside the document, to a collection of their own.
 
-Key by key and in batches; the map stays until all of it stands there. A map that is
-written again afterwards, by an application that does not know better, is moved by the next
-`migrate`, unless a copy has been changed where it stands since: which of the two is right
-only people can say.
+Keys are copied in batches; the map stays until all of it is copied. A map that an old version
+of the application writes again afterwards is moved by the next `migrate`, unless a copy has
+been changed in the new collection since: then people must decide which of the two is right.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ CAMPAIGNS = "campaigns"
 COLLECTION = "campaignassignments"
 
 BATCH_SIZE = 500
-"""Assignments that are written at a time."""
+"""How many assignments are written at a time."""
 
 REPORTED = 20
 TRIES = 10
-"""How often a campaign is copied that others keep changing."""
+"""How often copying is tried for a campaign that others keep changing."""
 
 _DUPLICATE = 11000
 _AS_STORED = CodecOptions[RawBSONDocument](
     document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
 )
-"""What is moved is not decoded, so nothing that BSON can hold changes on its way."""
+"""Codec options that do not decode what is moved, so that no BSON value changes on its way."""
 
 Db = Database[dict[str, Any]]
 Write = InsertOne[dict[str, Any]] | UpdateOne
@@ -99,7 +98,7 @@ def check(database: Db) -> list[str]:
 
 def apply(database: Db, now: datetime) -> None:
     building.replace(database, CAMPAIGN_INDEXES)
-    # All ids first: a cursor that waited for a large map would be taken away.
+    # All IDs first: a cursor that waited for a large map would time out.
     stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
     for campaign in stored.find(_WITH_MAP, {"_id": 1}).sort("_id", 1).to_list():
         _move(database, campaign["_id"], now)
@@ -109,7 +108,7 @@ _WITH_MAP: Mapping[str, Any] = {"assignments": {"$exists": True}}
 
 
 def _campaigns(database: Db) -> Iterator[Mapping[str, Any]]:
-    """Those that have a map, few at a time: a map may fill its document."""
+    """Campaigns that have a map, a few at a time: a map may be as large as a document can be."""
     stored = database[CAMPAIGNS].with_options(codec_options=_AS_STORED)
     yield from stored.find(_WITH_MAP, {"assignments": 1}, batch_size=20).sort("_id", 1)
 
@@ -117,7 +116,7 @@ def _campaigns(database: Db) -> Iterator[Mapping[str, Any]]:
 def _moved(
     database: Db, campaign_id: Any, session: ClientSession | None = None
 ) -> dict[str, Mapping[str, Any]]:
-    """What stands in the collection of its own, by key."""
+    """A campaign's copies in the new collection, by key."""
     stored = database[COLLECTION].with_options(codec_options=_AS_STORED)
     found = stored.find({"campaignId": campaign_id, "key": {"$type": "string"}}, session=session)
     return {doc["key"]: doc for doc in found}
@@ -144,10 +143,10 @@ def _map_of(campaign: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _copy(
     database: Db, campaign_id: Any, assignments: Mapping[str, Any], copied: set[str], now: datetime
 ) -> None:
-    """Bring the copies to what the map contains; copies that are right are left alone.
+    """Make the copies equal to the map; copies that are right are left alone.
 
-    Each write requires that its document is still as it was read, and each transaction that
-    the campaign still has a map. So a write that arrives after another process has finished
+    Each write requires that its document has not changed since it was read, and each transaction
+    that the campaign still has a map. So a write that arrives after another process has finished
     the move neither overwrites a copy nor restores one that the application has deleted.
     """
     moved = _moved(database, campaign_id)
@@ -175,26 +174,26 @@ def _copy(
 
 
 def _write(
-    campaign_id: Any, key: str, value: Any, there: Mapping[str, Any] | None, now: datetime
+    campaign_id: Any, key: str, value: Any, copy: Mapping[str, Any] | None, now: datetime
 ) -> Write:
-    if there is None:
+    if copy is None:
         names = {"campaignId": campaign_id, "key": key}
         return InsertOne(
             {**names, "assignment": value, "movedAt": now, "movedDigest": _digest(value)}
         )
-    if not _as_moved(there):
-        raise ConfigurationError(_conflict(campaign_id, key, there))
+    if not _as_moved(copy):
+        raise ConfigurationError(_conflict(campaign_id, key, copy))
     return UpdateOne(
-        {"_id": there["_id"], "assignment": {"$eq": there["assignment"]}},
+        {"_id": copy["_id"], "assignment": {"$eq": copy["assignment"]}},
         {"$set": {"assignment": value, "movedDigest": _digest(value)}},
     )
 
 
 def _drop(database: Db, campaign_id: Any, copied: set[str]) -> bool:
-    """Take the map away if every key of it is copied as it is now; whether that is so.
+    """Remove the map if each of its keys is copied with its current value; return whether it is.
 
-    In a transaction: whoever changes the map at this moment makes it start again. Of
-    `copied`, what the map has lost since goes too.
+    This happens in a transaction, which starts again when the map is changed meanwhile. Keys of
+    `copied` that the map has lost since are removed from the copies.
     """
 
     def work(session: ClientSession) -> bool:
@@ -217,12 +216,12 @@ def _drop(database: Db, campaign_id: Any, copied: set[str]) -> bool:
 
 
 def _is(doc: Mapping[str, Any], value: Any) -> bool:
-    """Whether the document holds the very value; `==` takes 1 for true, and no NaN for itself."""
+    """Whether the document holds exactly this value: with `==`, 1 is true and NaN is not NaN."""
     return "assignment" in doc and _bytes(doc["assignment"]) == _bytes(value)
 
 
 def _as_moved(doc: Mapping[str, Any]) -> bool:
-    """Whether it came out of a map, and nobody has changed it since."""
+    """Whether the copy came from a map and has not been changed since."""
     return "assignment" in doc and doc.get("movedDigest") == _digest(doc["assignment"])
 
 

@@ -1,8 +1,8 @@
 """Metric families: the names, types and help texts under which figures are exposed.
 
 Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for
-counters only. Label values that are known beforehand are always there, so that a rate
-sees its first step.
+counters only. Label values that are known in advance are always present, so that a rate
+sees the first increment.
 """
 
 from __future__ import annotations
@@ -192,6 +192,6 @@ def of_pools(use: Mapping[str, PoolUse]) -> Iterator[Metric]:
 
 
 def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Buckets as Prometheus has them, each with all that lies below its bound."""
+    """Cumulative buckets: each counts all values up to its bound."""
     names = [*map(floatToGoString, bounds), "+Inf"]
     return list(zip(names, accumulate(counts), strict=True))

@@ -1,7 +1,7 @@
-"""`GET /metrics`: what there is to measure, in Prometheus' text format.
+"""`GET /metrics`: all metrics in Prometheus' text format.
 
-docs/metrics.md explains each metric. Nothing here outlives an answer: MongoDB keeps the
-figures of the batches, and the client's monitors those of the process.
+docs/metrics.md explains each metric. This module keeps no state between requests: the figures
+of the batches are read from MongoDB, and those of the process from the client's monitors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from daybook.mongo.monitoring import ClientMonitors
 from daybook.ops.metrics import families, stored
 
 TIMEOUT_SECONDS: Final = 5.0
-"""For all that MongoDB is asked for one answer."""
+"""Time limit for all operations in MongoDB that one answer needs."""
 
 
 def render(
@@ -34,10 +34,10 @@ def render(
     """The content type and the body of an answer.
 
     `destination` is the kind of place that the profile's files go to, as in
-    `Destination.kind`. What the process has counted is left out when
+    `Destination.kind`. The figures of the process are left out when
     `daybook.mongo.client` did not build the database's client. Raises `PyMongoError`
-    when MongoDB does not answer within `TIMEOUT_SECONDS`. What a damaged document would have
-    told is left out; the document is counted and logged.
+    when MongoDB does not answer within `TIMEOUT_SECONDS`. Figures of a damaged document are
+    left out; the document is counted and logged.
     """
     with pymongo.timeout(TIMEOUT_SECONDS):
         days = stored.batch_figures(database, profile)
@@ -61,7 +61,7 @@ def render(
 
 
 def render_client(client: MongoClient[dict[str, Any]]) -> tuple[str, bytes]:
-    """The same for a process that makes no batches: its commands and connections. Asks nobody."""
+    """Only commands and connections, for a process that makes no batches. Asks no server."""
     return _answer(_of_client(client))
 
 
@@ -83,7 +83,7 @@ def _answer(found: Sequence[Metric]) -> tuple[str, bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Page:
-    """What the library takes for a registry."""
+    """The families in the form of a registry of the library."""
 
     families: Sequence[Metric]
 

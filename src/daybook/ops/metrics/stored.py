@@ -1,7 +1,7 @@
-"""What MongoDB knows of a profile's days, its queue, the breaker and the orphans, in numbers.
+"""Figures from MongoDB: a profile's days, its queue, the breaker and the orphans.
 
-Any instance reads the same. Figures are sums over the batches that are stored now, so
-nothing is lost with an instance, and a batch that somebody deletes is missing from them.
+Every instance reads the same. Figures are sums over the batches that are stored now, so
+nothing is lost when an instance ends, and a deleted batch is missing from them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Durations:
     """Batches per interval of `DURATION_BOUNDS_SECONDS`; the last is for longer ones."""
     total_seconds: float
     last_seconds: float
-    """Of the latest one; 0 before the first."""
+    """Duration of the latest day; 0 before the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +69,20 @@ class BatchFigures:
     errors: Mapping[str, int]
     """Failed attempts by type of error, in alphabetical order."""
     last_entries: int
-    """Of the day that ended last, 0 when it was empty or there is none."""
+    """Entries of the day that ended last; 0 when it was empty or there is none."""
     damaged: int
-    """Days whose state is none."""
+    """Days with an invalid state."""
     last_success_timestamp_seconds: float
-    """When a day was last delivered or signed off; 0 when none ever was."""
+    """When a day was last delivered or signed off, in Unix time; 0 when none ever was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueFigures:
-    """What the next run would take."""
+    """Entries that the next run would take."""
 
     entries: int
     oldest_age_seconds: float
-    """Of the first item by `_id`; 0 without one, or when nothing tells its age."""
+    """Age of the first item by `_id`; 0 without one, or when its age is not known."""
     unclaimed: Mapping[Unclaimed, int]
     """Items that no run ever takes, by each reason that is counted."""
     damaged: tuple[DocumentDamaged, ...]
@@ -91,10 +91,10 @@ class QueueFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanFigures:
-    """Given-up ids of the last 8 days."""
+    """IDs that were abandoned in the last 8 days."""
 
     watched: int
-    """No file has been seen at these."""
+    """IDs under which no file has been seen."""
     seen: int
 
 
@@ -123,7 +123,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
 
 
 def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> QueueFigures:
-    """Answered by `idx_queue_plan`; raises `PyMongoError`."""
+    """Read by `idx_queue_plan`; raises `PyMongoError`."""
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
     ended, damaged = unmarked.readable_parts(database, profile)
     gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
@@ -139,13 +139,13 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
 
 
 def breaker_position(database: Database[Doc], destination: str, now: datetime) -> BreakerState:
-    """Of the kind of destination; raises `PyMongoError` and `DocumentDamaged`."""
+    """State of the breaker for a kind of destination; raises `PyMongoError`, `DocumentDamaged`."""
     found = database[breaker.COLLECTION].find_one({"_id": destination})
     return BreakerRecord.from_doc(found).state_at(now)
 
 
 def orphan_figures(database: Database[Doc], profile: Profile, now: datetime) -> OrphanFigures:
-    """Answered by `idx_orphan_watched`; raises `PyMongoError`."""
+    """Read by `idx_orphan_watched`; raises `PyMongoError`."""
     found = database[orphans.COLLECTION].aggregate(
         [
             {"$match": _ORPHANS_OF_LATE.filter(profile=profile.name, now=now)},
@@ -176,7 +176,7 @@ def _pipeline(profile: Profile) -> list[Doc]:
                 **dict.fromkeys(("rejectedCount", "conflictCount"), 1),
                 "attempts": {"$ifNull": ["$attemptCount", "$attempt"]},
                 "errors": {"$objectToArray": _if_type("object", "$errorCounts", {})},
-                # Another application's record may hold anything for a date.
+                # Another application's record may have any value for a date.
                 "endedMs": {"$toLong": _if_type("date", "$committedAt", None)},
                 "millis": _MILLIS,
             }
@@ -229,7 +229,7 @@ _MILLIS: Final = {
                 {"$eq": [{"$type": "$committedAt"}, "date"]},
             ]
         },
-        # Never below 0: two instances may have written the two times, by two clocks.
+        # Never below 0: two instances may have written the two times, with different clocks.
         {"$max": [0, {"$subtract": ["$committedAt", "$startedAt"]}]},
         None,
     ]

@@ -25,13 +25,13 @@ SIGNED = {
         "default": None,
     }
 }
-"""What a transaction adds to its wallet; null when it does not say."""
+"""The amount that a transaction adds to its wallet; null when it does not name one."""
 
 
 def balances(
     database: Database[dict[str, Any]], session: ClientSession
 ) -> Iterator[LedgerDifference]:
-    """Every wallet whose balance or version is not what its transactions say, or below zero."""
+    """Every wallet whose balance or version differs from its transactions, or is below zero."""
     yield from _of_transactions(database, session)
     yield from _without_transactions(database, session)
     yield from _below_zero(database, session)

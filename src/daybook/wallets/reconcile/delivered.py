@@ -1,4 +1,4 @@
-"""Whether a delivered file and its record are what the batch says."""
+"""Whether a delivered file and its record match the batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RECORDED = ("fileId", "entryCount", "totals", "md5", "sha256", "sizeBytes")
 def record(
     database: Database[dict[str, Any]], session: ClientSession, batch: Mapping[str, Any]
 ) -> Iterator[LedgerDifference]:
-    """The record that the accountant and the other application go by."""
+    """Compare the batch with its record, which people and the other application rely on."""
     found = export_log.OF_DAY.one(
         database,
         profile=batch["profile"],
@@ -42,12 +42,12 @@ def record(
             )
 
 
-def _of_record(batch: Mapping[str, Any], told: str) -> LedgerDifference:
-    return LedgerDifference(kind=LedgerDifferenceKind.RECORD, detail=f"{batch['filename']}: {told}")
+def _of_record(batch: Mapping[str, Any], what: str) -> LedgerDifference:
+    return LedgerDifference(kind=LedgerDifferenceKind.RECORD, detail=f"{batch['filename']}: {what}")
 
 
 def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[LedgerDifference]:
-    """Read the file, in flat memory. Raises `DestinationError` when it cannot be asked for."""
+    """Compare the file's bytes, in constant memory. Raises `DestinationError`."""
     digest, size_bytes = hashlib.sha256(), 0
     try:
         for block in destination.read(batch["fileId"], batch["filename"]):

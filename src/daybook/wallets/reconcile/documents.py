@@ -21,13 +21,13 @@ from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.wallet import Wallet
 
 _PAGE = 1000
-"""Documents that are held at a time."""
+"""Documents that are held in memory at a time."""
 
 
 def documents(database: Database[Document], session: ClientSession) -> Iterator[LedgerDifference]:
     """Each document that a request would answer `DOCUMENT_INVALID` for, with its first fault.
 
-    They are read by what the requests themselves read them by.
+    They are read by the functions that the requests use.
     """
     for collection, read in _READ_BY.items():
         stored = database.get_collection(collection, codec_options=LENIENT)
@@ -46,7 +46,7 @@ def _is_deleted(collection: str, doc: Document) -> bool:
 
 def _transaction(doc: Document) -> None:
     single_answer(doc)
-    # Other directions are named with the balances, to which they cannot be added.
+    # Unknown directions are reported with the balances, since they cannot be added up.
     if doc.get("direction") in list(Direction) and doc.get("journalEntryId") is not None:
         BookedMovement.from_doc(doc)
 

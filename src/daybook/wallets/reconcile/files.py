@@ -1,4 +1,4 @@
-"""Whether exported entries stand in delivered files, and the files' totals are theirs."""
+"""Whether exported entries are in delivered files, and the files' totals match them."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKin
 
 @dataclass(kw_only=True)
 class Expected:
-    """What the ledger's queue items say of its entries; those that are found are taken out."""
+    """Entries of the ledger's queue items. An entry that is found in a file is removed."""
 
     exported: dict[Hashable, set[Hashable]] = field(default_factory=lambda: defaultdict(set))
-    """The file that a completed item names → its entries."""
+    """ID of the file that completed items name → their entries."""
     unexported: set[Hashable] = field(default_factory=set)
     """Entries whose items are not completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedFile:
-    """One file, or at the end what is said to be exported and stands in none."""
+    """One file; or, at the end, the exported entries that no file contains."""
 
     differences: list[LedgerDifference] = field(default_factory=list)
     delivered: bool = True
@@ -66,7 +66,7 @@ def files(
     )
     for doc in found:
         if not isinstance(doc["_id"], ObjectId):
-            continue  # not Daybook's
+            continue  # not written by Daybook
         differences = list(_file(database, session, profile, doc, expected))
         differences += record(database, session, doc)
         if destination is not None and doc.get("markedAt") is not None:
@@ -162,8 +162,8 @@ def _add_up(
             {"$unwind": f"${source.lines}"},
             {
                 "$group": {
-                    # Of an amount that is no decimal, only by what it is rounded to is known
-                    # once its currency is; so equal ones are added, not the sums rounded.
+                    # An amount that is not a decimal can be rounded only once its currency is
+                    # known, so equal amounts are counted here, and rounded before they are added.
                     "_id": {
                         "currency": f"${source.currency}",
                         "debit": _exact(f"${source.lines}.{source.debit}"),
@@ -186,7 +186,7 @@ def _add_up(
 
 
 def _currency(reader: CurrencyReader, value: Any) -> str:
-    """As it counts in the file; what could not stand in one, by what it looks like."""
+    """The currency as the file has it; a value that no file can contain, by its appearance."""
     try:
         return reader.read(value).code
     except RejectedValue:
@@ -194,7 +194,7 @@ def _currency(reader: CurrencyReader, value: Any) -> str:
 
 
 def _rounded(value: Decimal, decimals: int) -> Decimal:
-    """Zero for what no file can hold: an entry has been changed since, and the totals show it."""
+    """Zero for a value that no file can hold: the entry was changed, and the totals show it."""
     try:
         return round(value, decimals)
     except InvalidOperation:
@@ -202,7 +202,7 @@ def _rounded(value: Decimal, decimals: int) -> Decimal:
 
 
 def _shown(key: Hashable) -> Any:
-    """An id that `hashable` made a key of, for people."""
+    """An ID that `hashable` made a key of, in readable form."""
     if isinstance(key, tuple) and key[0] == "other":
         return bson.decode(key[1], codec_options=LENIENT)[""]
     return key[1] if isinstance(key, tuple) else key

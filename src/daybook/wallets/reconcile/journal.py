@@ -23,16 +23,16 @@ _STATUSES = {"queued", "completed", "failed"}
 _PAGE = 1000
 """Documents that are fetched at a time."""
 _REFERENCE = "^TX-[0-9a-f]{24}$"
-"""As `journal.reference` writes it."""
+"""The form that `journal.reference` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundEntry:
-    """What MongoDB found of one movement's entry."""
+    """What MongoDB returned about one movement's entry."""
 
     doc: Mapping[str, Any]
     profile: str
-    """Whose runs take the ledger's items."""
+    """The profile whose runs take the ledger's items."""
 
     @property
     def id(self) -> Any:
@@ -49,15 +49,15 @@ class FoundEntry:
 
     @property
     def is_exported(self) -> bool:
-        """Whether a queue item says so."""
+        """Whether a queue item is completed."""
         return any(item.get("status") == "completed" for item in self.doc["items"])
 
     @property
     def file_id(self) -> Any:
-        """The file in which it stands, says its queue item."""
+        """ID of the file that contains the entry, according to its queue item."""
         found = (item.get("metadata") for item in self.doc["items"])
-        told = (each.get("fileId") for each in found if isinstance(each, Mapping))
-        return next((file_id for file_id in told if file_id is not None), None)
+        file_ids = (each.get("fileId") for each in found if isinstance(each, Mapping))
+        return next((file_id for file_id in file_ids if file_id is not None), None)
 
     def differences(self) -> Iterator[LedgerDifference]:
         doc = self.doc
@@ -74,53 +74,53 @@ class FoundEntry:
                 detail=f"{transaction} has no journal entry ({self.id})",
             )
             return
-        of = f"entry {doc['_id']} of {transaction}"
+        entry = f"entry {doc['_id']} of {transaction}"
         debit, credit = doc["debit"], doc["credit"]
         if not doc["balanced"]:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.ENTRY_UNBALANCED,
-                detail=f"{of}: debits of {debit}, credits of {credit}",
+                detail=f"{entry}: debits of {debit}, credits of {credit}",
             )
         elif not doc["right"]:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.ENTRY_AMOUNT,
-                detail=f"{of} is over {debit} {doc['entryCurrency']}; the transaction over "
+                detail=f"{entry} is over {debit} {doc['entryCurrency']}; the transaction over "
                 f"{doc['amount']} {doc['currency']}",
             )
         elif not doc["wallets"]:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.ENTRY_WALLETS,
-                detail=f"{of} changes the wallets' account by {doc['booked']}, its "
+                detail=f"{entry} changes the wallets' account by {doc['booked']}, its "
                 f"{doc['count']} transactions the wallets by {doc['moved']} {doc['currency']}",
             )
-        yield from self._of_the_queue(of)
+        yield from self._of_the_queue(entry)
 
-    def _of_the_queue(self, of: str) -> Iterator[LedgerDifference]:
+    def _of_the_queue(self, entry: str) -> Iterator[LedgerDifference]:
         items = self.doc["items"]
         if len(items) != 1:
             ids = ", ".join(str(item["_id"]) for item in items)
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.QUEUE_ITEM,
-                detail=f"{of} has {len(items)} scheduled queue items, not one"
+                detail=f"{entry} has {len(items)} scheduled queue items, not one"
                 + (f": {ids}" if ids else ""),
             )
         for item in items:
             if item.get("status") not in _STATUSES:
                 yield LedgerDifference(
                     kind=LedgerDifferenceKind.QUEUE_ITEM,
-                    detail=f"{of}: nobody exports queue item {item['_id']}, whose status is "
+                    detail=f"{entry}: nobody exports queue item {item['_id']}, whose status is "
                     f"{item.get('status')!r:.40}",
                 )
             elif item["status"] == "queued" and item["profile"] != self.profile:
                 yield LedgerDifference(
                     kind=LedgerDifferenceKind.QUEUE_ITEM,
-                    detail=f"{of}: no run of profile {self.profile} exports queue item "
+                    detail=f"{entry}: no run of profile {self.profile} exports queue item "
                     f"{item['_id']}, whose profile is {item['profile']!r:.40}",
                 )
 
 
 def ledger_currencies(database: Database[dict[str, Any]], session: ClientSession) -> list[str]:
-    """Those of the transactions."""
+    """The currencies of the transactions."""
     found: list[str] = database[queries.TRANSACTIONS].distinct("currency", session=session)
     return [currency for currency in found if isinstance(currency, str)]
 
@@ -132,13 +132,13 @@ def entries(
     chart: Chart,
     currencies: Collection[str],
 ) -> Iterator[FoundEntry]:
-    """Every movement, once, whether right or not: also the two sides of a transfer are one."""
+    """Every movement once, right or not; the two sides of a transfer are one movement."""
     unit = _unit(currencies)
     found = database[queries.TRANSACTIONS].aggregate(
         [
             {
                 "$group": {
-                    # Those that name no entry stay apart, so that each is told of.
+                    # Transactions that name no entry are not grouped, so that each is reported.
                     "_id": {"$ifNull": ["$journalEntryId", {"transactionId": "$_id"}]},
                     "named": {"$max": {"$gt": ["$journalEntryId", None]}},
                     "transactionId": {"$first": "$_id"},
@@ -149,7 +149,7 @@ def entries(
                     "count": {"$sum": 1},
                 }
             },
-            # Plain joins: with a pipeline of its own each document takes ten times as long.
+            # Plain joins: with a sub-pipeline each document takes ten times as long.
             _joined(journal.ENTRIES, "_id", "entry"),
             _joined(profile.source.queue, "entryId", "items"),
             {"$set": {"entry": {"$first": "$entry"}}},
@@ -181,7 +181,7 @@ def entries(
                             {"$eq": ["$entry.currency", "$currency"]},
                         ]
                     },
-                    # Booked under another chart of accounts, it has no such line.
+                    # An entry that was booked under another chart of accounts has no such line.
                     "wallets": {
                         "$or": [{"$eq": ["$entry.lines", 0]}, {"$eq": ["$booked", "$moved"]}]
                     },
@@ -190,7 +190,7 @@ def entries(
             },
         ],
         allowDiskUse=True,
-        # Few at a time, so that no single answer takes longer than a client waits for one.
+        # Small batches, so that no single reply takes longer than a client waits for it.
         batchSize=_PAGE,
         session=session,
     )
@@ -201,19 +201,19 @@ def entries(
 def unbooked(
     database: Database[dict[str, Any]], session: ClientSession
 ) -> Iterator[LedgerDifference]:
-    """Entries of the ledger whose transaction is gone, or names another entry."""
+    """Entries of the ledger whose transaction is missing, or names another entry."""
     found = database[journal.ENTRIES].find(
         {"reference": {"$regex": _REFERENCE}},
         {"reference": 1},
         batch_size=_PAGE,
         session=session,
     )
-    # A list is found by its members, and `$` also before a line break at the end.
+    # The pattern also matches a list by its members, and `$` before a final line break.
     own = (
         doc for doc in found if isinstance(doc["reference"], str) and len(doc["reference"]) == 27
     )
     while page := list(islice(own, _PAGE)):
-        # Not by the entry's own id, which may be of any type.
+        # Not by the entry's own ID, which may be of any type.
         ids = [ObjectId(doc["reference"][3:]) for doc in page]
         transactions = database[queries.TRANSACTIONS].find(
             {"_id": {"$in": ids}}, {"journalEntryId": 1}, session=session
@@ -250,7 +250,7 @@ _SCHEDULED = {
 
 
 def _sums(chart: Chart) -> dict[str, Any]:
-    """What an entry's lines come to, and those of the wallets' account alone; null for none."""
+    """Sums of an entry's lines, and of those on the wallets' account alone; null for none."""
     wallets = {
         "$filter": {
             "input": {"$cond": [{"$isArray": "$entry.lines"}, "$entry.lines", []]},

@@ -1,7 +1,7 @@
 """Reconciliation: do wallets, transactions, journal, queue and delivered files agree?
 
-Each comparison is an aggregation; only what differs leaves MongoDB. All of them see the
-database as it was at one moment, so that money which moves meanwhile is no difference.
+Each comparison is an aggregation that returns only what differs. All of them read the database
+as of one moment, so money that moves meanwhile is not a difference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKin
 from daybook.wallets.stored import SHOWABLE
 
 NAMED = 100
-"""Differences of one kind that are named; the others are counted."""
+"""How many differences of one kind are named; the others are counted."""
 
 _SNAPSHOT_GONE = {239, 246}  # SnapshotTooOld, SnapshotUnavailable
 
@@ -76,12 +76,12 @@ def reconcile(
     destination: Destination | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Reconciliation:
-    """Compare everything; `profile` is whose files the ledger's entries go to. Reads only.
+    """Compare everything; the ledger's entries go to files of `profile`. Reads only.
 
-    `chart` names the wallets' account; the default one otherwise. With a `destination` each
-    delivered file is read there as well. `progress` is told what comes next.
+    `chart` names the wallets' account; without it, it is the default one. With a `destination`
+    each delivered file is read there as well. `progress` is called with the name of each step.
 
-    Raises `DatabaseError` when it took longer than MongoDB keeps the moment
+    Raises `DatabaseError` when it took longer than MongoDB keeps the snapshot
     (https://www.mongodb.com/docs/manual/reference/parameters/#mongodb-parameter-param.minSnapshotHistoryWindowInSeconds),
     `ConfigurationError` when the user may not read it, `DestinationError`.
     """
@@ -102,7 +102,7 @@ def reconcile(
         with permitted("reconcile"):
             return snapshot(database.client, compared)
     except OperationFailure as error:
-        # MongoDB has no moment at all of a capped collection, under the same code.
+        # MongoDB cannot read a capped collection at a snapshot, and answers with the same code.
         if error.code not in _SNAPSHOT_GONE or write_errors.describe(error).permanent:
             raise
         raise DatabaseError(
@@ -114,7 +114,7 @@ def reconcile(
 
 @dataclass(kw_only=True)
 class _Comparison:
-    """What is compared, and what was seen on the way."""
+    """What is compared, and what has been counted so far."""
 
     database: Database[dict[str, Any]]
     session: ClientSession
@@ -146,26 +146,26 @@ def _reconcile(comparison: _Comparison) -> Reconciliation:
     )
 
 
-def _differences(of: _Comparison) -> Iterator[LedgerDifference]:
-    database, session = of.database, of.session
-    of.progress("what wallets, transactions, invites and users hold")
+def _differences(comparison: _Comparison) -> Iterator[LedgerDifference]:
+    database, session = comparison.database, comparison.session
+    comparison.progress("what wallets, transactions, invites and users hold")
     yield from documents(database, session)
-    of.progress("wallets and their transactions")
+    comparison.progress("wallets and their transactions")
     yield from balances(database, session)
-    of.progress("transactions, journal entries and queue items")
+    comparison.progress("transactions, journal entries and queue items")
     expected = Expected()
     currencies = ledger_currencies(database, session)
-    for entry in entries(database, session, of.profile, of.chart, currencies):
+    for entry in entries(database, session, comparison.profile, comparison.chart, currencies):
         yield from entry.differences()
         if not entry.is_named:
             continue
-        of.entries += 1
+        comparison.entries += 1
         if entry.is_exported:
             expected.exported[hashable(entry.file_id)].add(hashable(entry.id))
         elif entry.is_queued:
             expected.unexported.add(hashable(entry.id))
     yield from unbooked(database, session)
-    of.progress("delivered files")
-    for file in files(database, session, of.profile, expected, of.destination):
-        of.files += file.delivered
+    comparison.progress("delivered files")
+    for file in files(database, session, comparison.profile, expected, comparison.destination):
+        comparison.files += file.delivered
         yield from file.differences
