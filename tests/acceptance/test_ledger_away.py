@@ -86,7 +86,9 @@ def far(app: LedgerApp, proxy: MongoProxy) -> Iterator[LedgerApp]:
         proxy.uri, app.database.name, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS=selection_ms
     )
     far = replace(near, max_wait_seconds=MAX_WAIT_SECONDS)
-    assert send(far, "GET", f"/wallets/{ObjectId()}").status_code == 404
+    # Connected before MongoDB goes away; on a busy machine not always within the time limit.
+    first = (send(far, "GET", f"/wallets/{ObjectId()}").status_code for _ in range(20))
+    assert 404 in first
     yield far
     far.client.close()
 
