@@ -21,6 +21,7 @@ import requests
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
+from urllib3.util import Retry
 
 from daybook.export.outcome import Status
 from tests import books, commands
@@ -42,7 +43,10 @@ class Function:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=64)
+        # A server may close an idle connection in the moment in which a request is sent on it.
+        # A request that was carried out all the same is found: it would answer as a replay.
+        again = Retry(total=2, connect=0, read=2, status=0, other=0, allowed_methods=None)
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=64, max_retries=again)
         self.session.mount("http://", adapter)
         self.process = subprocess.Popen(
             [
