@@ -45,7 +45,8 @@ class Function:
         self.session = requests.Session()
         # A server may close an idle connection in the moment in which a request is sent on it.
         # A request that was carried out all the same is found: it would answer as a replay.
-        again = Retry(total=2, connect=0, read=2, status=0, other=0, allowed_methods=None)
+        again = Retry(total=2, connect=0, read=2, other=0, allowed_methods=None)
+        again.respect_retry_after_header = False  # a 503 is an answer, which a test wants to see
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=64, max_retries=again)
         self.session.mount("http://", adapter)
         self.process = subprocess.Popen(
