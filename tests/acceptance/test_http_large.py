@@ -283,7 +283,7 @@ def test_an_export_of_many_ids_in_odd_forms_is_a_clear_400(servers: dict[str, Se
     ):
         answer, _ = post(server, "/exports", json.dumps({"entryIds": ids}))
         assert_clear(answer, ids[0][:20])
-        assert b"no journal entry has the id" in answer.body
+        assert b"no journal entry has the ID" in answer.body
     for entry_id in ("x" * 4_000_000, "1" * 4_000_000):
         answer, _ = post(server, "/exports", json.dumps({"entryIds": [entry_id]}))
         assert_clear(answer, entry_id[:20])

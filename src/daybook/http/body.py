@@ -21,7 +21,7 @@ MAX_EXPORT_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 _MAX_LEVELS = 8
 _MAX_VALUES = 500_000
-"""Five for each entry of an export, since an id may contain the characters that are counted."""
+"""Five for each entry of an export, since an ID may contain the characters that are counted."""
 
 
 def receive(request: flask.Request, *, longest: int) -> None:

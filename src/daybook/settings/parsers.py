@@ -67,14 +67,14 @@ def database(text: str) -> str:
 def destination(text: str) -> DestinationAddress:
     if "drive.google.com" in text:
         raise ValueError(
-            "must be drive://FOLDER_ID; the folder's id is the last part of its address in Drive"
+            "must be drive://FOLDER_ID; the folder's ID is the last part of its address in Drive"
         )
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "file":
         return _folder(text, rest)
     if separator and scheme == "drive":
         if not re.fullmatch(r"[A-Za-z0-9_-]+", rest):
-            raise ValueError("must be drive://FOLDER_ID, an id of letters, digits, - and _ only")
+            raise ValueError("must be drive://FOLDER_ID, an ID of letters, digits, - and _ only")
         return DestinationAddress(url=text, scheme="drive", folder_id=rest)
     if separator and scheme == "s3":
         bucket, _, prefix = rest.partition("/")

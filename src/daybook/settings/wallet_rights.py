@@ -29,7 +29,7 @@ class WalletRights:
             account, owner = account.lower(), owner.lower()
             if not EMAIL.fullmatch(account) or not _OWNERS.fullmatch(owner):
                 raise ValueError(
-                    "must list ACCOUNT=OWNER, separated by commas; OWNER is a user's id of 24 "
+                    "must list ACCOUNT=OWNER, separated by commas; OWNER is a user's ID of 24 "
                     "hexadecimal digits, or its beginning and *"
                 )
             owners[account] = (*owners.get(account, ()), owner)

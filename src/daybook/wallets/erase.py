@@ -174,11 +174,11 @@ class _Person:
             hashable(id_): id_ for id_ in (doc["ownerUserId"] for doc in wallets)
         }
         if not known:
-            raise NotErased(f"there is no user {text}, and nobody of that id has a wallet")
+            raise NotErased(f"there is no user {text}, and no wallet has this owner")
         if len(known) > 1:
             types = " and ".join(sorted(type_name(id_) for id_ in known.values()))
             raise NotErased(
-                f"{len(known)} users have ids that read {text} ({types}); erasing either by this "
+                f"{len(known)} users have IDs that read {text} ({types}); erasing either by this "
                 "text could take the other one's data"
             )
         (id_,) = known.values()

@@ -510,7 +510,7 @@ def test_every_query_runs_on_an_index_among_a_hundred_thousand(
     real(mongo_uri, database, tmp_path)
     fill(database, MANY)
     found = by_name(database)
-    assert {name: each.faults for name, each in found.items() if each.failed} == {}
+    assert [each.to_doc() for each in found.values() if each.failed] == []
     for each in found.values():
         assert each.plan is not None
         print(each.to_doc())

@@ -301,7 +301,7 @@ def test_ids_of_any_type_are_understood(
 def test_an_id_that_reads_like_anothers_is_refused(app: LedgerApp, database: Db) -> None:
     database["users"].insert_many([{"_id": 7, "name": NAME}, {"_id": "7", "name": "Mai"}])
     stored = texts(database)
-    with pytest.raises(NotErased, match=r"2 users have ids that read 7 \(a number and text\)"):
+    with pytest.raises(NotErased, match=r"2 users have IDs that read 7 \(a number and text\)"):
         erase(database, "7", now=NOW)
     assert texts(database) == stored
 

@@ -42,9 +42,9 @@ def new_id(request: Request, answer: HttpResponse) -> str:
         case [str(issued)] if _ID.fullmatch(issued):
             return issued
         case [*several] if len(several) != 1:
-            said = f"{len(several)} ids instead of one"
+            said = f"{len(several)} IDs instead of one"
         case _:
-            said = "no usable id"
+            said = "no usable ID"
     raise DestinationError(f"Drive {request.operation} answered with {said}")
 
 
@@ -57,9 +57,9 @@ def check_made(request: Request, answer: HttpResponse, file_id: str) -> None:
     if made == file_id:
         return
     if not (isinstance(made, str) and _ID.fullmatch(made)):
-        raise unanswered(request.operation, "no id came back", effect=request.effect)
+        raise unanswered(request.operation, "no ID came back", effect=request.effect)
     raise DestinationRefused(
-        f"Drive {request.operation} made a file under the id {made} "
+        f"Drive {request.operation} made a file under the ID {made} "
         f"instead of {file_id}: remove it; nothing more is sent"
     )
 

@@ -145,9 +145,9 @@ def refused(
     if in_session and status in (404, 410):
         return SessionExpired(f"{said}: the upload session is gone")
     if effect is Effect.CREATES and status == 409 and refusal.says_the_id_is_taken():
-        return IdTaken(f"{said}: a file exists under the id")
+        return IdTaken(f"{said}: a file exists under the ID")
     if effect is Effect.CREATES and status == 400 and refusal.is_about_the_id():
-        return IdInvalid(f"{said}: the id was not issued to this account")
+        return IdInvalid(f"{said}: the ID was not issued to this account")
     if _is_permanent(status, refusal, in_session=in_session):
         advice = refusal.advice or CREDENTIALS_ADVICE
         return DestinationRefused(f"{said}. {advice}")

@@ -12,7 +12,7 @@ NO_STORAGE_ADVICE = (
     "there as Contributor or Content manager, or set DAYBOOK_DRIVE_SUBJECT to a user to act for"
 )
 NO_FOLDER_ADVICE = (
-    "Check the folder id in DAYBOOK_DESTINATION, and that the account is a member of the shared "
+    "Check the folder ID in DAYBOOK_DESTINATION, and that the account is a member of the shared "
     "drive that contains the folder"
 )
 NO_ACCESS_ADVICE = "Add the account to the shared drive as Contributor or Content manager"
@@ -36,7 +36,7 @@ _FULL_STORAGE = (
 )
 _FULL_DRIVE = "The shared drive is full: archive or delete files in it"
 _FULL_FOLDER = "The folder is full: set DAYBOOK_DESTINATION to a new one"
-_NO_FOLDER = "The id in DAYBOOK_DESTINATION is not that of a folder: set drive://FOLDER_ID"
+_NO_FOLDER = "The ID in DAYBOOK_DESTINATION is not that of a folder: set drive://FOLDER_ID"
 _MEMBERSHIP = (
     "The organisation lets only members of the shared drive work in it: add the account as a "
     "member of the drive itself, as Contributor or Content manager"

@@ -117,7 +117,7 @@ def check_entries(
         pages = (entries.find_one({"_id": {"$in": page}}, {"_id": 1}) for page in _pages(asked))
         if all(found is None for found in pages):
             raise BadRequest(
-                f"no journal entry has the id {display.quoted(request.entry_ids[0])}, "
+                f"no journal entry has the ID {display.quoted(request.entry_ids[0])}, "
                 "nor any other that was given",
                 where="entryIds",
             )
@@ -141,7 +141,7 @@ def _chosen(
 ) -> Iterator[Any]:
     entries = database[profile.source.entries]
     if request.first is None or request.last is None:
-        copied: set[Any] = set()  # an id may be asked for in two spellings, pages apart
+        copied: set[Any] = set()  # an ID may be asked for in two spellings, pages apart
         for page in _pages(iter(request.entry_ids)):
             asked = [(text, candidate) for text in page for candidate in candidates(text)]
             wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
@@ -197,7 +197,7 @@ def _pages(ids: Iterator[Any]) -> Iterator[list[Any]]:
 
 def _entry_ids(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise BadRequest("must be a list of at least one entry id", where="entryIds")
+        raise BadRequest("must be a list of at least one entry ID", where="entryIds")
     if len(value) > MAX_ENTRIES:
         raise BadRequest(f"has {len(value)} ids; at most {MAX_ENTRIES}", where="entryIds")
     for at, entry_id in enumerate(value):

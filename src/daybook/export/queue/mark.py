@@ -182,7 +182,7 @@ def mark_copies(
 
 
 def _waiting_for_copy(entry: Any) -> dict[str, Any]:
-    """The filter for items that ask for a manual export; `entry` is an id or a condition."""
+    """The filter for items that ask for a manual export; `entry` is an ID or a condition."""
     return {"entryId": entry, "exportPath": "manual", "status": "queued"}
 
 

@@ -321,7 +321,7 @@ class Upload:
             self._retry_budget.wait(
                 UncertainResponse(
                     f"upload of {self._file.name}: the destination answered that the file was "
-                    "made, but shows none under its id"
+                    "made, but shows none under its ID"
                 )
             )
 

@@ -87,7 +87,7 @@ def object_id(value: Any, name: str) -> ObjectId:
     """An ID as responses show it: 24 hexadecimal digits."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise BadRequest(
-            f"must be an id of 24 hexadecimal digits, not {display.quoted(value)}", where=name
+            f"must be an ID of 24 hexadecimal digits, not {display.quoted(value)}", where=name
         )
     return ObjectId(value)
 

@@ -68,7 +68,7 @@ def of_batches(figures: BatchFigures, destination: str) -> Iterator[Metric]:
         ("bytes", "Size of delivered files in bytes.", figures.size_bytes),
         ("rejected_entries", "Entries rejected with a reason.", figures.rejected),
         ("attempts", "Attempts begun.", figures.attempts),
-        ("conflicts", "Refusals of an id at which our own file was found.", figures.conflicts),
+        ("conflicts", "Refusals of an ID under which our own file was found.", figures.conflicts),
     )
     for what, meaning, value in totals:
         yield CounterMetricFamily(f"{_BATCH}_{what}", meaning, value)

@@ -83,7 +83,7 @@ def _in_no_file(expected: Expected) -> Iterator[LedgerDifference]:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.NOT_DELIVERED,
                 detail=f"entry {_shown(entry_id)} is completed and {where}, but stands in no "
-                "manifest of a delivered file of that id",
+                "manifest of a delivered file of that ID",
             )
 
 

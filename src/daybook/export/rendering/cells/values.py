@@ -31,7 +31,7 @@ def missing(entry_id: Any, more: str = "") -> RejectedValue:
     if entry_id is None:
         return RejectedValue(
             RejectionReason.MISSING,
-            "the entry's id is missing, not valid text, no possible date, or longer than "
+            "the entry's ID is missing, not valid text, no possible date, or longer than "
             "1,024 bytes",
         )
     return RejectedValue(RejectionReason.MISSING, f"entry {shown(entry_id)} does not exist{more}")
