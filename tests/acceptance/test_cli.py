@@ -162,6 +162,22 @@ def test_a_rejected_entry_goes_back_once(office: Office) -> None:
     assert refused.stderr == f"Error: {error['message']}\n"
 
 
+def test_an_entry_is_named_by_its_reference(office: Office) -> None:
+    office.add(reference="OTHER")
+    wrong = office.add("10.00", credit="9.00", reference="RV-7")
+    office.add(reference="OTHER")
+    office.export()
+    office.entries.update_one({"_id": wrong}, {"$set": {"lines.1.credit": Decimal128("10.00")}})
+    assert answer(office.env, "lineage", "RV-7")["entryId"] == str(wrong)
+    both = answer(office.env, "lineage", "OTHER")
+    assert [both["reference"], *(one["reference"] for one in both["others"])] == ["OTHER"] * 2
+    requeued = daybook(office.env, "requeue", "RV-7").stdout
+    assert requeued.startswith(f"Entry RV-7 ({wrong}) is queued for the next run")
+    assert answer(office.env, "export", "--reference", "RV-7")["entryCount"] == 1
+    refused = daybook(office.env, "export", "--reference", "OTHER", "--json")
+    assert (refused.returncode, "2 entries have the reference" in refused.stderr) == (2, True)
+
+
 def test_a_held_slot_is_not_done_yet(office: Office) -> None:
     office.add()
     slot = Slot.take(office.database["exportslots"], "daily", owner="a run", lease_seconds=60)

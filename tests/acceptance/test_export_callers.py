@@ -77,6 +77,24 @@ def _ids(answers: dict[str, Any]) -> list[str]:
     return [answer["fileId"] for answer in answers.values()]
 
 
+def test_references_name_entries_over_http(exports: Exports) -> None:
+    one, *several = books.entry("RV-1"), books.entry("RV-2"), books.entry("RV-2")
+    books.put(exports.database, one, *several)
+    assert exports.ask(None, {"entryIds": ["RV-1"]}).json()["entryCount"] == 1
+    refused = exports.ask(None, {"entryIds": ["RV-1", "RV-2"]})
+    assert_problem(refused, 400)
+    requeued = exports.open.post("/admin/requeue", json={"entryId": "RV-2"})
+    assert_problem(requeued, 409)
+    for answer in (refused, requeued):
+        assert all(str(entry["_id"]) in answer.json()["detail"] for entry in several)
+    exports.database["exportqueues"].update_one(
+        {"entryId": one["_id"]}, {"$set": {"status": "failed"}}
+    )
+    found = exports.open.post("/admin/requeue", json={"entryId": "RV-1"})
+    assert found.json()["entryId"] == str(one["_id"])
+    assert found.json()["reference"] == "RV-1"
+
+
 def test_another_caller_cannot_block_a_key(exports: Exports) -> None:
     assert exports.ask(BEN, exports.entry(), "quarter-1").json()["status"] == "exported"
     assert exports.ask(ANN, exports.entry(), "quarter-1").json()["status"] == "exported"

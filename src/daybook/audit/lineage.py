@@ -15,12 +15,13 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
-from daybook.export.model.ids import hashable, read_items
+from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part, PartId
 from daybook.export.model.profile import Profile
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import unmarked
+from daybook.export.queue import plan, unmarked
+from daybook.export.queue import reference as references
 from daybook.export.queue.waiting import Unclaimed, reason_of
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.mongo.query import Query
@@ -62,7 +63,7 @@ def queries(profile: Profile) -> Sequence[Query]:
 
 
 class EntryUnknown(DaybookError):
-    """No entry, queue item or file has this ID."""
+    """No entry, queue item or file has this ID, and no entry this reference."""
 
     type = "entry_unknown"
     permanent = True
@@ -161,22 +162,51 @@ class Lineage:
         }
 
 
-def lineage(database: Database[dict[str, Any]], profile: Profile, entry_id: str) -> Lineage:
-    """Follow an entry, given by its ID as the file shows it. Raises `EntryUnknown`.
+def lineage(database: Database[dict[str, Any]], profile: Profile, name: str) -> tuple[Lineage, ...]:
+    """Follow an entry, given by its ID as the file shows it, or each entry with a reference.
 
-    Of entries whose IDs differ only in type, all items, files and events are returned.
+    The ID comes first: a reference is looked up only if nothing has the ID. Of entries whose
+    IDs differ only in type, all items, files and events are in one lineage. Raises
+    `EntryUnknown`.
     """
-    ids, source = candidates(entry_id), profile.source
+    found = _lineage(database, profile, candidates(name), name)
+    if found is not None:
+        return (found,)
+    ids = references.with_references(database, profile, [name]).get(name, [])
+    of_each = (_lineage(database, profile, [one], one) for one in ids if addressable(one))
+    followed = tuple(one for one in of_each if one is not None)
+    if not followed:
+        raise EntryUnknown(
+            f"no journal entry, queue item or file has the entry ID {name}, and no journal "
+            "entry has it as its reference"
+            if not ids
+            else f"the entry with the reference {name} cannot be followed: its _id "
+            f"{plan.UNREADABLE_ID}"
+        )
+    return followed
+
+
+def to_doc(found: Sequence[Lineage]) -> dict[str, Any]:
+    """The first entry's fields, with the further entries of the reference in `others`."""
+    first, *others = [one.to_doc() for one in found]
+    return {**first, "others": others}
+
+
+def _lineage(
+    database: Database[dict[str, Any]], profile: Profile, ids: list[Any], name: Any
+) -> Lineage | None:
+    """What is known about the entry with one of the IDs; None when nothing is."""
+    source = profile.source
     entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
     found = read_items(database[source.queue], _items(profile), entry_ids=ids)
     items = items_of(found, ids)
     files = _files(database, profile, ids)
     if entry is None and not items and not files:
-        raise EntryUnknown(f"no journal entry, queue item or file has the entry id {entry_id}")
+        return None
     return Lineage(
-        entry_id=entry["_id"] if entry is not None else entry_id,
+        entry_id=entry["_id"] if entry is not None else name,
         exists=entry is not None,
-        reference=None if entry is None else _text(entry.get(source.reference)),
+        reference=None if entry is None else references.reference_of(entry, profile),
         items=tuple(_item(item, profile) for item in items),
         files=tuple(files),
         events=tuple(_events(database, ids)),

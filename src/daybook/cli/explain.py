@@ -40,7 +40,7 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.audit import lineage, marks
     from daybook.export.batch import batch, export_log
     from daybook.export.operations import requeue
-    from daybook.export.queue import manifest, manual, mark, plan, waiting
+    from daybook.export.queue import manifest, manual, mark, plan, reference, waiting
     from daybook.export.slot import orphans
     from daybook.export.upload import breaker
     from daybook.local import follow_ups
@@ -49,7 +49,7 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.wallets import queries as ledger
 
     fixed = (batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored)
-    of_profile = (lineage, manual, mark, plan, requeue, waiting)
+    of_profile = (lineage, manual, mark, plan, reference, requeue, waiting)
     return [
         *chain.from_iterable(module.QUERIES for module in fixed),
         *chain.from_iterable(module.queries(profile) for module in of_profile),

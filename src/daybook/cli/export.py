@@ -13,7 +13,14 @@ from daybook.cli.invocations import carry_out
 
 
 @command("export")
-@click.option("--entry-id", "entry_ids", multiple=True, metavar="ID", help="May be repeated.")
+@click.option(
+    "--entry-id",
+    "--reference",
+    "entry_ids",
+    multiple=True,
+    metavar="ID_OR_REFERENCE",
+    help="An entry; may be repeated.",
+)
 @click.option("--from", "first", type=DAY, help="First date of the entries.")
 @click.option("--to", "last", type=DAY, help="Last date of the entries, included.")
 @click.option("--key", help="Idempotency key; default: a hash of the request.")
@@ -23,8 +30,9 @@ def export(
     """Copy chosen entries into a file of their own.
 
     The file is made in addition to the daily ones. Give either --entry-id, or --from and
-    --to. The same key and request again returns the file that exists. Ctrl-C or SIGTERM
-    stops it where the same command can resume. Exit code 4: it is not done yet.
+    --to. A reference that several entries have is refused with their IDs. The same key and
+    request again returns the file that exists. Ctrl-C or SIGTERM stops it where the same
+    command can resume. Exit code 4: it is not done yet.
     """
     from daybook.export.operations.runs import run_manual
     from daybook.export.queue import manual

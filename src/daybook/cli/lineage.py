@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 
 @command("lineage")
-@click.argument("entry_id")
-def lineage(entry_id: str) -> CommandResult:
+@click.argument("entry", metavar="ID_OR_REFERENCE")
+def lineage(entry: str) -> CommandResult:
     """Show which files and rows contain an entry.
 
-    If none does, show why: it is rejected, with the reason, or still queued.
+    If none does, show why: it is rejected, with the reason, or still queued. A reference
+    that several entries have shows each of them.
     """
-    from daybook.audit.lineage import lineage as follow
+    from daybook.audit import lineage as lineages
 
     app = app_from_env()
-    found = follow(app.database, app.profile(), entry_id)
-    return CommandResult(doc=found.to_doc(), lines=_lines(found))
+    found = lineages.lineage(app.database, app.profile(), entry)
+    return CommandResult(
+        doc=lineages.to_doc(found), lines=[line for one in found for line in _lines(one)]
+    )
 
 
 def _lines(found: Lineage) -> list[str]:

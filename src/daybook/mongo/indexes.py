@@ -152,6 +152,12 @@ EXPORT_INDEXES = (
         keys={"date": 1, "_id": 1},
         reason="manual exports by date",
     ),
+    Index(
+        collection="journalentries",
+        name="idx_entry_reference",
+        keys={"reference": 1},
+        reason="the entries that have a reference",
+    ),
 )
 
 CAMPAIGN_INDEXES = (

@@ -27,7 +27,8 @@ def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -
 
 
 def of(office: Office, entry_id: Any) -> Lineage:
-    return lineage(office.database, office.app.profile(), str(entry_id))
+    (found,) = lineage(office.database, office.app.profile(), str(entry_id))
+    return found
 
 
 def rows_of(office: Office, entry_id: Any) -> list[int]:

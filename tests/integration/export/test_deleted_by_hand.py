@@ -121,7 +121,7 @@ def check_delivered_once(office: Office, entries: list[ObjectId]) -> dict[str, A
     assert (batch["state"], batch["entryCount"]) == ("committed", count)
     assert batch["markedAt"] == EVENING
     assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
-    (file,) = lineage(office.database, office.app.profile(), str(entries[-1])).files
+    (file,) = lineage(office.database, office.app.profile(), str(entries[-1]))[0].files
     assert (file.filename, file.file_id) == (office.file().name, batch["fileId"])
     return batch
 

@@ -614,7 +614,7 @@ def check_delivered(app: App, database: Db, folder: Path, *, day: date = DAY) ->
     assert found is not None
     assert (found["lease"], found["fileId"], found["seals"]) == (None, None, [])
     assert verify(database, app.destination, app.profile(), day).to_doc()["status"] == "verified"
-    (file,) = lineage(database, app.profile(), str(ENTRY_IDS[1])).files
+    (file,) = lineage(database, app.profile(), str(ENTRY_IDS[1]))[0].files
     assert file.filename == name
     assert database["exportorphans"].count_documents({"alertedAt": None}) == 0
     assert commands.run_day(app, day).status is Status.ALREADY_EXPORTED

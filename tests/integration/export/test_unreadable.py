@@ -78,7 +78,7 @@ def everything_responds(office: Office, *entry_ids: Any, day: date = DAY) -> Non
     app, profile = office.app, office.app.profile()
     database = app.database
     for entry_id in entry_ids:
-        found = lineage(database, profile, str(entry_id))
+        (found,) = lineage(database, profile, str(entry_id))
         json.dumps(display.document(found.to_doc()), allow_nan=False).encode()
         with pytest.raises(NotRequeued):
             requeue(database, profile, str(entry_id), now=EVENING)
@@ -195,7 +195,7 @@ def test_a_queue_item_whose_id_no_query_can_name_is_shown_and_not_queued_again(
     office.entries.insert_one(entry)
     office.queue.insert_one(raw(books.queue_item(entry["_id"], _id=_BROKEN, status="failed")))
     database, profile = office.app.database, office.app.profile()
-    (item,) = lineage(database, profile, str(entry["_id"])).items
+    (item,) = lineage(database, profile, str(entry["_id"]))[0].items
     assert item.to_doc()["queueId"].startswith("\N{REPLACEMENT CHARACTER}" * 3)
     with pytest.raises(NotRequeued, match="not valid text"):
         requeue(database, profile, str(entry["_id"]), now=EVENING)

@@ -149,6 +149,7 @@ def a_day_with_everything(app: App) -> None:
     verify(database, app.destination, profile, TODAY)
     for entry in (bad, twice):
         lineage(database, profile, str(entry["_id"]))
+        lineage(database, profile, entry["reference"])
     database["journalentries"].update_one({"_id": bad["_id"]}, {"$set": {"lines": books.lines()}})
     requeue(database, profile, str(bad["_id"]), now=app.clock())
     verify(database, app.destination, profile, TODAY)
@@ -341,7 +342,8 @@ def fill(database: Db, count: int) -> None:
             for number in range(count)
         ),
         "journalentries": (
-            {"_id": entry, "date": at(number), "lines": []} for number, entry in enumerate(entries)
+            {"_id": entry, "date": at(number), "reference": f"RV-{number:07}", "lines": []}
+            for number, entry in enumerate(entries)
         ),
         "exportqueues": (
             {
@@ -430,6 +432,7 @@ def test_every_query_runs_on_an_index(stored: Db) -> None:
         ("exportlogs", "idx_log_entry", "records_of_entry"),
         ("exportbatches", "idx_batch_day_unique", "history"),
         ("journalentries", "idx_entry_date", "entries_of_dates"),
+        ("journalentries", "idx_entry_reference", "entries_of_reference"),
     ],
 )
 def test_a_dropped_index_makes_its_query_fail_and_is_named(

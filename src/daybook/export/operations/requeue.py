@@ -15,7 +15,7 @@ from daybook.export.batch import export_log
 from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
-from daybook.export.queue import plan, unmarked
+from daybook.export.queue import plan, reference, unmarked
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -37,6 +37,8 @@ class Requeued:
 
     queue_id: Any
     entry_id: Any
+    reference: str | None
+    """The entry's; None when it has none."""
     reason: str | None
     """Why it had been rejected, if that was recorded."""
 
@@ -45,6 +47,7 @@ class Requeued:
             "status": "requeued",
             "queueId": displayed(self.queue_id),
             "entryId": displayed(self.entry_id),
+            "reference": self.reference,
             "reason": self.reason,
         }
 
@@ -54,14 +57,13 @@ def requeue(
 ) -> Requeued:
     """Queue a rejected entry again and record it, in one transaction.
 
-    `entry_id` is the ID as the file shows it, whatever its type. Raises `NotRequeued`, with
-    nothing changed, when the entry has no scheduled queue item, when one is already queued or
-    was exported, and when a run would reject the entry again.
+    `entry_id` is the ID as the file shows it, whatever its type, or the reference of a single
+    entry. Raises `NotRequeued`, with nothing changed, when a reference names several entries,
+    when the entry has no scheduled queue item, when one is already queued or was exported, and
+    when a run would reject the entry again.
     """
     queue = database[profile.source.queue]
-    ids = candidates(entry_id)
-    found = read_items(queue, _scheduled(profile), entry_ids=ids)
-    items = items_of(found, ids)
+    items = _items(database, profile, entry_id)
     _check_marked(database, profile, entry_id, items)
     item = _rejected(entry_id, items)
     _check_exportable(database, profile, item)
@@ -84,8 +86,34 @@ def requeue(
     return Requeued(
         queue_id=item["_id"],
         entry_id=item["entryId"],
+        reference=reference.references_of(database, profile, [item["entryId"]]).get(
+            hashable(item["entryId"])
+        ),
         reason=reason if isinstance(reason, str) else None,
     )
+
+
+def _items(
+    database: Database[dict[str, Any]], profile: Profile, text: str
+) -> Sequence[Mapping[str, Any]]:
+    """The scheduled items of the entry with this ID, or else with this reference."""
+
+    def of_entries(ids: Sequence[Any]) -> list[Mapping[str, Any]]:
+        queue = database[profile.source.queue]
+        return items_of(read_items(queue, _scheduled(profile), entry_ids=ids), ids)
+
+    items = of_entries(candidates(text))
+    if items:
+        return items
+    named = reference.entries_named(database, profile, text)
+    if not named:
+        raise NotRequeued(
+            f"entry {shortened(text)} has no scheduled queue item, and no journal entry has it as "
+            "its ID or reference"
+        )
+    if len(set(map(displayed, named))) > 1:
+        raise NotRequeued(reference.ambiguous(text, named))
+    return of_entries([entry_id for entry_id in named if addressable(entry_id)])
 
 
 def _scheduled(profile: Profile) -> Query:

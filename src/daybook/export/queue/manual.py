@@ -17,6 +17,7 @@ from daybook.errors import BadRequest
 from daybook.export.model.ids import LONGEST_BYTES, addressable, hashable
 from daybook.export.model.part import PART_SIZE, Part
 from daybook.export.model.profile import Profile
+from daybook.export.queue import reference
 from daybook.export.rendering.entry_id import candidates
 from daybook.mongo.query import Query
 from daybook.text import display
@@ -110,17 +111,52 @@ def _folded(entry_ids: Sequence[str]) -> list[str]:
 def check_entries(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> None:
-    """Raise `BadRequest` when none of the requested IDs is that of an entry."""
-    if request.entry_ids:
-        entries = database[profile.source.entries]
-        asked = (c for text in request.entry_ids for c in candidates(text))
-        pages = (entries.find_one({"_id": {"$in": page}}, {"_id": 1}) for page in _pages(asked))
-        if all(found is None for found in pages):
-            raise BadRequest(
-                f"no journal entry has the ID {display.quoted(request.entry_ids[0])}, "
-                "nor any other that was given",
-                where="entryIds",
-            )
+    """Raise `BadRequest` when none of the entries exists, or a reference names several."""
+    if not request.entry_ids:
+        return
+    some = False
+    for page in _pages(iter(request.entry_ids)):
+        named = _named(database, profile, page)
+        some = some or any(entry.ids for entry in named)
+        for entry in named:
+            if entry.by_reference and len(entry.ids) > 1:
+                raise BadRequest(reference.ambiguous(entry.text, entry.ids), where="entryIds")
+    if not some:
+        raise BadRequest(
+            f"no journal entry has the ID or reference {display.quoted(request.entry_ids[0])}, "
+            "nor any other that was given",
+            where="entryIds",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What a requested text names."""
+
+    text: str
+    ids: Sequence[Any]
+    """IDs of entries; several when they differ only in type, or have the same reference."""
+    by_reference: bool
+
+
+def _named(
+    database: Database[dict[str, Any]], profile: Profile, texts: Sequence[str]
+) -> list[_Named]:
+    """What each text names: the entry with the ID, or else those with the reference."""
+    asked = {text: candidates(text) for text in texts}
+    wanted = {"_id": {"$in": [one for ids in asked.values() for one in ids]}}
+    entries = database[profile.source.entries]
+    existing = {hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})}
+    with_id = {
+        text: [existing[hashable(one)] for one in ids if hashable(one) in existing]
+        for text, ids in asked.items()
+    }
+    others = [text for text, ids in with_id.items() if not ids]
+    referenced = reference.with_references(database, profile, others)
+    return [
+        _Named(text=text, ids=ids or referenced.get(text, []), by_reference=not ids)
+        for text, ids in with_id.items()
+    ]
 
 
 def scan(
@@ -139,33 +175,39 @@ def scan(
 def _chosen(
     database: Database[dict[str, Any]], profile: Profile, request: ManualRequest
 ) -> Iterator[Any]:
-    entries = database[profile.source.entries]
     if request.first is None or request.last is None:
-        copied: set[Any] = set()  # an ID may be asked for in two spellings, pages apart
-        for page in _pages(iter(request.entry_ids)):
-            asked = [(text, candidate) for text in page for candidate in candidates(text)]
-            wanted = {"_id": {"$in": [candidate for _, candidate in asked]}}
-            existing = {
-                hashable(doc["_id"]): doc["_id"] for doc in entries.find(wanted, {"_id": 1})
-            }
-            missing = set(page) - {text for text, one in asked if hashable(one) in existing}
-            for text, candidate in asked:
-                entry_id = existing.pop(hashable(candidate), None)
-                if entry_id is not None and hashable(entry_id) not in copied:
-                    copied.add(hashable(entry_id))
-                    yield entry_id
-                elif text in missing:
-                    missing.remove(text)
-                    yield text
+        yield from _requested(database, profile, request.entry_ids)
         return
     start = datetime.combine(request.first, time(), tzinfo=profile.time_zone)
     try:
         end = datetime.combine(request.last, time.max, profile.time_zone).astimezone(UTC)
     except OverflowError:  # the last day of the year 9999, west of Greenwich
         end = datetime.max.replace(tzinfo=UTC)
+    entries = database[profile.source.entries]
     for doc in _of_dates(profile).find(entries, start=start, end=end):
         # An _id that no query can match is left out of the file, with a reason.
         yield doc["_id"] if addressable(doc["_id"]) else None
+
+
+def _requested(
+    database: Database[dict[str, Any]], profile: Profile, texts: Sequence[str]
+) -> Iterator[Any]:
+    """IDs in the order of the request, each once; a text that names no entry as it is.
+
+    So is a reference that has come to name several entries since the request was checked.
+    """
+    copied: set[Any] = set()  # an entry may be asked for in two spellings, pages apart
+    for page in _pages(iter(texts)):
+        for named in _named(database, profile, page):
+            if not named.ids or (named.by_reference and len(named.ids) > 1):
+                yield named.text
+                continue
+            for entry_id in named.ids:
+                if not addressable(entry_id):
+                    yield None  # left out of the file, with a reason
+                elif hashable(entry_id) not in copied:
+                    copied.add(hashable(entry_id))
+                    yield entry_id
 
 
 def _of_dates(profile: Profile) -> Query:

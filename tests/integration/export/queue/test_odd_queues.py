@@ -159,7 +159,7 @@ def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_nobody_out(
     assert books.statuses(database, ids) == ["completed"] * 2
     assert database["exportqueues"].count_documents({"status": "queued"}) == 1
     assert "queue_item_unreadable" in {getattr(record, "event", "") for record in caplog.records}
-    (item,) = lineage(app.database, app.profile(), str(entry["_id"])).items
+    (item,) = lineage(app.database, app.profile(), str(entry["_id"]))[0].items
     assert item.unclaimed is Unclaimed.UNREADABLE_ID
     assert commands.run_day(app, NEXT_DAY).status is Status.EMPTY
 

@@ -92,7 +92,7 @@ def test_an_item_is_counted_for_what_keeps_runs_from_taking_it(
     profile = office.app.profile()
     expected = {} if reason is None else {reason: 1}
     assert waiting.unclaimed(office.app.database, profile) == expected
-    (item,) = lineage(office.app.database, profile, str(entry_id)).items
+    (item,) = lineage(office.app.database, profile, str(entry_id))[0].items
     assert item.unclaimed is reason
 
     office.export()

@@ -105,7 +105,7 @@ def test_an_entry_is_addressed_by_what_its_file_shows(office: Office, entry_id: 
 
     rows = books.rows(office.file(NEXT_DAY).read_bytes())
     assert text in {row["Entry ID"].removeprefix("'") for row in rows}
-    found = lineage(office.app.database, profile, text)
+    (found,) = lineage(office.app.database, profile, text)
     assert found.exists
     assert found.to_doc()["entryId"] == text
     assert [file.batch_date for file in found.files] == [NEXT_DAY.isoformat()]
@@ -120,7 +120,7 @@ def test_an_id_that_is_a_symbol_is_text(office: Office) -> None:
     office.export()
     (row, _) = books.rows(office.file(DAY).read_bytes())
     assert row["Entry ID"] == "THB"
-    found = lineage(office.app.database, office.app.profile(), "THB")
+    (found,) = lineage(office.app.database, office.app.profile(), "THB")
     assert [file.batch_date for file in found.files] == [DAY.isoformat()]
     assert [item.status for item in found.items] == ["completed"]
     copied = commands.run_manual(office.app, manual.parse({"entryIds": ["THB"]}, key=None))
@@ -135,7 +135,7 @@ def test_an_entry_that_no_file_can_show_is_found_all_the_same(
 ) -> None:
     books.put(office.database, books.entry("A", _id=entry_id), books.entry("B"))
     office.export()
-    found = lineage(office.app.database, office.app.profile(), displayed(entry_id))
+    (found,) = lineage(office.app.database, office.app.profile(), displayed(entry_id))
     assert found.exists
     assert [(item.status, item.reason) for item in found.items] == [("failed", "invalid_text")]
 
@@ -243,7 +243,7 @@ def test_an_item_whose_entry_id_is_an_array_is_of_none_of_its_elements(office: O
     entry_id = office.add()
     office.enqueue([entry_id, 7])
     office.export()
-    assert len(lineage(office.app.database, office.app.profile(), str(entry_id)).items) == 1
+    assert len(lineage(office.app.database, office.app.profile(), str(entry_id))[0].items) == 1
 
 
 @pytest.mark.parametrize("value", [one for one in (*PRINTED, *UNPRINTED) if one != ""], ids=repr)
