@@ -16,18 +16,43 @@ from daybook.export.operations.history import summary
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
 from daybook.export.operations.runs import run_day
-from daybook.http.body import body_of
-from daybook.http.requests import batch_date, profile_of, text
+from daybook.http.answers import EXAMINED, MIGRATED, RELEASED, REQUEUED, RUN, SWEPT, VERIFIED, WATCH
+from daybook.http.operation import NOTHING, Body, operation
+from daybook.http.requests import (
+    BATCH_DATE,
+    PROFILE,
+    batch_date,
+    profile_of,
+    text,
+    text_of,
+)
 from daybook.http.responses import json_response, run_response
+from daybook.http.schema import DAY
 from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.maintenance import maintain
 from daybook.ops.watchdog import cannot_look, watch
 
+OF_PROFILE = Body(fields={"profile": PROFILE})
+OF_DAY = Body(fields={"profile": PROFILE, "batchDate": BATCH_DATE})
+OF_GIVEN_DAY = Body(fields={"profile": PROFILE, "batchDate": DAY}, required=("batchDate",))
+OF_ENTRY = Body(fields={"profile": PROFILE, "entryId": text_of()}, required=("entryId",))
 
+_OF_DATABASE = frozenset({"CONFIGURATION", "DATABASE_UNAVAILABLE"})
+_OF_OPERATOR = _OF_DATABASE | {
+    *("NOT_POSSIBLE", "DESTINATION_UNAVAILABLE", "QUEUE_UNAVAILABLE", "INTERRUPTED"),
+}
+
+
+@operation(
+    summary="an alert when the last due day is not done",
+    body=OF_PROFILE,
+    answers={200: WATCH},
+    problems=_OF_DATABASE,
+)
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
-    name = profile_of(app, body_of(request, allowed={"profile"})).name
+    name = profile_of(app, OF_PROFILE.read(request)).name
     try:
         database = app.database
     except ConfigurationError as error:  # an address that the driver cannot read
@@ -37,9 +62,15 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
     return json_response(seen.http_status, seen.to_doc())
 
 
+@operation(
+    summary="finishes, removes or reports what crashes left behind",
+    body=OF_PROFILE,
+    answers={200: SWEPT, 202: SWEPT},
+    problems=_OF_OPERATOR,
+)
 def sweeping(app: App, request: flask.Request) -> flask.Response:
     """`POST /sweep`: finish, remove or report what crashes left behind."""
-    profile = profile_of(app, body_of(request, allowed={"profile"}))
+    profile = profile_of(app, OF_PROFILE.read(request))
     found = maintain(
         app.exporter(profile),
         queue=app.cloud_tasks,
@@ -48,44 +79,74 @@ def sweeping(app: App, request: flask.Request) -> flask.Response:
     return json_response(202 if found.in_progress else 200, found.to_doc())
 
 
+@operation(
+    summary="opens a failed day again and runs it",
+    body=OF_DAY,
+    answers={200: RUN, 202: RUN, 500: RUN, 503: RUN},
+    problems=_OF_OPERATOR,
+)
 def retry(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/retry`: reopen a failed day and run it."""
-    body = body_of(request, allowed={"profile", "batchDate"})
+    body = OF_DAY.read(request)
     profile = profile_of(app, body)
     day = app.schedule.requested_day(batch_date(body), app.now())
     reopen_day(app.exporter(profile), day)
     return run_response(profile.name, day, lambda: run_day(app.exporter(profile), day))
 
 
+@operation(
+    summary="closes an open or failed day for good",
+    body=OF_GIVEN_DAY,
+    answers={200: RELEASED},
+    problems=_OF_OPERATOR,
+)
 def release(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/release`: close a failed day for good."""
-    body = body_of(request, allowed={"profile", "batchDate"})
+    body = OF_GIVEN_DAY.read(request)
     profile = profile_of(app, body)
     day = app.schedule.due_day(_day(batch_date(body)), app.now())
     batch = release_day(app.exporter(profile), day)
     return json_response(200, {"status": "released", **summary(batch)})
 
 
+@operation(
+    summary="puts a corrected entry back in the queue",
+    body=OF_ENTRY,
+    answers={200: REQUEUED},
+    problems=_OF_OPERATOR,
+)
 def requeueing(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/requeue`: put a corrected entry back in the queue."""
-    body = body_of(request, allowed={"profile", "entryId"})
+    body = OF_ENTRY.read(request)
     profile = profile_of(app, body)
     done = requeue(app.database, profile, text(body, "entryId"), now=app.now())
     return json_response(200, done.to_doc())
 
 
+@operation(
+    summary="compares a delivered file with everything that is known of it",
+    body=OF_DAY,
+    answers={200: VERIFIED},
+    problems=_OF_OPERATOR,
+)
 def verification(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/verify`: compare a delivered file with its record and the entries."""
-    body = body_of(request, allowed={"profile", "batchDate"})
+    body = OF_DAY.read(request)
     profile = profile_of(app, body)
     day = batch_date(body) or app.schedule.requested_day(None, app.now())
     found = verify(app.database, app.destination, profile, day)
     return json_response(200, found.to_doc())
 
 
+@operation(
+    summary="what is wrong with the set-up",
+    body=NOTHING,
+    answers={200: EXAMINED},
+    problems=_OF_OPERATOR,
+)
 def examination(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/doctor`: what is wrong with the installation."""
-    body_of(request, allowed=set())
+    NOTHING.read(request)
     findings = list(doctor.examine(app.installation(os.environ)))
     named = [one for one in findings if one.warning or not one.ok]
     faults = [f"{one.name}: {one.detail}" for one in named]
@@ -99,9 +160,15 @@ def examination(app: App, request: flask.Request) -> flask.Response:
     return json_response(200, doctor.to_doc(findings))
 
 
+@operation(
+    summary="builds the indexes",
+    body=NOTHING,
+    answers={200: MIGRATED},
+    problems=_OF_OPERATOR,
+)
 def migration(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/migrate`: build the indexes and apply what else is pending."""
-    body_of(request, allowed=set())
+    NOTHING.read(request)
     steps = migrate.migrate(app.database, now=app.now())
     obstacles = migrate.obstacles(app.database)
     return json_response(200, migrate.to_doc(app.settings.database, steps, obstacles))

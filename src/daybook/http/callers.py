@@ -19,7 +19,7 @@ import flask
 
 from daybook.text.display import shortened
 
-OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron"})
+OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron", "/openapi.json"})
 """Open to every caller that IAM admits."""
 
 

@@ -10,7 +10,21 @@ from daybook.app import App
 from daybook.errors import BadRequest
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manual
+from daybook.http.schema import DAY, TRUTH, Schema, or_null
 from daybook.text import display
+
+PROFILE: Schema = {"type": "string", "enum": [DAILY]}
+BATCH_DATE = or_null(DAY)
+FLAG = TRUTH
+MAX_TEXT_LENGTH = 255
+MAX_COUNT = 2**31 - 1
+ORDINAL: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
+"""What `count` accepts."""
+
+
+def text_of(longest: int = MAX_TEXT_LENGTH) -> Schema:
+    """What `text` accepts."""
+    return {"type": "string", "minLength": 1, "maxLength": longest}
 
 
 def profile_of(app: App, body: Mapping[str, Any]) -> Profile:
@@ -28,7 +42,7 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def text(body: Mapping[str, Any], name: str, *, longest: int = 255) -> str:
+def text(body: Mapping[str, Any], name: str, *, longest: int = MAX_TEXT_LENGTH) -> str:
     """A required field of 1 to `longest` characters."""
     value = body.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
@@ -47,7 +61,7 @@ def text(body: Mapping[str, Any], name: str, *, longest: int = 255) -> str:
 def count(body: Mapping[str, Any], name: str) -> int:
     """A required field: a whole number from 1."""
     value = body.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_COUNT:
         raise BadRequest(f"must be a whole number from 1, not {display.quoted(value)}", where=name)
     return value
 

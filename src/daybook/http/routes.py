@@ -23,12 +23,13 @@ from daybook.export.operations.reopen import NotPossible, SlotBusy
 from daybook.export.operations.requeue import NotRequeued
 from daybook.http import admin, health, runs
 from daybook.http.body import MAX_EXPORT_BYTES
-from daybook.http.dispatcher import Dispatcher, Routes
+from daybook.http.dispatcher import Dispatcher
+from daybook.http.openapi import Operations, with_description
 from daybook.http.responses import problem
 
 EXPORTS = "/exports"
 
-ROUTES: Routes[App] = {
+_OPERATIONS: Operations[App] = {
     "/": {"POST": runs.run},
     "/run": {"POST": runs.run},
     "/tasks/run": {"POST": runs.task},
@@ -47,6 +48,17 @@ ROUTES: Routes[App] = {
     "/api/health/cron": {"GET": health.cron},
     "/metrics": {"GET": health.measurements},
 }
+
+ROUTES = with_description(
+    _OPERATIONS,
+    title="Daybook: the daily batch",
+    problems={
+        "CONFIGURATION": 500,
+        "DESTINATION_UNAVAILABLE": 502,
+        "QUEUE_UNAVAILABLE": 502,
+        "INTERRUPTED": 503,
+    },
+)
 """No path may end in `z`: Cloud Run reserves those."""
 
 

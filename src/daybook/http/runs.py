@@ -12,25 +12,103 @@ from daybook.app import App
 from daybook.errors import BadRequest
 from daybook.export.batch.schedule import is_current, parse_schedule_time
 from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.ids import LONGEST_BYTES
 from daybook.export.model.lifecycle import TaskCall
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.queue import manual
-from daybook.http.body import body_of
+from daybook.http.answers import RUN
+from daybook.http.body import MAX_EXPORT_BYTES
 from daybook.http.callers import verified_account
-from daybook.http.requests import batch_date, count, flag, profile_of, text
+from daybook.http.operation import Body, Parameter, operation
+from daybook.http.requests import (
+    BATCH_DATE,
+    FLAG,
+    ORDINAL,
+    PROFILE,
+    batch_date,
+    count,
+    flag,
+    profile_of,
+    text,
+    text_of,
+)
 from daybook.http.responses import OnError, run_response
+from daybook.http.schema import DAY, TEXT, Schema
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 TASK_NAME = "X-CloudTasks-TaskName"
 TASK_ETA = "X-CloudTasks-TaskETA"
 """When the task was due, in seconds since 1970 (https://cloud.google.com/tasks/docs/creating-http-target-tasks)."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
+MAX_KIND_LENGTH = 40
+
+_OF_A_RUN = {200: RUN, 202: RUN, 500: RUN, 503: RUN}
+_KEY: Schema = {
+    "type": "string",
+    "pattern": "^[!-~\u00a1-\u00ff]([ -~\u00a0-\u00ff]{0,253}[!-~\u00a1-\u00ff])?$",
+}
+_ENTRY_ID: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_BYTES,
+    "pattern": "^[^\u0000]*$",
+}
+
+RUN_BODY = Body(fields={"profile": PROFILE, "batchDate": BATCH_DATE, "dryRun": FLAG})
+TASK_BODY = Body(
+    fields={
+        "profile": PROFILE,
+        "batchDate": BATCH_DATE,
+        "manualKey": text_of(manual.MAX_STORED_KEY_LENGTH),
+        "generation": ORDINAL,
+        "attempt": ORDINAL,
+        "kind": text_of(MAX_KIND_LENGTH),
+    },
+    required=("generation", "attempt", "kind"),
+    rules={
+        "oneOf": [
+            {"required": ["batchDate"], "properties": {"batchDate": TEXT, "manualKey": False}},
+            {"required": ["manualKey"], "properties": {"batchDate": {"type": "null"}}},
+        ]
+    },
+)
+EXPORT_BODY = Body(
+    fields={
+        "profile": PROFILE,
+        "entryIds": {
+            "type": "array",
+            "items": _ENTRY_ID,
+            "minItems": 1,
+            "maxItems": manual.MAX_ENTRIES,
+        },
+        "from": DAY,
+        "to": DAY,
+    },
+    rules={
+        "oneOf": [
+            {"required": ["entryIds"], "properties": {"from": False, "to": False}},
+            {"required": ["from", "to"], "properties": {"entryIds": False}},
+        ]
+    },
+    longest=MAX_EXPORT_BYTES,
+)
 
 
+@operation(
+    summary="one run of a day's batch, or a dry run",
+    body=RUN_BODY,
+    headers={
+        SCHEDULE_TIME: Parameter(
+            schema=TEXT,
+            description="The time at which the schedule was due; counts as absent unless RFC 3339.",
+        )
+    },
+    answers=_OF_A_RUN,
+)
 def run(app: App, request: flask.Request) -> flask.Response:
     """`POST /run`: one run of a day's batch, or a dry run."""
-    body = body_of(request, allowed={"profile", "batchDate", "dryRun"})
+    body = RUN_BODY.read(request)
     profile = profile_of(app, body)
     dry_run = flag(body, "dryRun")
     header = request.headers.get(SCHEDULE_TIME)
@@ -50,15 +128,24 @@ def run(app: App, request: flask.Request) -> flask.Response:
     )
 
 
+@operation(
+    summary="what a task of the queue asks for: a retry, a continuation, a look",
+    body=TASK_BODY,
+    headers={
+        TASK_NAME: Parameter(schema=TEXT, description="The task's name, which Cloud Tasks sends."),
+        TASK_ETA: Parameter(
+            schema=TEXT,
+            description="When the task was due, in seconds since 1970; else counts as absent.",
+        ),
+    },
+    answers=_OF_A_RUN,
+)
 def task(app: App, request: flask.Request) -> flask.Response:
     """`POST /tasks/run`: what a task of the queue asks for."""
-    body = body_of(
-        request,
-        allowed={"profile", "batchDate", "manualKey", "generation", "attempt", "kind"},
-    )
+    body = TASK_BODY.read(request)
     key = _task_key(app, body)
     call = TaskCall(generation=count(body, "generation"), attempt=count(body, "attempt"))
-    text(body, "kind", longest=40)  # only for readers: the attempt decides
+    text(body, "kind", longest=MAX_KIND_LENGTH)  # only for readers: the attempt decides
     day = None
     if key.batch_date is not None:
         day = app.schedule.requested_day(date.fromisoformat(key.batch_date), app.now())
@@ -77,9 +164,21 @@ def task(app: App, request: flask.Request) -> flask.Response:
     )
 
 
+@operation(
+    summary="one manual export",
+    body=EXPORT_BODY,
+    headers={
+        IDEMPOTENCY_KEY: Parameter(
+            schema=_KEY,
+            description="Names the export; without it, a hash of the body does.",
+        )
+    },
+    answers=_OF_A_RUN,
+    problems=frozenset({"IDEMPOTENCY_KEY_REUSED"}),
+)
 def export(app: App, request: flask.Request) -> flask.Response:
     """`POST /exports`: a copy of chosen entries, in a file of its own."""
-    body = body_of(request, allowed={"profile", *manual.FIELDS})
+    body = EXPORT_BODY.read(request)
     profile = profile_of(app, body)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))

@@ -11,21 +11,31 @@ import pymongo
 from bson import ObjectId
 
 from daybook.errors import BadRequest, Forbidden
-from daybook.http.body import body_of
 from daybook.http.callers import verified_account
+from daybook.http.ledger.answers import HISTORY, REVERSAL_OR_TRANSFER, TRANSACTION, TRANSFER, WALLET
 from daybook.http.ledger.requests import (
+    AMOUNT,
+    CURRENCY,
+    ID,
+    KEY,
+    KEY_IF_GIVEN,
+    WORD,
     amount,
     currency,
     idempotency_key,
     idempotency_key_if_given,
     limit,
+    limit_of,
     line,
+    line_of,
     object_id,
     parameters,
     word,
 )
-from daybook.http.ledger.responses import keyed_response
+from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response
+from daybook.http.operation import Body, Parameter, operation
 from daybook.http.responses import json_response
+from daybook.http.schema import TEXT, or_null
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import history, move, wallet
 from daybook.wallets.booking import REVERSAL, Movement
@@ -38,11 +48,37 @@ MAX_PAGE = 200
 
 OWNER = "ownerUserId"
 
+_TYPE = {**WORD, "not": {"const": REVERSAL}}
+_DESCRIPTION = or_null(line_of(MAX_DESCRIPTION_LENGTH))
 
+WALLET_BODY = Body(fields={OWNER: ID, "currency": CURRENCY}, required=(OWNER,))
+MOVEMENT_BODY = Body(
+    fields={"amountPaise": AMOUNT, "type": _TYPE, "description": _DESCRIPTION},
+    required=("amountPaise", "type"),
+)
+TRANSFER_BODY = Body(
+    fields={"fromUserId": ID, "toUserId": ID, **MOVEMENT_BODY.fields},
+    required=("fromUserId", "toUserId", *MOVEMENT_BODY.required),
+)
+REVERSAL_BODY = Body(fields={"description": _DESCRIPTION})
+HISTORY_QUERY = {
+    "limit": limit_of(usual=PAGE, most=MAX_PAGE),
+    "cursor": Parameter(schema=TEXT, description="The `nextCursor` of the page before."),
+}
+
+
+@operation(
+    summary="open a wallet",
+    body=WALLET_BODY,
+    headers=KEY_IF_GIVEN,
+    answers={200: WALLET, 201: WALLET},
+    answer_headers=KEYED,
+    problems=OF_KEY | {"USER_NOT_FOUND", "WALLET_EXISTS", "FOREIGN_INDEX"},
+)
 def open_wallet(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /wallets`."""
     parameters(request, set())
-    body = body_of(request, allowed={OWNER, "currency"})
+    body = WALLET_BODY.read(request)
     owner = object_id(body.get(OWNER), OWNER)
     _check_right(app, request, owner)
     wanted = idempotency_key_if_given(app, request, ("wallets",), body | {OWNER: str(owner)})
@@ -50,6 +86,11 @@ def open_wallet(app: LedgerApp, request: flask.Request) -> flask.Response:
     return keyed_response(wallet.open_wallet(app.ledger, owner, in_, wanted))
 
 
+@operation(
+    summary="balance and version",
+    answers={200: WALLET},
+    problems=STORED | {"WALLET_NOT_FOUND"},
+)
 def show_wallet(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`GET /wallets/{ownerUserId}`."""
     parameters(request, set())
@@ -58,22 +99,44 @@ def show_wallet(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.
     return json_response(200, wallet.wallet_of(app.ledger, owner).to_answer())
 
 
+@operation(
+    summary="the history, newest first",
+    query=HISTORY_QUERY,
+    answers={200: HISTORY},
+    problems=STORED | {"WALLET_NOT_FOUND"},
+)
 def show_history(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`GET /wallets/{ownerUserId}/transactions`."""
     owner = object_id(owner_id, OWNER)
     _check_right(app, request, owner)
-    given = parameters(request, {"limit", "cursor"})
+    given = parameters(request, HISTORY_QUERY)
     wanted = limit(given, usual=PAGE, most=MAX_PAGE)
     cursor = history.Cursor.parse(given["cursor"]) if "cursor" in given else None
     found = wallet.wallet_of(app.ledger, owner)
     return json_response(200, history.page(app.ledger, found.id, limit=wanted, cursor=cursor))
 
 
+@operation(
+    summary="raise a balance",
+    body=MOVEMENT_BODY,
+    headers=KEY,
+    answers={200: TRANSACTION, 201: TRANSACTION},
+    answer_headers=KEYED,
+    problems=OF_KEY | {"WALLET_NOT_FOUND", "BALANCE_LIMIT", "FOREIGN_INDEX"},
+)
 def credit(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`POST /wallets/{ownerUserId}/credits`."""
     return _single(app, request, owner_id, "credits", move.credit)
 
 
+@operation(
+    summary="lower a balance that covers it",
+    body=MOVEMENT_BODY,
+    headers=KEY,
+    answers={200: TRANSACTION, 201: TRANSACTION},
+    answer_headers=KEYED,
+    problems=OF_KEY | {"WALLET_NOT_FOUND", "INSUFFICIENT_FUNDS", "FOREIGN_INDEX"},
+)
 def debit(app: LedgerApp, request: flask.Request, owner_id: str) -> flask.Response:
     """`POST /wallets/{ownerUserId}/debits`."""
     return _single(app, request, owner_id, "debits", move.debit)
@@ -89,16 +152,25 @@ def _single(
     parameters(request, set())
     owner = object_id(owner_id, OWNER)
     _check_right(app, request, owner)
-    body = body_of(request, allowed={"amountPaise", "type", "description"})
+    body = MOVEMENT_BODY.read(request)
     movement = _movement(app, request, ("wallets", str(owner), what), body)
     return keyed_response(act(app.ledger, owner, movement))
 
 
+@operation(
+    summary="from one wallet to another, or nothing",
+    body=TRANSFER_BODY,
+    headers=KEY,
+    answers={200: TRANSFER, 201: TRANSFER},
+    answer_headers=KEYED,
+    problems=OF_KEY
+    | {"WALLET_NOT_FOUND", "INSUFFICIENT_FUNDS", "BALANCE_LIMIT", "CURRENCY_MISMATCH"}
+    | {"FOREIGN_INDEX"},
+)
 def transfer(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /transfers`."""
     parameters(request, set())
-    allowed = {"fromUserId", "toUserId", "amountPaise", "type", "description"}
-    body = body_of(request, allowed=allowed)
+    body = TRANSFER_BODY.read(request)
     payer = object_id(body.get("fromUserId"), "fromUserId")
     _check_right(app, request, payer)
     payee = object_id(body.get("toUserId"), "toUserId")
@@ -109,11 +181,21 @@ def transfer(app: LedgerApp, request: flask.Request) -> flask.Response:
     return keyed_response(_shown(app, request, move.transfer(app.ledger, payer, payee, movement)))
 
 
+@operation(
+    summary="take a movement back",
+    body=REVERSAL_BODY,
+    headers=KEY,
+    answers={200: REVERSAL_OR_TRANSFER, 201: REVERSAL_OR_TRANSFER},
+    answer_headers=KEYED,
+    problems=OF_KEY
+    | {"TRANSACTION_NOT_FOUND", "WALLET_NOT_FOUND", "ALREADY_REVERSED", "NOT_REVERSIBLE"}
+    | {"INSUFFICIENT_FUNDS", "BALANCE_LIMIT", "CURRENCY_MISMATCH", "FOREIGN_INDEX"},
+)
 def reverse(app: LedgerApp, request: flask.Request, original_id: str) -> flask.Response:
     """`POST /transactions/{transactionId}/reversals`."""
     parameters(request, set())
     transaction_id = object_id(original_id, "transactionId")
-    body = body_of(request, allowed={"description"})
+    body = REVERSAL_BODY.read(request)
     description = _description(body)
     key = idempotency_key(app, request, ("transactions", str(transaction_id), "reversals"), body)
     with pymongo.timeout(app.operation_timeout_seconds):

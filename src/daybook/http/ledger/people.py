@@ -9,21 +9,31 @@ import flask
 
 from daybook import log
 from daybook.errors import BadRequest
-from daybook.http.body import body_of
 from daybook.http.callers import refusal
+from daybook.http.ledger.answers import INVITE, INVITES, USER, USERS
 from daybook.http.ledger.requests import (
+    CODE,
+    ID,
+    KEY_IF_GIVEN,
+    MOMENT,
+    WORD,
+    WORDS,
     code,
     idempotency_key_if_given,
     limit,
+    limit_of,
     line,
+    line_of,
     moment,
     object_id,
     parameters,
     word,
     words,
 )
-from daybook.http.ledger.responses import keyed_response
+from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response
+from daybook.http.operation import Body, Parameter, operation
 from daybook.http.responses import json_response
+from daybook.http.schema import one_of, or_null
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
 from daybook.wallets import invites, users
@@ -36,14 +46,53 @@ MAX_NAME_LENGTH = 200
 PAGE = 100
 MAX_PAGE = 1000
 INVITE_LASTS = timedelta(days=7)
-INVITES = "/invites"
+INVITES_ROUTE = "/invites"
 """The route whose callers may create and read invites."""
 
+USER_BODY = Body(
+    fields={
+        "name": line_of(MAX_NAME_LENGTH),
+        "roles": WORDS,
+        "status": WORD,
+        "brandCode": or_null(CODE),
+        "mediatorCode": or_null(CODE),
+    },
+    required=("name", "roles"),
+)
+USERS_QUERY = {
+    "role": Parameter(schema=WORD, description="A role of the user."),
+    "status": Parameter(schema=WORD, description="Not without one of the others."),
+    "brandCode": Parameter(schema=CODE, description="The user's."),
+    "mediatorCode": Parameter(schema=CODE, description="The user's."),
+    "limit": limit_of(usual=PAGE, most=MAX_PAGE),
+}
+INVITE_BODY = Body(
+    fields={"parentCode": CODE, "code": or_null(CODE), "expiresAt": or_null(MOMENT)},
+    required=("parentCode",),
+)
+INVITES_QUERY = {
+    "parentCode": Parameter(schema=CODE, description="Whose invites.", required=True),
+    "status": Parameter(
+        schema={**one_of(list(InviteStatus)), "default": InviteStatus.ACTIVE.value},
+        description="The invites' status.",
+    ),
+    "limit": limit_of(usual=PAGE, most=MAX_PAGE),
+}
+ACCEPT_BODY = Body(fields={"userId": or_null(ID)})
 
+
+@operation(
+    summary="create a user",
+    body=USER_BODY,
+    headers=KEY_IF_GIVEN,
+    answers={200: USER, 201: USER},
+    answer_headers=KEYED,
+    problems=OF_KEY | {"USER_ERASED", "FOREIGN_INDEX"},
+)
 def create_user(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /users`."""
     parameters(request, set())
-    body = body_of(request, allowed={"name", "roles", "status", "brandCode", "mediatorCode"})
+    body = USER_BODY.read(request)
     brand, mediator = body.get("brandCode"), body.get("mediatorCode")
     user = NewUser(
         name=line(body.get("name"), "name", longest=MAX_NAME_LENGTH),
@@ -56,9 +105,15 @@ def create_user(app: LedgerApp, request: flask.Request) -> flask.Response:
     return keyed_response(users.create_once(app.ledger, user, wanted))
 
 
+@operation(
+    summary="look users up",
+    query=USERS_QUERY,
+    answers={200: USERS},
+    problems=STORED,
+)
 def find_users(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`GET /users`."""
-    given = parameters(request, {"role", "status", "brandCode", "mediatorCode", "limit"})
+    given = parameters(request, USERS_QUERY)
     wanted = Wanted(
         role=word(given["role"], "role") if "role" in given else None,
         status=word(given["status"], "status") if "status" in given else None,
@@ -74,10 +129,18 @@ def find_users(app: LedgerApp, request: flask.Request) -> flask.Response:
     return json_response(200, users.find(app.ledger, query, wanted, limit=most))
 
 
+@operation(
+    summary="create an invite",
+    body=INVITE_BODY,
+    headers=KEY_IF_GIVEN,
+    answers={200: INVITE, 201: INVITE},
+    answer_headers=KEYED,
+    problems=OF_KEY | {"INVITE_EXISTS", "FOREIGN_INDEX"},
+)
 def create_invite(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`POST /invites`."""
     parameters(request, set())
-    body = body_of(request, allowed={"parentCode", "code", "expiresAt"})
+    body = INVITE_BODY.read(request)
     given, own = body.get("expiresAt"), body.get("code")
     invite = NewInvite(
         parent_code=code(body.get("parentCode"), "parentCode"),
@@ -97,9 +160,15 @@ def create_invite(app: LedgerApp, request: flask.Request) -> flask.Response:
     return keyed_response(invites.create_once(app.ledger, invite, wanted))
 
 
+@operation(
+    summary="a parent's invites, newest first",
+    query=INVITES_QUERY,
+    answers={200: INVITES},
+    problems=STORED,
+)
 def find_invites(app: LedgerApp, request: flask.Request) -> flask.Response:
     """`GET /invites`."""
-    given = parameters(request, {"parentCode", "status", "limit"})
+    given = parameters(request, INVITES_QUERY)
     parent = code(given.get("parentCode"), "parentCode")
     status = given.get("status", InviteStatus.ACTIVE.value)
     if status not in set(InviteStatus):
@@ -111,6 +180,15 @@ def find_invites(app: LedgerApp, request: flask.Request) -> flask.Response:
     return json_response(200, invites.find(app.ledger, parent, InviteStatus(status), limit=most))
 
 
+@operation(
+    summary="use an invite, once",
+    body=ACCEPT_BODY,
+    headers=KEY_IF_GIVEN,
+    answers={200: INVITE},
+    answer_headers=KEYED,
+    problems=OF_KEY
+    | {"USER_NOT_FOUND", "INVITE_NOT_FOUND", "INVITE_USED", "INVITE_EXPIRED", "FOREIGN_INDEX"},
+)
 def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> flask.Response:
     """`POST /invites/{code}/accept`.
 
@@ -118,7 +196,7 @@ def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> fl
     show which codes exist.
     """
     parameters(request, set())
-    body = body_of(request, allowed={"userId"})
+    body = ACCEPT_BODY.read(request)
     given = body.get("userId")
     user_id = None if given is None else object_id(given, "userId")
     invite = code(code_given, "code")
@@ -128,7 +206,7 @@ def accept_invite(app: LedgerApp, request: flask.Request, code_given: str) -> fl
             invites.accept_once(app.ledger, invite, wanted, user_id=user_id), first=200
         )
     except (LedgerError, DocumentInvalid) as error:
-        if refusal(app.settings.callers, INVITES, request) is None or _of_key(error):
+        if refusal(app.settings.callers, INVITES_ROUTE, request) is None or _of_key(error):
             raise
         if isinstance(error, DocumentInvalid):
             log.event(logging.ERROR, "document_invalid", error.without_value)

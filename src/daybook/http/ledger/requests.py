@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,10 @@ import flask
 from bson import ObjectId
 
 from daybook.errors import BadRequest
-from daybook.export.rendering.cells.money import is_currency
+from daybook.export.rendering.cells.money import CURRENCIES, is_currency
 from daybook.http.callers import verified_account
+from daybook.http.operation import Parameter
+from daybook.http.schema import Schema
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
 from daybook.wallets.context import MAX_PAISE
@@ -25,10 +28,67 @@ MAX_KEY_LENGTH = 255
 MAX_ROLES = 20
 EARLIEST_YEAR = 1970
 _ID = re.compile(r"[0-9a-fA-F]{24}")
-_KEY = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_KEY_LENGTH - 2}}}[\x21-\x7e])?")
+_KEY = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
+
+
+def _form(pattern: re.Pattern[str]) -> Schema:
+    return {"type": "string", "pattern": f"^{pattern.pattern}$"}
+
+
+# What the functions of these names accept, as JSON Schemas.
+ID = _form(_ID)
+WORD = _form(_WORD)
+CODE = _form(_CODE)
+AMOUNT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_PAISE}
+CURRENCY: Schema = {"type": "string", "enum": sorted(CURRENCIES)}
+WORDS: Schema = {
+    "type": "array",
+    "items": WORD,
+    "minItems": 1,
+    "maxItems": MAX_ROLES,
+    "uniqueItems": True,
+}
+MOMENT: Schema = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": (
+        r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
+        r"T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+    ),
+    "examples": ["2026-01-18T18:00:00Z"],
+}
+KEY = {
+    IDEMPOTENCY_KEY: Parameter(
+        schema=_form(_KEY),
+        description="Names the request: repeated under the same key, it is carried out once.",
+        required=True,
+    )
+}
+KEY_IF_GIVEN = {IDEMPOTENCY_KEY: replace(KEY[IDEMPOTENCY_KEY], required=False)}
+
+_CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_SPACES = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+
+
+def line_of(longest: int) -> Schema:
+    """What `line` accepts."""
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": longest,
+        "pattern": f"^[^{_CONTROL}]*[^{_CONTROL}{_SPACES}][^{_CONTROL}]*$",
+    }
+
+
+def limit_of(*, usual: int, most: int) -> Parameter:
+    """What `limit` accepts."""
+    return Parameter(
+        schema={"type": "integer", "minimum": 1, "maximum": most, "default": usual},
+        description="How many results at most.",
+    )
 
 
 def idempotency_key(
@@ -157,7 +217,7 @@ def moment(value: Any, name: str) -> datetime:
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
-def parameters(request: flask.Request, allowed: set[str]) -> dict[str, str]:
+def parameters(request: flask.Request, allowed: Collection[str]) -> dict[str, str]:
     """The query string's parameters, each at most once; raises `BadRequest`."""
     found: dict[str, str] = {}
     for name, values in request.args.lists():

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.http.callers import verified_account
+from daybook.http.operation import Parameter
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
 from daybook.wallets.errors import ErrorCode, LedgerError
@@ -40,6 +41,28 @@ STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INVITE_USED: 409,
     ErrorCode.INVITE_EXPIRED: 410,
 }
+
+KEYED = {
+    200: {
+        REPLAYED: Parameter(
+            schema={"type": "string", "enum": ["true"]},
+            description="The first answer under the key, repeated.",
+        )
+    }
+}
+"""The headers of an answer under a key."""
+
+AWAY = frozenset({"CONFIGURATION", "DATABASE_UNAVAILABLE"})
+STORED = AWAY | {"DOCUMENT_INVALID"}
+OF_KEY = STORED | {ErrorCode.IDEMPOTENCY_KEY_REUSED.value, ErrorCode.ANSWER_EXPIRED.value}
+
+PROBLEMS: Mapping[str, int] = {
+    **{code.value: status for code, status in STATUS.items()},
+    "CONFIGURATION": 500,
+    "DOCUMENT_INVALID": 409,
+    "FOREIGN_INDEX": 409,
+}
+"""Code → status, beside those of both functions."""
 
 
 def keyed_response(result: KeyedResponse, *, first: int = 201) -> flask.Response:

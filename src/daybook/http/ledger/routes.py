@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from dataclasses import replace
 
 import flask
 import pymongo
 
 from daybook.http import health
-from daybook.http.dispatcher import Dispatcher, Handler, Routes
+from daybook.http.dispatcher import Dispatcher
 from daybook.http.ledger import money, people
-from daybook.http.ledger.responses import problem_of
+from daybook.http.ledger.requests import CODE, ID
+from daybook.http.ledger.responses import PROBLEMS, problem_of
+from daybook.http.openapi import Operations, with_description
+from daybook.http.operation import Operation
 from daybook.ledger_app import LedgerApp
 
 
-def _limited(handler: Handler[LedgerApp]) -> Handler[LedgerApp]:
-    """Bounds a handler that moves no money; movements have a time limit of their own."""
+def _limited(operation: Operation[LedgerApp]) -> Operation[LedgerApp]:
+    """Bounds an operation that moves no money; movements have a time limit of their own."""
 
-    @wraps(handler)
     def limited(app: LedgerApp, request: flask.Request, *segments: str) -> flask.Response:
         with pymongo.timeout(app.operation_timeout_seconds):
-            return handler(app, request, *segments)
+            return operation.handler(app, request, *segments)
 
-    return limited
+    return replace(operation, handler=limited)
 
 
-ROUTES: Routes[LedgerApp] = {
+_OPERATIONS: Operations[LedgerApp] = {
     "/users": {"POST": _limited(people.create_user), "GET": _limited(people.find_users)},
     "/wallets": {"POST": _limited(money.open_wallet)},
     "/wallets/{ownerUserId}": {"GET": _limited(money.show_wallet)},
@@ -40,6 +42,14 @@ ROUTES: Routes[LedgerApp] = {
     "/api/health": {"GET": health.health},
     "/metrics": {"GET": health.client_measurements},
 }
+
+ROUTES = with_description(
+    _OPERATIONS,
+    title="Daybook: the ledger",
+    problems=PROBLEMS,
+    segments={"ownerUserId": ID, "transactionId": ID, "code": CODE},
+    retry_after=True,
+)
 
 
 def answer(app: LedgerApp, request: flask.Request) -> flask.Response:

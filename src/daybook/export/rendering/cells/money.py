@@ -38,6 +38,8 @@ _CODES_BY_DECIMALS = {
 _DECIMALS = {
     code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()
 }
+CURRENCIES = frozenset(_DECIMALS)
+"""The active ISO 4217 codes."""
 # Gold, drawing rights, test codes: ISO gives them no number of decimals, and a guess would reject
 # or round exact amounts. A profile that keeps books in them has to define their decimals.
 _WITHOUT_DECIMALS = frozenset(
