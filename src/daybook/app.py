@@ -114,6 +114,7 @@ class App:
             language=settings.language,
             time_zone=settings.time_zone,
             project=self.project,
+            runbook=settings.runbook_url,
         )
 
     @cached_property

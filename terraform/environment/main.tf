@@ -14,6 +14,7 @@ module "export_function" {
   paused          = var.paused
   project_id      = var.project_id
   region          = var.region
+  runbook         = var.runbook
   schedules       = var.schedules
   secret_values   = var.secret_values
   secrets         = var.secrets

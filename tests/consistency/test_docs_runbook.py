@@ -31,7 +31,7 @@ PLACES = {
 """What stands for an argument in a command of the pages."""
 NO_CHAPTERS = {
     "Something is wrong",
-    "Its last line names the chapter",
+    "Its line Runbook names the chapter",
     "Wait a minute, look again",
     "Nothing was queued: ask who queues",
 }

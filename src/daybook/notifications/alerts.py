@@ -19,7 +19,8 @@ from daybook.text.visible import clean
 class Messages:
     """The `Messenger` of `export.notice`: never raises, and never waits long.
 
-    `project` is the Google Cloud project whose logs the alerts link to.
+    `project` is the Google Cloud project whose logs the alerts link to, and `runbook` the address
+    or path of the runbook.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Messages:
         language: Language,
         time_zone: ZoneInfo,
         project: str | None,
+        runbook: str,
         within_seconds: float = delivery.WITHIN_SECONDS,
     ) -> None:
         self._alert_urls = alert_urls
@@ -37,6 +39,7 @@ class Messages:
         self._language = language
         self._zone = time_zone
         self._project = project
+        self._runbook = runbook
         self._within_seconds = within_seconds
 
     def alert(self, alert: Alert) -> None:
@@ -56,7 +59,11 @@ class Messages:
         self._send(
             self._alert_urls,
             lambda: alert_message(
-                alert, language=self._language, zone=self._zone, project=self._project
+                alert,
+                language=self._language,
+                zone=self._zone,
+                project=self._project,
+                runbook=self._runbook,
             ),
             alert.severity,
             message_kind=alert.event.value,

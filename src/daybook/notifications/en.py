@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
-from daybook.notifications.facts import AlertText, Facts, sentences
+from daybook.notifications.facts import AlertText, Facts, commanded, sentences
+from daybook.text.phrases import moment as moment
+from daybook.text.phrases import number as number
 
 REASONS: Mapping[str, str] = {
     RejectionReason.MISSING: "the journal entry is missing",
@@ -57,29 +58,24 @@ def place(fault: EntryFault) -> str:
     return fault.place
 
 
-def number(count: int, one: str, many: str) -> str:
-    """A count such as `1 entry` or `1,234 entries`."""
-    return f"{count:,} {one if count == 1 else many}"
-
-
-def moment(at: datetime) -> str:
-    """A time with the name of its time zone."""
-    return f"{at:%Y-%m-%d %H:%M} ({at.tzinfo})"
-
-
 def last_error(facts: Facts) -> str | None:
     return f"Last error: {facts.error.rstrip('.')}." if facts.error else None
 
 
-def run_it(facts: Facts) -> str:
-    if facts.day is None:
-        return "the same request to POST /exports"
-    return f"`daybook run --date {facts.day}` (or POST /run)"
+_IN_THE_WAY = "an object in MongoDB that belongs to another application is in the way"
+_SETTLED = "Nothing to do: the earlier alerts of this day are settled."
+_AGAIN = (
+    "Remove the cause, then repeat the same request to POST /exports, or the same `daybook export`."
+)
+_EXAMINE = (
+    "Force run `daybook-doctor` in Cloud Scheduler: its record `examined` in the log says what is "
+    "wrong."
+)
 
 
-def at_link(facts: Facts, what: str) -> str | None:
-    link = facts.text("link")
-    return f"{what}: {link}" if link else None
+def force_run(job: str) -> str:
+    """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
+    return f"Force run `daybook-{job}` in Cloud Scheduler"
 
 
 def _attempt_failed(facts: Facts) -> AlertText:
@@ -88,12 +84,20 @@ def _attempt_failed(facts: Facts) -> AlertText:
     which += f" of {of}" if attempt and of else ""
     due = facts.at("next_attempt_at")
     whose = "The day" if facts.day else "The manual export"
-    wait = f"Nothing yet: the next attempt starts at {moment(due)}." if due else "Nothing yet."
+    follows = f"The next attempt is due at {moment(due)}." if due else "Another attempt follows."
     return AlertText(
         title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
-        happened=sentences(f"{which} ended without a file.", last_error(facts)),
+        phone=f"Nothing to do yet. {follows}"
+        + (
+            f" {force_run('batch')} to start it sooner, once the cause is removed."
+            if facts.day
+            else ""
+        ),
+        command=f"`{commanded('run', facts)}` starts it sooner."
+        if facts.day
+        else "The same request to POST /exports starts it sooner, once the cause is removed.",
+        happened=sentences(f"{which} ended without a file.", follows, last_error(facts)),
         meaning=f"{whose}'s file is late. {STAYS_QUEUED}",
-        action=f"{wait} Once the cause is removed, {run_it(facts)} starts it sooner.",
     )
 
 
@@ -102,65 +106,81 @@ def _batch_failed(facts: Facts) -> AlertText:
     attempt = facts.count("attempt")
     if attempt is not None:
         retries = number(max(attempt - 1, 0), "retry", "retries")
-        name += f" after {retries} ({number(attempt, 'attempt', 'attempts')})"
+        name += f" after {retries} ({number(attempt, 'attempt')})"
     no_use = "It was not retried any further, because retrying would not help."
     queued = "Its entries stay queued and go with the next day's file."
+    phone, command = _reopen(facts)
     return AlertText(
         title=f"{name}, manual intervention required",
+        phone=phone,
+        command=command,
         happened=sentences(
             f"{name}: manual intervention required.",
             no_use if facts.is_true("permanent") else None,
             last_error(facts),
         ),
         meaning=f"There is no file. {queued if facts.day else 'The entries are unchanged.'}",
-        action=_reopen(facts),
     )
 
 
-def _reopen(facts: Facts) -> str:
+def _reopen(facts: Facts) -> tuple[str, str]:
+    """What to do about a failed day: from a phone, and by command."""
     if facts.day is None:
-        return f"Remove the cause, then send {run_it(facts)} again."
+        return "Nothing: a manual export has to be requested again.", _AGAIN
     return (
-        f"Remove the cause, then run `daybook retry {facts.day}` (or POST /admin/retry) "
-        f"to make this day's file. Or run `daybook release {facts.day}` to close the day "
-        "without a file: its entries then go with the next day's."
+        f"{force_run('retry')}, once the cause is removed. It takes the latest day that was due.",
+        f"`{commanded('retry', facts)}` makes this day's file. "
+        f"Or `{commanded('release', facts)}` closes the day without a file: its entries then go "
+        "with the next day's.",
     )
 
 
 def _run_refused(facts: Facts) -> AlertText:
     at = facts.at("at")
+    phone, command = _find_cause(facts)
     return AlertText(
         title="the run was REFUSED",
+        phone=phone,
+        command=command,
         happened=sentences(
             f"A call for the day's run{f' at {moment(at)}' if at else ''} was answered with an "
             "error before a run began.",
             last_error(facts),
         ),
         meaning=f"There is no file for this day yet. {STAYS_QUEUED}",
-        action="Remove the cause: `daybook doctor` says what is wrong. Then "
-        f"{run_it(facts)} delivers the file. So does the next scheduled or repeated call.",
+    )
+
+
+def _find_cause(facts: Facts) -> tuple[str, str]:
+    """What to do when no run begins: from a phone, and by command."""
+    return (
+        f"{_EXAMINE} Once that is removed, force run `daybook-batch`; the next scheduled or "
+        "repeated call delivers the file as well.",
+        f"`daybook doctor` says what is wrong. Then {run_it(facts)} delivers the file.",
     )
 
 
 def _batch_recovered(facts: Facts) -> AlertText:
     attempt, entries = facts.count("attempt"), facts.count("entry_count")
     when = f" on attempt {attempt}" if attempt else ""
+    command = f"{_status(facts)} shows it."
     if facts.text("state") == "empty":
         return AlertText(
             title="recovered, nothing to export",
+            phone=_SETTLED,
+            command=command,
             happened=f"After an earlier failure the day is signed off{when}: nothing was queued.",
             meaning="There is no file for this day, and none is missing.",
-            action="Nothing. The earlier alerts of this day are settled.",
         )
     file = facts.text("filename") or "The file"
     what = f" with {number(entries, 'entry', 'entries')}" if entries is not None else ""
     return AlertText(
         title="recovered, the file is delivered",
+        phone=_SETTLED,
+        command=command,
         happened=f"After an earlier failure {file}{what} was delivered{when}.",
         meaning="The file is complete and can be used; it contains no entry twice.",
-        action=sentences(
-            "Nothing. The earlier alerts of this day are settled.", at_link(facts, "The file")
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -168,14 +188,15 @@ def _breaker_opened(facts: Facts) -> AlertText:
     kind = facts.text("destination")
     place = "The destination" if kind is None else DESTINATIONS.get(kind, kind)
     failures, until = facts.count("failures"), facts.at("open_until")
-    often = f" {number(failures, 'time', 'times')} in a row" if failures else " repeatedly"
+    often = f" {number(failures, 'time')} in a row" if failures else " repeatedly"
     rest = f"until {moment(until)}" if until else "for a while"
     return AlertText(
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
+        phone="Check whether the service has an outage. Daybook resumes by itself once the "
+        f"destination works again. To check access: {_EXAMINE}",
+        command="`daybook doctor` checks access.",
         happened=f"{place} failed{often}. The circuit is open {rest}; then one run tries again.",
         meaning=f"Files are late; no attempt is used up while the circuit is open. {STAYS_QUEUED}",
-        action="Check whether the service has an outage, and run `daybook doctor` to "
-        "check access. Daybook resumes by itself once the destination works again.",
     )
 
 
@@ -185,32 +206,39 @@ def _day_missing(facts: Facts) -> AlertText:
     if state == "unknown":
         return AlertText(
             title="the batch cannot be checked",
+            phone=f"{_EXAMINE} Most often MongoDB cannot be reached.",
+            command=f"`daybook doctor` says what is wrong. Then {_status(facts)} shows the state "
+            "of the day.",
             happened=sentences(
                 f"{batch} counts as missing, because its state cannot be read.", last_error(facts)
             ),
             meaning="There may be no file for this day; whether its entries are exported is "
             "unknown. None is lost and none is exported twice.",
-            action="Check MongoDB: `daybook doctor` says what is wrong. Then "
-            f"`daybook status {facts.day or ''}".rstrip()
-            + "` shows the state of the day.",
         )
     how = _STATES.get(state or "", _NO_TRACE)
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
-        times = f", {number(count, 'time', 'times')} in all" if count and count > 1 else ""
+        times = f", {number(count, 'time')} in all" if count and count > 1 else ""
         how = f"It was called at {moment(refused_at)}, and the run was refused{times}."
+    phone, command = (
+        _reopen(facts) if state == "failed" else _find_cause(facts) if refused_at else _start(facts)
+    )
     return AlertText(
         title="the batch is MISSING",
+        phone=phone,
+        command=command,
         happened=sentences(f"{batch} is not done. {how}", last_error(facts)),
         meaning=f"There is no file for this day. {STAYS_QUEUED}",
-        action=_reopen(facts)
-        if state == "failed"
-        else f"Remove the cause, then start it: {run_it(facts)}. `daybook doctor` says "
-        "what is wrong."
-        if refused_at
-        else f"Start it: {run_it(facts)}. If that does not help, `daybook doctor` says "
-        "what is wrong. If there is no trace of a run, check whether the Cloud Scheduler job "
-        "called, and which response it got.",
+    )
+
+
+def _start(facts: Facts) -> tuple[str, str]:
+    """What to do when nothing has called: from a phone, and by command."""
+    return (
+        f"{force_run('batch')}. It takes the latest day that was due. If that does not help, force "
+        "run `daybook-doctor`. If there is no trace of a run, check there whether the job called, "
+        "and which response it got.",
+        f"{run_it(facts)} starts it. If that does not help, `daybook doctor` says what is wrong.",
     )
 
 
@@ -222,6 +250,8 @@ def _day_late(facts: Facts) -> AlertText:
     how = "is delivered, but not all its entries are marked yet" if delivered else "is not done yet"
     return AlertText(
         title="the batch is not finished" if delivered else "the batch is late",
+        phone="Nothing to do yet: another alert follows if it fails.",
+        command=f"{_status(facts)} shows its state.",
         happened=sentences(
             f"The batch{f' due at {moment(due)}' if due else ''} {how}.",
             f"It resumes at {moment(next_at)}." if next_at else None,
@@ -230,8 +260,6 @@ def _day_late(facts: Facts) -> AlertText:
         meaning="The file can be used; no entry is exported twice."
         if delivered
         else f"The day's file is late. {STAYS_QUEUED}",
-        action=f"Nothing yet. `daybook status {facts.day or ''}".rstrip()
-        + "` shows its state; another alert follows if it fails.",
     )
 
 
@@ -244,30 +272,32 @@ def _entries_rejected(facts: Facts) -> AlertText:
         f"{count:,}: {REASONS.get(reason, reason)}"
         for reason, count in facts.counts("reasons").items()
     ]
-    day = facts.day or "DATE"
-    correct = (
-        f"`daybook status {day}` lists them, each with its invalid field. Correct "
-        "each, then run `daybook requeue ENTRY_ID`."
+    command = (
+        f"{_status(facts)} lists them, each with its invalid field. Correct each, then run "
+        "`daybook requeue ENTRY_ID`."
     )
     if facts.text("state") == "empty":
         return AlertText(
             title=f"no file, {left} rejected",
+            phone="Nothing: the entries have to be corrected first, which can wait until morning.",
+            command=command,
             happened=sentences(
                 f"Everything that was queued is rejected: {left}.",
                 f"({'; '.join(reasons)})" if reasons else None,
             ),
             meaning="There is no file for this day. The rejected entries are in no file until "
             "they are corrected and queued again.",
-            action=correct,
         )
     return AlertText(
         title=f"{left} left out of {file}",
+        phone="Nothing: the entries left out have to be corrected, which can wait until morning.",
+        command=command,
         happened=sentences(
             f"{file} leaves out {left}{has}.", f"({'; '.join(reasons)})" if reasons else None
         ),
         meaning="The file can be used. The entries left out are in no file until they are "
         "corrected and queued again.",
-        action=sentences(correct, at_link(facts, "The file")),
+        link=facts.text("link"),
     )
 
 
@@ -278,17 +308,17 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
     why = facts.text("reason") if found else facts.text("explanation") or facts.text("reason")
     return AlertText(
         title="a file without a record",
+        phone="Find the file at the destination, and tell the accountant to use only the file that "
+        "the day's receipt names.",
+        command=f"{_status(facts)} shows which file the day is recorded with. If it is another "
+        "one, remove this file.",
         happened=f"A file{f' ({file})' if file else ''} "
         f"{'is' if found else 'is, or may yet be,'} stored under "
         f"{f'ID {id_}' if id_ else 'an ID'}, which {'had been' if found else 'was'} abandoned"
         + (f": {why.rstrip('.')}." if why else "."),
         meaning="There may be two files for one day. Use only the one that the day's receipt "
         "names; the other must not be imported.",
-        action=sentences(
-            "Find the file at the destination. Remove it if the day is recorded with another "
-            f"one: `daybook status {facts.day or 'DATE'}` shows which.",
-            at_link(facts, "The file"),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -297,13 +327,14 @@ def _unsealed_file(facts: Facts) -> AlertText:
     id_ = facts.text("file_id")
     return AlertText(
         title="a file was changed after it was sent",
+        phone="Tell the accountant not to use the changed file. Find out at the destination who "
+        "changed it.",
+        command=f"{_status(facts)} shows the day's delivered file. Compare the changed one with "
+        "it, and remove the changed one.",
         happened=f"{file}{f' under ID {id_}' if id_ else ''} is not what Daybook sent: it was "
         "changed. Daybook has abandoned the ID and uses another one.",
         meaning="The changed file must not be used. The day's receipt names the valid file.",
-        action=sentences(
-            "Find out who changed it, compare it with the day's delivered file, and remove it.",
-            at_link(facts, "The file"),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -311,18 +342,20 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     file = facts.text("filename") or "The file"
     gone, elsewhere = facts.count("gone_count"), facts.count("completed_elsewhere_count")
     counts = [
-        f"{number(gone, 'item', 'items')} deleted or changed" if gone else None,
-        f"{number(elsewhere, 'item', 'items')} completed elsewhere" if elsewhere else None,
+        f"{number(gone, 'item')} deleted or changed" if gone else None,
+        f"{number(elsewhere, 'item')} completed elsewhere" if elsewhere else None,
     ]
     changes = ", ".join(count for count in counts if count)
     return AlertText(
         title=f"queue items changed while {file} was delivered",
+        phone="Tell the accountant not to import this file before its entries are checked.",
+        command="`daybook lineage ENTRY_ID` shows in which files an entry is. The day's record in "
+        "exportlogs lists the items (goneItems, completedElsewhereItems): check that none was "
+        "exported twice. Then find out what else changes the queue.",
         happened=f"{file} is delivered, but queue items of its entries changed during delivery"
         + (f": {changes}." if changes else "."),
         meaning="The file is complete, but entries in it may also be in another file or may "
         "have been withdrawn. Check before it is imported.",
-        action="The day's record in exportlogs lists them (goneItems, completedElsewhereItems): "
-        "check that none was exported twice. Then find out what else changes the queue.",
     )
 
 
@@ -331,6 +364,9 @@ def _publish_failed(facts: Facts) -> AlertText:
     id_ = facts.text("file_id")
     return AlertText(
         title=f"{file} does not have its name yet",
+        phone=f"Usually another file has the name: move it away. Then {_then_force_run('batch')} "
+        "to finish the delivery.",
+        command=f"Then {run_it(facts)} finishes the delivery.",
         happened=sentences(
             f"{file}{f' (ID {id_})' if id_ else ''} is complete and recorded, but could not be "
             "given its name.",
@@ -338,8 +374,6 @@ def _publish_failed(facts: Facts) -> AlertText:
         ),
         meaning="The day counts as exported, but its file cannot be found by its name yet. "
         "Nothing is lost.",
-        action=f"Usually another file has the name: move it away. Then {run_it(facts)} finishes "
-        "the delivery.",
     )
 
 
@@ -347,6 +381,9 @@ def _file_unrecorded(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "The file", facts.text("file_id")
     return AlertText(
         title=f"{file} exists, but MongoDB refuses its record",
+        phone="Do not delete the file. Once the cause is removed, "
+        f"{_then_force_run('batch')} to record it.",
+        command=f"Do what the error says: {_IN_THE_WAY}. Then {run_it(facts)} records this file.",
         happened=sentences(
             f"{file}{f' (ID {id_})' if id_ else ''} is complete at the destination, but it could "
             "not be recorded, and its entries could not be marked.",
@@ -354,11 +391,7 @@ def _file_unrecorded(facts: Facts) -> AlertText:
         ),
         meaning="The file is correct, but the day does not count as exported yet. Until it does, "
         "no later file is made. Nothing is exported twice.",
-        action=sentences(
-            "Do what the error says: an object in MongoDB that belongs to another application is "
-            f"in the way. Then {run_it(facts)} records this file; do not delete it.",
-            at_link(facts, "The file"),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -371,17 +404,31 @@ def _marking_refused(facts: Facts) -> AlertText:
     )
     return AlertText(
         title=f"MongoDB refuses to mark the items of {file or 'an empty day'}",
+        phone=f"Once the cause is removed, {_then_force_run('batch')} to mark the other items.",
+        command=f"Do what the error says: {_IN_THE_WAY}. Then {run_it(facts)} marks the other "
+        "items.",
         happened=sentences(
             f"{done}, but some of its queue items could not be marked.", last_error(facts)
         ),
         meaning=f"{'The file is correct, and the' if file else 'The'} day is done. Until its items "
         "are marked, no later file is made. Nothing is exported twice.",
-        action=sentences(
-            "Do what the error says: an object in MongoDB that belongs to another application is "
-            f"in the way. Then {run_it(facts)} marks the other items.",
-            at_link(facts, "The file"),
-        ),
+        link=facts.text("link"),
     )
+
+
+def run_it(facts: Facts) -> str:
+    if facts.day is None:
+        return "the same request to POST /exports"
+    return f"`{commanded('run', facts)}`"
+
+
+def _status(facts: Facts) -> str:
+    return f"`daybook status {facts.day or 'DATE'}`"
+
+
+def _then_force_run(job: str) -> str:
+    text = force_run(job)
+    return text[0].lower() + text[1:]
 
 
 TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from daybook.export.model.notice import Alert
+from daybook.export.model.profile import DAILY
 from daybook.text.scrub import scrubbed
 from daybook.text.visible import clean
 
@@ -20,9 +21,14 @@ class AlertText:
     """An alert in one language, without its links. The title is one line."""
 
     title: str
+    phone: str
+    """What can be done from a phone, such as Cloud Scheduler's "Force run"."""
+    command: str
+    """What can be done on the command line."""
     happened: str
     meaning: str
-    action: str
+    link: str | None = None
+    """The address of the file that the alert is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,14 @@ class Facts:
         """The last error's type and message."""
         told = [text for text in (self.text("error_type"), self.text("error")) if text]
         return scrubbed(": ".join(told)) or None
+
+
+def commanded(command: str, facts: Facts) -> str:
+    """The command for the alert's day and profile, as it is typed."""
+    profile = "" if facts.alert.profile == DAILY else f" --profile {facts.alert.profile}"
+    return (
+        f"daybook {command}{profile} {'--date ' if command == 'run' else ''}{facts.day or 'DATE'}"
+    )
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:

@@ -1,4 +1,8 @@
-"""An alert as a message: what happened, the day, what it means, what to do, a link to the log."""
+"""An alert as a message.
+
+In this order: what can be done from a phone, the command, the runbook's chapter, what happened,
+the day, what it means for the accountant, links to the file and the log.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,6 @@ from daybook.notifications import en, logs_link, th
 from daybook.notifications.facts import AlertText, Facts, one_line
 
 Language = Literal["en", "th"]
-
-RUNBOOK = "docs/runbook.md"
-"""The runbook, which has a section for each event; its heading is the event's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,10 @@ class _Words:
     severities: Mapping[int, str]
     day: str
     profile: str
+    phone: str
+    command: str
     meaning: str
-    action: str
+    file: str
     logs: str
 
 
@@ -47,8 +50,10 @@ _WORDS: Mapping[Language, _Words] = {
         severities={},
         day="Day",
         profile="Profile",
+        phone="From a phone",
+        command="Command",
         meaning="What it means for the accountant",
-        action="What to do",
+        file="The file",
         logs="Logs",
     ),
     "th": _Words(
@@ -61,17 +66,23 @@ _WORDS: Mapping[Language, _Words] = {
         },
         day="วันที่",
         profile="โปรไฟล์",
+        phone="จากโทรศัพท์",
+        command="คำสั่ง",
         meaning="ผลต่อฝ่ายบัญชี",
-        action="สิ่งที่ต้องทำ",
+        file="ไฟล์",
         logs="บันทึกการทำงาน",
     ),
 }
 
 
 def alert_message(
-    alert: Alert, *, language: Language, zone: ZoneInfo, project: str | None
+    alert: Alert, *, language: Language, zone: ZoneInfo, project: str | None, runbook: str
 ) -> Message:
-    """The alert for people; `project` is the Google Cloud project that has the logs."""
+    """The alert for people.
+
+    `project` is the Google Cloud project that has the logs; `runbook` is where the runbook can be
+    read, an address or a path.
+    """
     words = _WORDS[language]
     alert_text = words.texts[alert.event](Facts(alert=alert, zone=zone))
     severity = words.severities.get(alert.severity, logging.getLevelName(alert.severity))
@@ -79,11 +90,13 @@ def alert_message(
         title=one_line(f"[{severity}] {subject(alert)}: {alert_text.title}", longest=200),
         text="\n\n".join(
             [
+                f"{words.phone}: {alert_text.phone}",
+                f"{words.command}: {alert_text.command}",
+                f"Runbook: {chapter(runbook, alert.event)}",
                 alert_text.happened,
                 *_identity(alert, words, language),
                 f"{words.meaning}: {alert_text.meaning}",
-                f"{words.action}: {alert_text.action}",
-                f"Runbook: {runbook(alert.event)}",
+                *([f"{words.file}: {alert_text.link}"] if alert_text.link else []),
                 f"{words.logs}: {logs_link.where(alert, zone, project)}",
             ]
         ),
@@ -101,9 +114,9 @@ def subject(alert: Alert) -> str:
     return f"Daybook{profile}" + (f" {alert.batch_date}" if alert.batch_date else "")
 
 
-def runbook(event: AlertEvent) -> str:
-    """The link to the section that says what to do."""
-    return f"{RUNBOOK}#{event.value.replace('_', '-')}"
+def chapter(runbook: str, event: AlertEvent) -> str:
+    """The runbook's chapter on the event; its heading is the event's name."""
+    return f"{runbook}#{event.value.replace('_', '-')}"
 
 
 def _identity(alert: Alert, words: _Words, language: Language) -> list[str]:

@@ -9,7 +9,7 @@ from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot.orphans import OrphanReason
-from daybook.notifications.facts import AlertText, Facts, sentences
+from daybook.notifications.facts import AlertText, Facts, commanded, sentences
 
 _MONTHS = (
     *("มกราคม", "กุมภาพันธ์", "มีนาคม", "เมษายน", "พฤษภาคม", "มิถุนายน"),
@@ -91,15 +91,14 @@ def last_error(facts: Facts) -> str | None:
     return f"ข้อผิดพลาดล่าสุด: {facts.error}" if facts.error else None
 
 
-def run_it(facts: Facts) -> str:
-    if facts.day is None:
-        return "ส่งคำขอเดิมไปที่ POST /exports อีกครั้ง"
-    return f"ใช้คำสั่ง `daybook run --date {facts.day}` (หรือ POST /run)"
+_SETTLED = "ไม่ต้องดำเนินการใด การแจ้งเตือนก่อนหน้านี้ของวันนี้ได้รับการแก้ไขแล้ว"
+_EXAMINE = "กด Force run ที่งาน `daybook-doctor` ใน Cloud Scheduler แล้วดูสาเหตุในบันทึก `examined`"
+_IN_THE_WAY = "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่"
 
 
-def at_link(facts: Facts) -> str | None:
-    link = facts.text("link")
-    return f"ไฟล์: {link}" if link else None
+def force_run(job: str) -> str:
+    """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
+    return f"กด Force run ที่งาน `daybook-{job}` ใน Cloud Scheduler"
 
 
 def _attempt_failed(facts: Facts) -> AlertText:
@@ -107,12 +106,16 @@ def _attempt_failed(facts: Facts) -> AlertText:
     which = f"การส่งออกครั้งที่ {attempt}" if attempt else "การส่งออก"
     which += f" จากทั้งหมด {of} ครั้ง" if attempt and of else ""
     due = facts.at("next_attempt_at")
-    wait = f"ระบบจะลองใหม่เองในวันที่ {moment(due)}" if due else "ระบบจะลองใหม่เอง"
+    follows = f"ระบบจะลองใหม่เองในวันที่ {moment(due)}" if due else "ระบบจะลองใหม่เอง"
+    sooner = f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('batch')}" if facts.day else None
     return AlertText(
         title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น." if due else ""),
-        happened=sentences(f"{which}ไม่สำเร็จ ยังไม่มีไฟล์", last_error(facts)),
+        phone=sentences("ยังไม่ต้องดำเนินการใด", follows, sooner),
+        command=f"`{commanded('run', facts)}` เริ่มก่อนเวลา"
+        if facts.day
+        else "หากแก้ไขสาเหตุแล้ว การส่งคำขอเดิมไปที่ POST /exports อีกครั้งจะเริ่มก่อนเวลา",
+        happened=sentences(f"{which}ไม่สำเร็จ ยังไม่มีไฟล์", follows, last_error(facts)),
         meaning=f"{'ไฟล์ประจำวัน' if facts.day else 'ไฟล์'}จะล่าช้า {STAYS_QUEUED}",
-        action=f"ยังไม่ต้องดำเนินการใด {wait} หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา กรุณา{run_it(facts)}",
     )
 
 
@@ -123,61 +126,79 @@ def _batch_failed(facts: Facts) -> AlertText:
         name += f"หลังลองใหม่ {max(attempt - 1, 0)} ครั้ง (รวมทั้งหมด {attempt} ครั้ง)"
     no_use = "ระบบไม่ลองใหม่ต่อ เนื่องจากการลองใหม่จะไม่ช่วยแก้ปัญหา"
     queued = "รายการยังอยู่ในคิว และจะรวมอยู่ในไฟล์ของวันถัดไป"
+    phone, command = _reopen(facts)
     return AlertText(
         title=f"{name} ต้องมีผู้ดูแลระบบดำเนินการ",
+        phone=phone,
+        command=command,
         happened=sentences(
             f"{name} ต้องมีผู้ดูแลระบบดำเนินการแก้ไข",
             no_use if facts.is_true("permanent") else None,
             last_error(facts),
         ),
         meaning=f"ไม่มีไฟล์ {queued if facts.day else 'รายการยังคงสถานะเดิม'}",
-        action=_reopen(facts),
     )
 
 
-def _reopen(facts: Facts) -> str:
+def _reopen(facts: Facts) -> tuple[str, str]:
+    """What to do about a failed day: from a phone, and by command."""
     if facts.day is None:
-        return f"กรุณาแก้ไขสาเหตุ แล้ว{run_it(facts)}"
+        return (
+            "ทำไม่ได้ ต้องส่งคำขอส่งออกอีกครั้ง",
+            "กรุณาแก้ไขสาเหตุ แล้วส่งคำขอเดิมไปที่ POST /exports หรือใช้คำสั่ง `daybook export` เดิมอีกครั้ง",
+        )
     return (
-        f"กรุณาแก้ไขสาเหตุ แล้วใช้คำสั่ง `daybook retry {facts.day}` "
-        "(หรือ POST /admin/retry) เพื่อสร้างไฟล์ของวันนี้ หรือใช้คำสั่ง "
-        f"`daybook release {facts.day}` เพื่อปิดวันนี้โดยไม่มีไฟล์ "
-        "รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป"
+        f"เมื่อแก้ไขสาเหตุแล้ว {force_run('retry')} งานนี้ทำวันล่าสุดที่ถึงกำหนด",
+        f"`{commanded('retry', facts)}` สร้างไฟล์ของวันนี้ หรือ `{commanded('release', facts)}` "
+        "ปิดวันนี้โดยไม่มีไฟล์ รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป",
     )
 
 
 def _run_refused(facts: Facts) -> AlertText:
     at = facts.at("at")
+    phone, command = _find_cause(facts)
     return AlertText(
         title="ระบบปฏิเสธการเริ่มส่งออกประจำวัน",
+        phone=phone,
+        command=command,
         happened=sentences(
             f"คำขอส่งออกประจำวัน{f'เมื่อวันที่ {moment(at)} ' if at else ''}ได้รับข้อผิดพลาดก่อนเริ่มทำงาน",
             last_error(facts),
         ),
         meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
-        action="กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `daybook doctor` เพื่อตรวจสอบ "
-        f"แล้ว{run_it(facts)} เพื่อส่งออกไฟล์ หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
+    )
+
+
+def _find_cause(facts: Facts) -> tuple[str, str]:
+    """What to do when no run begins: from a phone, and by command."""
+    return (
+        f"{_EXAMINE} เมื่อแก้ไขแล้ว {force_run('batch')} "
+        "หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
+        f"`daybook doctor` บอกสาเหตุ แล้ว {run_it(facts)} ส่งออกไฟล์",
     )
 
 
 def _batch_recovered(facts: Facts) -> AlertText:
     attempt, entries = facts.count("attempt"), facts.count("entry_count")
     when = f"ในการส่งออกครั้งที่ {attempt}" if attempt else ""
-    settled = "ไม่ต้องดำเนินการใด การแจ้งเตือนก่อนหน้านี้ของวันนี้ได้รับการแก้ไขแล้ว"
+    command = f"{_status(facts)} แสดงสถานะ"
     if facts.text("state") == "empty":
         return AlertText(
             title="กลับมาทำงานปกติ ไม่มีรายการต้องส่งออก",
+            phone=_SETTLED,
+            command=command,
             happened=sentences("หลังจากขัดข้องก่อนหน้านี้ ระบบปิดวันนี้เรียบร้อยแล้ว", when, "ไม่มีรายการในคิว"),
             meaning="ไม่มีไฟล์ของวันนี้ และไม่มีไฟล์ใดขาดหาย",
-            action=settled,
         )
     file = facts.text("filename") or "ไฟล์"
     what = f"จำนวน {entries:,} รายการ" if entries is not None else None
     return AlertText(
         title="กลับมาทำงานปกติ ส่งไฟล์เรียบร้อยแล้ว",
+        phone=_SETTLED,
+        command=command,
         happened=sentences(f"หลังจากขัดข้องก่อนหน้านี้ ระบบส่ง {file} เรียบร้อยแล้ว", what, when or None),
         meaning="ไฟล์ครบถ้วนและใช้งานได้ ไม่มีรายการซ้ำ",
-        action=sentences(settled, at_link(facts)),
+        link=facts.text("link"),
     )
 
 
@@ -189,43 +210,50 @@ def _breaker_opened(facts: Facts) -> AlertText:
     rest = f"ถึงวันที่ {moment(until)}" if until else "ชั่วคราว"
     return AlertText(
         title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
+        phone="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง "
+        f"หากต้องการตรวจสิทธิ์การเข้าถึง ให้{_EXAMINE}",
+        command="`daybook doctor` ตรวจสิทธิ์การเข้าถึง",
         happened=f"{place} {often} Daybook จะหยุดเรียกใช้{rest} แล้วจึงลองใหม่หนึ่งครั้ง",
         meaning=f"ไฟล์จะล่าช้า โดยระหว่างนี้ไม่นับเป็นจำนวนครั้งที่ลอง {STAYS_QUEUED}",
-        action="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ และใช้คำสั่ง `daybook doctor` "
-        "เพื่อตรวจสิทธิ์การเข้าถึง เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง",
     )
 
 
 def _day_missing(facts: Facts) -> AlertText:
     due, state = facts.at("due"), facts.text("state")
     batch = f"การส่งออกประจำวัน{f'ที่กำหนดไว้วันที่ {moment(due)} ' if due else ''}"
-    status = f"daybook status {facts.day or ''}".rstrip()
     if state == "unknown":
         return AlertText(
             title="ไม่สามารถตรวจสอบการส่งออกประจำวันได้",
+            phone=f"{_EXAMINE} โดยมากเกิดจากติดต่อ MongoDB ไม่ได้",
+            command=f"`daybook doctor` บอกสาเหตุ แล้ว {_status(facts)} แสดงสถานะของวันนี้",
             happened=sentences(f"{batch}ถือว่ายังไม่เสร็จ เนื่องจากตรวจสอบสถานะไม่ได้", last_error(facts)),
             meaning="อาจยังไม่มีไฟล์ของวันนี้ และยังไม่ทราบว่าส่งออกรายการแล้วหรือไม่ "
             "แต่ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ",
-            action="กรุณาตรวจสอบ MongoDB ด้วยคำสั่ง `daybook doctor` "
-            f"แล้วดูสถานะของวันนี้ด้วยคำสั่ง `{status}`",
         )
     how = _HOW_IT_STANDS.get(state or "", _NO_TRACE)
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f" รวมทั้งหมด {count} ครั้ง" if count and count > 1 else ""
         how = f"มีคำขอเข้ามาเมื่อวันที่ {moment(refused_at)} แต่ระบบปฏิเสธ{times}"
+    phone, command = (
+        _reopen(facts) if state == "failed" else _find_cause(facts) if refused_at else _start(facts)
+    )
     return AlertText(
         title="ยังไม่มีการส่งออกประจำวัน",
+        phone=phone,
+        command=command,
         happened=sentences(f"{batch}ยังไม่เสร็จ {how}", last_error(facts)),
         meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
-        action=_reopen(facts)
-        if state == "failed"
-        else "กรุณาแก้ไขสาเหตุ โดยใช้คำสั่ง `daybook doctor` เพื่อตรวจสอบ "
-        f"แล้ว{run_it(facts)} เพื่อเริ่มการทำงาน"
-        if refused_at
-        else f"กรุณา{run_it(facts)} เพื่อเริ่มการทำงาน หากยังไม่สำเร็จ ให้ใช้คำสั่ง "
-        "`daybook doctor` เพื่อหาสาเหตุ และหากไม่พบบันทึกการเริ่มทำงาน "
-        "กรุณาตรวจสอบงานใน Cloud Scheduler ว่าส่งคำขอหรือไม่ และได้รับคำตอบใด",
+    )
+
+
+def _start(facts: Facts) -> tuple[str, str]:
+    """What to do when nothing has called: from a phone, and by command."""
+    return (
+        f"{force_run('batch')} งานนี้ทำวันล่าสุดที่ถึงกำหนด หากยังไม่สำเร็จ ให้กด Force run ที่งาน "
+        "`daybook-doctor` และหากไม่พบบันทึกการเริ่มทำงาน กรุณาตรวจสอบที่นั่นว่างานส่งคำขอหรือไม่ "
+        "และได้รับคำตอบใด",
+        f"{run_it(facts)} เริ่มการทำงาน หากยังไม่สำเร็จ `daybook doctor` บอกสาเหตุ",
     )
 
 
@@ -233,18 +261,18 @@ def _day_late(facts: Facts) -> AlertText:
     due, next_at, lease = (
         facts.at(name) for name in ("due", "next_attempt_at", "lease_expires_at")
     )
-    status = f"daybook status {facts.day or ''}".rstrip()
     delivered = facts.text("state") == "committed"
     how = "ส่งไฟล์แล้ว แต่ยังปรับสถานะรายการไม่ครบ" if delivered else "ยังไม่เสร็จ"
     return AlertText(
         title="การส่งออกประจำวันยังดำเนินการไม่ครบ" if delivered else "การส่งออกประจำวันล่าช้า",
+        phone="ยังไม่ต้องดำเนินการใด หากไม่สำเร็จจะมีการแจ้งเตือนอีกครั้ง",
+        command=f"{_status(facts)} แสดงสถานะ",
         happened=sentences(
             f"การส่งออกประจำวัน{f'ที่กำหนดไว้วันที่ {moment(due)} ' if due else ''}{how}",
             f"ระบบจะดำเนินการต่อในวันที่ {moment(next_at)}" if next_at else None,
             f"ระบบกำลังทำงานอยู่ และถือสิทธิ์ถึงวันที่ {moment(lease)}" if lease else None,
         ),
         meaning="ไฟล์ใช้งานได้ ไม่มีรายการส่งออกซ้ำ" if delivered else f"ไฟล์ประจำวันจะล่าช้า {STAYS_QUEUED}",
-        action=f"ยังไม่ต้องดำเนินการใด ตรวจสอบสถานะได้ด้วยคำสั่ง `{status}` หากไม่สำเร็จจะมีการแจ้งเตือนอีกครั้ง",
     )
 
 
@@ -256,30 +284,32 @@ def _entries_rejected(facts: Facts) -> AlertText:
         f"{REASONS.get(reason, reason)} {count:,} รายการ"
         for reason, count in facts.counts("reasons").items()
     ]
-    day = facts.day or "DATE"
-    correct = (
-        f"ใช้คำสั่ง `daybook status {day}` เพื่อดูรายการและช่องข้อมูลที่ต้องแก้ไข "
+    command = (
+        f"{_status(facts)} แสดงรายการและช่องข้อมูลที่ต้องแก้ไข "
         "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `daybook requeue ENTRY_ID`"
     )
     if facts.text("state") == "empty":
         return AlertText(
             title=f"ไม่มีไฟล์ เนื่องจากไม่ผ่านการตรวจสอบ {left}",
+            phone="ไม่ต้องดำเนินการใด ต้องแก้ไขรายการก่อน ซึ่งรอถึงเวลาทำงานได้",
+            command=command,
             happened=sentences(
                 f"ทุกรายการในคิวไม่ผ่านการตรวจสอบ ({left})",
                 f"({', '.join(reasons)})" if reasons else None,
             ),
             meaning="ไม่มีไฟล์ของวันนี้ รายการเหล่านี้จะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
-            action=correct,
         )
     return AlertText(
         title=f"{left}ไม่ได้อยู่ใน {file}",
+        phone="ไม่ต้องดำเนินการใด ต้องแก้ไขรายการที่ไม่ได้รวม ซึ่งรอถึงเวลาทำงานได้",
+        command=command,
         happened=sentences(
             f"{file} ไม่ได้รวม {left}",
             f"และมีรายการในไฟล์ {entries:,} รายการ" if entries is not None else None,
             f"({', '.join(reasons)})" if reasons else None,
         ),
         meaning="ไฟล์ใช้งานได้ตามปกติ ส่วนรายการที่ไม่ได้รวมจะยังไม่อยู่ในไฟล์ใด จนกว่าจะแก้ไขและนำเข้าคิวอีกครั้ง",
-        action=sentences(correct, at_link(facts)),
+        link=facts.text("link"),
     )
 
 
@@ -293,17 +323,15 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
     reason = facts.text("reason") or ""
     return AlertText(
         title="มีไฟล์ที่ไม่มีบันทึก",
+        phone="กรุณาค้นหาไฟล์ที่ปลายทาง และแจ้งฝ่ายบัญชีให้ใช้เฉพาะไฟล์ที่ระบุในใบยืนยันของวันนั้น",
+        command=f"{_status(facts)} แสดงไฟล์ที่วันนั้นบันทึกไว้ หากเป็นไฟล์อื่น กรุณาลบไฟล์นี้ออก",
         happened=sentences(
             f"{stands}{named} {at}ซึ่งระบบเลิกใช้รหัสนั้นแล้ว",
             f"(เหตุผลในขณะนั้น: {reason})" if found and reason else None,
             None if found else ORPHANS.get(reason) or facts.text("explanation") or reason,
         ),
         meaning="อาจมีสองไฟล์สำหรับวันเดียวกัน กรุณาใช้เฉพาะไฟล์ที่ระบุในใบยืนยันของวันนั้น และห้ามนำเข้าอีกไฟล์หนึ่ง",
-        action=sentences(
-            "กรุณาค้นหาไฟล์ที่ปลายทาง และลบออกหากวันนั้นบันทึกไว้กับไฟล์อื่น ตรวจสอบได้ด้วยคำสั่ง "
-            f"`daybook status {facts.day or 'DATE'}`",
-            at_link(facts),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -311,13 +339,13 @@ def _unsealed_file(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
     return AlertText(
         title="ไฟล์ถูกแก้ไขโดยผู้อื่น",
+        phone="กรุณาแจ้งฝ่ายบัญชีไม่ให้ใช้ไฟล์ที่ถูกแก้ไข และตรวจสอบที่ปลายทางว่าผู้ใดแก้ไข",
+        command=f"{_status(facts)} แสดงไฟล์ของวันนั้นที่ส่งแล้ว กรุณาเปรียบเทียบกับไฟล์ที่ถูกแก้ไข "
+        "แล้วลบไฟล์ที่ถูกแก้ไขออก",
         happened=f"{file} {f'ที่รหัส {id_} ' if id_ else ''}ไม่ตรงกับไฟล์ที่ Daybook ส่ง "
         "แสดงว่ามีผู้แก้ไขไฟล์ Daybook เลิกใช้รหัสนี้แล้วและจะใช้รหัสใหม่",
         meaning="ห้ามใช้ไฟล์ที่ถูกแก้ไข ไฟล์ที่ถูกต้องคือไฟล์ที่ระบุในใบยืนยันของวันนั้น",
-        action=sentences(
-            "กรุณาตรวจสอบว่าผู้ใดแก้ไข เปรียบเทียบกับไฟล์ของวันนั้นที่ส่งแล้ว และลบไฟล์ที่ถูกแก้ไขออก",
-            at_link(facts),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -331,12 +359,14 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     told = ", ".join(count for count in counts if count)
     return AlertText(
         title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
+        phone="กรุณาแจ้งฝ่ายบัญชีไม่ให้นำเข้าไฟล์นี้ก่อนตรวจรายการเสร็จ",
+        command="`daybook lineage ENTRY_ID` แสดงว่ารายการอยู่ในไฟล์ใดบ้าง บันทึกของวันนั้นใน exportlogs "
+        "ระบุรายการไว้ (goneItems, completedElsewhereItems) กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ "
+        "แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
         happened=sentences(
             f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({told})" if told else None
         ),
         meaning="ไฟล์ครบถ้วน แต่บางรายการอาจอยู่ในไฟล์อื่นด้วยหรืออาจถูกยกเลิกแล้ว กรุณาตรวจสอบก่อนนำเข้า",
-        action="บันทึกของวันนั้นใน exportlogs ระบุรายการไว้ (goneItems, completedElsewhereItems) "
-        "กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
     )
 
 
@@ -344,12 +374,14 @@ def _publish_failed(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
     return AlertText(
         title=f"{file} ยังไม่ได้ใช้ชื่อที่ถูกต้อง",
+        phone="โดยมากเกิดจากมีไฟล์อื่นใช้ชื่อนี้อยู่ กรุณาย้ายไฟล์นั้นออก แล้ว"
+        f"{force_run('batch')} เพื่อดำเนินการให้เสร็จ",
+        command=f"จากนั้น {run_it(facts)} ดำเนินการให้เสร็จ",
         happened=sentences(
             f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนและบันทึกแล้ว แต่ยังตั้งชื่อไฟล์ไม่ได้",
             last_error(facts),
         ),
         meaning="วันนี้นับว่าส่งออกแล้ว แต่ยังค้นหาไฟล์ตามชื่อไม่พบ ไม่มีรายการสูญหาย",
-        action=f"โดยมากเกิดจากมีไฟล์อื่นใช้ชื่อนี้อยู่ กรุณาย้ายไฟล์นั้นออก แล้ว{run_it(facts)} เพื่อดำเนินการให้เสร็จ",
     )
 
 
@@ -357,17 +389,15 @@ def _file_unrecorded(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename") or "ไฟล์", facts.text("file_id")
     return AlertText(
         title=f"มี {file} แล้ว แต่ MongoDB ไม่ยอมรับบันทึก",
+        phone=f"ห้ามลบไฟล์ เมื่อแก้ไขสาเหตุแล้ว {force_run('batch')} เพื่อบันทึกไฟล์นี้",
+        command=f"{_IN_THE_WAY} แล้ว {run_it(facts)} บันทึกไฟล์นี้",
         happened=sentences(
             f"{file}{f' (รหัส {id_})' if id_ else ''} ครบถ้วนที่ปลายทางแล้ว "
             "แต่บันทึกไม่ได้และทำเครื่องหมายรายการไม่ได้",
             last_error(facts),
         ),
         meaning="ไฟล์ถูกต้อง แต่วันนี้ยังไม่นับว่าส่งออกแล้ว และจะยังไม่สร้างไฟล์ถัดไป ไม่มีรายการใดส่งออกซ้ำ",
-        action=sentences(
-            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
-            f"แล้ว{run_it(facts)} เพื่อบันทึกไฟล์นี้ ห้ามลบไฟล์",
-            at_link(facts),
-        ),
+        link=facts.text("link"),
     )
 
 
@@ -380,15 +410,23 @@ def _marking_refused(facts: Facts) -> AlertText:
     )
     return AlertText(
         title=f"MongoDB ไม่ยอมให้ทำเครื่องหมายรายการของ{f' {file}' if file else 'วันที่ไม่มีไฟล์'}",
+        phone=f"เมื่อแก้ไขสาเหตุแล้ว {force_run('batch')} เพื่อทำเครื่องหมายรายการที่เหลือ",
+        command=f"{_IN_THE_WAY} แล้ว {run_it(facts)} ทำเครื่องหมายรายการที่เหลือ",
         happened=sentences(f"{done} แต่ทำเครื่องหมายรายการในคิวบางรายการไม่ได้", last_error(facts)),
         meaning=f"{'ไฟล์ถูกต้องและ' if file else ''}วันนี้เสร็จสมบูรณ์แล้ว "
         "แต่จะยังไม่สร้างไฟล์ถัดไปจนกว่าจะทำเครื่องหมายครบ ไม่มีรายการใดส่งออกซ้ำ",
-        action=sentences(
-            "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่ "
-            f"แล้ว{run_it(facts)} เพื่อทำเครื่องหมายรายการที่เหลือ",
-            at_link(facts),
-        ),
+        link=facts.text("link"),
     )
+
+
+def run_it(facts: Facts) -> str:
+    if facts.day is None:
+        return "คำขอเดิมที่ POST /exports"
+    return f"`{commanded('run', facts)}`"
+
+
+def _status(facts: Facts) -> str:
+    return f"`daybook status {facts.day or 'DATE'}`"
 
 
 TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {

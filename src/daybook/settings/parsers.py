@@ -110,6 +110,13 @@ def web_url(text: str) -> str:
     return text
 
 
+def page(text: str) -> str:
+    """An address or a path, to which a chapter can be added."""
+    if re.search(r"[\s#]", text):
+        raise ValueError("must be an address or a path without # and white space")
+    return text
+
+
 def queue(text: str) -> str:
     if not re.fullmatch(r"projects/[^/\s]+/locations/[^/\s]+/queues/[A-Za-z0-9-]+", text):
         raise ValueError("must read projects/P/locations/L/queues/Q")

@@ -164,6 +164,13 @@ class Settings:
         description="Language of alerts and receipts: en or th",
         default="en",
     )
+    runbook_url: str = setting(
+        "DAYBOOK_RUNBOOK_URL",
+        parse=parsers.page,
+        description="Where the runbook can be read, for the links in alerts",
+        default="docs/runbook.md",
+    )
+    """An address, or a path in the repository; alerts add `#` and their chapter."""
     callers: Mapping[str, tuple[str, ...]] = setting(
         "DAYBOOK_CALLERS",
         parse=parsers.callers,

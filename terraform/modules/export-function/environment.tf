@@ -37,6 +37,7 @@ locals {
     DAYBOOK_LEASE_SECONDS         = var.settings.lease_seconds
     DAYBOOK_MULTIPART_LIMIT_BYTES = var.settings.multipart_limit_bytes
     DAYBOOK_RETRY_DELAYS_SECONDS  = join(",", var.settings.retry_delays_seconds)
+    DAYBOOK_RUNBOOK_URL           = var.runbook
     DAYBOOK_RUN_DEADLINE_SECONDS  = var.settings.run_deadline_seconds
     DAYBOOK_SERVICE_URL           = local.service_url
     DAYBOOK_TASKS_ENDPOINT        = var.settings.tasks_endpoint

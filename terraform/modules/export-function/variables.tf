@@ -202,6 +202,18 @@ variable "region" {
   }
 }
 
+variable "runbook" {
+  description = "Where the runbook can be read: a path in the repository or an address; Daybook's messages add # and their chapter."
+  type        = string
+  default     = "docs/runbook.md"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[^\\s#]+$", var.runbook))
+    error_message = "runbook must be a path or an address without # and white space."
+  }
+}
+
 variable "schedules" {
   description = "When the jobs run, as five cron fields in time_zone. The dead man's switch must come after the last retry could have ended."
   type = object({

@@ -1,66 +1,70 @@
 locals {
+  # By key, also for a job that was not given.
+  jobs = merge({ for key in ["batch", "doctor", "retry"] : key => "${var.function_name}-${key}" }, var.job_names)
+
   # Alerts on a single record: they come at once, name the day and lead to the record. Each
-  # key is the event, and the runbook's chapter with - for _.
+  # key is the event, and the runbook's chapter with - for _. The advice begins with what can be
+  # done from a phone and ends with the command.
   events = {
     attempt_failed = {
       severity = "WARNING"
       title    = "an attempt failed"
-      advice   = "Nothing yet: the next attempt follows by itself. If the cause is gone, the scheduler job that ends in -batch (Force run) starts it sooner."
+      advice   = "Nothing to do yet: the next attempt follows by itself, at the time that the record names. Force run ${local.jobs.batch} in Cloud Scheduler to start it sooner, once the cause is removed. Command: `daybook run --date DATE`."
     }
     batch_failed = {
       severity = "CRITICAL"
       title    = "the batch FAILED, manual intervention required"
-      advice   = "There is no file. Remove the cause, then run the scheduler job that ends in -retry (Force run), or release the day."
+      advice   = "Force run ${local.jobs.retry} in Cloud Scheduler, once the cause is removed; it takes the latest day that was due. Command: `daybook retry DATE`, or `daybook release DATE` to close the day without a file."
     }
     breaker_opened = {
       severity = "WARNING"
       title    = "the destination is paused, the circuit breaker is open"
-      advice   = "Look for an outage of Google Drive, and run the scheduler job that ends in -doctor. It resumes by itself."
+      advice   = "Check whether Google Drive has an outage: Daybook resumes by itself. To check access, Force run ${local.jobs.doctor} in Cloud Scheduler. Command: `daybook doctor`."
     }
     day_missing = {
       severity = "CRITICAL"
       title    = "the batch is MISSING"
-      advice   = "The day that was due is not done, and no run or retry is pending. Run the scheduler job that ends in -batch (Force run)."
+      advice   = "Force run ${local.jobs.batch} in Cloud Scheduler; it takes the latest day that was due. If the day has failed, Force run ${local.jobs.retry}. Command: `daybook run --date DATE`."
     }
     entries_rejected = {
       severity = "WARNING"
       title    = "entries were rejected"
-      advice   = "The file can be used. `daybook status DATE` lists what it leaves out; correct each, then requeue it."
+      advice   = "Nothing to do tonight: the file can be used, and the entries that it leaves out have to be corrected. Command: `daybook status DATE` lists them, `daybook requeue ENTRY_ID` queues each again."
     }
     file_unrecorded = {
       severity = "CRITICAL"
       title    = "a file exists, and MongoDB refuses its record"
-      advice   = "The file is right: do not delete it. Remove what is in the way in MongoDB, as the error says, then run the day again."
+      advice   = "Do not delete the file. Once what is in the way in MongoDB is removed, as the error says, Force run ${local.jobs.batch} in Cloud Scheduler. Command: `daybook run --date DATE`."
     }
     items_changed_after_seal = {
       severity = "CRITICAL"
       title    = "queue items changed while a file was delivered"
-      advice   = "Have the accountant wait: check the entries that the day's record lists before the file is imported."
+      advice   = "Tell the accountant not to import the file before the entries that the day's record lists are checked. Command: `daybook lineage ENTRY_ID`."
     }
     marking_refused = {
       severity = "CRITICAL"
       title    = "MongoDB refuses to mark queue items"
-      advice   = "The file can be used. Remove what is in the way in MongoDB, as the error says, then run the day again: until then no later file is made."
+      advice   = "Once what is in the way in MongoDB is removed, as the error says, Force run ${local.jobs.batch} in Cloud Scheduler. The file can be used, but until then no later file is made. Command: `daybook run --date DATE`."
     }
     orphan_left_behind = {
       severity = "CRITICAL"
       title    = "a file without a record"
-      advice   = "There may be two files for one day. Keep the one that the day's record names and remove the other."
+      advice   = "Tell the accountant to use only the file that the day's receipt names: there may be two. Command: `daybook status DATE` shows which file the day is recorded with; remove the other."
     }
     publish_failed = {
       severity = "CRITICAL"
       title    = "a delivered file does not have its name yet"
-      advice   = "Most often another file has the name: move it away, then run the day again."
+      advice   = "Usually another file has the name: move it away, then Force run ${local.jobs.batch} in Cloud Scheduler. Command: `daybook run --date DATE`."
     }
     run_refused = {
       severity = "CRITICAL"
       title    = "the run was REFUSED"
-      advice   = "The scheduler called and got an error before a run began. The record's error names the cause: remove it, then run the scheduler job that ends in -batch (Force run)."
+      advice   = "Force run ${local.jobs.doctor} in Cloud Scheduler: its record says what is wrong. Once that is removed, Force run ${local.jobs.batch}. Command: `daybook doctor`, then `daybook run --date DATE`."
     }
     unsealed_file = {
       severity = "CRITICAL"
       title    = "a file was changed outside Daybook"
-      advice   = "The changed file must not be used. Compare it with the delivered one, find out who changed it, remove it."
+      advice   = "Tell the accountant not to use the changed file. Find out in Drive who changed it. Command: `daybook status DATE` shows the day's delivered file; remove the changed one."
     }
   }
 

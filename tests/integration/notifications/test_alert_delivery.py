@@ -113,6 +113,7 @@ def messages(
         language=language,
         time_zone=ZoneInfo("Asia/Bangkok"),
         project="acme",
+        runbook="docs/runbook.md",
         within_seconds=within_seconds,
     )
 

@@ -221,6 +221,7 @@ def send(addresses: tuple[str, ...], value: str) -> int:
         language="en",
         time_zone=ZoneInfo("Asia/Bangkok"),
         project="acme",
+        runbook="docs/runbook.md",
     )
     messages.alert(
         Alert(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -121,7 +122,9 @@ def alert(event: AlertEvent, **facts: Any) -> Alert:
 
 
 def told(alert: Alert, language: Language = "en", project: str | None = "acme") -> Message:
-    return alert_message(alert, language=language, zone=BANGKOK, project=project)
+    return alert_message(
+        alert, language=language, zone=BANGKOK, project=project, runbook="docs/runbook.md"
+    )
 
 
 def is_thai(text: str) -> bool:
@@ -142,7 +145,12 @@ def stream() -> Iterator[io.StringIO]:
 def silent(language: Language = "en") -> Messages:
     """Without addresses: what is told is only logged."""
     return Messages(
-        alert_urls=(), receipt_urls=(), language=language, time_zone=BANGKOK, project=None
+        alert_urls=(),
+        receipt_urls=(),
+        language=language,
+        time_zone=BANGKOK,
+        project=None,
+        runbook="docs/runbook.md",
     )
 
 
@@ -154,23 +162,26 @@ def record(stream: io.StringIO) -> dict[str, Any]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("event", AlertEvent)
-def test_an_alert_says_what_when_its_meaning_what_to_do_and_where_to_look(
+def test_an_alert_begins_with_what_can_be_done_from_a_phone_then_the_command_then_the_runbook(
     event: AlertEvent, language: Language
 ) -> None:
     message = told(alert(event), language)
     labels = {
-        "en": ("What it means for the accountant: ", "What to do: "),
-        "th": ("ผลต่อฝ่ายบัญชี: ", "สิ่งที่ต้องทำ: "),
+        "en": ("From a phone: ", "Command: ", "What it means for the accountant: "),
+        "th": ("จากโทรศัพท์: ", "คำสั่ง: ", "ผลต่อฝ่ายบัญชี: "),
     }
-    happened, day, meaning, action, runbook, logs = message.text.split("\n\n")
+    phone, command, runbook, happened, day, meaning, *file, logs = message.text.split("\n\n")
     assert len(happened) > 20
     assert day == {"en": f"Day: {DAY}", "th": f"วันที่: 18 มกราคม 2569 ({DAY})"}[language]
-    for part, label in zip((meaning, action), labels[language], strict=True):
+    for part, label in zip((phone, command, meaning), labels[language], strict=True):
         assert part.startswith(label)
         assert len(part) > len(label) + 10
     assert runbook == f"Runbook: docs/runbook.md#{event.value.replace('_', '-')}"
+    assert len(file) == ("link" in FACTS[event])
+    assert "".join(file).partition(": ")[2] in ("", FILE["link"])
     assert logs.partition(": ")[2].startswith(EXPLORER)
-    assert is_thai(happened) is is_thai(meaning) is is_thai(action) is (language == "th")
+    assert is_thai(happened) is is_thai(meaning) is is_thai(command) is (language == "th")
+    assert is_thai(phone) is (language == "th")
     assert len(message.text) < 4000
 
 
@@ -200,8 +211,9 @@ def test_missing_or_odd_facts_leave_no_hole(
 ) -> None:
     bare = told(replace(alert(event), facts={}), language)
     odd = told(replace(alert(event), facts=dict.fromkeys(FACTS[event], value)), language)
-    for message in (bare, odd):
-        assert len(message.text.split("\n\n")) == 6
+    for message, facts in ((bare, {}), (odd, {"link": value})):
+        has_file = "link" in FACTS[event] and facts.get("link") not in (None, "")
+        assert len(message.text.split("\n\n")) == 7 + has_file
     if value in (None, ""):
         assert odd == bare
     assert "None" not in bare.title + bare.text
@@ -215,7 +227,7 @@ def test_an_alert_about_no_day_has_no_line_for_it(event: AlertEvent, language: L
     assert "None" not in message.title + message.text
     assert "Daybook: " in message.title
     assert "  " not in message.text
-    assert len(message.text.split("\n\n")) == 5
+    assert len(message.text.split("\n\n")) == 6 + ("link" in FACTS[event])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -238,7 +250,7 @@ def test_the_profile_is_named_unless_it_is_the_daily_one(language: Language) -> 
 def test_a_failed_batch_says_how_often_it_was_tried(attempt: int, said: str) -> None:
     message = told(alert(AlertEvent.BATCH_FAILED, attempt=attempt))
     assert said in message.title
-    assert message.text.startswith(f"{said}: manual intervention required.")
+    assert f"\n\n{said}: manual intervention required." in message.text
     assert "retrying would not help" not in message.text
     thai = told(alert(AlertEvent.BATCH_FAILED, attempt=attempt), "th").text
     assert f"ลองใหม่ {attempt - 1} ครั้ง (รวมทั้งหมด {attempt} ครั้ง)" in thai
@@ -248,7 +260,7 @@ def test_a_failed_batch_says_why_and_what_can_be_done() -> None:
     text = told(alert(AlertEvent.BATCH_FAILED)).text
     assert "google_drive: files.create: 503 backendError" in text
     assert f"daybook retry {DAY}" in text
-    assert "POST /admin/retry" in text
+    assert text.startswith("From a phone: Force run `daybook-retry` in Cloud Scheduler, once")
     assert f"daybook release {DAY}" in text
     assert "Its entries stay queued and go with the next day's file." in text
 
@@ -261,7 +273,7 @@ def test_a_permanent_error_is_said_not_to_be_worth_retrying() -> None:
 
 def test_a_manual_export_is_not_called_the_daily_batch() -> None:
     text = told(replace(alert(AlertEvent.BATCH_FAILED), batch_date=None)).text
-    assert text.startswith("Manual export FAILED after 3 retries (4 attempts)")
+    assert "\n\nManual export FAILED after 3 retries (4 attempts)" in text
     assert "POST /exports" in text
     assert "daybook retry" not in text
 
@@ -270,7 +282,11 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
     ("event", "facts", "said"),
     [
         (AlertEvent.ATTEMPT_FAILED, {}, "Attempt 2 of 4 ended without a file."),
-        (AlertEvent.ATTEMPT_FAILED, {}, "starts at 2026-01-18 18:20 (Asia/Bangkok)"),
+        (
+            AlertEvent.ATTEMPT_FAILED,
+            {},
+            "The next attempt is due at 2026-01-18 18:20 (Asia/Bangkok).",
+        ),
         (AlertEvent.BATCH_RECOVERED, {}, "with 1,234 entries was delivered on attempt 3."),
         (AlertEvent.BATCH_RECOVERED, {"state": "empty"}, "nothing was queued"),
         (AlertEvent.BREAKER_OPENED, {}, "Google Drive failed 3 times in a row."),
@@ -291,9 +307,9 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         ),
         (AlertEvent.ITEMS_CHANGED_AFTER_SEAL, {}, "2 items deleted or changed, 1 item completed"),
         (AlertEvent.FILE_UNRECORDED, {}, "the user may not run `update` on daybook.exportqueues"),
-        (AlertEvent.FILE_UNRECORDED, {}, "(or POST /run) records this file"),
+        (AlertEvent.FILE_UNRECORDED, {}, "`daybook run --date 2026-01-18` records this file."),
         (AlertEvent.MARKING_REFUSED, {}, "drop the index theirs of exportqueues"),
-        (AlertEvent.MARKING_REFUSED, {}, "(or POST /run) marks the other items"),
+        (AlertEvent.MARKING_REFUSED, {}, "`daybook run --date 2026-01-18` marks the other items."),
         (AlertEvent.MARKING_REFUSED, {"filename": None}, "The day is signed off as empty"),
         (AlertEvent.PUBLISH_FAILED, {}, "another file has the name"),
         (AlertEvent.DAY_MISSING, {}, "due at 2026-01-18 18:00 (Asia/Bangkok) is not done."),
@@ -369,7 +385,7 @@ def test_an_alert_is_logged_in_english_with_its_facts(
     assert logged["event"] == event.value
     assert logged["severity"] == logging.getLevelName(alert(event).severity)
     assert not is_thai(logged["message"])
-    assert logged["message"] == told(alert(event)).text.partition("\n\n")[0]
+    assert logged["message"] == told(alert(event)).text.split("\n\n")[3]
     assert logged["batchId"] == "6b02f41f45263142d9ff1aea"
     assert logged["logging.googleapis.com/labels"]["batchDate"] == DAY
     assert logged["logging.googleapis.com/labels"]["profile"] == "daily"
@@ -412,6 +428,7 @@ def test_a_message_that_cannot_be_written_is_logged_and_raises_nothing(
         language="en",
         time_zone=BANGKOK,
         project=None,
+        runbook="docs/runbook.md",
     )
     messages.alert(replace(alert(AlertEvent.BATCH_FAILED), batch_date="someday"))
     failed, undelivered = (json.loads(line) for line in stream.getvalue().splitlines())
@@ -431,7 +448,7 @@ def test_apprise_is_not_imported_without_addresses() -> None:
         "from daybook.export.model.notice import Alert, AlertEvent;"
         "from daybook.notifications.alerts import Messages;"
         "m = Messages(alert_urls=(), receipt_urls=(), language='en',"
-        " time_zone=ZoneInfo('Asia/Bangkok'), project=None);"
+        " time_zone=ZoneInfo('Asia/Bangkok'), project=None, runbook='docs/runbook.md');"
         "m.alert(Alert(event=AlertEvent.DAY_LATE, severity=logging.WARNING, profile='daily'));"
         "print('apprise' in sys.modules)"
     )
@@ -443,3 +460,67 @@ def test_apprise_is_not_imported_without_addresses() -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1234])
+@pytest.mark.parametrize("event", AlertEvent)
+def test_every_count_has_its_plural(event: AlertEvent, count: int) -> None:
+    counted = {
+        name: count
+        for name, value in FACTS[event].items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    }
+    for facts in (counted, {**counted, "refused_at": DUE, "refused_count": count}):
+        message = told(alert(event, **facts))
+        said = f"{message.title}\n{message.text}".replace(DAY, "")
+        assert not re.findall(r"(?<![\d,.:-])1 (?:entries|retries|attempts|items|times)\b", said)
+        assert not re.findall(r"\b(?:0|2|1,234) (?:entry|retry|attempt|item|time)\b", said)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_no_time_is_said_without_its_zone(event: AlertEvent, language: Language) -> None:
+    """In the title, which is short, only the hour is said."""
+    message = told(alert(event), language, project=None)
+    said = message.text.rpartition("\n\n")[0]  # the query has times of its own
+    for time in re.finditer(r"\d\d:\d\d(?: น\.)?", said):
+        assert said[time.end() :].startswith(" (Asia/Bangkok)")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_an_alert_leads_to_the_runbook_that_is_configured(
+    event: AlertEvent, language: Language
+) -> None:
+    address = "https://git.example.com/daybook/docs/runbook.md"
+    message = alert_message(
+        alert(event), language=language, zone=BANGKOK, project="acme", runbook=address
+    )
+    assert f"\n\nRunbook: {address}#{event.value.replace('_', '-')}\n\n" in message.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_the_commands_of_another_profile_name_it(event: AlertEvent, language: Language) -> None:
+    other = told(replace(alert(event), profile="wallets"), language).text
+    for written in re.findall(r"`(daybook (?:run|retry|release)\b[^`]*)`", other):
+        assert " --profile wallets " in written
+
+
+@pytest.mark.parametrize("event", AlertEvent)
+def test_both_languages_name_the_same_commands_and_jobs(event: AlertEvent) -> None:
+    for facts in ({}, {"state": "failed"}, {"state": "empty"}, {"state": "unknown"}):
+        named = [
+            sorted(set(re.findall(r"`([^`]+)`", told(alert(event, **facts), language).text)))
+            for language in LANGUAGES
+        ]
+        assert named[0] == named[1]
+
+
+def test_a_failed_attempt_says_in_the_log_when_the_next_is_due(stream: io.StringIO) -> None:
+    silent().alert(alert(AlertEvent.ATTEMPT_FAILED))
+    assert record(stream)["message"] == (
+        "Attempt 2 of 4 ended without a file. "
+        "The next attempt is due at 2026-01-18 18:20 (Asia/Bangkok). "
+        "Last error: google_drive: files.create: 503 backendError."
+    )

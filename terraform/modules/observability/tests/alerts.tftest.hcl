@@ -49,6 +49,20 @@ run "each_alert_has_its_severity_and_its_chapter" {
   }
 }
 
+run "an_alert_on_a_day_begins_with_the_phone_and_names_the_command" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for event in keys(local.events) : can(regex("^(Nothing to do|Force run daybook-|Tell the accountant|Check|Do not delete|Once|Usually)", google_monitoring_alert_policy.log[event].documentation[0].content)) && can(regex("Command: `daybook [a-z]+", google_monitoring_alert_policy.log[event].documentation[0].content))])
+    error_message = "An alert does not begin with what can be done from a phone, or names no command."
+  }
+
+  assert {
+    condition     = startswith(google_monitoring_alert_policy.log["batch_failed"].documentation[0].content, "Force run daybook-retry in Cloud Scheduler")
+    error_message = "A failed day does not begin with the job to run."
+  }
+}
+
 run "every_alert_reaches_every_channel" {
   command = plan
 
