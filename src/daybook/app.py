@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from daybook.cloud import secrets
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.destinations.configured import destination_of
@@ -29,6 +30,8 @@ from daybook.mongo import client, indexes, objects, rights
 from daybook.mongo.machine_clock import MachineClock
 from daybook.notifications.alerts import Messages
 from daybook.ops.doctor import Installation
+from daybook.profiles.configured import ConfiguredProfile, Profiles
+from daybook.profiles.reading import read
 from daybook.settings.settings import Settings
 from daybook.shutdown import Shutdown
 from daybook.text import display
@@ -59,15 +62,17 @@ class App:
     def from_env(cls, env: Mapping[str, str]) -> App:
         """Read and check the settings; raises `ConfigurationError` naming each fault."""
         app = cls(Settings.from_env(env), project=env.get("GOOGLE_CLOUD_PROJECT") or None)
-        try:
-            app.profile(app.settings.ledger_profile)
-        except BadRequest as error:
+        wanted = app.settings.ledger_profile
+        if wanted not in app.profiles:
             raise ConfigurationError(
-                f"Settings cannot be used. DAYBOOK_LEDGER_PROFILE: {error}"
-            ) from error
+                f"Settings cannot be used. DAYBOOK_LEDGER_PROFILE: {app.no_profile(wanted)}"
+            )
         return app
 
     _building: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
+    _destinations: dict[str, Destination] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def client(self) -> MongoClient[dict[str, Any]]:
@@ -83,36 +88,71 @@ class App:
     def database(self) -> Database[dict[str, Any]]:
         return client.database(self.client, self.settings)
 
-    @property
-    def destination(self) -> Destination:
-        """One per process, like the client."""
-        with self._building:
-            return self._destination
-
     @cached_property
-    def _destination(self) -> Destination:
-        return destination_of(self.settings, cut=self.shutdown.cuts)
+    def profiles(self) -> Profiles:
+        """Every profile by name; raises `ConfigurationError` naming each fault."""
+        return read(self.settings, fetch_secret=secrets.fetch)
 
-    @cached_property
-    def schedule(self) -> Schedule:
-        return Schedule(self.settings.cron, self.settings.time_zone)
+    def no_profile(self, name: str) -> str:
+        """What to say when there is no profile of that name."""
+        known = ", ".join(map(repr, self.profiles))
+        only = "only " if len(self.profiles) == 1 else "but "
+        return f"there is no profile {display.quoted(name)}, {only}{known}"
+
+    def configured(self, name: str = DAILY) -> ConfiguredProfile:
+        """The profile of that name with its schedule; raises `BadRequest` if there is none."""
+        if name not in self.profiles:
+            raise BadRequest(self.no_profile(name), where="profile")
+        return self.profiles[name]
 
     def profile(self, name: str = DAILY) -> Profile:
         """The profile of that name; raises `BadRequest` if it does not exist."""
-        if name != DAILY:
-            raise BadRequest(
-                f"there is no profile {display.quoted(name)}, only {DAILY!r}", where="profile"
-            )
-        return Profile(name=DAILY, time_zone=self.settings.time_zone)
+        return self.configured(name).profile
 
-    @cached_property
+    def enabled(self, name: str = DAILY) -> Profile:
+        """The same for a new run; raises `BadRequest` also if the profile is disabled."""
+        configured = self.configured(name)
+        if not configured.enabled:
+            raise BadRequest(
+                f"profile {name!r} is disabled in DAYBOOK_PROFILES (enabled = false)",
+                where="profile",
+            )
+        return configured.profile
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.schedule_of(DAILY)
+
+    @property
+    def destination(self) -> Destination:
+        return self.destination_of(DAILY)
+
+    @property
     def messenger(self) -> Messenger:
-        settings = self.settings
+        return self.messenger_of(DAILY)
+
+    def schedule_of(self, name: str) -> Schedule:
+        """When the profile's batches are due."""
+        return self.configured(name).schedule
+
+    def destination_of(self, name: str) -> Destination:
+        """Where the profile's files go; one per address and process, like the client."""
+        address = self.configured(name).destination
+        with self._building:
+            if address.url not in self._destinations:
+                self._destinations[address.url] = destination_of(
+                    self.settings, address, cut=self.shutdown.cuts
+                )
+            return self._destinations[address.url]
+
+    def messenger_of(self, name: str) -> Messenger:
+        """Who learns what about the profile's batches."""
+        configured, settings = self.configured(name), self.settings
         return Messages(
             alert_urls=settings.alert_urls,
-            receipt_urls=settings.receipt_urls,
-            language=settings.language,
-            time_zone=settings.time_zone,
+            receipt_urls=configured.receipt_urls,
+            language=configured.language,
+            time_zone=configured.profile.time_zone,
             project=self.project,
             runbook=settings.runbook_url,
         )
@@ -155,9 +195,11 @@ class App:
         except PyMongoError as error:
             raise DatabaseError.of("looking at the indexes", error) from error
         settings = self.settings
+        configured = self.configured(profile.name)
+        destination = self.destination_of(profile.name)
         return Exporter(
             database=self.database,
-            destination=self.destination,
+            destination=destination,
             profile=profile,
             limits=Limits(
                 lease_seconds=settings.lease_seconds,
@@ -167,16 +209,14 @@ class App:
                 breaker_failures=settings.breaker_failures,
                 breaker_reset_seconds=settings.breaker_reset_seconds,
                 upload=UploadLimits(
-                    chunk=_multiple(
-                        settings.upload_chunk_bytes, self.destination.chunk_multiple_bytes
-                    ),
+                    chunk=_multiple(settings.upload_chunk_bytes, destination.chunk_multiple_bytes),
                     whole=settings.multipart_limit_bytes,
                 ),
             ),
             clock=self.right_clock(),
-            messenger=self.messenger,
+            messenger=self.messenger_of(profile.name),
             reaches_operator=not self.by_hand or bool(settings.alert_urls),
-            reaches_accountant=not self.by_hand or bool(settings.receipt_urls),
+            reaches_accountant=not self.by_hand or bool(configured.receipt_urls),
             tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),
             stopping=self.shutdown.requested,
             sleep=self.sleep,

@@ -178,6 +178,7 @@ variable "settings" {
     mongo_server_selection_timeout_ms = optional(number)
     mongo_socket_timeout_ms           = optional(number)
     multipart_limit_bytes             = optional(number)
+    profiles                          = optional(string)
     retry_delays_seconds              = optional(list(number))
     run_deadline_seconds              = optional(number)
     tasks_endpoint                    = optional(string)

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from bson import Decimal128
 
-from daybook.export.model.profile import Column, FormulaGuard, Profile
+from daybook.export.model.column import Column
+from daybook.export.model.profile import FormulaGuard, Profile
 from tests.rendering import entry, render
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
@@ -181,7 +182,7 @@ def _file(texts: list[str], profile: Profile) -> bytes:
 
 
 def _titled() -> tuple[Column, ...]:
-    return tuple(Column(title=title, path="reference") for title in TITLES)
+    return tuple(Column(title=title, value="entry.reference") for title in TITLES)
 
 
 def _bare(amount: str) -> dict[str, object]:

@@ -24,7 +24,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from daybook.errors import ConfigurationError, DaybookError
 from daybook.export.batch import batch, export_log
-from daybook.export.model.profile import Source
+from daybook.export.model.source import Source
 from daybook.export.outcome import Status
 from daybook.export.queue import manifest
 from daybook.export.slot import orphans, slot

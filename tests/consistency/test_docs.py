@@ -12,8 +12,10 @@ from daybook import errors
 from daybook.destinations.drive.drive import DriveDestination
 from daybook.destinations.local.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
+from daybook.export.model.column import Column, ColumnType, Value
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import DEFAULT_COLUMNS
+from daybook.export.model.source import Source
 from daybook.export.model.task import TaskKind
 from daybook.export.outcome import Outcome, Status
 from daybook.http import routes
@@ -97,10 +99,14 @@ def test_every_kind_of_task_is_explained() -> None:
     assert pages.words(named[2]) == [kind.value for kind in TaskKind]
 
 
+def type_of(column: Column) -> str:
+    return Source().implied_type(Value.parse(column.value)) or ColumnType.TEXT
+
+
 def test_csv_names_the_columns_in_order() -> None:
     rows = pages.table("csv.md", "column")
     assert [(pages.words(row[0])[0], row[1]) for row in rows] == [
-        (column.title, column.type.value) for column in DEFAULT_COLUMNS
+        (column.title, type_of(column)) for column in DEFAULT_COLUMNS
     ]
     (example,) = re.findall(r"```csv\n(.+?)\n", pages.text_of("csv.md"))
     assert example.split(",") == [column.title for column in DEFAULT_COLUMNS]

@@ -15,7 +15,7 @@ LAYERS = (
     ("main", "daybook.__main__", "daybook.cli", "daybook.http"),
     ("daybook.app", "daybook.ledger_app"),
     (
-        *("daybook.audit", "daybook.export", "daybook.wallets"),
+        *("daybook.audit", "daybook.export", "daybook.profiles", "daybook.wallets"),
         *("daybook.notifications", "daybook.ops", "daybook.local"),
     ),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),

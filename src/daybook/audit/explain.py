@@ -12,8 +12,9 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import VerifyDifference, VerifyKind
+from daybook.export.model.column import Column, Value, ValueKind
 from daybook.export.model.figures import RejectionReason
-from daybook.export.model.profile import Column, Profile
+from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
 
@@ -50,7 +51,12 @@ def explain(
     """The differences, entry by entry."""
     numbered = list(enumerate(rows, start=first_row))
     id_column = next(
-        (at for at, column in enumerate(profile.columns) if column.path == "_id"), None
+        (
+            at
+            for at, column in enumerate(profile.columns)
+            if column.value == "entry._id" and not column.once and not column.cut
+        ),
+        None,
     )
     if id_column is None:
         yield from _explain_in_order(profile, pieces, numbered)
@@ -149,7 +155,9 @@ def same_rows(profile: Profile, found: Sequence[Row], expected: Sequence[Row]) -
 def _same_cell(profile: Profile, column: Column, found: str, expected: str) -> bool:
     if found == expected:
         return True
-    if column.path == profile.source.currency:
+    value = Value.parse(column.value)
+    path = profile.source.path_of(value)
+    if value.kind is ValueKind.ENTRY and path == profile.source.currency:
         return normalised(found) == expected
     return found == f"'{expected}" and _NUMBER.fullmatch(expected) is not None
 

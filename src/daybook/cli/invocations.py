@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import date
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from daybook.cli import following, outcome
 from daybook.cli.command import CommandResult, RequestAborted, asks_for_json
+from daybook.export.model.profile import DAILY
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -22,6 +24,12 @@ _HINTS = {
     signal.SIGTERM: "Stopping at the next boundary.",
     signal.SIGINT: "Stopping at the next boundary; Ctrl-C again breaks off.",
 }
+
+
+def run_again(profile: str, day: date | str) -> str:
+    """The command that runs the profile's day once more."""
+    of = "" if profile == DAILY else f" --profile {profile}"
+    return f"daybook run{of} --date {day}"
 
 
 def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> CommandResult:

@@ -27,7 +27,7 @@ def release(profile_name: str, day: date) -> CommandResult:
 
     app = app_from_env()
     profile = app.profile(profile_name)
-    day = app.schedule.due_day(day, app.now())  # before MongoDB is needed
+    day = app.schedule_of(profile_name).due_day(day, app.now())  # before MongoDB is needed
     batch = release_day(app.exporter(profile), day)
     queued = history.status(app.database, profile, day).queued
     return CommandResult(

@@ -8,7 +8,7 @@ import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
-from daybook.cli.invocations import carry_out
+from daybook.cli.invocations import carry_out, run_again
 
 
 @command("retry")
@@ -25,11 +25,11 @@ def retry(profile_name: str, day: date) -> CommandResult:
     from daybook.export.operations.runs import run_day
 
     app = app_from_env()
-    profile = app.profile(profile_name)
-    day = app.schedule.requested_day(day, app.now())  # before MongoDB is needed
+    profile = app.enabled(profile_name)
+    day = app.schedule_of(profile_name).requested_day(day, app.now())  # before MongoDB is needed
     reopen_day(app.exporter(profile), day)
     return carry_out(
         app,
         lambda shown: run_day(shown.exporter(profile), day),
-        again=f"daybook run --date {day}",
+        again=run_again(profile_name, day),
     )

@@ -9,7 +9,7 @@ import click
 from daybook.cli import outcome
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
-from daybook.cli.invocations import carry_out
+from daybook.cli.invocations import carry_out, run_again
 
 _profile = click.option("--profile", "profile_name", default="daily", show_default=True)
 _date = click.option(
@@ -31,13 +31,13 @@ def run(profile_name: str, batch_date: date | None) -> CommandResult:
     from daybook.export.operations.runs import run_day
 
     app = app_from_env()
-    profile = app.profile(profile_name)
+    profile = app.enabled(profile_name)
     # Chosen once: a run that continues beyond the next day's slot keeps its own day.
-    day = app.schedule.requested_day(batch_date, app.now())
+    day = app.schedule_of(profile_name).requested_day(batch_date, app.now())
     return carry_out(
         app,
         lambda shown: run_day(shown.exporter(profile), day),
-        again=f"daybook run --date {day}",
+        again=run_again(profile_name, day),
     )
 
 
@@ -52,6 +52,6 @@ def plan(profile_name: str, batch_date: date | None) -> CommandResult:
     from daybook.export.operations.dry_run import plan_day
 
     app = app_from_env()
-    profile = app.profile(profile_name)
-    day = app.schedule.requested_day(batch_date, app.now())
+    profile = app.enabled(profile_name)
+    day = app.schedule_of(profile_name).requested_day(batch_date, app.now())
     return outcome.answer(plan_day(app.database, profile, day))

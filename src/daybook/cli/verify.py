@@ -19,8 +19,9 @@ _SHOWN = 20
 
 
 @command("verify")
+@click.option("--profile", "profile_name", default="daily", show_default=True)
 @click.argument("day", type=DAY, metavar="DATE")
-def verify(day: date) -> CommandResult:
+def verify(profile_name: str, day: date) -> CommandResult:
     """Compare a delivered file with its entries.
 
     Downloads it and compares it, row by row, with manifest, entries and records. Exit
@@ -29,7 +30,8 @@ def verify(day: date) -> CommandResult:
     from daybook.audit.verify import verify as compare
 
     app = app_from_env()
-    found = compare(app.database, app.destination, app.profile(), day)
+    profile = app.profile(profile_name)
+    found = compare(app.database, app.destination_of(profile_name), profile, day)
     return CommandResult(
         doc=found.to_doc(),
         lines=describe(found),

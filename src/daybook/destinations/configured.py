@@ -1,19 +1,21 @@
-"""The destination that the settings name."""
+"""The destination that an address in the settings names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from daybook.destinations.base import Destination
+from daybook.settings.parsers import DestinationAddress
 from daybook.settings.settings import Settings
 
 
-def destination_of(settings: Settings, *, cut: Callable[[], bool]) -> Destination:
+def destination_of(
+    settings: Settings, address: DestinationAddress, *, cut: Callable[[], bool]
+) -> Destination:
     """Build it; its libraries are imported only if it is the configured one.
 
     `cut` tells requests to Drive that the process is about to be killed.
     """
-    address = settings.destination
     if address.scheme == "drive":
         from daybook.destinations.drive.drive import ROOT_URL, DriveDestination, drive_session
 

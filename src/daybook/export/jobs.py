@@ -11,7 +11,7 @@ from pymongo.database import Database
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
 from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.profile import DAILY, Profile
+from daybook.export.model.profile import Profile
 from daybook.export.queue import manual as requests
 from daybook.export.queue import plan
 from daybook.export.queue.manual import ManualRequest
@@ -26,10 +26,9 @@ def daily(
     schedule_time: datetime | None = None,
 ) -> Job:
     """The day's job. `schedule_time` is the trigger's, if it has one."""
-    name = "" if profile.name == DAILY else f"{profile.name}_"
     return Job(
         key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
-        filename=f"batch_{name}{day.isoformat()}.csv",
+        filename=profile.file_name(day),
         scan=lambda: plan.scan(database, profile),
         schedule_time=schedule_time,
     )

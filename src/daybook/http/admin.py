@@ -56,9 +56,9 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
     try:
         database = app.database
     except ConfigurationError as error:  # an address that the driver cannot read
-        cannot_look(name, app.schedule, app.now(), app.messenger, error)
+        cannot_look(name, app.schedule_of(name), app.now(), app.messenger_of(name), error)
         raise
-    seen = watch(database, name, app.schedule, app.now(), app.messenger)
+    seen = watch(database, name, app.schedule_of(name), app.now(), app.messenger_of(name))
     return json_response(seen.http_status, seen.to_doc())
 
 
@@ -88,8 +88,8 @@ def sweeping(app: App, request: flask.Request) -> flask.Response:
 def retry(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/retry`: reopen a failed day and run it."""
     body = OF_DAY.read(request)
-    profile = profile_of(app, body)
-    day = app.schedule.requested_day(batch_date(body), app.now())
+    profile = app.enabled(profile_of(app, body).name)
+    day = app.schedule_of(profile.name).requested_day(batch_date(body), app.now())
     reopen_day(app.exporter(profile), day)
     return run_response(profile.name, day, lambda: run_day(app.exporter(profile), day))
 
@@ -104,7 +104,7 @@ def release(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/release`: close a failed day for good."""
     body = OF_GIVEN_DAY.read(request)
     profile = profile_of(app, body)
-    day = app.schedule.due_day(_day(batch_date(body)), app.now())
+    day = app.schedule_of(profile.name).due_day(_day(batch_date(body)), app.now())
     batch = release_day(app.exporter(profile), day)
     return json_response(200, {"status": "released", **summary(batch)})
 
@@ -133,8 +133,8 @@ def verification(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/verify`: compare a delivered file with its record and the entries."""
     body = OF_DAY.read(request)
     profile = profile_of(app, body)
-    day = batch_date(body) or app.schedule.requested_day(None, app.now())
-    found = verify(app.database, app.destination, profile, day)
+    day = batch_date(body) or app.schedule_of(profile.name).requested_day(None, app.now())
+    found = verify(app.database, app.destination_of(profile.name), profile, day)
     return json_response(200, found.to_doc())
 
 

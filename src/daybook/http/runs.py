@@ -109,13 +109,14 @@ EXPORT_BODY = Body(
 def run(app: App, request: flask.Request) -> flask.Response:
     """`POST /run`: one run of a day's batch, or a dry run."""
     body = RUN_BODY.read(request)
-    profile = profile_of(app, body)
+    profile = app.enabled(profile_of(app, body).name)
     dry_run = flag(body, "dryRun")
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
     if schedule_time is not None and not is_current(app.now(), schedule_time):
         schedule_time = None
-    day = app.schedule.requested_day(batch_date(body), app.now(), schedule_time)
+    schedule = app.schedule_of(profile.name)
+    day = schedule.requested_day(batch_date(body), app.now(), schedule_time)
     if dry_run:
         return run_response(
             profile.name, day, lambda: plan_day(app.database, profile, day, schedule_time)
@@ -148,7 +149,8 @@ def task(app: App, request: flask.Request) -> flask.Response:
     text(body, "kind", longest=MAX_KIND_LENGTH)  # only for readers: the attempt decides
     day = None
     if key.batch_date is not None:
-        day = app.schedule.requested_day(date.fromisoformat(key.batch_date), app.now())
+        schedule = app.schedule_of(key.profile)
+        day = schedule.requested_day(date.fromisoformat(key.batch_date), app.now())
     return run_response(
         key.profile,
         day,

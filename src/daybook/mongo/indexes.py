@@ -110,9 +110,9 @@ EXPORT_INDEXES = (
     Index(
         collection="exportqueues",
         name="idx_queue_profile",
-        keys={"profile": 1},
+        keys={"profile": 1, "exportPath": 1, "_id": 1},
         partial={"status": "queued", "profile": {"$exists": True}},
-        reason="queued items of a profile that does not exist",
+        reason="a profile's scan, in order; queued items of a profile that does not exist",
     ),
     Index(
         collection="exportqueues",

@@ -28,6 +28,8 @@ REASONS: Mapping[str, str] = {
     RejectionReason.UNKNOWN_CURRENCY: "the currency is not an ISO 4217 code",
     RejectionReason.INVALID_LINES: "the lines cannot be read",
     RejectionReason.UNENCODABLE: "a character cannot be written to the file",
+    RejectionReason.TOO_LONG: "a text is longer than the file's column takes",
+    RejectionReason.UNMAPPED_ACCOUNT: "the profile names no account for an account code",
     RejectionReason.DUPLICATE: "exported already, or twice in the queue",
 }
 """Why an entry is rejected."""

@@ -34,6 +34,8 @@ REASONS: Mapping[str, str] = {
     RejectionReason.UNKNOWN_CURRENCY: "สกุลเงินไม่ใช่รหัสตามมาตรฐาน ISO 4217",
     RejectionReason.INVALID_LINES: "ไม่สามารถอ่านบรรทัดของรายการได้",
     RejectionReason.UNENCODABLE: "มีอักขระที่ไม่สามารถบันทึกลงไฟล์ได้",
+    RejectionReason.TOO_LONG: "ข้อความยาวเกินที่คอลัมน์ในไฟล์รองรับ",
+    RejectionReason.UNMAPPED_ACCOUNT: "โปรไฟล์ไม่ได้กำหนดบัญชีปลายทางสำหรับรหัสบัญชีนี้",
     RejectionReason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
 }
 """Why an entry is rejected."""

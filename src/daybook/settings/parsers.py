@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+
+from daybook.errors import ConfigurationError
 
 DRIVE_CHUNK_MULTIPLE_BYTES = 262_144
 """https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable"""
@@ -200,6 +203,25 @@ def callers(text: str) -> Mapping[str, tuple[str, ...]]:
             raise ValueError("must list ROUTE=SERVICE_ACCOUNT, separated by commas")
         callers[route] = (*callers.get(route, ()), account.lower())
     return MappingProxyType(callers)
+
+
+def toml(text: str) -> Mapping[str, Any]:
+    """The tables of a TOML text, or of the file with that path if the text ends in `.toml`.
+
+    Raises `ConfigurationError`, since the text is too long to be quoted.
+    """
+    if text.endswith(".toml") and "\n" not in text:
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"the file {text!r} cannot be read in {Path.cwd()} ({type(error).__name__}); give "
+                "TOML, or the path of a .toml file in the deployed source"
+            ) from error
+    try:
+        return MappingProxyType(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"is no TOML: {error}") from error
 
 
 def profile_name(text: str) -> str:

@@ -22,6 +22,7 @@ from daybook.settings.wallet_rights import WalletRights
 __all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables"]
 
 _SECRET_NAME = re.compile(r"projects/[a-z0-9:.-]+/secrets/[\w-]+/versions/[\w-]+", re.ASCII)
+_SCHEME = "sm://"
 _OWN_PREFIXES = ("DAYBOOK_", "DAILY_BATCH_")
 
 
@@ -94,6 +95,13 @@ class Settings:
         description="IANA time zone of the schedule and of batch dates",
         default="Asia/Bangkok",
     )
+    profiles: Mapping[str, Any] = setting(
+        "DAYBOOK_PROFILES",
+        parse=parsers.toml,
+        description="Profiles: TOML, or the path of a .toml file in the deployed source",
+        unset=MappingProxyType({}),
+    )
+    """The tables of the TOML, unchecked: `daybook.profiles.reading` reads them."""
     retry_delays_seconds: tuple[int, ...] = setting(
         "DAYBOOK_RETRY_DELAYS_SECONDS",
         parse=parsers.delays,
@@ -306,13 +314,20 @@ def _read(
     text = (given or "").strip() or None
     if text is None and variable.required:
         raise ConfigurationError(f"is not set; for example {variable.example}")
-    if text is None or not text.startswith("sm://"):
+    if text is None or not text.startswith(_SCHEME):
         # An address with a user may contain a password, whichever variable it was pasted into.
         return text, variable.secret or (text is not None and "://" in text and "@" in text)
-    name = text.removeprefix("sm://")
+    return resolved(text, fetch_secret), True
+
+
+def resolved(text: str, fetch_secret: Callable[[str], str]) -> str:
+    """The text, or the content of the secret that it names; raises `ConfigurationError`."""
+    if not text.startswith(_SCHEME):
+        return text
+    name = text.removeprefix(_SCHEME)
     if not _SECRET_NAME.fullmatch(name):
         raise ConfigurationError("must read sm://projects/P/secrets/S/versions/V to name a secret")
     content = fetch_secret(name).strip()
     if not content:
         raise ConfigurationError(f"the secret {name} is empty")
-    return content, True
+    return content

@@ -298,6 +298,7 @@ variable "settings" {
     mongo_server_selection_timeout_ms = optional(number, 5000)
     mongo_socket_timeout_ms           = optional(number, 45000)
     multipart_limit_bytes             = optional(number, 5242880)
+    profiles                          = optional(string)
     retry_delays_seconds              = optional(list(number), [300, 900, 2700])
     run_deadline_seconds              = optional(number, 480)
     tasks_endpoint                    = optional(string)

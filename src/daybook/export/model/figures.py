@@ -28,6 +28,8 @@ class RejectionReason(StrEnum):
     UNKNOWN_CURRENCY = "unknown_currency"  # neither an ISO 4217 code nor one of the profile's
     INVALID_LINES = "invalid_lines"  # `lines` is not an array of documents
     UNENCODABLE = "unencodable"  # a character that the file's encoding lacks
+    TOO_LONG = "too_long"  # more characters than the column's `max_length`
+    UNMAPPED_ACCOUNT = "unmapped_account"  # an account code that the profile's `accounts` lacks
     DUPLICATE = "duplicate"  # the entry is already in this or an earlier file
 
 

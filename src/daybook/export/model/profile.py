@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from enum import StrEnum
+from functools import cached_property
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
+from daybook.export.model.column import Column, ColumnType
+from daybook.export.model.source import Source
 
-class ColumnType(StrEnum):
-    TEXT = "text"  # guarded against formulas
-    DATE = "date"  # a BSON date, printed in the profile's time zone
-    AMOUNT = "amount"  # exact, printed with the currency's decimals
-    NUMBER = "number"  # the line's number, computed by Daybook
+
+class FileFormat(StrEnum):
+    CSV = "csv"
+    XLSX = "xlsx"
 
 
 class Calendar(StrEnum):
@@ -32,49 +39,23 @@ class FormulaGuard(StrEnum):
     NONE = "none"  # for files that only machines read
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column: `path` is relative to the entry, or to its line after `lines.`.
-
-    Three paths are computed: `_line` (from 1), `_amount` (debit minus credit of a
-    line, or the amount of an entry without lines), `_id` is the entry's own.
-    """
-
-    title: str
-    path: str
-    type: ColumnType = ColumnType.TEXT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Collections and field paths of the application that writes the entries."""
-
-    entries: str = "journalentries"
-    queue: str = "exportqueues"
-    date: str = "date"
-    reference: str = "reference"
-    """The field by which receipts name an entry."""
-    currency: str = "currency"
-    lines: str = "lines"
-    account_code: str = "accountCode"
-    debit: str = "debit"
-    credit: str = "credit"
-    amount: str = "amount"
-
+DAILY = "daily"
 
 DEFAULT_COLUMNS = (
-    Column(title="Entry ID", path="_id"),
-    Column(title="Line", path="_line", type=ColumnType.NUMBER),
-    Column(title="Date", path="date", type=ColumnType.DATE),
-    Column(title="Reference", path="reference"),
-    Column(title="Description", path="description"),
-    Column(title="Account Code", path="lines.accountCode"),
-    Column(title="Account Name", path="lines.accountName"),
-    Column(title="Debit", path="lines.debit", type=ColumnType.AMOUNT),
-    Column(title="Credit", path="lines.credit", type=ColumnType.AMOUNT),
-    Column(title="Amount", path="_amount", type=ColumnType.AMOUNT),
-    Column(title="Currency", path="currency"),
+    Column(title="Entry ID", value="entry._id"),
+    Column(title="Line", value="line.number"),
+    Column(title="Date", value="entry.date"),
+    Column(title="Reference", value="entry.reference"),
+    Column(title="Description", value="entry.description"),
+    Column(title="Account Code", value="line.accountCode"),
+    Column(title="Account Name", value="line.accountName"),
+    Column(title="Debit", value="line.debit"),
+    Column(title="Credit", value="line.credit"),
+    Column(title="Amount", value="line.amount"),
+    Column(title="Currency", value="entry.currency"),
 )
+
+MatchValue = str | int | bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +63,13 @@ class Profile:
     """How one kind of file is made. `DAILY` is the profile of the 18:00 batch."""
 
     name: str
+    format: FileFormat = FileFormat.CSV
+    filename: str = ""
+    """Template with `{date}`, and optionally `{profile}`; empty: the default one."""
+    match: Mapping[str, MatchValue] | None = None
+    """Fields of a queue item and the values that they must have. None: `profile` is the name of
+    this profile; `DAILY` then also takes items without a profile.
+    """
     columns: tuple[Column, ...] = DEFAULT_COLUMNS
     source: Source = field(default_factory=Source)
     delimiter: str = ","
@@ -93,12 +81,93 @@ class Profile:
     formula_guard: FormulaGuard = FormulaGuard.APOSTROPHE
     currency: str = "THB"
     """Assumed for decimals and totals when an entry names none."""
-    decimals: dict[str, int] = field(default_factory=dict)
+    decimals: Mapping[str, int] = field(default_factory=dict)
     """Decimals of a currency that differ from ISO 4217, or of one that has no such code."""
     require: frozenset[Required] = frozenset(Required)
     """An entry that lacks one of these is rejected."""
     years: tuple[int, int] = (2000, 2100)
     """First and last plausible year (Common Era) of a date; others are rejected."""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """Account code → the importer's account. If there are any, an entry with another is rejected.
+    """
+
+    def file_name(self, day: date) -> str:
+        """The name of the day's file."""
+        template = self.filename or self.default_filename
+        return template.replace("{date}", day.isoformat()).replace("{profile}", self.name)
+
+    @property
+    def default_filename(self) -> str:
+        start = "batch" if self.name == DAILY else "{profile}"
+        return f"{start}_{{date}}.{self.format.value}"
+
+    @cached_property
+    def form(self) -> str:
+        """All that decides what is in a file, as JSON: the form in which a batch stores it."""
+        doc = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        return json.dumps(doc, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `form`, hex: it changes with anything that may change a file."""
+        return hashlib.sha256(self.form.encode()).hexdigest()
+
+    @classmethod
+    def from_form(cls, form: str) -> Self:
+        """The profile of a stored `form`; what a form of an earlier version lacks is the default.
+
+        Raises `ValueError`, `LookupError` or `TypeError` when it was altered.
+        """
+        doc: dict[str, Any] = json.loads(form)
+        known = {one.name for one in fields(cls)}
+        found = {name: value for name, value in doc.items() if name in known}
+        readers: dict[str, Callable[[Any], Any]] = {
+            "format": FileFormat,
+            "columns": lambda columns: tuple(map(_column, columns)),
+            "source": lambda source: Source(**_known(Source, source)),
+            "time_zone": ZoneInfo,
+            "calendar": Calendar,
+            "formula_guard": FormulaGuard,
+            "require": lambda names: frozenset(map(Required, names)),
+            "years": tuple,
+        }
+        return cls(**{name: readers.get(name, _same)(value) for name, value in found.items()})
 
 
-DAILY = "daily"
+def before_profiles(profile: Profile) -> Profile:
+    """The profile of batches that store none: `DAILY` as it was when there was no other."""
+    return Profile(name=profile.name, time_zone=profile.time_zone)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a profile as JSON has it."""
+    if isinstance(value, ZoneInfo):
+        return value.key
+    if isinstance(value, Source):
+        return asdict(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [asdict(each) if isinstance(each, Column) else each for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _column(doc: Mapping[str, Any]) -> Column:
+    found = _known(Column, doc)
+    kind = found.get("type")
+    return Column(
+        **{
+            **found,
+            "type": None if kind is None else ColumnType(kind),
+            "sides": tuple(found.get("sides", Column.sides)),
+        }
+    )
+
+
+def _known(kind: type, doc: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in doc.items() if name in names}
+
+
+def _same(value: Any) -> Any:
+    return value

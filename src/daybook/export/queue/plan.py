@@ -24,7 +24,7 @@ from daybook.export.model.ids import (
     size_of,
 )
 from daybook.export.model.part import PART_BYTES, PART_SIZE, Part, PartId
-from daybook.export.model.profile import DAILY, Profile
+from daybook.export.model.profile import DAILY, MatchValue, Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
@@ -37,11 +37,20 @@ _IN_ORDER = (("_id", 1),)
 
 def queued(profile: Profile) -> dict[str, Any]:
     """The filter for the items that the profile's scheduled batch takes."""
-    return {
-        "exportPath": "scheduled",
-        "status": "queued",
-        "profile": {"$in": [None, DAILY]} if profile.name == DAILY else profile.name,
-    }
+    return {"exportPath": "scheduled", "status": "queued", **_matching(profile)}
+
+
+def _matching(profile: Profile) -> dict[str, Any]:
+    if profile.match is None:
+        if profile.name == DAILY:
+            return {"profile": {"$in": [None, DAILY]}}
+        return {"profile": _equal(profile.name)}
+    return {field: _equal(value) for field, value in profile.match.items()}
+
+
+def _equal(value: MatchValue) -> dict[str, Any]:
+    """A condition that an array containing the value does not meet: it could meet two profiles'."""
+    return {"$eq": value, "$not": {"$type": "array"}}
 
 
 def planned(profile: Profile) -> Query:

@@ -89,13 +89,13 @@ class Tally:
 class Renderer:
     """Turns the parts of one manifest into bytes, in order, and adds up their figures.
 
-    `batch_date` only decides which entries are of another month; a manual export has none.
+    `batch_date` decides which entries are of another month; a manual export has none.
     """
 
     def __init__(self, profile: Profile, batch_date: date | None) -> None:
         """Raises `ConfigurationError` when the profile cannot produce a file."""
         self._profile = profile
-        self._readers = Readers(profile)
+        self._readers = Readers(profile, batch_date)
         self._tally = Tally(profile, batch_date)
         self._rejected: list[Rejected] = []
         self.faulty: list[Rejected] = []
@@ -113,6 +113,7 @@ class Renderer:
             raise ConfigurationError(
                 f"profile {self._profile.name}: column title: {error.why}"
             ) from error
+        self._readers.check_constants()
         return self._readers.dialect.header(titles)
 
     def part(self, part: Part, entries: Entries) -> bytes:

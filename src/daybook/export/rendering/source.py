@@ -20,10 +20,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from daybook.export.model.column import ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.part import Part
-from daybook.export.model.profile import ColumnType, Profile
+from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.page import Entry
 from daybook.export.rendering.cells.values import RejectedValue, missing

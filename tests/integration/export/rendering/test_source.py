@@ -10,19 +10,21 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
+from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
-from daybook.export.model.profile import DEFAULT_COLUMNS, Column, ColumnType, Profile, Source
+from daybook.export.model.profile import DEFAULT_COLUMNS, Profile
+from daybook.export.model.source import Source
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from tests.rendering import MISSING, MemoryRows, entry, render
 
 pytestmark = pytest.mark.migrated
 
-NESTED = Column(title="Nested", path="meta.inner.text")
-DUE = Column(title="Due", path="lines.tax.due", type=ColumnType.DATE)
-AS_TEXT = Column(title="Debit as stored", path="lines.debit")
-PROFILE = Profile(name="daily", columns=(*DEFAULT_COLUMNS, NESTED, DUE, AS_TEXT))
+NESTED = Column(title="Nested", value="entry.meta.inner.text")
+DUE = Column(title="Due", value="line.tax.due", type=ColumnType.DATE)
+RATE = Column(title="Rate", value="line.rate", type=ColumnType.NUMBER)
+PROFILE = Profile(name="daily", columns=(*DEFAULT_COLUMNS, NESTED, DUE, RATE))
 
 VALUES = [
     *(None, MISSING, "", "text", "100.00", 0, 5, -5, Int64(2**62), 1.5, -0.0, float("inf")),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
+from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import (
     REJECTED_BYTES,
     CurrencyTotals,
@@ -21,15 +22,8 @@ from daybook.export.model.figures import (
     RejectionReason,
 )
 from daybook.export.model.part import Part
-from daybook.export.model.profile import (
-    DEFAULT_COLUMNS,
-    Calendar,
-    Column,
-    ColumnType,
-    Profile,
-    Required,
-    Source,
-)
+from daybook.export.model.profile import DEFAULT_COLUMNS, Calendar, Profile, Required
+from daybook.export.model.source import Source
 from daybook.export.rendering.cells.values import Cache
 from daybook.export.rendering.render import Renderer
 from tests.rendering import MISSING, MemoryRows, entry, render
@@ -340,7 +334,7 @@ def test_an_entry_with_only_an_amount_needs_neither_date_nor_account():
 
 
 def test_what_is_required_need_not_be_printed():
-    columns = (Column(title="Reference", path="reference"),)
+    columns = (Column(title="Reference", value="entry.reference"),)
     profile = Profile(name="daily", columns=columns)
     entries = [entry(), entry(date=None), entry({"debit": 0}), entry({"accountCode": "1"})]
     content, figures = render(entries, profile)
@@ -554,7 +548,7 @@ def test_entries_of_another_month_are_counted_and_undated_ones_are_not():
 
 def test_dates_print_in_the_profiles_zone_format_and_calendar():
     evening = datetime(2024, 2, 28, 17, 30, tzinfo=UTC)
-    columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
+    columns = (Column(title="Date", value="entry.date", type=ColumnType.DATE),)
 
     def printed(date=evening, **settings):
         profile = replace(ANY, columns=columns, **settings)
@@ -572,7 +566,7 @@ def test_dates_print_in_the_profiles_zone_format_and_calendar():
 
 @pytest.mark.parametrize("date_format", ["%x", "%c", "%G", "%Q", "%", "%Y-%"])
 def test_a_directive_that_cannot_be_kept_is_refused(date_format):
-    with pytest.raises(ConfigurationError, match="dateFormat"):
+    with pytest.raises(ConfigurationError, match="date_format"):
         Renderer(Profile(name="daily", date_format=date_format), None)
 
 
@@ -590,7 +584,7 @@ def test_any_date_prints_as_its_zone_says(milliseconds, zone_name, date_format):
     changes = datetime(2006, 10, 29, 2, 30, tzinfo=UTC)
     near = [changes + timedelta(milliseconds=value % 900_000) for value in milliseconds]
     moments = [epoch + timedelta(milliseconds=value) for value in milliseconds] + near
-    columns = (Column(title="Date", path="date", type=ColumnType.DATE),)
+    columns = (Column(title="Date", value="entry.date", type=ColumnType.DATE),)
     profile = replace(ANY, columns=columns, time_zone=zone, date_format=date_format)
     content, figures = render([entry({}, date=moment) for moment in moments], profile)
     printed = [row["Date"] for row in _rows(content)]
@@ -617,7 +611,7 @@ def test_a_file_for_old_thai_programs():
 
 
 def test_a_title_that_the_encoding_lacks_is_an_error_of_the_profile():
-    columns = (Column(title="😀", path="reference"),)
+    columns = (Column(title="😀", value="entry.reference"),)
     with pytest.raises(ConfigurationError, match="column title"):
         Renderer(Profile(name="daily", columns=columns, encoding="cp874"), None).header()
 
@@ -629,12 +623,12 @@ def test_utf_8_without_a_byte_order_mark():
 
 def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
     columns = (
-        Column(title="Project", path="meta.project.code"),
-        Column(title="Due", path="lines.tax.due", type=ColumnType.DATE),
-        Column(title="VAT", path="lines.tax.vat", type=ColumnType.AMOUNT),
-        Column(title="Gross", path="gross", type=ColumnType.AMOUNT),
-        Column(title="Debit as text", path="items.dr"),
-        Column(title="Debit", path="lines.dr", type=ColumnType.AMOUNT),
+        Column(title="Project", value="entry.meta.project.code"),
+        Column(title="Due", value="line.tax.due", type=ColumnType.DATE),
+        Column(title="VAT", value="line.tax.vat", type=ColumnType.AMOUNT),
+        Column(title="Gross", value="entry.gross", type=ColumnType.AMOUNT),
+        Column(title="Rate", value="line.tax.rate", type=ColumnType.NUMBER),
+        Column(title="Debit", value="line.dr", type=ColumnType.AMOUNT),
     )
     source = Source(lines="items", debit="dr", credit="cr", currency="meta.currency")
     profile = replace(ANY, columns=columns, source=source)
@@ -642,7 +636,7 @@ def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
     item = entry(
         lines=MISSING,
         items=[
-            {"dr": Decimal128("10.0"), "tax": {"due": due, "vat": 0.7}},
+            {"dr": Decimal128("10.0"), "tax": {"due": due, "vat": 0.7, "rate": 7.0}},
             {"cr": 10, "tax": {"vat": Decimal128("-0.70")}},
         ],
         gross=Decimal128("10.7"),
@@ -650,7 +644,7 @@ def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
     )
     content, figures = render([item], profile)
     assert content.decode("utf-8-sig").splitlines()[1:] == [
-        "P-1,2026-03-01,0.70,10.70,10.0,10.00",
+        "P-1,2026-03-01,0.70,10.70,7,10.00",
         "P-1,,-0.70,10.70,,",
     ]
     assert figures.totals["USD"].debit == Decimal("10.00")
@@ -659,7 +653,7 @@ def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
 def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
     entries = [entry(amount="unused"), entry(lines=[], amount=1)]
     assert render(entries)[1].rejected == ()
-    shown = (*DEFAULT_COLUMNS, Column(title="Total", path="amount", type=ColumnType.AMOUNT))
+    shown = (*DEFAULT_COLUMNS, Column(title="Total", value="entry.amount", type=ColumnType.AMOUNT))
     profile = Profile(name="daily", columns=shown)
     assert _reasons(render(entries, profile)[1]) == [
         (entries[0]["_id"], RejectionReason.STORED_AS_TEXT)
@@ -669,11 +663,20 @@ def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
 @pytest.mark.parametrize(
     ("column", "what"),
     [
-        (Column(title="N", path="count", type=ColumnType.NUMBER), "only _line is a number"),
-        (Column(title="N", path="$where"), "is not a field path"),
-        (Column(title="N", path="a..b"), "is not a field path"),
-        (Column(title="N", path=""), "is not a field path"),
-        (Column(title="N", path="lines.$x"), "is not a field path"),
+        (Column(title="N", value="line.amount", type=ColumnType.TEXT), "is always amount"),
+        (Column(title="N", value="entry.date", type=ColumnType.TEXT), "is always date"),
+        *(
+            (Column(title="N", value=value), "must be entry.PATH, line.PATH, line.number")
+            for value in (
+                "entry.$where",
+                "entry.a..b",
+                "entry.",
+                "line.$x",
+                "amount",
+                "",
+                "lines.a",
+            )
+        ),
     ],
 )
 def test_a_column_that_cannot_be_read_is_an_error_of_the_profile(column, what):

@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
+from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import RejectionReason
-from daybook.export.model.profile import Column, ColumnType, FormulaGuard, Profile
+from daybook.export.model.profile import FormulaGuard, Profile
 from daybook.export.rendering.cells.dialect import Dialect
 from daybook.export.rendering.cells.text import TextReader, looks_like_formula, plain_text
 from daybook.export.rendering.cells.values import RejectedValue
@@ -25,9 +26,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 def _profile(**settings):
     columns = (
-        Column(title="Text", path="text"),
-        Column(title="Other", path="lines.text"),
-        Column(title="Amount", path="_amount", type=ColumnType.AMOUNT),
+        Column(title="Text", value="entry.text"),
+        Column(title="Other", value="line.text"),
+        Column(title="Amount", value="line.amount", type=ColumnType.AMOUNT),
     )
     settings = {"columns": columns, "require": frozenset(), **settings}
     return Profile(name="daily", **settings)
@@ -121,7 +122,7 @@ def test_the_guard_never_touches_a_number(minor):
 def test_a_number_in_a_text_column_gets_no_apostrophe_and_a_text_does(value, cell):
     rows = _rows(render([entry(text=value, _id=value)], _profile())[0])
     assert rows[1][0] == cell
-    ids = (Column(title="ID", path="_id"), Column(title="Text", path="text"))
+    ids = (Column(title="ID", value="entry._id"), Column(title="Text", value="entry.text"))
     assert _rows(render([entry(_id=value)], _profile(columns=ids))[0])[1][0] == cell
 
 
@@ -142,12 +143,12 @@ def test_control_characters_other_than_tab_and_line_breaks_are_rejected(sign):
     code = f"U+{ord(sign):04X}"
     assert rejected.detail == f"text: character 3 is the control character {code}"
     assert rejected.faults[0].value == code
-    with_ids = (Column(title="ID", path="_id"), Column(title="Text", path="text"))
+    with_ids = (Column(title="ID", value="entry._id"), Column(title="Text", value="entry.text"))
     assert len(render(entries, _profile(columns=with_ids))[1].rejected) == 2
 
 
 def test_a_title_with_a_control_character_is_an_error_of_the_profile():
-    columns = (Column(title="a\x07", path="text"),)
+    columns = (Column(title="a\x07", value="entry.text"),)
     with pytest.raises(ConfigurationError, match="column title: character 2 is the control"):
         render([], _profile(columns=columns))
 
@@ -170,7 +171,10 @@ def test_the_guard_can_be_turned_off():
 
 
 def test_a_title_is_guarded_and_quoted_like_any_text():
-    columns = (Column(title="=cmd()", path="text"), Column(title='a,"b"', path="reference"))
+    columns = (
+        Column(title="=cmd()", value="entry.text"),
+        Column(title='a,"b"', value="entry.reference"),
+    )
     assert _rows(render([], _profile(columns=columns))[0]) == [["'=cmd()", 'a,"b"']]
 
 
@@ -220,7 +224,7 @@ def test_a_column_reads_as_its_values_do(values):
 
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_a_file_of_one_column_has_no_empty_lines(texts):
-    profile = _profile(columns=(Column(title="Text", path="text"),))
+    profile = _profile(columns=(Column(title="Text", value="entry.text"),))
     entries = [entry({}, text=text) for text in texts]
     assert len(_rows(render(entries, profile)[0])) == 1 + len(texts)
     assert all(row != [] for row in _rows(render(entries, profile)[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,20 @@ class Date(NamedTuple):
 NO_DATE = Date("", None)
 
 
+def check_format(date_format: str) -> None:
+    """Raise `ConfigurationError` for a format with an unknown directive."""
+    for found in _DIRECTIVE.finditer(_composed(date_format)):
+        if found[1] not in _DIRECTIVES or not found[1]:
+            raise ConfigurationError(
+                f"date_format {date_format!r}: {found[0]!r} is not supported; "
+                f"use %{', %'.join(_DIRECTIVES)}"
+            )
+
+
+def _composed(date_format: str) -> str:
+    return _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
+
+
 class DateReader:
     """Turns dates in the form of `layout` into cells, caching them by quarter of an hour."""
 
@@ -51,15 +65,10 @@ class DateReader:
         self._first_year, self._last_year = years
         self._quote = quote
         self._zone = zone
-        self._format = _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
+        self._format = _composed(date_format)
         self._years = _BUDDHIST_YEARS if calendar is Calendar.BUDDHIST_ERA else 0
         self._buckets: dict[int, Date | None] = {}
-        for found in _DIRECTIVE.finditer(self._format):
-            if found[1] not in _DIRECTIVES or not found[1]:
-                raise ConfigurationError(
-                    f"dateFormat {date_format!r}: {found[0]!r} is not supported; "
-                    f"use %{', %'.join(_DIRECTIVES)}"
-                )
+        check_format(date_format)
 
     def trim(self) -> None:
         """Clear the cache once it is large. Call between pages."""
@@ -89,6 +98,10 @@ class DateReader:
     def column(self, values: list[Any]) -> list[Date]:
         """Read many values. Raises `RejectedValue`."""
         return list(map(self.read, values))
+
+    def of_day(self, day: date) -> str:
+        """The text of a day, which the plausible years do not apply to."""
+        return self._print(datetime.combine(day, time(), self._zone)).text
 
     def _whole_bucket(self, bucket: int) -> Date | None:
         """The text of the whole bucket, or None when its dates print differently.

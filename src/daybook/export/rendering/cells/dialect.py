@@ -32,7 +32,9 @@ class Dialect:
         if len(delimiter) != 1 or delimiter in _NO_DELIMITERS or delimiter.isalnum():
             raise _bad(profile, f"{delimiter!r} cannot be a delimiter")
         if profile.encoding not in _ENCODINGS:
-            raise _bad(profile, f"encoding {profile.encoding!r} is not one of {_ENCODINGS}")
+            raise _bad(
+                profile, f"encoding {profile.encoding!r} is not one of {', '.join(_ENCODINGS)}"
+            )
         if profile.line_end not in _LINE_ENDS:
             raise _bad(profile, f"line end {profile.line_end!r} is neither CRLF nor LF")
         if not profile.columns:

@@ -5,6 +5,7 @@ renderer documents of this form, one per entry found:
 
 - `_id`: an ObjectId as its hex text, any other ID wrapped as `{"v": id}`.
 - a text field: the value as it is; absent when missing.
+- a number field: the same.
 - a date field: milliseconds since 1970 (UTC); anything else, including null and missing,
   wrapped as `{"v": value}`, without `v` when missing.
 - an amount field: a Decimal128 as its text, a number or null as it is, absent when
@@ -20,14 +21,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.profile import Column, ColumnType, Profile, Required
+from daybook.export.model.column import Column, ColumnType, Value, ValueKind, is_path
+from daybook.export.model.profile import Profile, Required
 from daybook.export.rendering.cells.values import RejectedValue
 
 ID = "_id"
 LINES = "lines"
-LINE_NUMBER = "_line"
-LINE_AMOUNT = "_amount"
-_LINE_PREFIX = "lines."
 
 
 class Entries(Protocol):
@@ -55,7 +54,11 @@ class Cell:
     """Where the values of a column come from; `field` is None for computed columns."""
 
     column: Column
+    value: Value
+    type: ColumnType
     field: Field | None
+    mapped: bool = False
+    """Whether it prints the importer's account for the account code that it reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,20 +91,23 @@ class Layout:
             return existing
 
         def cell(column: Column) -> Cell:
-            if column.path in (LINE_NUMBER, LINE_AMOUNT):
-                return Cell(column=column, field=None)
-            if column.type is ColumnType.NUMBER:
-                raise ConfigurationError(
-                    f"profile {profile.name}, column {column.title!r}: only {LINE_NUMBER} "
-                    "is a number, other columns are text, date or amount"
-                )
-            for prefix in (_LINE_PREFIX, profile.source.lines + "."):
-                if column.path.startswith(prefix):
-                    path = column.path.removeprefix(prefix)
-                    return Cell(column=column, field=field(path, column.type, of_line=True))
-            return Cell(column=column, field=field(column.path, column.type))
+            value, kind = _read(profile, column)
+            if value.kind not in (ValueKind.ENTRY, ValueKind.LINE):
+                return Cell(column=column, value=value, type=kind, field=None)
+            of_line, path = value.kind is ValueKind.LINE, profile.source.path_of(value)
+            mapped = of_line and path == account_path
+            if mapped:
+                path = profile.source.account_code
+            return Cell(
+                column=column,
+                value=value,
+                type=kind,
+                field=field(path, kind, of_line=of_line),
+                mapped=mapped,
+            )
 
         source = profile.source
+        account_path = _account_path(profile)
         _check_path(profile, source.lines)
         return cls(
             date=field(source.date, ColumnType.DATE),
@@ -122,7 +128,48 @@ class Layout:
         return any(cell.field == field for cell in self.cells)
 
 
+def _read(profile: Profile, column: Column) -> tuple[Value, ColumnType]:
+    """The column's value and type; raises `ConfigurationError`."""
+    try:
+        value = Value.parse(column.value)
+    except ValueError as error:
+        raise _bad(profile, column, f"value {column.value!r} {error}") from error
+    implied = profile.source.implied_type(value)
+    if implied is None:
+        return value, column.type or ColumnType.TEXT
+    if column.type not in (None, implied):
+        raise _bad(
+            profile, column, f"type is {column.type}, but {column.value} is always {implied.value}"
+        )
+    return value, implied
+
+
+def _account_path(profile: Profile) -> str | None:
+    """The field of a line instead of which the importer's account is printed.
+
+    It is the account code or, in a profile that prints none, the account name.
+    """
+    if not profile.accounts:
+        return None
+    source = profile.source
+    printed = {
+        source.path_of(value)
+        for column in profile.columns
+        if (value := _read(profile, column)[0]).kind is ValueKind.LINE
+    }
+    for path in (source.account_code, source.account_name):
+        if path in printed:
+            return path
+    raise ConfigurationError(
+        f"profile {profile.name}: accounts is set, but no column prints line.accountCode or "
+        "line.accountName"
+    )
+
+
+def _bad(profile: Profile, column: Column, fault: str) -> ConfigurationError:
+    return ConfigurationError(f"profile {profile.name}, column {column.title!r}: {fault}")
+
+
 def _check_path(profile: Profile, path: str) -> None:
-    # A part that starts with $ would be an operator or a variable in the projection.
-    if any(not part or part.startswith("$") or "\0" in part for part in path.split(".")):
+    if not is_path(path):
         raise ConfigurationError(f"profile {profile.name}: {path!r} is not a field path")

@@ -74,6 +74,11 @@ def is_currency(code: str, overrides: Mapping[str, int]) -> bool:
     return code in overrides or code in _DECIMALS
 
 
+def is_own_code(code: str) -> bool:
+    """Whether a profile may define the decimals of this code."""
+    return _OWN_CODE.fullmatch(code) is not None
+
+
 def normalised(text: str) -> str:
     """`" thb"` and full-width letters become `THB`; text that is then not ASCII is not changed."""
     text = unicodedata.normalize("NFKC", text).strip()
@@ -87,7 +92,7 @@ class CurrencyReader:
         """Raises `ConfigurationError` for codes that no entry can have."""
         self._own = decimals
         for code in decimals:
-            if not _OWN_CODE.fullmatch(code):
+            if not is_own_code(code):
                 raise ConfigurationError(
                     f"decimals: {code!r} must be 1 to 16 capital letters or digits"
                 )

@@ -9,15 +9,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from itertools import accumulate, chain, repeat
 from operator import add, itemgetter
 from typing import Any, TypeVar
 
+from daybook.errors import ConfigurationError
+from daybook.export.model.column import ColumnType, ValueKind
 from daybook.export.model.figures import EntryFault, RejectionReason
-from daybook.export.model.profile import ColumnType, Profile, Required
+from daybook.export.model.profile import Profile, Required
 from daybook.export.rendering.cells.dates import NO_DATE, Date, DateReader
 from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.layout import ID, LINE_NUMBER, LINES, Cell, Field, Layout
+from daybook.export.rendering.cells.layout import ID, LINES, Cell, Field, Layout
 from daybook.export.rendering.cells.money import (
     BLANK,
     NO_CURRENCY,
@@ -27,7 +30,8 @@ from daybook.export.rendering.cells.money import (
     decimals_of,
     difference,
 )
-from daybook.export.rendering.cells.text import TextReader, plain_text
+from daybook.export.rendering.cells.number import NumberReader
+from daybook.export.rendering.cells.text import TextReader, plain_text, too_long, truncated
 from daybook.export.rendering.cells.values import Reader, RejectedValue, unwrapped
 from daybook.text.visible import shown
 
@@ -35,8 +39,11 @@ from daybook.text.visible import shown
 class Readers:
     """One reader per type, and one for amounts per number of decimals."""
 
-    def __init__(self, profile: Profile) -> None:
-        """Raises `ConfigurationError` for an invalid column, date format or currency."""
+    def __init__(self, profile: Profile, batch_date: date | None) -> None:
+        """Raises `ConfigurationError` for an invalid column, date format or currency.
+
+        `batch_date` is printed by `batch.date`.
+        """
         self.dialect = Dialect(profile)
         quote = self.dialect.quote
         self.layout = Layout.of(profile)
@@ -45,10 +52,58 @@ class Readers:
         self.date = DateReader(
             quote, profile.time_zone, profile.date_format, profile.calendar, profile.years
         )
+        self.batch_date = "" if batch_date is None else self.date.of_day(batch_date)
+        self.number = NumberReader()
         self.currency = CurrencyReader(profile.currency, profile.decimals)
         self.require = profile.require
         self._decimals = profile.decimals
         self._amounts: dict[int, AmountReader] = {}
+        self._profile = profile
+        self._texts: dict[tuple[int | None, bool, bool], TextReader] = {
+            (None, False, False): self.text
+        }
+
+    def text_of(self, cell: Cell) -> TextReader:
+        """The reader of a text column: `text`, unless the column has rules of its own."""
+        column = cell.column
+        key = (column.max_length, column.cut, cell.mapped)
+        if key not in self._texts:
+            self._texts[key] = TextReader(
+                self.dialect,
+                self._profile.formula_guard,
+                max_length=column.max_length,
+                cut=column.cut,
+                accounts=self._profile.accounts if cell.mapped else None,
+            )
+        return self._texts[key]
+
+    def check_constants(self) -> None:
+        """Raise `ConfigurationError` for a text of the profile that cannot be printed."""
+        for cell in self.layout.cells:
+            texts: Iterable[str] = ()
+            if cell.value.kind is ValueKind.TEXT:
+                texts = (cell.value.path,)
+            elif cell.value.kind is ValueKind.SIDE:
+                texts = cell.column.sides
+            elif cell.mapped:
+                texts = self._profile.accounts.values()
+            # Accounts are read by their codes, so they are checked as plain text.
+            reader = TextReader(
+                self.dialect,
+                self._profile.formula_guard,
+                max_length=cell.column.max_length,
+                cut=cell.column.cut,
+            )
+            for text in texts:
+                try:
+                    fault = self.dialect.unencodable(reader.read(text))
+                except RejectedValue as error:
+                    fault = error
+                if fault is not None:
+                    raise ConfigurationError(
+                        f"profile {self._profile.name}, column {cell.column.title!r}: "
+                        f"{text!r}: {fault.why}"
+                    )
 
     def amount(self, currency: str) -> AmountReader:
         decimals = decimals_of(currency, self._decimals)
@@ -58,7 +113,8 @@ class Readers:
 
     def trim(self) -> None:
         """Keep the caches small. Call between pages."""
-        self.text.trim()
+        for text in self._texts.values():
+            text.trim()
         self.date.trim()
         self.currency.trim()
         for reader in self._amounts.values():
@@ -96,7 +152,7 @@ class Page:
         self._amount_readers = [amount_readers[name] for name in self.currencies]
         self._amounts: dict[Field, Amounts] = {}
         self._dates: dict[Field, Sequence[Date]] = {}
-        self._texts: dict[Field, Sequence[str]] = {}
+        self._texts: dict[tuple[Field, TextReader], Sequence[str]] = {}
         self.debits = self._amounts_of(self._layout.debit)
         self.credits = self._amounts_of(self._layout.credit)
         self._check_required()
@@ -131,14 +187,17 @@ class Page:
                 rejected = unencodable(self._plain(cell, text, row if of_line else at))
                 if rejected is not None:
                     line = row - self.ends[at] + 1 if of_line else None
-                    path = cell.column.path if cell.field is None else cell.field.path
+                    path = cell.column.value if cell.field is None else cell.field.path
                     self._faults[at].append(rejected.at(path, line=line))
 
     def _plain(self, cell: Cell, printed: str, at: int) -> str:
         """The text of a cell before it was guarded and quoted."""
         if cell.field is None or cell.field.type is not ColumnType.TEXT:
             return printed
-        return plain_text(unwrapped(self._values(cell.field)[at]))
+        value = unwrapped(self._values(cell.field)[at])
+        if cell.field == self._layout.currency:
+            return plain_text(value)
+        return self._readers.text_of(cell).unguarded(value)
 
     def normalised_count(self) -> int:
         """How many doubles were read as the nearest whole minor unit."""
@@ -342,29 +401,89 @@ class Page:
                 self._faults[at].append(fault.at(self._readers.lines_path))
 
     def _cells(self, cell: Cell) -> Sequence[str]:
-        cells: Sequence[str]
-        column, field = cell.column, cell.field
+        cells = self._all_cells(cell)
+        column = cell.column
+        if column.max_length is not None and not self._limits_itself(cell):
+            cells = self._limited(cell, cells, column.max_length)
+        if column.once:
+            first = [""] * len(cells)
+            for start in self.ends[:-1]:
+                first[start] = cells[start]
+            return first
+        return cells
+
+    def _all_cells(self, cell: Cell) -> Sequence[str]:
+        """The column's cell in every row."""
+        field = cell.field
         if field is None:
-            if column.path == LINE_NUMBER:
-                return self._line_numbers()
-            return self.amounts.text
-        match column.type:
+            return self._computed(cell)
+        cells: Sequence[str]
+        match cell.type:
             case ColumnType.AMOUNT:
                 cells = self._amounts_of(field).text
             case ColumnType.DATE:
                 cells = [date.text for date in self._dates_of(field)]
+            case ColumnType.NUMBER:
+                cells = self._read(field, self._readers.number, "")
             case _ if field.key == ID:
-                cells = self._ids(field)
+                cells = self._ids(cell, field)
             case _ if field == self._layout.currency:
                 cells = self._currency_cells
             case _:
-                cells = self._texts_of(field)
+                cells = self._texts_of(cell, field)
         return cells if field.of_line else self._per_row(cells)
 
-    def _texts_of(self, field: Field) -> Sequence[str]:
-        if field not in self._texts:
-            self._texts[field] = self._read(field, self._readers.text, "")
-        return self._texts[field]
+    def _computed(self, cell: Cell) -> Sequence[str]:
+        """The cells of a column that prints no field."""
+        match cell.value.kind:
+            case ValueKind.NUMBER:
+                return self._line_numbers()
+            case ValueKind.AMOUNT:
+                return self.amounts.text
+            case ValueKind.ABSOLUTE:
+                return [text.removeprefix("-") for text in self.amounts.text]
+            case ValueKind.SIDE:
+                return self._sides(cell)
+            case ValueKind.BATCH_DATE:
+                return [self._readers.batch_date] * self.ends[-1]
+            case _:
+                return [self._readers.text_of(cell).read(cell.value.path)] * self.ends[-1]
+
+    def _sides(self, cell: Cell) -> list[str]:
+        """The side of each row's amount; the line's own side decides for zero."""
+        debit, credit = map(self._readers.text_of(cell).read, cell.column.sides)
+        rows = zip(self.amounts.minor, self.debits.text, self.credits.text, strict=True)
+        return [
+            credit if minor < 0 or (not minor and of_credit and not of_debit) else debit
+            for minor, of_debit, of_credit in rows
+        ]
+
+    def _limits_itself(self, cell: Cell) -> bool:
+        """Whether the reader of the column's texts has applied its `max_length`."""
+        if cell.field is None:
+            return cell.value.kind in (ValueKind.SIDE, ValueKind.TEXT)
+        return cell.type is ColumnType.TEXT and cell.field != self._layout.currency
+
+    def _limited(self, cell: Cell, cells: Sequence[str], most: int) -> Sequence[str]:
+        if max(map(len, cells)) <= most:
+            return cells
+        if cell.column.cut:
+            return [text if len(text) <= most else truncated(text, most) for text in cells]
+        for row, text in enumerate(cells):
+            if len(text) > most:
+                at = self.entry_of(row)
+                of_line = cell.value.kind is not ValueKind.ENTRY
+                line = row - self.ends[at] + 1 if of_line else None
+                path = cell.column.value if cell.field is None else cell.field.path
+                if of_line or row == self.ends[at]:
+                    self._faults[at].append(too_long(text, most).at(path, line=line))
+        return cells
+
+    def _texts_of(self, cell: Cell, field: Field) -> Sequence[str]:
+        reader = self._readers.text_of(cell)
+        if (field, reader) not in self._texts:
+            self._texts[field, reader] = self._read(field, reader, "")
+        return self._texts[field, reader]
 
     def _line_numbers(self) -> list[str]:
         numbers = [str(number) for number in range(1, max(self._counts) + 1)]
@@ -373,11 +492,11 @@ class Page:
             cells[self.ends[at]] = ""
         return cells
 
-    def _ids(self, field: Field) -> Sequence[str]:
+    def _ids(self, cell: Cell, field: Field) -> Sequence[str]:
         values = self._values(field)
-        if all(type(value) is str for value in values):
+        if cell.column.max_length is None and all(type(value) is str for value in values):
             return values  # hex digits need neither guard nor quotes
-        read = self._readers.text.read
+        read = self._readers.text_of(cell).read
         return [
             self._read_one(field, at, read, unwrapped(value), "") for at, value in enumerate(values)
         ]

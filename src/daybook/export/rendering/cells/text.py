@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from bson import Decimal128, ObjectId
@@ -44,8 +46,20 @@ def looks_like_formula(text: str) -> bool:
 class TextReader:
     """Turns values into text cells."""
 
-    def __init__(self, dialect: Dialect, guard: FormulaGuard) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        guard: FormulaGuard,
+        *,
+        max_length: int | None = None,
+        cut: bool = False,
+        accounts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`max_length` and `cut` are a column's; `accounts` replace the codes that are read."""
         self._dialect = dialect
+        self._max_length = max_length
+        self._cut = cut
+        self._accounts = accounts
         self._guarded = guard is FormulaGuard.APOSTROPHE
         self._cache = Cache(self.read, keep=(str, type(None)))
         self._harmless = Cache(self._begins_harmlessly, keep=(str,))
@@ -53,15 +67,41 @@ class TextReader:
 
     def read(self, value: Any) -> str:
         """Raises `RejectedValue` for a value that has no plain text."""
-        text = plain_text(value)
+        text = self._mapped(value)
         _check_control_characters(text)
         if self._guarded and looks_like_formula(text) and not _is_number(value, text):
             text = "'" + text
-        return self._dialect.quote(text)
+        return self._dialect.quote(self._limited(text))
+
+    def unguarded(self, value: Any) -> str:
+        """The text of a value that `read` accepts, without guard and quotes."""
+        return self._limited(self._mapped(value))
+
+    def _mapped(self, value: Any) -> str:
+        text = plain_text(value)
+        if self._accounts is None or is_blank(text):
+            return text
+        account = self._accounts.get(text)
+        if account is None:
+            what = shown(value)
+            raise RejectedValue(
+                RejectionReason.UNMAPPED_ACCOUNT,
+                f"{what} is not among the profile's accounts",
+                value=what,
+            )
+        return account
+
+    def _limited(self, text: str) -> str:
+        most = self._max_length
+        if most is None or len(text) <= most:
+            return text
+        if self._cut:
+            return truncated(text, most)
+        raise too_long(text, most)
 
     def column(self, values: list[Any]) -> list[str]:
         """Read many values fast. Raises `RejectedValue` or TypeError."""
-        if set(map(type, values)) == {str} and self._are_cells(values):
+        if self._accounts is None and set(map(type, values)) == {str} and self._are_cells(values):
             return values
         return list(map(self._cache.__getitem__, values))
 
@@ -80,12 +120,30 @@ class TextReader:
 
     def _are_cells(self, values: list[str]) -> bool:
         """True when none of the strings needs a guard or quotes."""
-        return self._dialect.all_plain(values) and all(
-            map(self._harmless.__getitem__, {text[:1] for text in values})
+        return (
+            self._dialect.all_plain(values)
+            and all(map(self._harmless.__getitem__, {text[:1] for text in values}))
+            and (self._max_length is None or max(map(len, values)) <= self._max_length)
         )
 
     def _begins_harmlessly(self, sign: str) -> bool:
         return not self._guarded or _SUSPECT.match(sign) is None
+
+
+def truncated(text: str, most: int) -> str:
+    """At most so many characters of a text; a character and its combining marks go together."""
+    while most and unicodedata.category(text[most]).startswith("M"):
+        most -= 1
+    return text[:most]
+
+
+def too_long(text: str, most: int) -> RejectedValue:
+    what = shown(text)
+    return RejectedValue(
+        RejectionReason.TOO_LONG,
+        f"{what} has {len(text)} characters, at most {most} fit",
+        value=what,
+    )
 
 
 def is_blank(value: Any) -> bool:
@@ -96,6 +154,14 @@ def is_blank(value: Any) -> bool:
 def _is_number(value: Any, text: str) -> bool:
     """True for a value that is stored as a number: a spreadsheet computes `-5` to itself."""
     return isinstance(value, int | float | Decimal128) and _NUMBER.fullmatch(text) is not None
+
+
+def plain_number(value: Any) -> str | None:
+    """The text of a finite number; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal128):
+        return None
+    text = plain_text(value)
+    return text if _NUMBER.fullmatch(text) else None
 
 
 def _check_control_characters(text: str) -> None:

@@ -1,0 +1,1 @@
+"""Profiles as they are configured: read from TOML, checked against each other, printed."""

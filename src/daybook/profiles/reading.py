@@ -1,0 +1,120 @@
+"""Reading `DAYBOOK_PROFILES`: TOML tables become profiles, completed by presets and settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from daybook.errors import ConfigurationError
+from daybook.export.model.profile import DAILY, FileFormat, Profile
+from daybook.export.rendering.render import Renderer
+from daybook.profiles import keys, presets
+from daybook.profiles.configured import ConfiguredProfile, Profiles
+from daybook.profiles.overlap import overlaps
+from daybook.settings.settings import Settings, resolved
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_HIDDEN = ("receipt_urls",)
+"""Keys whose values may contain a password."""
+
+_SHOWN_LENGTH = 100
+
+
+def read(settings: Settings, *, fetch_secret: Callable[[str], str]) -> Profiles:
+    """All profiles; `daily` is always one of them.
+
+    Raises `ConfigurationError` naming profile, key, value and fault, all faults at once.
+    """
+    tables = settings.profiles
+    if DAILY not in tables:
+        tables = {DAILY: {}, **tables}
+    faults: list[str] = []
+    found: dict[str, ConfiguredProfile] = {}
+    for name, table in tables.items():
+        profile = _profile(name, table, settings, fetch_secret, faults)
+        if profile is not None:
+            found[name] = profile
+    faults += [] if faults else overlaps(found)
+    if faults:
+        raise ConfigurationError(f"Settings cannot be used. DAYBOOK_PROFILES: {'; '.join(faults)}")
+    return found
+
+
+def _profile(
+    name: str,
+    table: Any,
+    settings: Settings,
+    fetch_secret: Callable[[str], str],
+    faults: list[str],
+) -> ConfiguredProfile | None:
+    """The profile of a table; adds what is wrong with it to `faults`."""
+    if not NAME.fullmatch(name):
+        faults.append(
+            f"profile {name!r}: a profile's name has 1 to 40 of a-z, 0-9 and -, and begins with "
+            "a letter or a digit"
+        )
+        return None
+    if not isinstance(table, Mapping):
+        faults.append(f"profile {name}: must be a table, [{name}], not {_shown(table)}")
+        return None
+    before = len(faults)
+    preset = table.get("preset", "generic")
+    if preset not in presets.names():
+        known = presets.names()
+        faults.append(
+            f"profile {name}, preset: there is no preset {_shown(preset)}"
+            f"{keys.meant(str(preset), known)}"
+        )
+        return None
+    layout: dict[str, Any] = {}
+    delivery: dict[str, Any] = {}
+    for key, value in {**presets.load(preset), **table}.items():
+        if key == "preset":
+            continue
+        reader = keys.LAYOUT.get(key) or keys.DELIVERY.get(key)
+        if reader is None:
+            faults.append(f"profile {name}: unknown key {key}{keys.meant(key, keys.KEYS)}")
+            continue
+        try:
+            given = value
+            if key == "receipt_urls" and isinstance(value, str):
+                given = resolved(value, fetch_secret)
+            (layout if key in keys.LAYOUT else delivery)[key] = reader(given)
+        except keys.Nested as error:
+            faults.append(
+                f"profile {name}, {key}: {error.key} {error}"
+                + ("" if error.value is None else f", not {_shown(error.value)}")
+            )
+        except (ValueError, ConfigurationError) as error:
+            shown = "" if key in _HIDDEN else f", not {_shown(value)}"
+            faults.append(f"profile {name}, {key}: {error}{shown}")
+    if len(faults) > before:
+        return None
+    profile = Profile(name=name, **{"time_zone": settings.time_zone, **layout})
+    if profile.format is FileFormat.XLSX:
+        faults.append(f"profile {name}, format: must be csv, which is all that can be written yet")
+        return None
+    try:
+        Renderer(profile, None).header()
+    except ConfigurationError as error:
+        said = str(error)
+        faults.append(said if said.startswith("profile ") else f"profile {name}: {said}")
+        return None
+    return ConfiguredProfile(
+        profile=profile,
+        preset=preset,
+        cron=delivery.get("cron", settings.cron),
+        destination=delivery.get("destination", settings.destination),
+        receipt_urls=delivery.get("receipt_urls", settings.receipt_urls),
+        language=delivery.get("language", settings.language),
+        enabled=delivery.get("enabled", True),
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML would have it, roughly, and short."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = keys.toml_text(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
