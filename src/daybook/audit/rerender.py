@@ -10,6 +10,7 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
+from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections
 from daybook.export.batch.batch import Batch
 from daybook.export.model.figures import Figures
@@ -27,9 +28,13 @@ class Rerendering:
     """Renders the parts of a committed batch once more, in order."""
 
     def __init__(self, database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> None:
-        """Raises `DaybookError` for a batch without a manifest, which was not delivered."""
+        """Renders with the profile that the batch was planned for; `profile` is today's.
+
+        Raises `DaybookError` for a batch without a manifest, which was not delivered.
+        """
         if batch.manifest is None:
             raise DaybookError(f"batch {batch.id} has no manifest, so no file of its own")
+        profile = batches.profile_of(batch, batch.manifest, profile)
         # What a profile requires decides which entries go into a file. Those in one are printed
         # as they are now, so that a value missing since shows as a cell that differs.
         profile = replace(profile, require=frozenset(), years=(1, 9999))

@@ -146,7 +146,9 @@ def _differences(
         yield damaged
     else:
         for part in manifests.read(database[manifests.COLLECTION], rerendered.manifest):
-            yield from check_marks(database, profile, batch, part, rerendered.delivered(part))
+            yield from check_marks(
+                database, rerendered.profile, batch, part, rerendered.delivered(part)
+            )
     if batch.marked_at is None:
         yield VerifyDifference(
             kind=VerifyKind.ITEM,

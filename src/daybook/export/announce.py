@@ -200,6 +200,9 @@ def _rejected_entries(
     database: Database[dict[str, Any]], profile: Profile, batch: Batch
 ) -> tuple[RejectedEntry, ...]:
     items = batch.doc.get("rejected", [])[:MAX_NAMED]
+    manifest = batch.marking
+    if manifest is not None:
+        profile = batches.profile_of(batch, manifest, profile)
     source = profile.source
     found = database[source.entries].find(
         # An item without an entryId must not find an entry whose _id is null.

@@ -71,6 +71,7 @@ def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
         abandon_id(ctx, orphans.OrphanReason.UNSEALED, seen=True)
         return None
     seal = settled.seal
+    profile = _profile_of(ctx, seal)
     with log.bound(
         step="commit",
         batch_date=seal.batch_date,
@@ -81,7 +82,7 @@ def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
             committed = _commit(
                 ctx.database,
                 ctx.slot,
-                ctx.exporter.profile,
+                profile,
                 seal,
                 file,
                 hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
@@ -100,6 +101,15 @@ def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
         if committed is Committed.OURS:
             _log_commit(ctx, seal, file)
     return committed
+
+
+def _profile_of(ctx: Context, seal: Seal) -> Profile:
+    """The profile that the sealed file was made for; it may have been edited since."""
+    current, manifest = ctx.exporter.profile, seal.manifest
+    if manifest.fits(current):
+        return current
+    batch = batches.of_manifest(ctx.batches, current.name, manifest.batch_id)
+    return batches.profile_of(batch, manifest, current)
 
 
 def _commit(
@@ -204,9 +214,10 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
     has to end.
     """
     database, now = ctx.database, ctx.now()
+    assert batch.marking is not None  # noqa: S101  (it is unmarked)
     delivery = Delivery.of_batch(
         batch.doc,
-        profile=ctx.exporter.profile,
+        profile=batches.profile_of(batch, batch.marking, ctx.exporter.profile),
         rejected=rejections.of_batch(ctx.manifests, batch.doc),
     )
     parts = {

@@ -109,7 +109,11 @@ def _resumable(ctx: Context, manifest: ManifestRef) -> UploadState | None:
     stored = ctx.slot.state.upload
     if stored is None:
         return None
-    same = stored.manifest_digest == manifest.digest and stored.filename == ctx.job.filename
+    same = (
+        stored.manifest_digest == manifest.digest
+        and stored.filename == ctx.job.filename
+        and stored.opened_fence >= manifest.fence  # not for an earlier plan of the same items
+    )
     return stored if same else None
 
 

@@ -120,6 +120,7 @@ def _seal(database: Database[dict[str, Any]], record: Record) -> Seal:
                     part_count=len(parts),
                     item_count=sum(len(part.queue_ids) for part in parts),
                     digest=metadata["manifestDigest"],
+                    profile_digest=metadata.get("profileDigest"),
                 ),
                 content=Content(
                     size_bytes=metadata["sizeBytes"], md5=metadata["md5"], sha256=metadata["sha256"]

@@ -256,10 +256,19 @@ def _prepare_new_plan(ctx: Context, why: NoFile) -> None:
 
 
 def _plan(ctx: Context) -> ManifestRef | None:
-    """The manifest stored for this batch, or a new one; None when nothing is queued."""
+    """The manifest stored for this batch, or a new one; None when nothing is queued.
+
+    A stored one is of no use once the profile has been edited: other items may match, and the
+    bytes already sent are of the former layout.
+    """
     batch = ctx.batch()
     stored = ctx.slot.state.manifest
-    if stored is not None and stored.is_of(str(batch.id), batch.generation):
+    profile = ctx.exporter.profile
+    if (
+        stored is not None
+        and stored.is_of(str(batch.id), batch.generation)
+        and stored.fits(profile)
+    ):
         return stored
     manifests.sweep(ctx.database, ctx.job.key, ctx.slot.state)
     fresh = manifests.write(
@@ -268,11 +277,13 @@ def _plan(ctx: Context) -> ManifestRef | None:
         batch_id=str(batch.id),
         generation=batch.generation,
         fence=ctx.slot.fence,
-        profile=ctx.job.key.slot_id,
+        slot_id=ctx.job.key.slot_id,
+        profile=profile,
         now=ctx.now(),
     )
     if fresh.item_count == 0:
         return None
+    transitions.store_profile(ctx.batches, batch, profile, now=ctx.now())
     ctx.slot.store_manifest(fresh)
     return fresh
 

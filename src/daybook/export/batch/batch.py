@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import Rejected
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import Profile, before_profiles
 from daybook.export.model.seal import ManifestRef, totals_from
 from daybook.export.model.task import Task, TaskKind
 from daybook.mongo.query import Document, Query
@@ -264,7 +266,7 @@ def _check_facts(fields: Fields, state: BatchState) -> None:
         fields.text_or_none(name)
     for name in _COUNTS:
         fields.whole(name, 0)
-    for name in ("request", "errorCounts", "rejectedManifest", "manifest"):
+    for name in ("request", "errorCounts", "rejectedManifest", "manifest", "profiles"):
         fields.inner_or_none(name)
     if fields.has("totals"):
         totals_from(fields)
@@ -284,6 +286,29 @@ def _object_id(value: object) -> ObjectId:
     if not isinstance(value, ObjectId):
         raise TypeError("it must be an ObjectId")
     return value
+
+
+def profile_of(batch: Batch | None, manifest: ManifestRef, current: Profile) -> Profile:
+    """The profile that a manifest of the batch was planned for, as it was then.
+
+    A batch that was deleted by hand, and restored from its seal or its record, has lost it: then
+    it is the current one. Raises `DocumentDamaged` when the stored form was altered.
+    """
+    if manifest.fits(current):
+        return current
+    if manifest.profile_digest is None:
+        return before_profiles(current)
+    stored = None if batch is None else _profiles(batch.doc)
+    if stored is None or not stored.has(manifest.profile_digest):
+        return current
+    form = stored.text(manifest.profile_digest)
+    if hashlib.sha256(form.encode()).hexdigest() != manifest.profile_digest:
+        raise stored.damaged(manifest.profile_digest, "is not the profile of this digest")
+    return stored.read(manifest.profile_digest, Profile.from_form)
+
+
+def _profiles(doc: Mapping[str, Any]) -> Fields | None:
+    return Fields.of(doc, COLLECTION).inner_or_none("profiles")
 
 
 def has_ended(doc: Mapping[str, Any]) -> bool:

@@ -107,6 +107,7 @@ def delivered(
         "generation": seal.manifest.generation,
         "attempt": seal.attempt,
         "manifestDigest": seal.manifest.digest,
+        "profileDigest": seal.manifest.profile_digest,
     }
     message = f"{seal.filename}: {seal.figures.entry_count} entries delivered"
     return _record(action, message, metadata, now)

@@ -17,6 +17,7 @@ from daybook.export.batch.batch import COLLECTION, Batch, has_ended
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import NOTHING, Rejected
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef, Seal, figures_to_doc
 from daybook.export.model.task import Task
 from daybook.text import display
@@ -77,6 +78,21 @@ def resume_attempt(
     """Resume an attempt that was handed back; from here a crash counts again."""
     changes = {"fence": fence, **NOTHING_FOLLOWS, "updatedAt": now}
     _change(batches, session, batch, changes, counts={"continuations": 1})
+
+
+def store_profile(
+    batches: Collection[dict[str, Any]], batch: Batch, profile: Profile, *, now: datetime
+) -> None:
+    """Store the form of the profile that a manifest is planned for, under its digest.
+
+    It only adds what a digest says already, so it needs no fence. A batch has several when its
+    profile was edited between two plans: each of its seals names one of them.
+    """
+    if profile.digest not in batch.doc.get("profiles", {}):
+        batches.update_one(
+            {"_id": batch.id},
+            {"$set": {f"profiles.{profile.digest}": profile.form, "updatedAt": now}},
+        )
 
 
 def count_session(

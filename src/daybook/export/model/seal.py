@@ -9,6 +9,7 @@ from typing import Any
 
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import CurrencyTotals, Figures
+from daybook.export.model.profile import Profile, before_profiles
 
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 
@@ -26,6 +27,8 @@ class ManifestRef:
     item_count: int
     digest: str
     """SHA-256 over the digests of the parts, hex."""
+    profile_digest: str | None = None
+    """`Profile.digest` of the profile it was planned for; None in those of earlier versions."""
 
     def part_id(self, number: int) -> str:
         return f"{self.prefix}{number:06d}"
@@ -37,6 +40,12 @@ class ManifestRef:
     def is_of(self, batch_id: str, generation: int) -> bool:
         return (self.batch_id, self.generation) == (batch_id, generation)
 
+    def fits(self, profile: Profile) -> bool:
+        """Whether it was planned for the profile as it is now."""
+        if self.profile_digest is None:
+            return profile == before_profiles(profile)
+        return self.profile_digest == profile.digest
+
     def to_doc(self) -> dict[str, Any]:
         return {
             "batchId": self.batch_id,
@@ -45,6 +54,7 @@ class ManifestRef:
             "partCount": self.part_count,
             "itemCount": self.item_count,
             "digest": self.digest,
+            "profileDigest": self.profile_digest,
         }
 
     @classmethod
@@ -59,6 +69,7 @@ class ManifestRef:
             part_count=fields.whole("partCount"),
             item_count=fields.whole("itemCount"),
             digest=fields.text("digest"),
+            profile_digest=fields.text_or_none("profileDigest"),
         )
 
 

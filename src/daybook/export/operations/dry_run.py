@@ -108,12 +108,17 @@ def _parts(
 ) -> Iterator[Part]:
     """The manifest that an earlier attempt of the day stored, or what is queued now.
 
-    Before it seals, a run finds out that items of a stored manifest have left the queue, and
-    plans again; so does this.
+    A run plans again after the profile was edited. Before it seals, it finds out that items of a
+    stored manifest have left the queue, and plans again; so does this.
     """
     doc = database[slot.COLLECTION].find_one({"_id": job.key.slot_id})
     stored = None if doc is None else SlotState.from_doc(doc).manifest
-    if batch is None or stored is None or not stored.is_of(str(batch.id), batch.generation):
+    if (
+        batch is None
+        or stored is None
+        or not stored.is_of(str(batch.id), batch.generation)
+        or not stored.fits(profile)
+    ):
         return job.scan()
     collection = database[manifests.COLLECTION]
     changed = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.part import COLLECTION as COLLECTION
 from daybook.export.model.part import Part, PartId
+from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.slot.state import SlotState
 from daybook.mongo.query import Query
@@ -47,28 +49,28 @@ def write(
     batch_id: str,
     generation: int,
     fence: int,
-    profile: str,
+    slot_id: str,
+    profile: Profile,
     now: datetime,
 ) -> ManifestRef:
     """Write the parts and describe them; they have no effect until a slot names them."""
     digest = hashlib.sha256()
     ref = ManifestRef(
-        batch_id=batch_id, generation=generation, fence=fence, part_count=0, item_count=0, digest=""
-    )
-    part_count = item_count = 0
-    for part in parts:
-        manifests.insert_one(part.to_doc(ref.part_id(part.number), profile=profile, now=now))
-        digest.update(part.digest())
-        part_count += 1
-        item_count += len(part.queue_ids)
-    return ManifestRef(
         batch_id=batch_id,
         generation=generation,
         fence=fence,
-        part_count=part_count,
-        item_count=item_count,
-        digest=digest.hexdigest(),
+        part_count=0,
+        item_count=0,
+        digest="",
+        profile_digest=profile.digest,
     )
+    part_count = item_count = 0
+    for part in parts:
+        manifests.insert_one(part.to_doc(ref.part_id(part.number), profile=slot_id, now=now))
+        digest.update(part.digest())
+        part_count += 1
+        item_count += len(part.queue_ids)
+    return replace(ref, part_count=part_count, item_count=item_count, digest=digest.hexdigest())
 
 
 def read(
