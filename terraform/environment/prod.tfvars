@@ -15,7 +15,7 @@ notification_emails = ["operator@example.com"]
 # Where an alert's link to its chapter leads.
 runbook = "https://git.example.com/daybook/docs/runbook.md"
 
-# The secrets exist: printf %s "mongodb+srv://..." | gcloud secrets create daybook-mongodb-uri --data-file=-
+# The secrets exist: docs/deploy.md, step 2.
 secrets = {
   DAYBOOK_MONGODB_URI = { secret_id = "daybook-mongodb-uri" }
 }

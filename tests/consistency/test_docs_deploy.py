@@ -13,6 +13,7 @@ import pytest
 from daybook.http.callers import OPEN
 from daybook.http.ledger import routes
 from daybook.http.routes import ROUTES
+from daybook.settings.settings import VARIABLES
 from tests import pages
 from tests.consistency.planning import EXAMPLE, Planner
 from tests.consistency.test_cloudbuild import triggers
@@ -241,3 +242,47 @@ def test_the_triggers_of_the_page_are_those_of_the_build_files() -> None:
         )
         for name, options in triggers().items()
     }
+
+
+# From nothing to the first file
+
+COMMANDS = [
+    *(pages.ROOT.glob("*.md")),
+    *pages.DOCS.rglob("*.md"),
+    *TERRAFORM.rglob("*.md"),
+    *TERRAFORM.rglob("*.tfvars"),
+    *TERRAFORM.rglob("*.example"),
+]
+SECRETS = [variable.name for variable in VARIABLES if variable.secret]
+
+
+@pytest.mark.parametrize("page", COMMANDS, ids=lambda page: str(page.relative_to(pages.ROOT)))
+def test_no_command_puts_a_secret_into_a_shells_history(page: Path) -> None:
+    """`read -rs` takes it from the keyboard."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [
+        line for line in text.splitlines() if re.match(r"(?:    |# .*)\S*(printf|export) ", line)
+    ]
+    commands = [re.sub(r"(^|\s)#\s.*", "", line) for line in lines]
+    names = "|".join(SECRETS)
+    written = re.compile(
+        rf"(printf|echo).*\w+://|({names})=['\"]?(?!\$|sm://|mongodb://127\.0\.0\.1)\w|://[^\s/@$]*:[^\s/@$]+@"
+    )
+    assert [line for line in commands if written.search(line)] == []
+
+
+def test_six_steps_lead_to_the_first_file() -> None:
+    text = pages.text_of("deploy.md")
+    steps = re.findall(r"^## (\d+)\. ", text, re.MULTILINE)
+    assert steps == ["1", "2", "3", "4", "5", "6"]
+    named = re.findall(r"\bsteps? (\d+)(?: to (\d+))?", text)
+    assert {number for pair in named for number in pair if number} <= set(steps)
+
+
+def test_no_command_names_a_tag_or_deploys_past_terraform() -> None:
+    for page in COMMANDS:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"git .*\bv\d+\.\d+", text), page
+        assert "gcloud functions deploy" not in text, page
