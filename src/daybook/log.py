@@ -2,7 +2,8 @@
 
     log.event(logging.INFO, "batch_committed", "The file was delivered.", entry_count=3)
 
-On a terminal they are readable lines; anywhere else one JSON object per line with
+On a terminal, and beside what a command says, they are readable lines; anywhere else one JSON
+object per line with
 `severity`, `message`, `event`, the fields in camelCase, labels and the trace
 (https://cloud.google.com/logging/docs/structured-logging).
 """
@@ -37,10 +38,16 @@ _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
 
 
-def setup(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Send the process's log records to `stream` (stdout); a second call replaces the first."""
+def setup(
+    stream: TextIO | None = None, *, level: int = logging.INFO, readable: bool = False
+) -> None:
+    """Send the process's log records to `stream` (stdout); a second call replaces the first.
+
+    `readable`: plain lines also where `stream` is not a terminal.
+    """
     stream = stream or sys.stdout
-    handler = _readable_handler(stream) if stream.isatty() else _json_handler(stream)
+    plain = readable or stream.isatty()
+    handler = _readable_handler(stream) if plain else _json_handler(stream)
     handler.set_name(_LOGGER.name)
     # First, because the JSON handler's own filter reads what this one adds.
     handler.filters.insert(0, _add_context)

@@ -119,20 +119,27 @@ def print_json(doc: Mapping[str, Any]) -> None:
     click.echo(escaped(answer))
 
 
+_OF_CLOUD_RUN = ("K_SERVICE", "CLOUD_RUN_JOB")
+"""https://cloud.google.com/run/docs/container-contract#env-vars"""
+
+
 class _OnFirstRecord(logging.Handler):
     """Sets up logging when there is something to log.
 
-    Without a terminal that imports Google's library, which takes longer than most commands.
+    As JSON, that imports Google's library, which takes longer than most commands. A person who
+    sends a command's output to a file or a pager gets lines instead, unless the log was asked for;
+    in Cloud Run nobody but Cloud Logging reads it.
     """
 
     def __init__(self, *, verbose: bool) -> None:
         super().__init__()
+        self._readable = not verbose and not any(name in os.environ for name in _OF_CLOUD_RUN)
         self._level = logging.INFO if verbose else logging.WARNING
         logging.getLogger().setLevel(self._level)
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().removeHandler(self)
-        log.setup(sys.stderr, level=self._level)
+        log.setup(sys.stderr, level=self._level, readable=self._readable)
         logging.getLogger(record.name).handle(record)
 
 

@@ -8,6 +8,7 @@ import click
 
 from daybook import __version__
 from daybook.cli.command import printable_errors
+from daybook.cli.completion import completion
 from daybook.cli.doctor import doctor
 from daybook.cli.erase import erase
 from daybook.cli.explain import explain
@@ -55,6 +56,7 @@ def main() -> None:
 
 
 for _command in (
+    completion,
     doctor,
     erase,
     explain,

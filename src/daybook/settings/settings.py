@@ -24,6 +24,8 @@ __all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_v
 _SECRET_NAME = re.compile(r"projects/[a-z0-9:.-]+/secrets/[\w-]+/versions/[\w-]+", re.ASCII)
 _SCHEME = "sm://"
 _OWN_PREFIXES = ("DAYBOOK_", "DAILY_BATCH_")
+_SIMILARITY = 0.7
+"""From which on a name counts as a misspelling; `MONGODB_URI` does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +306,16 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
     return sorted(name for name in env if name.startswith(_OWN_PREFIXES) and name not in known)
 
 
+def _misspelt(variable: Variable, env: Mapping[str, str]) -> str:
+    """Names the variable that seems to be set in its place, never its value."""
+    from difflib import get_close_matches
+
+    known = {one.name for one in VARIABLES}
+    others = {name.upper(): name for name in env if name not in known}
+    close = get_close_matches(variable.name, others, n=1, cutoff=_SIMILARITY)
+    return f" ({others[close[0]]} is set: did you mean {variable.name}?)" if close else ""
+
+
 def _read(
     variable: Variable, env: Mapping[str, str], fetch_secret: Callable[[str], str]
 ) -> tuple[str | None, bool]:
@@ -313,7 +325,9 @@ def _read(
         raise ConfigurationError("is set but empty; give it a value, or do not set it")
     text = (given or "").strip() or None
     if text is None and variable.required:
-        raise ConfigurationError(f"is not set; for example {variable.example}")
+        raise ConfigurationError(
+            f"is not set; for example {variable.example}{_misspelt(variable, env)}"
+        )
     if text is None or not text.startswith(_SCHEME):
         # An address with a user may contain a password, whichever variable it was pasted into.
         return text, variable.secret or (text is not None and "://" in text and "@" in text)

@@ -153,6 +153,22 @@ def test_all_faults_are_reported_at_once() -> None:
     assert "'soon'" in message
 
 
+@pytest.mark.parametrize("variable", [one for one in VARIABLES if one.required])
+def test_a_misspelt_required_variable_gets_its_name(variable: Variable) -> None:
+    """Any one letter left out, or its beginning; the value is never shown."""
+    name = variable.name
+    wrong = [name[:at] + name[at + 1 :] for at in range(len(name))]
+    for misspelt in [*wrong, f"{name}S", name.lower()]:
+        env = {misspelt: "s3cr3t-word", "HOME": "/", "DAYBOOK_DATABASE": "books"}
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.from_env(env, fetch_secret=no_secret)
+        assert f"({misspelt} is set: did you mean {name}?)" in str(caught.value)
+        assert "s3cr3t-word" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({"HOME": "/", "PATH": "/bin"}, fetch_secret=no_secret)
+    assert "did you mean" not in str(caught.value)
+
+
 def test_nothing_secret_shows_in_the_repr() -> None:
     settings = read(
         DAYBOOK_ALERT_URLS="https://hooks.example.com/tok-alert",
