@@ -16,6 +16,8 @@ ENTRIES = "OPENAPI_ENTRIES"
 """Names the variable with the IDs of entries that were rejected and are correct now."""
 OWNERS = "OPENAPI_OWNERS"
 """Names the variable with the IDs of users who have money in a wallet."""
+AFFORDABLE = 10**6
+"""In minor units; owners have more."""
 DAYS = [date(2026, 1, 1) + timedelta(days=number) for number in range(20)]
 OPEN_DAYS = [date(2026, 2, 1) + timedelta(days=number) for number in range(10)]
 """Days with an attempt that failed."""
@@ -68,16 +70,28 @@ def map_body(context: Any, body: Any) -> Any:
         return body
     days = OPEN_DAYS if context.operation.path == "/admin/release" else DAYS
     for name in ("batchDate", "from", "to"):
-        if isinstance(body.get(name), str) and re.fullmatch(r"\d{4}-\d\d-\d\d", body[name]):
+        if _is_day(body.get(name)):
             body[name] = days[sum(map(ord, body[name])) % len(days)].isoformat()
     if isinstance(body.get("entryId"), str) and 0 < len(body["entryId"]) <= MAX_TEXT_LENGTH:
         body["entryId"] = _existing(ENTRIES, body["entryId"])
     ids = body.get("entryIds")
     if isinstance(ids, list) and ids and all(isinstance(one, str) and one for one in ids):
         body["entryIds"] = [*ids[:2], _existing(ENTRIES, ids[0])]
-    for name in ("fromUserId", "toUserId"):
-        body |= _owner(body, name)
+    payer, payee = _owner(body, "fromUserId"), _owner(body, "toUserId")
+    body |= payer | payee
+    if payer and payee and body["fromUserId"] == body["toUserId"]:
+        body["toUserId"] = _existing(OWNERS, body["toUserId"] + "\1")
+    amount = body.get("amountPaise")
+    if type(amount) is int and 0 < amount < 2**53:
+        body["amountPaise"] = min(amount, AFFORDABLE) if amount % 4 else amount
     return body
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == str(value)
+    except (TypeError, ValueError):
+        return False
 
 
 @schemathesis.hook

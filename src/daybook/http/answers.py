@@ -132,6 +132,7 @@ REQUEUED = record(
         "status": one_of(["requeued"]),
         "queueId": TEXT,
         "entryId": TEXT,
+        "reference": or_null(TEXT),
         "reason": or_null(TEXT),
     }
 )

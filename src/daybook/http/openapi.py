@@ -6,7 +6,7 @@ https://spec.openapis.org/oas/v3.1.0
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -38,16 +38,19 @@ def with_description(
     title: str,
     problems: Mapping[str, int],
     segments: Mapping[str, Schema] | None = None,
+    schemas: Callable[[AppT], Mapping[str, Schema]] = lambda _app: {},
     retry_after: bool = False,
 ) -> Operations[AppT]:
     """The routes and `GET /openapi.json`, which describes all of them.
 
     `problems`: code → status, of those that `CODES` lacks. `segments`: what a path's names in
-    braces stand for. `retry_after`: whether a 503 says when to come again.
+    braces stand for. `schemas`: those that depend on the settings. `retry_after`: whether a 503
+    says when to come again.
     """
 
-    def describe(_app: Configured, _request: flask.Request) -> flask.Response:
-        return json_response(200, doc)
+    def describe(app: AppT, _request: flask.Request) -> flask.Response:
+        components = {"schemas": {"Problem": _PROBLEM, **schemas(app)}, **_SECURITY}
+        return json_response(200, {**doc, "components": components})
 
     every: Operations[AppT] = {
         **routes,
@@ -83,20 +86,20 @@ def with_description(
             }
             for path, methods in every.items()
         },
-        "components": {
-            "schemas": {"Problem": _PROBLEM},
-            "securitySchemes": {
-                "identityToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "An identity token of Google, which Cloud Run verifies.",
-                }
-            },
-        },
     }
     return every
 
+
+_SECURITY = {
+    "securitySchemes": {
+        "identityToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An identity token of Google, which Cloud Run verifies.",
+        }
+    }
+}
 
 _PROBLEM = {
     **record(

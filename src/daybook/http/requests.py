@@ -13,7 +13,8 @@ from daybook.export.queue import manual
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
 from daybook.text import display
 
-PROFILE: Schema = {"type": "string", "enum": [DAILY]}
+PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}
+"""The names of the profiles that the function has."""
 BATCH_DATE = or_null(DAY)
 FLAG = TRUTH
 MAX_TEXT_LENGTH = 255

@@ -26,6 +26,7 @@ from daybook.http.body import MAX_EXPORT_BYTES
 from daybook.http.dispatcher import Dispatcher
 from daybook.http.openapi import Operations, with_description
 from daybook.http.responses import problem
+from daybook.http.schema import one_of
 
 EXPORTS = "/exports"
 
@@ -58,6 +59,7 @@ ROUTES = with_description(
         "QUEUE_UNAVAILABLE": 502,
         "INTERRUPTED": 503,
     },
+    schemas=lambda app: {"Profile": one_of(list(app.profiles))},
 )
 """No path may end in `z`: Cloud Run reserves those."""
 

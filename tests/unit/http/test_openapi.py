@@ -96,3 +96,11 @@ def test_a_closed_route_may_be_forbidden(described: Any, routed: Any, page: str)
 def test_each_route_is_an_operation(described: Any, routed: Any, page: str) -> None:
     for methods in routed.values():
         assert all(isinstance(operation, Operation) for operation in methods.values())
+
+
+def test_it_names_the_profiles_that_the_function_has() -> None:
+    assert EXPORT["components"]["schemas"]["Profile"]["enum"] == ["daily"]
+    more = App.from_env({**ENV, "DAYBOOK_PROFILES": '[sales]\nfilename = "sales_{date}.csv"\n'})
+    described = json.loads(routes.answer(more, flask.Request(REQUEST())).get_data())
+    assert described["components"]["schemas"]["Profile"]["enum"] == ["daily", "sales"]
+    validate(described, cls=OpenAPIV31SpecValidator)
