@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -50,6 +51,8 @@ class Served:
     def __init__(self, process: subprocess.Popen[str], announced: dict[str, Any]) -> None:
         self.process = process
         self.url = announced["url"]
+        self.ledger_url = announced["ledgerUrl"]
+        self.environment = announced["environment"]
         self.retries = announced["retries"]
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -155,11 +158,88 @@ def test_when_it_is_killed_nothing_outlives_it(tmp_path: Path) -> None:
 def test_when_the_function_ends_it_ends_too(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         children = served.children()
-        (function,) = [pid for pid in children if is_function(pid, served.process.pid)]
-        os.kill(function, signal.SIGKILL)
+        functions = [pid for pid in children if is_function(pid, served.process.pid)]
+        assert len(functions) == 2
+        os.kill(functions[0], signal.SIGKILL)
         assert served.process.wait(60) == 1
         wait_for_end(children)
-    assert "the function ended with code -9" in (tmp_path / "serve.log").read_text()
+    assert "ended with code -9" in (tmp_path / "serve.log").read_text()
+
+
+def test_a_newcomer_queues_an_entry_and_moves_money(tmp_path: Path) -> None:
+    """By the lines that `serve` prints and the snippet of the document, with nothing else."""
+    (tmp_path / "own.py").write_text(snippet("python"), encoding="utf-8")
+    process = subprocess.Popen(
+        [DAYBOOK, "serve", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "serve.log").open("ab"),
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        exports = ""
+        for line in process.stdout:
+            exports += line if line.startswith("  export ") else ""
+            if "docs/data-model.md#an-entry-of-your-own" in line:
+                break
+        commands = f"""set -eu
+        {exports}
+        {sys.executable} own.py
+        curl -fsS -X POST "$DAYBOOK/run"
+        echo
+        curl -fsS -d '{{"ownerUserId": "6b0328ad9e163d60a37ccd42"}}' "$LEDGER/wallets"
+        echo
+        {DAYBOOK} status --json | tr -d '\\n'
+        """
+        shown = subprocess.run(
+            ["bash", "-c", commands],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    queued, run, wallet, status = shown.stdout.splitlines()
+    assert queued.startswith("queued ")
+    assert json.loads(run)["entryCount"] == 1
+    assert json.loads(run)["totals"] == {
+        "THB": {"debit": "250.00", "credit": "250.00", "amount": "0.00"}
+    }
+    assert json.loads(wallet)["availablePaise"] == 0
+    assert json.loads(status)["batch"]["state"] == "committed"
+
+
+def snippet(language: str) -> str:
+    text = (ROOT / "docs" / "data-model.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"(?ms)^## An entry of your own\n(.*?)^## ", text)
+    (found,) = re.findall(rf"(?s)```{language}\n(.*?)```", section)
+    return str(found)
+
+
+def test_both_snippets_write_the_same_fields() -> None:
+    fields = {
+        language: re.findall(pattern, snippet(language))
+        for language, pattern in (("python", r'"(\w+)": '), ("js", r"(?<![\w\"])(\w+): "))
+    }
+    assert fields["python"] == fields["js"]
+
+
+def test_what_is_printed_is_not_what_was_given(
+    tmp_path: Path, mongo_uri: str, database: Any
+) -> None:
+    """An address that was given may hold a password."""
+    given = {"DAYBOOK_MONGODB_URI": mongo_uri, "DAYBOOK_DATABASE": database.name}
+    with serving(tmp_path, **given) as served:
+        folder = (tmp_path / ".daybook" / "exports").as_uri()
+        assert served.environment == {"DAYBOOK_DESTINATION": folder}
+        assert requests.get(f"{served.ledger_url}/health", timeout=60).status_code == 200
 
 
 def is_function(pid: int, parent: int) -> bool:

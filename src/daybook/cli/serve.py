@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +19,17 @@ from daybook.cli.outcome import row
 if TYPE_CHECKING:
     from daybook.app import App
 
+_HIGHEST_PORT = 65535
+
 
 @command("serve")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option(
+    "--ledger-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="The ledger's port; by default the one after --port.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -29,8 +39,10 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", "entries", type=click.IntRange(0), default=0, help="Queue sample entries.")
 @click.option("--demo", is_flag=True, help="Show one day from queue to file, then end.")
-def serve(port: int, data_dir: Path, entries: int, demo: bool) -> CommandResult:
-    """Run function and MongoDB on this machine.
+def serve(
+    port: int, ledger_port: int | None, data_dir: Path, entries: int, demo: bool
+) -> CommandResult:
+    """Run both functions and MongoDB on this machine.
 
     They run until Ctrl-C or SIGTERM. DAYBOOK_MONGODB_URI and DAYBOOK_DESTINATION replace
     the embedded MongoDB and the local folder. Without DAYBOOK_TASKS_QUEUE, `serve` itself
@@ -45,16 +57,18 @@ def serve(port: int, data_dir: Path, entries: int, demo: bool) -> CommandResult:
             from daybook.cli.demo import show
 
             return show(data_dir / "demo", say=_nothing if asks_for_json() else say)
-        _serve(port, data_dir, entries)
+        if ledger_port is None:
+            ledger_port = port + 1 if 0 < port < _HIGHEST_PORT else 0
+        _serve(port, ledger_port, data_dir, entries)
     except KeyboardInterrupt:
         say("Stopped.", err=True)
     return CommandResult(doc=None)
 
 
-def _serve(port: int, data_dir: Path, entries: int) -> None:
+def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
     from daybook.app import App
     from daybook.local import sample
-    from daybook.local.serve import FunctionServer, complete_environment
+    from daybook.local.serve import FunctionServer, complete_environment, wait
     from daybook.mongo.migrate import migrate
 
     with complete_environment(os.environ, data_dir) as env:
@@ -62,12 +76,21 @@ def _serve(port: int, data_dir: Path, entries: int) -> None:
         migrate(app.database, now=app.now())
         if entries:
             sample.seed(app.database, at=app.now(), entries=entries)
+        output = sys.stderr.fileno()
         with (
-            FunctionServer(env, port=port, output=sys.stderr.fileno()) as server,
+            FunctionServer(env, port=port, output=output) as server,
+            FunctionServer(
+                env, port=ledger_port, output=output, target="ledger", option="--ledger-port"
+            ) as ledger,
             _follow_ups(app, server.url),
         ):
-            _announce(server.url, app)
-            server.wait()
+            _announce(server.url, ledger.url, app, _added(env))
+            wait(server, ledger)
+
+
+def _added(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that `serve` has set itself; those of its caller may hold a password."""
+    return {name: text for name, text in env.items() if os.environ.get(name) != text}
 
 
 def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
@@ -88,26 +111,34 @@ def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
     )
 
 
-def _announce(url: str, app: App) -> None:
+def _announce(url: str, ledger_url: str, app: App, added: Mapping[str, str]) -> None:
     settings = app.settings
     queue = settings.tasks_queue
     if asks_for_json():
         print_json(
             {
                 "url": url,
+                "ledgerUrl": ledger_url,
                 "database": settings.database,
                 "pid": os.getpid(),
                 "retries": "here" if queue is None else queue,
+                "environment": dict(added),
             }
         )
         return
     hosts = ", ".join(f"{host}:{port}" for host, port in sorted(app.client.nodes))
-    say(f"Daybook listens on {url}; Ctrl-C ends it.")
+    say(f"Daybook listens on {url}, its ledger on {ledger_url}; Ctrl-C ends both.")
     say(row("MongoDB", f"{hosts}, database {settings.database}"))
     say(row("files", settings.destination.url))
     say(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))
     say(row("try", f"curl -X POST {url}/run"))
     say(row("", f"curl {url}/health"))
+    say("")
+    say("For the other commands, and for curl as the documents show it, in another terminal:")
+    for name, text in {**added, "DAYBOOK": url, "LEDGER": ledger_url}.items():
+        say(f"  export {name}={shlex.quote(text)}")
+    say("")
+    say("To queue an entry of your own: docs/data-model.md#an-entry-of-your-own")
 
 
 def _nothing(_line: str) -> None:

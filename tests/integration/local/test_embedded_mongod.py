@@ -102,6 +102,24 @@ def test_data_survive_a_restart_under_another_port(tmp_path: Path) -> None:
             assert mongo.admin.command("hello")["hosts"] == [f"127.0.0.1:{again.port}"]
 
 
+def test_the_last_port_is_kept_unless_another_process_has_it(tmp_path: Path) -> None:
+    ports = []
+    for _ in range(2):
+        with EmbeddedMongod(tmp_path) as served:
+            ports.append(served.port)
+    assert ports[0] == ports[1]
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", ports[0]))
+        taken.listen()
+        with EmbeddedMongod(tmp_path) as other, client(other) as mongo:
+            assert other.port != ports[0]
+            assert mongo.admin.command("hello")["hosts"] == [f"127.0.0.1:{other.port}"]
+    (tmp_path / "daybook.port").write_text("no port")
+    with EmbeddedMongod(tmp_path) as again:
+        assert again.port > 0
+
+
 def test_data_survive_a_kill(tmp_path: Path) -> None:
     with EmbeddedMongod(tmp_path) as killed:
         with client(killed) as mongo:
