@@ -154,7 +154,7 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
     )
     assert [item["entryId"] for item in status["rejected"]] == [str(wrong)]
     words = daybook(office.env, "status", DATE).stdout
-    assert f"rejected  entry {wrong}: lines: debit 10.00 is not credit 9.00" in words
+    assert f"rejected  RV-1 ({wrong}): lines: debit 10.00 is not credit 9.00. To correct: " in words
     (day,) = answer(office.env, "history")["batches"]
     assert (day["batchDate"], day["entryCount"]) == (DATE, 2)
 

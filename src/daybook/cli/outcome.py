@@ -10,6 +10,7 @@ from daybook.cli.command import CommandResult
 from daybook.cli.exits import Exit
 
 if TYPE_CHECKING:
+    from daybook.export.model.notice import RejectedEntry
     from daybook.export.outcome import Outcome
 
 _SENTENCES = {
@@ -37,14 +38,19 @@ _ACCEPTED = 202
 _FAILED = 500
 
 
-def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> CommandResult:
-    """A run's answer for the terminal; `follows` are lines that say what comes next."""
+def answer(outcome: Outcome, *, follows: Sequence[str] = (), every: bool = False) -> CommandResult:
+    """A run's answer for the terminal; `follows` are lines that say what comes next.
+
+    Of the entries that a dry run names, the first are shown, or `every` one.
+    """
     code = Exit.OK
     if outcome.http_status >= _FAILED:
         code = Exit.FAILED
     elif outcome.http_status == _ACCEPTED:
         code = Exit.ACCEPTED
-    return CommandResult(doc=outcome.to_doc(), lines=[*_lines(outcome), *follows], code=code)
+    return CommandResult(
+        doc=outcome.to_doc(), lines=[*_lines(outcome, every=every), *follows], code=code
+    )
 
 
 def figures(facts: Any) -> list[str]:
@@ -57,7 +63,10 @@ def figures(facts: Any) -> list[str]:
     if facts.get("rejectedCount"):
         lines.append(row("rejected", str(facts["rejectedCount"])))
     if facts.get("otherMonthCount"):
-        lines.append(row("other", f"{facts['otherMonthCount']} dated in another month"))
+        lines.append(row("check", _other_months(facts)))
+    if facts.get("noCurrencyCount"):
+        count = f"{facts['noCurrencyCount']:,} of {facts['entryCount']:,}"
+        lines.append(row("check", f"{count} entries name no currency"))
     if facts.get("normalisedCount"):
         lines.append(row("rounded", f"{facts['normalisedCount']} inexact doubles"))
     if facts.get("webViewLink"):
@@ -67,12 +76,44 @@ def figures(facts: Any) -> list[str]:
     return lines
 
 
+NAMED = 20
+"""Rejected entries that a command shows without `--all`."""
+
+
+def rejected(entries: Sequence[RejectedEntry], count: int, *, every: bool) -> list[str]:
+    """A line for each rejected entry; of `count` in all, the first or `every` one."""
+    shown = entries if every else entries[:NAMED]
+    lines = [row("rejected", _rejected(one)) for one in shown]
+    more = count - len(shown)
+    if more > 0:
+        how = "" if every else "; --all shows them"
+        lines.append(row("", f"and {more:,} more{how}"))
+    return lines
+
+
+def _rejected(one: RejectedEntry) -> str:
+    from daybook.notifications import en
+
+    name = f"entry {one.entry_id}"
+    if one.reference is not None:
+        name = f"{one.reference} ({one.entry_id})"
+    return f"{name}: {one.detail}. {en.to_correct(one.correctors)}"
+
+
 def row(name: str, text: object) -> str:
     """A labelled line below a sentence."""
     return f"  {name + ' ':<10}{text}"
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _other_months(facts: Any) -> str:
+    from daybook.notifications import en
+
+    return en.other_months(
+        facts["otherMonthCount"], facts.get("entryCount") or 0, facts.get("otherMonths") or {}
+    )
+
+
+def _lines(outcome: Outcome, *, every: bool) -> list[str]:
     sentence = _sentence(outcome).format(
         name=outcome.facts.get("filename") or f"The file of {outcome.batch_date or 'the request'}",
         day=outcome.batch_date or "the request",
@@ -80,6 +121,9 @@ def _lines(outcome: Outcome) -> list[str]:
     if outcome.status.value == "empty" and outcome.facts.get("rejectedCount"):
         sentence = f"Every queued entry is rejected; no file for {outcome.batch_date}."
     lines = [sentence, *figures(outcome.facts)]
+    if outcome.rejected:
+        count = outcome.facts.get("rejectedCount") or len(outcome.rejected)
+        lines += rejected(outcome.rejected, count, every=every)
     if outcome.error is not None:
         lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))
     return lines

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @command("receipt")
 @click.argument("day", type=DAY, metavar="DATE")
 @click.option("--send", is_flag=True, help="Send it to DAYBOOK_RECEIPT_URLS.")
+@click.option("--all", "every", is_flag=True, help="Name every rejected entry; sends the first.")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
-def receipt(day: date, send: bool, profile_name: str) -> CommandResult:
+def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandResult:
     """Show a day's receipt; send it again.
 
     Exit code 1: the day has no receipt, since it is neither delivered nor empty, or no
@@ -32,10 +33,12 @@ def receipt(day: date, send: bool, profile_name: str) -> CommandResult:
     from daybook.notifications.receipt import receipt_message
 
     app = app_from_env()
-    found = receipt_of_day(app.database, app.profile(profile_name), day)
+    found = receipt_of_day(app.database, app.profile(profile_name), day, every=every)
     sent = _send(app, found) if send else None
     settings = app.settings
-    message = receipt_message(found, language=settings.language, zone=settings.time_zone)
+    message = receipt_message(
+        found, language=settings.language, zone=settings.time_zone, every=every
+    )
     lines = [message.title, "", *message.text.split("\n")]
     if sent is not None:
         of = len(settings.receipt_urls)

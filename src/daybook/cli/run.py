@@ -44,7 +44,8 @@ def run(profile_name: str, batch_date: date | None) -> CommandResult:
 @command("plan")
 @_profile
 @_date
-def plan(profile_name: str, batch_date: date | None) -> CommandResult:
+@click.option("--all", "every", is_flag=True, help="Name every entry that would be rejected.")
+def plan(profile_name: str, batch_date: date | None, every: bool) -> CommandResult:
     """Show what a run would deliver; write nothing.
 
     The answer has the same digests and totals as the run's.
@@ -54,4 +55,5 @@ def plan(profile_name: str, batch_date: date | None) -> CommandResult:
     app = app_from_env()
     profile = app.enabled(profile_name)
     day = app.schedule_of(profile_name).requested_day(batch_date, app.now())
-    return outcome.answer(plan_day(app.database, profile, day))
+    planned = plan_day(app.database, profile, day, every=every)
+    return outcome.answer(planned, every=every)

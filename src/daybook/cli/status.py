@@ -11,7 +11,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.following import described, maker, released_row, task_row
-from daybook.cli.outcome import figures, row
+from daybook.cli.outcome import figures, rejected, row
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from daybook.export.operations.history import Overview, SlotStatus
     from daybook.export.slot.refused_run import RefusedRun
 
-_REJECTED_SHOWN = 20
-
 
 @command("status")
 @click.argument("day", type=DAY, required=False, metavar="[DATE]")
-def status(day: date | None) -> CommandResult:
+@click.option("--all", "every", is_flag=True, help="Name every rejected entry.")
+def status(day: date | None, every: bool) -> CommandResult:
     """Show the state of a day.
 
     Shows its batch and the next call, the slot, the queue, an open circuit, and when the
@@ -36,7 +35,10 @@ def status(day: date | None) -> CommandResult:
     app = app_from_env()
     now = app.now()
     found = history.status(
-        app.database, app.profile(), day or app.schedule.batch_date(now, schedule_time=None)
+        app.database,
+        app.profile(),
+        day or app.schedule.batch_date(now, schedule_time=None),
+        every=every,
     )
     next_slot = app.schedule.next_slot(now)
     doc = {
@@ -51,7 +53,7 @@ def status(day: date | None) -> CommandResult:
             *_batch(found.batch_date, doc["batch"]),
             *_recorded(found.recorded_elsewhere),
             *_refused(found.refused),
-            *_rejected(doc["rejected"]),
+            *_rejected(found, every=every),
             *_next(app, found),
             _slot(found.slot),
             *map(breakers.sentence, doc["breakers"]),
@@ -144,13 +146,11 @@ def _unclaimed(found: Overview) -> list[str]:
     return [f"Items in the queue that no run takes: {in_words(found.unclaimed)}."]
 
 
-def _rejected(rejected: list[Mapping[str, Any]]) -> list[str]:
-    lines = [
-        row("rejected", f"entry {item['entryId']}: {item['detail']}")
-        for item in rejected[:_REJECTED_SHOWN]
-    ]
-    more = len(rejected) - len(lines)
-    return [*lines, row("", f"and {more} more")] if more > 0 else lines
+def _rejected(found: Overview, *, every: bool) -> list[str]:
+    if found.batch is None:
+        return []
+    count = max(len(found.rejected), found.batch.doc.get("rejectedCount") or 0)
+    return rejected(found.rejected, count, every=every)
 
 
 def _slot(slot: SlotStatus | None) -> str:

@@ -20,13 +20,10 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Context
-from daybook.export.model.figures import Rejected
-from daybook.export.model.ids import hashable
 from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.notice import AlertEvent, Receipt, RejectedEntry
+from daybook.export.model.notice import AlertEvent, Receipt
 from daybook.export.model.profile import Profile
-from daybook.export.queue import waiting
-from daybook.export.rendering.entry_id import displayed
+from daybook.export.queue import rejected, waiting
 from daybook.export.slot import orphans, refused_run
 
 ANNOUNCE_WITHIN = timedelta(days=8)
@@ -167,8 +164,13 @@ def _alert_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
     )
 
 
-def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Receipt:
-    """The accountant's receipt for a day. Raises `NoReceipt` when the day has none."""
+def receipt_of(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch, *, every: bool = False
+) -> Receipt:
+    """The accountant's receipt for a day. Raises `NoReceipt` when the day has none.
+
+    It names the first `MAX_NAMED` rejected entries, or `every` one.
+    """
     doc, batch_date = batch.doc, batch.key.batch_date
     if batch_date is None or batch.state not in (BatchState.COMMITTED, BatchState.EMPTY):
         raise NoReceipt(f"{batch_date or 'a manual export'} has no receipt: it is {batch.state}")
@@ -177,6 +179,8 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
             f"{batch_date} was recorded by another application, which knows its figures"
         )
     delivered = batch.state is BatchState.COMMITTED
+    named = rejected.entries_of_batch(database, profile, batch, every=every)
+    named = named[: None if every else MAX_NAMED]
     return Receipt(
         profile=batch.key.profile,
         batch_date=batch_date,
@@ -188,38 +192,14 @@ def receipt_of(database: Database[dict[str, Any]], profile: Profile, batch: Batc
         row_count=doc["rowCount"],
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
-        rejected=_rejected_entries(database, profile, batch),
+        rejected=named,
         done_at=doc["committedAt"],
         unclaimed={
             reason.value: count for reason, count in waiting.unclaimed(database, profile).items()
         },
+        other_month_count=doc.get("otherMonthCount", 0),
+        other_months=doc.get("otherMonths") or {},
+        no_currency_count=doc.get("noCurrencyCount", 0),
+        currency=profile.currency,
+        repeated=batch.generation > 1,
     )
-
-
-def _rejected_entries(
-    database: Database[dict[str, Any]], profile: Profile, batch: Batch
-) -> tuple[RejectedEntry, ...]:
-    items = batch.doc.get("rejected", [])[:MAX_NAMED]
-    manifest = batch.marking
-    if manifest is not None:
-        profile = batches.profile_of(batch, manifest, profile)
-    source = profile.source
-    found = database[source.entries].find(
-        # An item without an entryId must not find an entry whose _id is null.
-        {"_id": {"$in": [item["entryId"] for item in items if item["entryId"] is not None]}},
-        {source.reference: 1},
-    )
-    references = {hashable(doc["_id"]): doc.get(source.reference) for doc in found}
-    return tuple(
-        RejectedEntry(
-            entry_id=displayed(item["entryId"]),
-            reference=_text(references.get(hashable(item["entryId"]))),
-            faults=rejected.faults,
-            fault_count=rejected.fault_count,
-        )
-        for item, rejected in zip(items, map(Rejected.from_doc, items), strict=True)
-    )
-
-
-def _text(reference: object) -> str | None:
-    return reference if isinstance(reference, str) and reference else None

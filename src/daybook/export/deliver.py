@@ -21,7 +21,7 @@ from daybook.export.model import settlement
 from daybook.export.model.figures import Figures, Rejected
 from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import plan
+from daybook.export.queue import plan, rejected
 from daybook.export.recording import rehearse
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -171,7 +171,7 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
         if figures.entry_count == 0 and not manual:
             if _queue_changed(ctx, manifest):
                 return NoFile.QUEUE_CHANGED
-            return AllRejected(rejected=figures.rejected)
+            return AllRejected(rejected=_referenced(ctx, figures))
         content = upload.content()
         if _queue_changed(ctx, manifest):
             return NoFile.QUEUE_CHANGED
@@ -199,12 +199,17 @@ def _seal(
         attempt=ctx.batch().attempt,
         rejected_id=rejections.write(
             ctx.manifests,
-            figures.rejected,
+            _referenced(ctx, figures),
             ref=manifest,
             profile=ctx.job.key.slot_id,
             now=ctx.now(),
         ),
     )
+
+
+def _referenced(ctx: Context, figures: Figures) -> tuple[Rejected, ...]:
+    """The rejected items with their references, by which people look for them in the records."""
+    return rejected.with_references(ctx.database, ctx.exporter.profile, figures.rejected)
 
 
 def _count_session(ctx: Context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any
 from daybook.errors import DaybookError
 from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import RejectedEntry
 from daybook.export.model.task import Task
 from daybook.text.scrub import scrubbed
 
@@ -40,6 +41,8 @@ FACTS = (
     "rejectedCount",
     "normalisedCount",
     "otherMonthCount",
+    "otherMonths",
+    "noCurrencyCount",
     "totals",
     "md5",
     "sha256",
@@ -62,6 +65,8 @@ class Outcome:
     next_attempt_at: datetime | None = None
     batch: Batch | None = field(default=None, repr=False)
     """The batch as the run last read it."""
+    rejected: Sequence[RejectedEntry] | None = None
+    """What a dry run would reject; None for a run, whose rejected entries are recorded."""
     needs_recheck: bool = False
     """True when a later call has to check on the run that holds the slot."""
     task_missing: bool = False
@@ -131,6 +136,8 @@ class Outcome:
             **{name: self.facts.get(name) for name in FACTS},
             "durationSeconds": round(self.duration_seconds, 3),
         }
+        if self.rejected is not None:
+            doc["rejected"] = [one.to_doc() for one in self.rejected]
         if self.error is not None:
             doc["error"] = dict(self.error)
         if self.next_attempt_at is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import AlertText, Facts, commanded, sentences
@@ -37,6 +37,13 @@ REASONS: Mapping[str, str] = {
 UNCLAIMED: Mapping[str, str] = {reason: reason.explanation for reason in Unclaimed}
 """Why no run ever takes a queue item."""
 
+CORRECTORS: Mapping[Corrector, str] = {
+    Corrector.ACCOUNTANT: "accountant",
+    Corrector.DEVELOPER: "developer",
+    Corrector.NOBODY: "nobody",
+}
+"""Who corrects a rejected entry."""
+
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",
     "s3": "S3",
@@ -58,6 +65,24 @@ _NO_TRACE = (
 def place(fault: EntryFault) -> str:
     """A place such as `line 2, debit`; empty for the entry as a whole."""
     return fault.place
+
+
+def to_correct(correctors: Sequence[Corrector]) -> str:
+    """The end of a line that names a rejected entry."""
+    if correctors == (Corrector.NOBODY,):
+        return "Nothing to correct"
+    return f"To correct: {', '.join(CORRECTORS[one] for one in correctors)}"
+
+
+def other_months(count: int, entries: int, months: Mapping[str, int]) -> str:
+    """Such as `4,000 of 4,000 entries are dated 11/2026`; `months` has the most frequent ones."""
+    verb = "is" if count == 1 else "are"
+    of = f"{count:,} of {number(entries, 'entry', 'entries')} {verb} dated"
+    named = [(f"{name[5:]}/{name[:4]}", part) for name, part in months.items()]
+    if len(named) == 1 and named[0][1] == count:
+        return f"{of} {named[0][0]}"
+    each = ", ".join(f"{part:,} in {month}" for month, part in named)
+    return f"{of} in another month" + (f": {each}" if each else "")
 
 
 def last_error(facts: Facts) -> str | None:

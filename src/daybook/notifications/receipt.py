@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
+from enum import Enum, auto
 from zoneinfo import ZoneInfo
 
 from daybook.export.model.figures import EntryFault
@@ -19,7 +20,7 @@ from daybook.text.visible import clean
 LISTED = 20
 """At most this many rejected entries are named; the others are only counted."""
 
-_REJECTED_LENGTH = 2800
+_REJECTED_LENGTH = 3500
 """At most this many characters of lines that name them; LINE takes 5,000 in a message."""
 _FAULTS = 3
 """At most this many faults of one entry are named; the day's records have more."""
@@ -27,15 +28,53 @@ _LONGEST_REFERENCE = 60
 _LONGEST_PART = 50
 
 
-def receipt_message(receipt: Receipt, *, language: Language, zone: ZoneInfo) -> Message:
-    """The receipt for people. A day without a file says so plainly."""
-    return _thai(receipt, zone) if language == "th" else _english(receipt, zone)
+def receipt_message(
+    receipt: Receipt, *, language: Language, zone: ZoneInfo, every: bool = False
+) -> Message:
+    """The receipt for people. A day without a file says so plainly.
+
+    It names as many rejected entries as fit into a message, or `every` one that the receipt has.
+    """
+    compose = _thai if language == "th" else _english
+    return compose(receipt, zone, every=every)
 
 
-def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
+class _Run(Enum):
+    """How the run that found nothing to export was related to its day."""
+
+    ON_TIME = auto()
+    EARLY = auto()  # the day had not begun
+    LATE = auto()  # the day was over for more than a day
+    AGAIN = auto()  # the day had failed, and was opened again
+
+
+def _run(receipt: Receipt, zone: ZoneInfo) -> _Run:
+    late = receipt.done_at.astimezone(zone).date() - date.fromisoformat(receipt.batch_date)
+    if late < timedelta(0):
+        return _Run.EARLY
+    if receipt.repeated:
+        return _Run.AGAIN
+    return _Run.LATE if late > timedelta(days=1) else _Run.ON_TIME
+
+
+_EMPTY_IN_ENGLISH = {
+    _Run.ON_TIME: "This is normal: if it had not run, you would not have received this receipt.",
+    _Run.EARLY: "The day has not begun: what is queued from now on may go into a file of it.",
+    _Run.LATE: "The run was for a day that is past: check which file has that day's entries.",
+    _Run.AGAIN: "The day had failed and was opened again: check which file has its entries.",
+}
+_EMPTY_IN_THAI = {
+    _Run.ON_TIME: "ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ หากระบบไม่ได้ทำงาน ท่านจะไม่ได้รับใบยืนยันนี้",
+    _Run.EARLY: "ยังไม่ถึงวันดังกล่าว รายการที่เข้าคิวหลังจากนี้อาจอยู่ในไฟล์ของวันนั้น",
+    _Run.LATE: "เป็นการทำงานสำหรับวันที่ผ่านไปแล้ว กรุณาตรวจสอบว่ารายการของวันนั้นอยู่ในไฟล์ใด",
+    _Run.AGAIN: "วันดังกล่าวเคยไม่สำเร็จและเปิดให้ทำงานอีกครั้ง กรุณาตรวจสอบว่ารายการของวันนั้นอยู่ในไฟล์ใด",
+}
+
+
+def _english(receipt: Receipt, zone: ZoneInfo, *, every: bool) -> Message:
     day, who = receipt.batch_date, _who(receipt)
     done = f"Done: {en.moment(receipt.done_at.astimezone(zone))}"
-    rejected = _rejected_in_english(receipt)
+    rejected = _rejected_in_english(receipt, every=every)
     unclaimed = _unclaimed_in_english(receipt)
     if receipt.filename is None and receipt.rejected_count:
         count = number(receipt.rejected_count, "entry", "entries")
@@ -53,9 +92,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
             title=f"{who} receipt {day}: nothing to export, no file",
             text=_paragraphs(
                 f"Daybook ran for {day} and found nothing to export, so there is no file."
-                if unclaimed
-                else f"Daybook ran for {day} and found nothing to export, so there is no file. "
-                "This is normal: if it had not run, you would not have received this receipt.",
+                + ("" if unclaimed else f" {_EMPTY_IN_ENGLISH[_run(receipt, zone)]}"),
                 rejected,
                 unclaimed,
                 done,
@@ -68,6 +105,7 @@ def _english(receipt: Receipt, zone: ZoneInfo) -> Message:
         text=_paragraphs(
             f"The entries of {day} are exported.",
             _lines(f"Entries: {receipt.entry_count:,} (rows: {receipt.row_count:,})", *sums),
+            _unusual_in_english(receipt),
             rejected,
             unclaimed,
             _lines(
@@ -91,11 +129,24 @@ def _sums_in_english(currency: str, sums: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _rejected_in_english(receipt: Receipt) -> str | None:
+def _unusual_in_english(receipt: Receipt) -> str | None:
+    """What is in the file, and may yet be wrong."""
+    entries, bare = receipt.entry_count, receipt.no_currency_count
+    months = en.other_months(receipt.other_month_count, entries, receipt.other_months)
+    of = f"{bare:,} of {number(entries, 'entry', 'entries')}"
+    verbs = "names no currency and counts" if bare == 1 else "name no currency and count"
+    found = [
+        f"- {months}." if receipt.other_month_count else None,
+        f"- {of} {verbs} as {receipt.currency}." if bare else None,
+    ]
+    return _lines("Check before you import the file:", *found) if any(found) else None
+
+
+def _rejected_in_english(receipt: Receipt, *, every: bool) -> str | None:
     if not receipt.rejected_count:
         return None
     count = number(receipt.rejected_count, "entry", "entries")
-    listed = _listed(receipt, "entry", _faults_in_english)
+    listed = _listed(receipt, "entry", _faults_in_english, every=every)
     more = receipt.rejected_count - len(listed)
     return _lines(
         f"Not in the file: {count}. Once corrected and queued again, they go into a later file.",
@@ -104,10 +155,11 @@ def _rejected_in_english(receipt: Receipt) -> str | None:
     )
 
 
-def _faults_in_english(one: RejectedEntry) -> str:
-    texts = [_fault(fault, en.place(fault), en.REASONS) for fault in one.faults[:_FAULTS]]
+def _faults_in_english(one: RejectedEntry, named: int) -> str:
+    texts = [_fault(fault, en.place(fault), en.REASONS) for fault in one.faults[:named]]
     more = one.fault_count - len(texts)
-    return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
+    faults = "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
+    return f"{faults}. {en.to_correct(one.correctors)}"
 
 
 def _unclaimed_in_english(receipt: Receipt) -> str | None:
@@ -123,11 +175,11 @@ def _unclaimed_in_english(receipt: Receipt) -> str | None:
     )
 
 
-def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
+def _thai(receipt: Receipt, zone: ZoneInfo, *, every: bool) -> Message:
     day, who = receipt.batch_date, _who(receipt)
     full = f"{th.long_date(date.fromisoformat(day))} ({day})"
     done = f"ดำเนินการเสร็จเมื่อ: {th.moment(receipt.done_at.astimezone(zone))}"
-    rejected = _rejected_in_thai(receipt)
+    rejected = _rejected_in_thai(receipt, every=every)
     unclaimed = _unclaimed_in_thai(receipt)
     if receipt.filename is None and receipt.rejected_count:
         return Message(
@@ -146,12 +198,7 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
             title=f"ใบยืนยันการส่งออก {who} {day}: ไม่มีรายการต้องส่งออก ไม่มีไฟล์",
             text=_paragraphs(
                 f"ระบบ Daybook ทำงานประจำวันที่ {full} เรียบร้อยแล้ว ไม่พบรายการบัญชีที่ต้องส่งออก "
-                "จึงไม่มีไฟล์ของวันนี้"
-                + (
-                    ""
-                    if unclaimed
-                    else " ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ หากระบบไม่ได้ทำงาน ท่านจะไม่ได้รับใบยืนยันนี้"
-                ),
+                "จึงไม่มีไฟล์ของวันนี้" + ("" if unclaimed else f" {_EMPTY_IN_THAI[_run(receipt, zone)]}"),
                 rejected,
                 unclaimed,
                 done,
@@ -166,6 +213,7 @@ def _thai(receipt: Receipt, zone: ZoneInfo) -> Message:
                 f"จำนวนรายการบัญชี: {receipt.entry_count:,} รายการ ({receipt.row_count:,} บรรทัด)",
                 *sums,
             ),
+            _unusual_in_thai(receipt),
             rejected,
             unclaimed,
             _lines(
@@ -189,10 +237,22 @@ def _sums_in_thai(currency: str, sums: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _rejected_in_thai(receipt: Receipt) -> str | None:
+def _unusual_in_thai(receipt: Receipt) -> str | None:
+    entries, bare = receipt.entry_count, receipt.no_currency_count
+    months = th.other_months(receipt.other_month_count, entries, receipt.other_months)
+    found = [
+        f"- {months}" if receipt.other_month_count else None,
+        f"- {bare:,} จาก {entries:,} รายการไม่ระบุสกุลเงิน จึงนับเป็น {receipt.currency}"
+        if bare
+        else None,
+    ]
+    return _lines("กรุณาตรวจสอบก่อนนำเข้าไฟล์:", *found) if any(found) else None
+
+
+def _rejected_in_thai(receipt: Receipt, *, every: bool) -> str | None:
     if not receipt.rejected_count:
         return None
-    listed = _listed(receipt, "รายการ", _faults_in_thai)
+    listed = _listed(receipt, "รายการ", _faults_in_thai, every=every)
     more = receipt.rejected_count - len(listed)
     return _lines(
         f"รายการที่ไม่ได้อยู่ในไฟล์: {receipt.rejected_count:,} รายการ "
@@ -202,23 +262,32 @@ def _rejected_in_thai(receipt: Receipt) -> str | None:
     )
 
 
-def _faults_in_thai(one: RejectedEntry) -> str:
-    texts = [_fault(fault, th.place(fault), th.REASONS) for fault in one.faults[:_FAULTS]]
+def _faults_in_thai(one: RejectedEntry, named: int) -> str:
+    texts = [_fault(fault, th.place(fault), th.REASONS) for fault in one.faults[:named]]
     more = one.fault_count - len(texts)
-    return "; ".join([*texts, *([f"และอีก {more:,} จุด"] if more > 0 else [])])
+    faults = "; ".join([*texts, *([f"และอีก {more:,} จุด"] if more > 0 else [])])
+    return f"{faults} {th.to_correct(one.correctors)}"
 
 
-def _listed(receipt: Receipt, word: str, faults: Callable[[RejectedEntry], str]) -> list[str]:
-    """A line for each of the first rejected entries, as many as fit into a message."""
-    lines: list[str] = []
-    room = _REJECTED_LENGTH
-    for one in receipt.rejected[:LISTED]:
-        line = f"- {_name(one, word)}: {faults(one)}"
-        room -= len(line)
-        if lines and room < 0:
-            break
-        lines.append(line)
+def _listed(
+    receipt: Receipt, word: str, faults: Callable[[RejectedEntry, int], str], *, every: bool
+) -> list[str]:
+    """A line for each of the first rejected entries, as many as fit into a message.
+
+    If they do not fit with several faults each, they have one each.
+    """
+    shown = receipt.rejected if every else receipt.rejected[:LISTED]
+    lines = [f"- {_name(one, word)}: {faults(one, _FAULTS)}" for one in shown]
+    if every or _length(lines) <= _REJECTED_LENGTH:
+        return lines
+    lines = [f"- {_name(one, word)}: {faults(one, 1)}" for one in shown]
+    while len(lines) > 1 and _length(lines) > _REJECTED_LENGTH:
+        lines.pop()
     return lines
+
+
+def _length(lines: Sequence[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
 
 
 def _fault(fault: EntryFault, place: str, reasons: Mapping[str, str]) -> str:
@@ -260,10 +329,11 @@ def _sums(sums: Mapping[str, str]) -> tuple[Decimal, Decimal, Decimal]:
 
 
 def _name(one: RejectedEntry, word: str) -> str:
-    """The name by which the accountant knows the entry."""
+    """The name by which the accountant knows the entry, and its ID."""
+    entry_id = one_line(one.entry_id, longest=_LONGEST_REFERENCE)
     if one.reference is None or not one.reference.strip():
-        return f"{word} {one_line(one.entry_id, longest=_LONGEST_REFERENCE)}"
-    return one_line(one.reference, longest=_LONGEST_REFERENCE)
+        return f"{word} {entry_id}"
+    return f"{one_line(one.reference, longest=_LONGEST_REFERENCE)} ({entry_id})"
 
 
 def _lines(*lines: str | None) -> str:

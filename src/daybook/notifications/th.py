@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
-from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot.orphans import OrphanReason
@@ -48,6 +48,13 @@ UNCLAIMED: Mapping[str, str] = {
 }
 """Why no run ever takes a queue item."""
 
+CORRECTORS: Mapping[Corrector, str] = {
+    Corrector.ACCOUNTANT: "ฝ่ายบัญชี",
+    Corrector.DEVELOPER: "ผู้พัฒนาระบบ",
+    Corrector.NOBODY: "ไม่มี",
+}
+"""Who corrects a rejected entry."""
+
 DESTINATIONS: Mapping[str, str] = {
     "google_drive": "Google Drive",
     "s3": "S3",
@@ -70,6 +77,28 @@ ORPHANS: Mapping[str, str] = {
     OrphanReason.DAY_RECORDED_ELSEWHERE: "วันดังกล่าวบันทึกไว้กับไฟล์อื่นแล้ว",
 }
 """Why an ID was abandoned."""
+
+
+def to_correct(correctors: Sequence[Corrector]) -> str:
+    """The end of a line that names a rejected entry."""
+    if correctors == (Corrector.NOBODY,):
+        return "ไม่ต้องแก้ไข"
+    return f"ผู้แก้ไข: {', '.join(CORRECTORS[one] for one in correctors)}"
+
+
+def other_months(count: int, entries: int, months: Mapping[str, int]) -> str:
+    """The count with the months as in the file, and their Thai names."""
+    of = f"{count:,} จาก {entries:,} รายการลงวันที่"
+    named = [(f"เดือน{_month(name)} ({name[5:]}/{name[:4]})", part) for name, part in months.items()]
+    if len(named) == 1 and named[0][1] == count:
+        return f"{of}ใน{named[0][0]}"
+    each = ", ".join(f"{month} {part:,} รายการ" for month, part in named)
+    return f"{of}ในเดือนอื่น" + (f": {each}" if each else "")
+
+
+def _month(name: str) -> str:
+    year, month = int(name[:4]), int(name[5:])
+    return f"{_MONTHS[month - 1]} {year + _BUDDHIST_ERA}"
 
 
 def place(fault: EntryFault) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.figures import Corrector, EntryFault, RejectionReason, corrector
 from daybook.export.model.notice import Receipt, RejectedEntry
 from daybook.notifications.messages import Language, Message
 from daybook.notifications.receipt import LISTED, receipt_message
@@ -150,8 +151,14 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     )
     text = told(replace(RECEIPT, rejected_count=3, rejected=rejected), language).text
     said = {
-        "en": ["- INV-7: debit and credit differ", "- entry id2: the journal entry is missing"],
-        "th": ["- INV-7: ยอดเดบิตและยอดเครดิตไม่เท่ากัน", "- รายการ id2: ไม่พบรายการบัญชีต้นทาง"],
+        "en": [
+            "- INV-7 (id): debit and credit differ. To correct: accountant",
+            "- entry id2: the journal entry is missing. To correct: developer",
+        ],
+        "th": [
+            "- INV-7 (id): ยอดเดบิตและยอดเครดิตไม่เท่ากัน ผู้แก้ไข: ฝ่ายบัญชี",
+            "- รายการ id2: ไม่พบรายการบัญชีต้นทาง ผู้แก้ไข: ผู้พัฒนาระบบ",
+        ],
     }[language]
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         *said,
@@ -164,13 +171,15 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     [
         (
             "en",
-            "- INV-2026-0117: line 2, debit: stored as text, not as a number or a date ('250.00'); "
-            "date: a required value is missing",
+            "- INV-2026-0117 (id1): line 2, debit: stored as text, not as a number or a date "
+            "('250.00'); date: a required value is missing. "
+            "To correct: developer, accountant",
         ),
         (
             "th",
-            "- INV-2026-0117: บรรทัดที่ 2 ช่อง debit: บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่ ('250.00'); "
-            "ช่อง date: ขาดข้อมูลที่จำเป็น",
+            "- INV-2026-0117 (id1): บรรทัดที่ 2 ช่อง debit: "
+            "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่ ('250.00'); ช่อง date: ขาดข้อมูลที่จำเป็น "
+            "ผู้แก้ไข: ผู้พัฒนาระบบ, ฝ่ายบัญชี",
         ),
     ],
 )
@@ -188,7 +197,7 @@ def test_a_rejected_entry_has_its_lines_and_fields_in_the_readers_language(
 def test_every_reason_has_its_words(reason: RejectionReason, language: Language) -> None:
     one = set_aside(reason)
     text = told(replace(RECEIPT, rejected_count=1, rejected=(one,)), language).text
-    (line,) = (line for line in text.splitlines() if line.startswith("- INV-7: "))
+    (line,) = (line for line in text.splitlines() if line.startswith("- INV-7 (id): "))
     assert reason.value not in line
     assert is_thai(line) is (language == "th")
 
@@ -256,9 +265,113 @@ def test_an_empty_day_names_what_was_set_aside() -> None:
     text = told(
         replace(EMPTY, rejected_count=1, rejected=(set_aside(RejectionReason.UNBALANCED),))
     ).text
-    assert "- INV-7: debit and credit differ" in text
+    assert "- INV-7 (id): debit and credit differ" in text
 
 
 def test_another_profile_is_named() -> None:
     assert told(replace(RECEIPT, profile="wallets")).title.startswith("Daybook wallets receipt ")
     assert " Daybook wallets " in told(replace(RECEIPT, profile="wallets"), "th").title
+
+
+@pytest.mark.parametrize(
+    ("months", "count", "english", "thai"),
+    [
+        (
+            {"2026-11": 1234},
+            1234,
+            "- 1,234 of 1,234 entries are dated 11/2026.",
+            "- 1,234 จาก 1,234 รายการลงวันที่ในเดือนพฤศจิกายน 2569 (11/2026)",
+        ),
+        (
+            {"2025-12": 2, "2026-02": 1},
+            3,
+            "- 3 of 1,234 entries are dated in another month: 2 in 12/2025, 1 in 02/2026.",
+            "- 3 จาก 1,234 รายการลงวันที่ในเดือนอื่น: เดือนธันวาคม 2568 (12/2025) 2 รายการ, "
+            "เดือนกุมภาพันธ์ 2569 (02/2026) 1 รายการ",
+        ),
+        (
+            {},
+            1,
+            "- 1 of 1,234 entries is dated in another month.",
+            "- 1 จาก 1,234 รายการลงวันที่ในเดือนอื่น",
+        ),
+    ],
+)
+def test_entries_of_other_months_are_reported_by_month(
+    months: dict[str, int], count: int, english: str, thai: str
+) -> None:
+    receipt = replace(RECEIPT, other_month_count=count, other_months=months)
+    assert english in told(receipt).text.splitlines()
+    assert thai in told(receipt, "th").text.splitlines()
+
+
+def test_entries_without_a_currency_are_reported() -> None:
+    receipt = replace(RECEIPT, no_currency_count=2, currency="THB")
+    assert "- 2 of 1,234 entries name no currency and count as THB." in told(receipt).text
+    assert "- 2 จาก 1,234 รายการไม่ระบุสกุลเงิน จึงนับเป็น THB" in told(receipt, "th").text
+    one = replace(receipt, no_currency_count=1)
+    assert "- 1 of 1,234 entries names no currency and counts as THB." in told(one).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_ordinary_receipt_asks_for_no_check(language: Language) -> None:
+    text = told(RECEIPT, language).text
+    assert "Check before" not in text
+    assert "กรุณาตรวจสอบ" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "thai"),
+    [
+        ({"batch_date": "2026-01-19"}, "has not begun", "ยังไม่ถึงวันดังกล่าว"),
+        ({"batch_date": "2026-01-16"}, "a day that is past", "วันที่ผ่านไปแล้ว"),
+        ({"repeated": True}, "opened again", "เปิดให้ทำงานอีกครั้ง"),
+    ],
+)
+def test_only_a_day_that_ran_on_time_is_called_normal(
+    changes: dict[str, Any], word: str, thai: str
+) -> None:
+    unusual = replace(EMPTY, **changes)
+    assert "This is normal" not in told(unusual).text
+    assert "ทำงานตามปกติ" not in told(unusual, "th").text
+    assert word in told(unusual).text
+    assert thai in told(unusual, "th").text
+    after_midnight = replace(EMPTY, batch_date="2026-01-17")
+    assert "This is normal" in told(after_midnight).text
+
+
+def test_the_first_twenty_are_all_named_even_with_many_faults() -> None:
+    fault = EntryFault(
+        reason=RejectionReason.STORED_AS_TEXT, line=12, field="debit", value="'250.00'", detail=""
+    )
+    many = tuple(
+        RejectedEntry(
+            entry_id="6b02f41f45263142d9ff1aea",
+            reference=f"RV-202611-{number:07}",
+            faults=(fault,) * 3,
+            fault_count=7,
+        )
+        for number in range(1000)
+    )
+    receipt = replace(RECEIPT, rejected_count=1000, rejected=many)
+    for language in LANGUAGES:
+        text = told(receipt, language).text
+        assert text.count("(6b02f41f45263142d9ff1aea)") == LISTED
+        everything = receipt_message(
+            receipt, language=language, zone=ZoneInfo("Asia/Bangkok"), every=True
+        ).text
+        assert everything.count("(6b02f41f45263142d9ff1aea)") == 1000
+
+
+@pytest.mark.parametrize("reason", RejectionReason)
+def test_every_reason_says_who_corrects_it(reason: RejectionReason) -> None:
+    who = corrector(reason)
+    one = set_aside(reason)
+    assert one.to_doc()["correctedBy"] == [who.value]
+    line = {
+        Corrector.ACCOUNTANT: "To correct: accountant",
+        Corrector.DEVELOPER: "To correct: developer",
+        Corrector.NOBODY: "Nothing to correct",
+    }[who]
+    text = told(replace(RECEIPT, rejected_count=1, rejected=(one,))).text
+    assert f". {line}\n" in text

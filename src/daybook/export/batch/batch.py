@@ -20,7 +20,7 @@ from daybook.export.model.fields import Fields
 from daybook.export.model.figures import Rejected
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile, before_profiles
-from daybook.export.model.seal import ManifestRef, totals_from
+from daybook.export.model.seal import ManifestRef, months_from, totals_from
 from daybook.export.model.task import Task, TaskKind
 from daybook.mongo.query import Document, Query
 
@@ -236,7 +236,7 @@ _TIMES = (
 _TEXTS = ("filename", "fileId", "webViewLink", "md5", "sha256", "rejectedId", "hiddenAt")
 _COUNTS = (
     *("sizeBytes", "entryCount", "rowCount", "rejectedCount", "normalisedCount"),
-    *("otherMonthCount", "attemptCount", "conflictCount"),
+    *("otherMonthCount", "noCurrencyCount", "attemptCount", "conflictCount"),
 )
 _FIGURES = ("entryCount", "rowCount", "rejectedCount", "totals", "committedAt")
 _FILE = ("filename", "fileId", "webViewLink", "sizeBytes", "md5", "sha256", "manifest")
@@ -270,6 +270,7 @@ def _check_facts(fields: Fields, state: BatchState) -> None:
         fields.inner_or_none(name)
     if fields.has("totals"):
         totals_from(fields)
+    months_from(fields)
     if fields.has("rejected"):
         fields.read("rejected", lambda items: [*map(Rejected.from_doc, items)])
     if fields.has("rejectedReasons"):

@@ -133,11 +133,14 @@ def rejected(
     metadata = {
         **_day(profile, batch_date),
         "entryId": item.entry_id,
+        **({} if item.reference is None else {"reference": item.reference}),
         **item.why(),
     }
+    entry = displayed(item.entry_id)
+    name = entry if item.reference is None else f"{item.reference} ({entry})"
     return _record(
         LogAction.ENTRY_REJECTED,
-        f"entry {displayed(item.entry_id)} rejected: {item.detail}",
+        f"entry {name} rejected: {item.detail}",
         metadata,
         now,
         queue_id=item.queue_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -31,6 +31,32 @@ class RejectionReason(StrEnum):
     TOO_LONG = "too_long"  # more characters than the column's `max_length`
     UNMAPPED_ACCOUNT = "unmapped_account"  # an account code that the profile's `accounts` lacks
     DUPLICATE = "duplicate"  # the entry is already in this or an earlier file
+
+
+class Corrector(StrEnum):
+    """Who removes a fault; the word is sent in responses."""
+
+    ACCOUNTANT = "accountant"  # the entry's values: in the accounting application
+    DEVELOPER = "developer"  # how that application stores them
+    NOBODY = "nobody"  # there is nothing to correct
+
+
+_BY_DEVELOPER = {
+    RejectionReason.MISSING,
+    RejectionReason.STORED_AS_TEXT,
+    RejectionReason.NOT_FINITE,
+    RejectionReason.INVALID_AMOUNT,
+    RejectionReason.INVALID_DATE,
+    RejectionReason.INVALID_TEXT,
+    RejectionReason.INVALID_LINES,
+}
+
+
+def corrector(reason: RejectionReason) -> Corrector:
+    """Who corrects an entry that was rejected for this reason."""
+    if reason is RejectionReason.DUPLICATE:
+        return Corrector.NOBODY
+    return Corrector.DEVELOPER if reason in _BY_DEVELOPER else Corrector.ACCOUNTANT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +112,7 @@ class EntryFault:
         )
 
 
-REJECTED_BYTES = 3500
+REJECTED_BYTES = 3700
 """What a rejected entry takes up in a stored list, at most, apart from its two IDs.
 
 A document of at most 16 MiB lists up to 1,000 of them, and a run holds up to 10,000 in
@@ -98,6 +124,7 @@ _DETAIL_BYTES = 200
 _FIELD_BYTES = 80
 _VALUE_BYTES = 100
 _SUMMARY_BYTES = 800
+_REFERENCE_BYTES = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +137,14 @@ class Rejected:
     """At least one; the first few when there are many. Build with `of`, which bounds them."""
     fault_count: int
     """Number of all faults, including those that are not listed."""
+    reference: str | None = None
+    """The entry's, shortened; None when it has none, and in lists of earlier versions."""
+
+    def with_reference(self, reference: str | None) -> Rejected:
+        return replace(
+            self,
+            reference=None if reference is None else _shortened(reference, _REFERENCE_BYTES),
+        )
 
     @classmethod
     def of(cls, queue_id: Any, entry_id: Any, faults: Sequence[EntryFault]) -> Rejected:
@@ -149,11 +184,13 @@ class Rejected:
         }
 
     def to_doc(self) -> dict[str, Any]:
-        return {"queueId": self.queue_id, "entryId": self.entry_id, **self.why()}
+        reference = {} if self.reference is None else {"reference": self.reference}
+        return {"queueId": self.queue_id, "entryId": self.entry_id, **reference, **self.why()}
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Rejected:
         """Also reads what was stored before entries had several faults."""
+        reference = doc.get("reference")
         faults = tuple(map(EntryFault.from_doc, doc.get("faults", ()))) or (
             EntryFault(reason=RejectionReason(doc["reason"]), detail=doc["detail"]),
         )
@@ -162,6 +199,7 @@ class Rejected:
             entry_id=doc["entryId"],
             faults=faults,
             fault_count=doc.get("faultCount", len(faults)),
+            reference=reference if isinstance(reference, str) else None,
         )
 
 
@@ -215,12 +253,18 @@ class Figures:
     """Doubles very close to a whole minor unit that were read as that unit."""
     other_month_count: int
     """Entries in the file whose date is in another month than the batch's."""
+    other_months: Mapping[str, int] = field(default_factory=dict)
+    """Of these, how many are dated in each month (`2026-11`); only the `MONTHS` most frequent."""
+    no_currency_count: int = 0
+    """Entries in the file that name no currency, and count under the profile's."""
     totals: Mapping[str, CurrencyTotals]
     """By currency code, in order of code."""
     rejected_count: int
     rejected: tuple[Rejected, ...] = ()
     """In the manifest's order; a stored seal lists them separately, see `rejections.py`."""
 
+
+MONTHS = 12
 
 NOTHING = Figures(
     entry_count=0,

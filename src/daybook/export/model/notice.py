@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from daybook.export.model.figures import EntryFault
+from daybook.export.model.figures import Corrector, EntryFault, corrector
 
 
 class AlertEvent(StrEnum):
@@ -56,6 +56,28 @@ class RejectedEntry:
     faults: tuple[EntryFault, ...]
     """At least one; the first few of `fault_count`."""
     fault_count: int
+    queue_id: str | None = None
+    detail: str = ""
+    """In English: what is wrong and where."""
+
+    @property
+    def correctors(self) -> tuple[Corrector, ...]:
+        """Who has something to correct, each once; `NOBODY` only if there is nothing."""
+        found = dict.fromkeys(corrector(fault.reason) for fault in self.faults)
+        someone = tuple(one for one in found if one is not Corrector.NOBODY)
+        return someone or tuple(found)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "queueId": self.queue_id,
+            "entryId": self.entry_id,
+            "reference": self.reference,
+            "reason": self.faults[0].reason.value,
+            "detail": self.detail,
+            "faults": [fault.to_doc() for fault in self.faults],
+            "faultCount": self.fault_count,
+            "correctedBy": [one.value for one in self.correctors],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +101,15 @@ class Receipt:
     done_at: datetime
     unclaimed: Mapping[str, int] = field(default_factory=dict)
     """Queue items that no run ever takes, by `waiting.Unclaimed`."""
+    other_month_count: int = 0
+    """Entries in the file dated in another month than the batch."""
+    other_months: Mapping[str, int] = field(default_factory=dict)
+    """Of these, how many in which month (`2026-11`), as far as recorded."""
+    no_currency_count: int = 0
+    """Entries in the file without a currency, counted under `currency`."""
+    currency: str = ""
+    repeated: bool = False
+    """Whether the day was opened again after it had failed."""
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -93,15 +124,10 @@ class Receipt:
             "totals": self.totals,
             "rejectedCount": self.rejected_count,
             "unclaimed": dict(self.unclaimed),
-            "rejected": [
-                {
-                    "entryId": one.entry_id,
-                    "reference": one.reference,
-                    "faults": [fault.to_doc() for fault in one.faults],
-                    "faultCount": one.fault_count,
-                }
-                for one in self.rejected
-            ],
+            "rejected": [one.to_doc() for one in self.rejected],
+            "otherMonthCount": self.other_month_count,
+            "otherMonths": dict(self.other_months),
+            "noCurrencyCount": self.no_currency_count,
             "doneAt": self.done_at,
         }
 

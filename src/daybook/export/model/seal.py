@@ -145,6 +145,8 @@ def figures_to_doc(figures: Figures) -> dict[str, Any]:
         "rejectedCount": figures.rejected_count,
         "normalisedCount": figures.normalised_count,
         "otherMonthCount": figures.other_month_count,
+        "otherMonths": dict(figures.other_months),
+        "noCurrencyCount": figures.no_currency_count,
         "totals": {code: totals.to_doc() for code, totals in figures.totals.items()},
     }
 
@@ -155,9 +157,19 @@ def figures_from(fields: Fields) -> Figures:
         row_count=fields.whole("rowCount"),
         normalised_count=fields.whole("normalisedCount"),
         other_month_count=fields.whole("otherMonthCount"),
+        other_months=months_from(fields),
+        no_currency_count=fields.whole("noCurrencyCount", 0),
         totals=totals_from(fields),
         rejected_count=fields.whole("rejectedCount"),
     )
+
+
+def months_from(fields: Fields) -> dict[str, int]:
+    """How many entries are dated in which other month; empty in what earlier versions stored."""
+    months = fields.inner_or_none("otherMonths")
+    if months is None:
+        return {}
+    return {name: months.whole(name) for name in fields.read("otherMonths", list[str])}
 
 
 def totals_from(fields: Fields) -> dict[str, CurrencyTotals]:

@@ -18,7 +18,7 @@ from daybook import log
 from daybook.errors import DatabaseError
 from daybook.export import jobs
 from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import export_log, rejections
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
@@ -28,6 +28,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
+from daybook.export.queue import rejected
 from daybook.export.queue.plan import no_longer_queued
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -49,22 +50,27 @@ def plan_day(
     profile: Profile,
     day: date,
     schedule_time: datetime | None = None,
+    *,
+    every: bool = False,
 ) -> Outcome:
     """What a run of the day would deliver now: the same bytes, digests and totals.
 
-    It does not ask the destination what an earlier run left unsettled. Raises what a run
-    would fail with, and `DatabaseError`.
+    It names the first `rejections.LISTED` entries that it would reject, or `every` one. It
+    does not ask the destination what an earlier run left unsettled. Raises what a run would
+    fail with, and `DatabaseError`.
     """
     job = jobs.daily(database, profile, day, schedule_time)
     try:
-        outcome = _plan(database, profile, job)
+        outcome = _plan(database, profile, job, every=every)
     except PyMongoError as error:
         raise DatabaseError.of(f"dry run of {day}", error) from error
     _log(job, outcome)
     return outcome
 
 
-def _plan(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Outcome:
+def _plan(
+    database: Database[dict[str, Any]], profile: Profile, job: Job, *, every: bool
+) -> Outcome:
     started = time.monotonic()
     batch = batches.find(database[batches.COLLECTION], job.key)
     if batch is not None and batch.state in (BatchState.COMMITTED, BatchState.FAILED):
@@ -91,8 +97,11 @@ def _plan(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Out
         check_rejected(renderer)
     figures = renderer.figures()
     check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)
+    listed = figures.rejected if every else figures.rejected[: rejections.LISTED]
+    named = rejected.entries(database, profile, listed)
     if figures.entry_count == 0:
-        return _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
+        empty = _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
+        return replace(empty, rejected=named)
     facts = {
         "filename": job.filename,
         **figures_to_doc(figures),
@@ -100,7 +109,7 @@ def _plan(database: Database[dict[str, Any]], profile: Profile, job: Job) -> Out
         "sha256": sha256.hexdigest(),
         "sizeBytes": size_bytes,
     }
-    return _outcome(Status.PLANNED, batch, job, facts, started)
+    return replace(_outcome(Status.PLANNED, batch, job, facts, started), rejected=named)
 
 
 def _parts(

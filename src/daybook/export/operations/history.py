@@ -14,9 +14,10 @@ from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import RejectedEntry
 from daybook.export.model.profile import Profile
 from daybook.export.outcome import FACTS
-from daybook.export.queue import waiting
+from daybook.export.queue import rejected, waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import refused_run, slot
 from daybook.export.slot.refused_run import RefusedRun
@@ -77,18 +78,19 @@ class Overview:
     """Calls for the day's run that failed, if no attempt has started since."""
     recorded_elsewhere: Mapping[str, str | None] | None
     """The file that another application has recorded for the day, until a run adopts it."""
+    rejected: tuple[RejectedEntry, ...]
+    """The first ones, or every one if asked for; the batch has the number of all."""
     queued: int
     """Items that the next run would take."""
     unclaimed: Mapping[Unclaimed, int]
     """Items that no run ever takes, by reason."""
 
     def to_doc(self) -> dict[str, Any]:
-        rejected = [] if self.batch is None else self.batch.doc.get("rejected", [])
         return {
             "profile": self.profile,
             "batchDate": self.batch_date,
             "batch": None if self.batch is None else summary(self.batch),
-            "rejected": list(rejected),
+            "rejected": [one.to_doc() for one in self.rejected],
             "refused": None if self.refused is None else self.refused.to_doc(),
             "recordedElsewhere": self.recorded_elsewhere,
             "slot": None if self.slot is None else self.slot.to_doc(),
@@ -97,8 +99,10 @@ class Overview:
         }
 
 
-def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> Overview:
-    """The state of the day."""
+def status(
+    database: Database[dict[str, Any]], profile: Profile, day: date, *, every: bool = False
+) -> Overview:
+    """The state of the day, with the first rejected entries or `every` one."""
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
     return Overview(
@@ -108,6 +112,9 @@ def status(database: Database[dict[str, Any]], profile: Profile, day: date) -> O
         refused=_refused(database, profile, day, batch),
         slot=slot_status(database, key.slot_id),
         recorded_elsewhere=_recorded_elsewhere(database, profile, day, batch),
+        rejected=()
+        if batch is None
+        else rejected.entries_of_batch(database, profile, batch, every=every),
         queued=waiting.count(database, profile),
         unclaimed=waiting.unclaimed(database, profile),
     )

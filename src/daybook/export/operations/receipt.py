@@ -16,13 +16,18 @@ from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import Profile
 
 
-def receipt_of_day(database: Database[dict[str, Any]], profile: Profile, day: date) -> Receipt:
-    """Raises `NoReceipt` for a day that is neither delivered nor signed off, `DatabaseError`."""
+def receipt_of_day(
+    database: Database[dict[str, Any]], profile: Profile, day: date, *, every: bool = False
+) -> Receipt:
+    """The day's receipt, which names `every` rejected entry or the first ones.
+
+    Raises `NoReceipt` for a day that is neither delivered nor signed off, `DatabaseError`.
+    """
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     try:
         batch = batches.find(database[batches.COLLECTION], key)
         if batch is None:
             raise NoReceipt(f"{day} has no receipt: no run yet")
-        return receipt_of(database, profile, batch)
+        return receipt_of(database, profile, batch, every=every)
     except PyMongoError as error:
         raise DatabaseError.of(f"receipt of {day}", error) from error

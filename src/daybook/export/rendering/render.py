@@ -6,6 +6,7 @@ however the manifest is cut into parts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,7 @@ from itertools import groupby
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import (
+    MONTHS,
     CurrencyTotals,
     EntryFault,
     Figures,
@@ -46,15 +48,18 @@ class Tally:
         self._entry_count = 0
         self._row_count = 0
         self._normalised_count = 0
-        self._other_month_count = 0
+        self._other_months = Counter[tuple[int, int]]()
+        self._no_currency_count = 0
 
     def add(self, page: Page) -> None:
         self._entry_count += len(page.currencies)
         self._row_count += page.ends[-1]
         self._normalised_count += page.normalised_count()
         if self._month is not None:
-            months = page.months()
-            self._other_month_count += len(months) - months.count(self._month) - months.count(None)
+            self._other_months.update(
+                month for month in page.months() if month not in (None, self._month)
+            )
+        self._no_currency_count += page.no_currency_count()
         at = 0
         for currency, run in groupby(page.currencies):
             start = page.ends[at]
@@ -70,7 +75,12 @@ class Tally:
             entry_count=self._entry_count,
             row_count=self._row_count,
             normalised_count=self._normalised_count,
-            other_month_count=self._other_month_count,
+            other_month_count=self._other_months.total(),
+            other_months={
+                f"{year:04}-{month:02}": count
+                for (year, month), count in sorted(self._other_months.most_common(MONTHS))
+            },
+            no_currency_count=self._no_currency_count,
             totals={currency: self._totals(currency) for currency in sorted(self._sums)},
             rejected_count=len(rejected),
             rejected=tuple(rejected),

@@ -203,6 +203,10 @@ class Page:
         """How many doubles were read as the nearest whole minor unit."""
         return sum(amounts.normalised_count for amounts in self._amounts.values())
 
+    def no_currency_count(self) -> int:
+        """How many entries name no currency."""
+        return self._currency_cells.count("")
+
     def months(self) -> list[tuple[int, int] | None]:
         """The (year, month) of each entry's date, None when it is unknown."""
         field = self._layout.date
