@@ -17,6 +17,7 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import DEFAULT_COLUMNS
 from daybook.export.model.source import Source
 from daybook.export.model.task import TaskKind
+from daybook.export.operations.dry_run import PLANNED
 from daybook.export.outcome import Outcome, Status
 from daybook.http import routes
 from daybook.http.responses import CODES
@@ -67,6 +68,7 @@ def test_every_field_of_an_answer_is_named() -> None:
         profile="daily",
         error={"type": "unknown", "message": ""},
         next_attempt_at=datetime(2026, 1, 18, tzinfo=UTC),
+        rejected=(),
     )
     rows = next(rows for rows in pages.tables(pages.text_of("http.md")) if rows[1][0] == "`status`")
     assert sorted(pages.column(rows)) == sorted(outcome.to_doc())
@@ -153,3 +155,13 @@ def test_architecture_names_every_module() -> None:
     inside = {path.stem for path in pages.SOURCES if path.parent.name in packages}
     assert modules - inside - named == set()
     assert named - modules - {"main", "test_layers", "base"} == set()
+
+
+def test_the_statuses_of_a_dry_run_are_those_of_the_page() -> None:
+    (section,) = re.findall(
+        r"^A dry run answers what.*?\n\n(\|.*?)\n\n", pages.text_of("http.md"), re.M | re.S
+    )
+    shown = {pages.words(line)[0]: int(line.split("|")[2]) for line in section.splitlines()[2:]}
+    assert shown == {
+        status.value: Outcome(status=status, profile="daily").http_status for status in PLANNED
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daybook.audit.difference import VerifyKind
+from daybook.export.model.figures import Corrector, RejectionReason
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.outcome import FACTS, Status
 from daybook.export.queue.waiting import Unclaimed
@@ -29,6 +30,12 @@ TOTALS: Schema = {
     "description": "Currency → control totals.",
     "additionalProperties": record({"debit": AMOUNT, "credit": AMOUNT, "amount": AMOUNT}),
 }
+MONTHS: Schema = {
+    "type": "object",
+    "description": "Month → entries dated in it, the most frequent ones.",
+    "propertyNames": {"pattern": "^[0-9]{4}-[0-9]{2}$"},
+    "additionalProperties": COUNT,
+}
 SECONDS: Schema = {"type": "number", "minimum": 0}
 MD5: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -43,6 +50,8 @@ _FACTS = {
     "rejectedCount": COUNT,
     "normalisedCount": COUNT,
     "otherMonthCount": COUNT,
+    "otherMonths": MONTHS,
+    "noCurrencyCount": COUNT,
     "totals": TOTALS,
     "md5": MD5,
     "sha256": SHA256,
@@ -51,6 +60,29 @@ _FACTS = {
 FACTS_OR_NULL = {name: or_null(_FACTS[name]) for name in FACTS}
 
 ERROR = record({"type": TEXT, "message": TEXT})
+
+REJECTED = record(
+    {
+        "queueId": or_null(TEXT),
+        "entryId": TEXT,
+        "reference": or_null(TEXT),
+        "reason": one_of(list(RejectionReason)),
+        "detail": TEXT,
+        "faults": listed(
+            record(
+                {
+                    "reason": one_of(list(RejectionReason)),
+                    "line": or_null(COUNT),
+                    "field": or_null(TEXT),
+                    "value": TEXT,
+                    "detail": TEXT,
+                }
+            )
+        ),
+        "faultCount": COUNT,
+        "correctedBy": listed(one_of(list(Corrector))),
+    }
+)
 
 RUN = record(
     {
@@ -61,10 +93,11 @@ RUN = record(
         "attempt": or_null(COUNT),
         **FACTS_OR_NULL,
         "durationSeconds": SECONDS,
+        "rejected": listed(REJECTED),
         "error": ERROR,
         "nextAttemptAt": TIME,
     },
-    optional={"error", "nextAttemptAt"},
+    optional={"rejected", "error", "nextAttemptAt"},
 )
 
 REFUSED = record({"type": TEXT, "message": TEXT, "firstAt": TIME, "lastAt": TIME, "count": COUNT})

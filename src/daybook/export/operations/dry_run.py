@@ -35,7 +35,7 @@ from daybook.export.rendering.source import EntrySource
 from daybook.export.slot import slot
 from daybook.export.slot.state import SlotState
 
-_PLANNED = {
+PLANNED = {
     Status.PLANNED: "a run would deliver this now",
     Status.EMPTY: "a run would find nothing to deliver now",
     Status.ALREADY_EXPORTED: "it was delivered before, and a run would do nothing",
@@ -169,4 +169,4 @@ def _log(job: Job, outcome: Outcome) -> None:
 def _planned(outcome: Outcome) -> str:
     if outcome.delivered and outcome.batch is not None and outcome.batch.unmarked:
         return "it was delivered before, and a run would finish marking its items"
-    return _PLANNED[outcome.status]
+    return PLANNED[outcome.status]
