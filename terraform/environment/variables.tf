@@ -129,6 +129,7 @@ variable "runbook" {
 variable "schedules" {
   description = "When the jobs run, as five cron fields in time_zone. The dead man's switch, watchdog, must come after the last retry could have ended."
   type = object({
+    audit     = optional(string)
     batch     = optional(string)
     sweep     = optional(string)
     time_zone = optional(string)

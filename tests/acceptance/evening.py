@@ -274,6 +274,7 @@ class Evening:
 ALARMS = {
     *("attempt_failed", "batch_failed", "batch_recovered", "breaker_opened", "run_refused"),
     *("entries_rejected", "orphan_left_behind", "unsealed_file", "day_missing", "day_late"),
+    *("file_changed", "entries_changed_after_export"),
 }
 
 

@@ -97,6 +97,29 @@ def unsealed_file(stage: Stage, _folder: Path) -> Iterator[str]:
     yield from ()
 
 
+def file_changed(stage: Stage, _folder: Path) -> Iterator[str]:
+    stage.queue()
+    item = stage.drive.world.items[stage.delivers()]
+    item.trashed = True
+    assert stage.ask("/audit")["status"] == "differs"
+    yield "audit"
+    yield "audit"
+    item.trashed = False
+
+
+def entries_changed_after_export(stage: Stage, _folder: Path) -> Iterator[str]:
+    entry = books.entry("INV-1", description="Office rent")
+    stage.queue(entry)
+    stage.ids["6b03274a796afecb35d29327"] = str(entry["_id"])
+    stage.delivers()
+    described = stage.database["journalentries"].update_one
+    described({"_id": entry["_id"]}, {"$set": {"description": "Rent of the office"}})
+    assert stage.ask("/audit")["status"] == "differs"
+    yield "audit"
+    yield "audit"
+    described({"_id": entry["_id"]}, {"$set": {"description": "Office rent"}})
+
+
 def items_changed_after_seal(stage: Stage, _folder: Path) -> Iterator[str]:
     first, _second = stage.queue()
 
@@ -240,6 +263,8 @@ ALERTS: dict[str, Scene] = {
         entries_rejected,
         orphan_left_behind,
         unsealed_file,
+        file_changed,
+        entries_changed_after_export,
         items_changed_after_seal,
         file_unrecorded,
         marking_refused,

@@ -25,6 +25,12 @@ class Place(Protocol):
     def visible(self) -> dict[str, bytes]:
         """What somebody who opens the folder finds, by name."""
 
+    def edit(self, file_id: str, name: str, content: bytes) -> None:
+        """Replace a published file's content, as a person would."""
+
+    def remove(self, file_id: str, name: str) -> None:
+        """Delete a published file for good."""
+
 
 class DrivePlace:
     def __init__(self, emulator: DriveEmulator) -> None:
@@ -43,6 +49,12 @@ class DrivePlace:
     def visible(self) -> dict[str, bytes]:
         return {file.name: file.content for file in self.emulator.files(self.emulator.folder_id)}
 
+    def edit(self, file_id: str, name: str, content: bytes) -> None:
+        self.emulator.tamper(file_id, content)
+
+    def remove(self, file_id: str, name: str) -> None:
+        self.emulator.remove(file_id)
+
 
 class LocalPlace:
     def __init__(self, root: Path) -> None:
@@ -60,6 +72,12 @@ class LocalPlace:
             for path in self.root.iterdir()
             if not path.name.startswith(".")
         }
+
+    def edit(self, file_id: str, name: str, content: bytes) -> None:
+        (self.root / name).write_bytes(content)
+
+    def remove(self, file_id: str, name: str) -> None:
+        (self.root / name).unlink()
 
 
 class S3Place:
@@ -85,6 +103,12 @@ class S3Place:
             for key in keys
             if "/.daybook/" not in key
         }
+
+    def edit(self, file_id: str, name: str, content: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=f"batches/{name}", Body=content)
+
+    def remove(self, file_id: str, name: str) -> None:
+        self.client.delete_object(Bucket=self.bucket, Key=f"batches/{name}")
 
     def keys(self) -> list[str]:
         listing = self.client.list_objects_v2(Bucket=self.bucket)

@@ -310,6 +310,24 @@ def test_late_sender_is_refused_after_publishing(place: Place) -> None:
     assert place.visible() == {NAME: CONTENT}
 
 
+def test_metadata_of_a_published_file_are_those_of_its_content_now(
+    place: Place, destination: Destination
+) -> None:
+    file = new_file(destination)
+    destination.send_whole(file, CONTENT)
+    destination.publish(file.id, NAME)
+    for content in (CONTENT, OTHER):
+        found = destination.metadata(file.id, NAME)
+        assert found is not None
+        assert (found.name, found.size_bytes, found.trashed) == (NAME, len(content), False)
+        assert found.md5 in (None, hashlib.md5(content, usedforsecurity=False).hexdigest())
+        assert found.sha256 in (None, hashlib.sha256(content).hexdigest())
+        assert found.md5 or destination.kind == "s3"
+        place.edit(file.id, NAME, OTHER)
+    place.remove(file.id, NAME)
+    assert destination.metadata(file.id, NAME) is None
+
+
 def test_note_leaves_the_file_as_it_is(destination: Destination) -> None:
     file = new_file(destination)
     destination.send_whole(file, CONTENT)

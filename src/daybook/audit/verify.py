@@ -130,7 +130,7 @@ def _differences(
         rows: list[VerifyDifference] = []
         if damaged is None:
             single = Rerendering(database, profile, batch)
-            comparison = Comparison(file, rerendered, single, earlier=_is_of_earlier_version(batch))
+            comparison = Comparison(file, rerendered, single, earlier=is_of_earlier_version(batch))
             rows = list(islice(comparison.differences(), MAX_ROW_DIFFERENCES))
             notes += _notes(comparison)
         file.drain()
@@ -194,7 +194,7 @@ def _figures(batch: Batch, rerendered: Rerendering) -> Iterator[VerifyDifference
             )
 
 
-def _is_of_earlier_version(batch: Batch) -> bool:
+def is_of_earlier_version(batch: Batch) -> bool:
     """Whether the file may predate today's rules for text, amounts and currencies.
 
     Since those rules, batches have counted their rejected items by reason.

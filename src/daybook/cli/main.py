@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from daybook import __version__
+from daybook.cli.audit import audit
 from daybook.cli.command import printable_errors
 from daybook.cli.completion import completion
 from daybook.cli.doctor import doctor
@@ -56,6 +57,7 @@ def main() -> None:
 
 
 for _command in (
+    audit,
     completion,
     doctor,
     erase,

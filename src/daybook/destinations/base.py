@@ -65,6 +65,19 @@ class DeliveredFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileMetadata:
+    """A delivered, published file as the destination reports it now; anyone may have changed it."""
+
+    name: str
+    size_bytes: int | None
+    """None when the destination does not say, as Drive of a file that was converted."""
+    md5: str | None = None
+    """Hex digest; None when the destination cannot say without reading the content."""
+    sha256: str | None = None
+    trashed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Held:
     """The progress of an upload session."""
 
@@ -161,6 +174,12 @@ class Destination(Protocol):
 
     def describe(self, file_id: str, text: str) -> None:
         """Attach a note for the reader, if the destination supports it."""
+
+    def metadata(self, file_id: str, name: str) -> FileMetadata | None:
+        """The file that was published under the name, in one request; None when it is gone.
+
+        A local folder reads the file, since nothing else knows its digest.
+        """
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
         """Stream the bytes of a delivered, published file."""

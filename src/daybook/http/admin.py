@@ -10,30 +10,53 @@ import flask
 
 from daybook import log
 from daybook.app import App
+from daybook.audit import audit as audits
+from daybook.audit.daily import audit_daily, audit_task_name, not_since
 from daybook.audit.verify import verify
 from daybook.errors import BadRequest, ConfigurationError
+from daybook.export.model.budgets import StopToken
 from daybook.export.operations.history import summary
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
 from daybook.export.operations.runs import run_day
-from daybook.http.answers import EXAMINED, MIGRATED, RELEASED, REQUEUED, RUN, SWEPT, VERIFIED, WATCH
+from daybook.http.answers import (
+    AUDITED,
+    EXAMINED,
+    MIGRATED,
+    RELEASED,
+    REQUEUED,
+    RUN,
+    SWEPT,
+    VERIFIED,
+    WATCH,
+)
 from daybook.http.operation import NOTHING, Body, operation
 from daybook.http.requests import (
     BATCH_DATE,
     PROFILE,
     batch_date,
+    count,
+    moment,
+    ordinal_to,
     profile_of,
     text,
     text_of,
 )
 from daybook.http.responses import json_response, run_response
-from daybook.http.schema import DAY
+from daybook.http.schema import DAY, TIME, or_null
 from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.maintenance import maintain
 from daybook.ops.watchdog import cannot_look, watch
 
 OF_PROFILE = Body(fields={"profile": PROFILE})
+OF_DAYS = Body(
+    fields={
+        "profile": PROFILE,
+        "days": ordinal_to(audits.MAX_DAYS),
+        "since": or_null(TIME),
+    }
+)
 OF_DAY = Body(fields={"profile": PROFILE, "batchDate": BATCH_DATE})
 OF_GIVEN_DAY = Body(fields={"profile": PROFILE, "batchDate": DAY}, required=("batchDate",))
 OF_ENTRY = Body(fields={"profile": PROFILE, "entryId": text_of()}, required=("entryId",))
@@ -77,6 +100,44 @@ def sweeping(app: App, request: flask.Request) -> flask.Response:
         answer_days=app.settings.answer_days,
     )
     return json_response(202 if found.in_progress else 200, found.to_doc())
+
+
+@operation(
+    summary="compares the files delivered in the last days with the destination and the entries",
+    body=OF_DAYS,
+    answers={200: AUDITED, 202: AUDITED},
+    problems=_OF_OPERATOR,
+)
+def auditing(app: App, request: flask.Request) -> flask.Response:
+    """`POST /audit`: check the delivered files of the last days; the rest in another call."""
+    body = OF_DAYS.read(request)
+    profile = profile_of(app, body)
+    span = count(body, "days") if "days" in body else audits.DAYS
+    if span > audits.MAX_DAYS:
+        raise BadRequest(f"must be at most {audits.MAX_DAYS}, not {span}", where="days")
+    now = app.now()
+    since = moment(body, "since") or now
+    first = audits.first_day(app.schedule_of(profile.name).today(now), span)
+    days = audits.delivered_days(app.database, profile.name, since=first)
+    stop_token = StopToken(
+        app.shutdown.requested, deadline_seconds=app.settings.run_deadline_seconds
+    )
+    found = audit_daily(
+        app.database,
+        app.destination_of(profile.name),
+        profile,
+        lambda _: profile,
+        not_since(days, since),
+        messenger=app.messenger_of(profile.name),
+        now=app.now,
+        check=stop_token.check,
+    )
+    if found.remaining and app.cloud_tasks is not None:
+        rest = {"profile": profile.name, "days": span, "since": since.isoformat()}
+        app.cloud_tasks.create(
+            name=audit_task_name(rest, found.remaining), body=rest, due=now, path="/audit"
+        )
+    return json_response(202 if found.remaining else 200, found.to_doc())
 
 
 @operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daybook.audit.audit import AuditKind
 from daybook.audit.difference import VerifyKind
 from daybook.export.model.figures import Corrector, RejectionReason
 from daybook.export.model.lifecycle import BatchState
@@ -193,6 +194,41 @@ VERIFIED = record(
             )
         ),
         "notes": listed(TEXT),
+    }
+)
+
+AUDITED = record(
+    {
+        "status": one_of(["unchanged", "differs", "continued"]),
+        "profile": TEXT,
+        "checkedCount": COUNT,
+        "remainingCount": COUNT,
+        "days": listed(
+            record(
+                {
+                    "status": one_of(["unchanged", "differs"]),
+                    "profile": TEXT,
+                    "batchDate": DAY,
+                    "batchId": TEXT,
+                    "filename": TEXT,
+                    "fileId": TEXT,
+                    "webViewLink": ADDRESS,
+                    "auditedAt": TIME,
+                    "findingCount": COUNT,
+                    "allFound": TRUTH,
+                    "findings": listed(
+                        record(
+                            {
+                                "kind": one_of(list(AuditKind)),
+                                "detail": TEXT,
+                                "entryId": or_null(TEXT),
+                                "row": or_null(COUNT),
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
     }
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from daybook.app import App
@@ -21,6 +21,11 @@ MAX_TEXT_LENGTH = 255
 MAX_COUNT = 2**31 - 1
 ORDINAL: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
 """What `count` accepts."""
+
+
+def ordinal_to(largest: int) -> Schema:
+    """A whole number from 1 to `largest`."""
+    return {**ORDINAL, "maximum": largest}
 
 
 def text_of(longest: int = MAX_TEXT_LENGTH) -> Schema:
@@ -72,3 +77,19 @@ def batch_date(body: Mapping[str, Any]) -> date | None:
     if body.get("batchDate") is None:
         return None
     return manual.parse_date(body, "batchDate")
+
+
+def moment(body: Mapping[str, Any], name: str) -> datetime | None:
+    """An instant in ISO 8601 with its offset from UTC, or None when missing."""
+    value = body.get(name)
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BadRequest(
+        f"must be a time like 2026-01-19T06:30:00+07:00, not {display.quoted(value)}", where=name
+    )

@@ -37,6 +37,7 @@ _OPERATIONS: Operations[App] = {
     EXPORTS: {"POST": runs.export},
     "/watchdog": {"POST": admin.watchdog},
     "/sweep": {"POST": admin.sweeping},
+    "/audit": {"POST": admin.auditing},
     "/admin/retry": {"POST": admin.retry},
     "/admin/release": {"POST": admin.release},
     "/admin/requeue": {"POST": admin.requeueing},

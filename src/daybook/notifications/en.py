@@ -458,6 +458,44 @@ def _then_force_run(job: str) -> str:
     return text[0].lower() + text[1:]
 
 
+def _file_changed(facts: Facts) -> AlertText:
+    file = facts.text("filename") or "A delivered file"
+    findings = facts.text("findings")
+    return AlertText(
+        title=f"{file} is gone or was changed",
+        phone="Tell the accountant not to import this day. In Drive, the file's Activity says who "
+        f"changed or moved it. Once it is restored, {_then_force_run('audit')} to check it.",
+        command=f"`daybook audit {facts.day or 'DATE'}` checks the day again.",
+        happened=sentences(
+            f"{file} is not as it was delivered.", f"{findings}." if findings else None
+        ),
+        meaning="The file must not be used before this is cleared. The day's receipt has the "
+        "totals of the file as it was delivered.",
+        link=facts.text("link"),
+    )
+
+
+def _entries_changed_after_export(facts: Facts) -> AlertText:
+    file = facts.text("filename") or "their file"
+    entries, findings = facts.count("entry_count"), facts.text("findings")
+    what = number(entries, "entry", "entries") if entries else "Entries"
+    if entries and facts.is_true("cut_short"):
+        what = f"More than {what}"
+    return AlertText(
+        title=f"{what} changed after the export",
+        phone="Nothing. It can wait until office hours.",
+        command=f"`daybook audit {facts.day or 'DATE'}` names each entry with its fields. Have the "
+        "change undone, then correct the error by a reversing entry and a new one.",
+        happened=sentences(
+            f"{what} no longer match {file}: they were changed or deleted after the export.",
+            f"{findings}." if findings else None,
+        ),
+        meaning="The file is as it was delivered and can be used, but the application's books no "
+        "longer say the same.",
+        link=facts.text("link"),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ATTEMPT_FAILED: _attempt_failed,
     AlertEvent.BATCH_FAILED: _batch_failed,
@@ -469,6 +507,8 @@ TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
+    AlertEvent.FILE_CHANGED: _file_changed,
+    AlertEvent.ENTRIES_CHANGED_AFTER_EXPORT: _entries_changed_after_export,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
     AlertEvent.FILE_UNRECORDED: _file_unrecorded,
     AlertEvent.MARKING_REFUSED: _marking_refused,

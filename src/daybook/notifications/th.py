@@ -460,6 +460,40 @@ def _status(facts: Facts) -> str:
     return f"`daybook status {facts.day or 'DATE'}`"
 
 
+def _file_changed(facts: Facts) -> AlertText:
+    file = facts.text("filename") or "ไฟล์ที่ส่งออกแล้ว"
+    findings = facts.text("findings")
+    return AlertText(
+        title=f"{file} หายไปหรือถูกแก้ไข",
+        phone="แจ้งฝ่ายบัญชีว่าอย่าเพิ่งนำเข้าไฟล์ของวันนี้ กิจกรรม (Activity) ของไฟล์ใน Drive บอกว่าใครแก้ไขหรือย้าย "
+        f"เมื่อกู้คืนแล้ว {force_run('audit')} เพื่อตรวจอีกครั้ง",
+        command=f"`daybook audit {facts.day or 'DATE'}` ตรวจวันนี้อีกครั้ง",
+        happened=sentences(f"{file} ไม่ตรงกับที่ส่งออกไว้", f"({findings})" if findings else None),
+        meaning="ห้ามใช้ไฟล์นี้จนกว่าจะตรวจสอบเสร็จ ใบแจ้งผลของวันนี้มียอดรวมของไฟล์ตามที่ส่งออก",
+        link=facts.text("link"),
+    )
+
+
+def _entries_changed_after_export(facts: Facts) -> AlertText:
+    file = facts.text("filename") or "ไฟล์"
+    entries, findings = facts.count("entry_count"), facts.text("findings")
+    what = f"รายการ {entries:,} รายการ" if entries else "รายการ"
+    if entries and facts.is_true("cut_short"):
+        what = f"รายการมากกว่า {entries:,} รายการ"
+    return AlertText(
+        title=f"{what}ถูกแก้ไขหลังส่งออก",
+        phone="ยังไม่ต้องทำอะไร รอถึงเวลาทำการได้",
+        command=f"`daybook audit {facts.day or 'DATE'}` แสดงแต่ละรายการพร้อมช่องที่เปลี่ยน กรุณาแก้ข้อมูลกลับ "
+        "แล้วแก้ไขข้อผิดพลาดด้วยรายการกลับบัญชีและรายการใหม่",
+        happened=sentences(
+            f"{what}ไม่ตรงกับ {file} เพราะถูกแก้ไขหรือลบหลังส่งออก",
+            f"({findings})" if findings else None,
+        ),
+        meaning="ไฟล์ยังเป็นไปตามที่ส่งออกและใช้ได้ แต่ข้อมูลบัญชีในระบบไม่ตรงกับไฟล์แล้ว",
+        link=facts.text("link"),
+    )
+
+
 TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ATTEMPT_FAILED: _attempt_failed,
     AlertEvent.BATCH_FAILED: _batch_failed,
@@ -471,6 +505,8 @@ TEXTS: Mapping[AlertEvent, Callable[[Facts], AlertText]] = {
     AlertEvent.ENTRIES_REJECTED: _entries_rejected,
     AlertEvent.ORPHAN_LEFT_BEHIND: _orphan_left_behind,
     AlertEvent.UNSEALED_FILE: _unsealed_file,
+    AlertEvent.FILE_CHANGED: _file_changed,
+    AlertEvent.ENTRIES_CHANGED_AFTER_EXPORT: _entries_changed_after_export,
     AlertEvent.ITEMS_CHANGED_AFTER_SEAL: _items_changed_after_seal,
     AlertEvent.FILE_UNRECORDED: _file_unrecorded,
     AlertEvent.MARKING_REFUSED: _marking_refused,

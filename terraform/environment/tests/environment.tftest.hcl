@@ -31,7 +31,7 @@ run "example_becomes_a_running_daybook" {
   }
 
   assert {
-    condition     = output.job_names == { for key in ["batch", "doctor", "migrate", "retry", "sweep", "watchdog"] : key => "daybook-${key}" }
+    condition     = output.job_names == { for key in ["audit", "batch", "doctor", "migrate", "retry", "sweep", "watchdog"] : key => "daybook-${key}" }
     error_message = "A job is missing: ${jsonencode(output.job_names)}"
   }
 
@@ -81,7 +81,7 @@ run "another_environment_has_other_names_and_times" {
   }
 
   assert {
-    condition     = module.export_function.schedules == { batch = "0 19 * * *", sweep = "30 3 * * *", time_zone = "Asia/Tokyo", watchdog = "0 20 * * *" }
+    condition     = module.export_function.schedules == { audit = "30 6 * * *", batch = "0 19 * * *", sweep = "30 3 * * *", time_zone = "Asia/Tokyo", watchdog = "0 20 * * *" }
     error_message = "The schedules are not those asked for, with the module's defaults for the others: ${jsonencode(output.schedules)}"
   }
 

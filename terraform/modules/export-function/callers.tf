@@ -10,6 +10,7 @@ locals {
     "/run"           = setunion([local.scheduler_email], var.operators)
     "/tasks/run"     = toset([local.tasks_email])
     "/exports"       = var.operators
+    "/audit"         = setunion([local.scheduler_email, local.tasks_email], var.operators)
     "/watchdog"      = setunion([local.scheduler_email], var.operators)
     "/sweep"         = setunion([local.scheduler_email], var.operators)
     "/admin/retry"   = setunion([local.scheduler_email], var.operators)

@@ -28,7 +28,7 @@ output "ingress" {
 }
 
 output "job_names" {
-  description = "Names of the scheduler jobs: batch, doctor, migrate, retry, sweep, watchdog."
+  description = "Names of the scheduler jobs: audit, batch, doctor, migrate, retry, sweep, watchdog."
   value       = { for key, job in google_cloud_scheduler_job.default : key => job.name }
 }
 
@@ -79,7 +79,7 @@ output "scheduler_service_account" {
 }
 
 output "schedules" {
-  description = "When the jobs run: batch, sweep, watchdog as cron fields in time_zone."
+  description = "When the jobs run: audit, batch, sweep, watchdog as cron fields in time_zone."
   value       = var.schedules
 }
 

@@ -11,6 +11,12 @@ locals {
   cron_pattern = "^(?i:${join(" ", [for item in local.cron_items : "${item}(,${item})*"])})$"
 
   jobs = {
+    audit = {
+      path        = "/audit"
+      paused      = var.paused
+      schedule    = var.schedules.audit
+      description = "Checks that delivered files and their entries have not changed"
+    }
     batch = {
       path        = "/run"
       paused      = var.paused

@@ -217,6 +217,7 @@ variable "runbook" {
 variable "schedules" {
   description = "When the jobs run, as five cron fields in time_zone. The dead man's switch must come after the last retry could have ended."
   type = object({
+    audit     = optional(string, "30 6 * * *")
     batch     = optional(string, "0 18 * * *")
     sweep     = optional(string, "30 3 * * *")
     time_zone = optional(string, "Asia/Bangkok")
@@ -226,8 +227,8 @@ variable "schedules" {
   nullable = false
 
   validation {
-    condition     = alltrue([for schedule in [var.schedules.batch, var.schedules.sweep, var.schedules.watchdog] : can(regex(local.cron_pattern, schedule))])
-    error_message = "schedules.batch, .sweep and .watchdog must be cron schedules of five fields: minute, hour, day of month, month, day of week."
+    condition     = alltrue([for schedule in [var.schedules.audit, var.schedules.batch, var.schedules.sweep, var.schedules.watchdog] : can(regex(local.cron_pattern, schedule))])
+    error_message = "schedules.audit, .batch, .sweep and .watchdog must be cron schedules of five fields: minute, hour, day of month, month, day of week."
   }
 
   validation {

@@ -31,6 +31,16 @@ locals {
       title    = "entries were rejected"
       advice   = "Nothing to do tonight: the file can be used, and the entries that it leaves out have to be corrected. Command: `daybook status DATE` lists them, `daybook requeue ENTRY_ID` queues each again."
     }
+    entries_changed_after_export = {
+      severity = "ERROR"
+      title    = "entries were changed after their export"
+      advice   = "The file no longer says what the books say. Have the changes undone and corrected by a reversing entry and a new one; the record names the entries."
+    }
+    file_changed = {
+      severity = "CRITICAL"
+      title    = "a delivered file is gone or was changed"
+      advice   = "Have the accountant wait. Find out in Drive's activity who changed or moved it; restore it from the trash or from its earlier version."
+    }
     file_unrecorded = {
       severity = "CRITICAL"
       title    = "a file exists, and MongoDB refuses its record"
@@ -101,7 +111,7 @@ locals {
         # What was answered with 5xx is the function's to tell.
         filter = join(" AND ", [
           "resource.type=\"cloud_scheduler_job\"",
-          "resource.labels.job_id=(${join(" OR ", [for key in ["batch", "sweep", "watchdog"] : "\"${var.job_names[key]}\""])})",
+          "resource.labels.job_id=(${join(" OR ", [for key in ["audit", "batch", "sweep", "watchdog"] : "\"${var.job_names[key]}\""])})",
           "jsonPayload.\"@type\"=\"${local.attempt_finished}\"",
           "severity>=ERROR",
           "NOT httpRequest.status>=500",

@@ -20,13 +20,13 @@ variable "ingress" {
 }
 
 variable "job_names" {
-  description = "Names of the scheduler jobs whose failed calls are alerts: batch, sweep and watchdog. Others may be given, too; nobody is woken for what an operator runs by hand."
+  description = "Names of the scheduler jobs whose failed calls are alerts: audit, batch, sweep and watchdog. Others may be given, too; nobody is woken for what an operator runs by hand."
   type        = map(string)
   nullable    = false
 
   validation {
-    condition     = length(setsubtract(["batch", "sweep", "watchdog"], keys(var.job_names))) == 0
-    error_message = "job_names must have batch, sweep and watchdog."
+    condition     = length(setsubtract(["audit", "batch", "sweep", "watchdog"], keys(var.job_names))) == 0
+    error_message = "job_names must have audit, batch, sweep and watchdog."
   }
 }
 

@@ -39,6 +39,7 @@ SEVERITIES = {
     AlertEvent.BREAKER_OPENED: logging.WARNING,
     AlertEvent.ENTRIES_REJECTED: logging.WARNING,
     AlertEvent.DAY_LATE: logging.WARNING,
+    AlertEvent.ENTRIES_CHANGED_AFTER_EXPORT: logging.ERROR,
 }
 FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
     AlertEvent.ATTEMPT_FAILED: {
@@ -95,6 +96,23 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
         "error_type": "mongodb",
         "error": "marking the items of batch_2026-01-18.csv, which is delivered: E11000 duplicate "
         "key error; drop the index theirs of exportqueues",
+    },
+    AlertEvent.FILE_CHANGED: {
+        **FILE,
+        "file_id": "1aBcD",
+        "finding_count": 1,
+        "entry_count": 0,
+        "cut_short": False,
+        "findings": "batch_2026-01-18.csv is in the trash",
+    },
+    AlertEvent.ENTRIES_CHANGED_AFTER_EXPORT: {
+        **FILE,
+        "file_id": "1aBcD",
+        "finding_count": 1,
+        "entry_count": 1,
+        "cut_short": False,
+        "findings": "row 1, entry 6b03274a796afecb35d29327: Debit: the file says '100.00', the "
+        "entry gives '900.00'",
     },
     AlertEvent.PUBLISH_FAILED: {
         "filename": FILE["filename"],

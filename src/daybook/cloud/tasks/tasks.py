@@ -1,4 +1,4 @@
-"""Cloud Tasks: calls of `POST /tasks/run` that Google makes to this service later.
+"""Cloud Tasks: calls of this service that Google makes later.
 
 https://cloud.google.com/tasks/docs/creating-http-target-tasks
 """
@@ -28,7 +28,7 @@ SHORTEST_DEADLINE_SECONDS = 15.0
 LONGEST_DEADLINE_SECONDS = 1800.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LEAST_TIMEOUT_SECONDS = 1.0
-_PATH = "/tasks/run"
+RUN_PATH = "/tasks/run"
 
 
 class CloudTasks:
@@ -64,8 +64,12 @@ class CloudTasks:
         self._api: TasksApi | None = None
         self._api_lock = threading.Lock()
 
-    def create(self, *, name: str, body: Mapping[str, Any], due: datetime) -> None:
-        """Have `body` sent when it is `due` (aware; at once if that has passed).
+    def create(
+        self, *, name: str, body: Mapping[str, Any], due: datetime, path: str = RUN_PATH
+    ) -> None:
+        """Have `body` sent to `path` by `POST` when it is `due`.
+
+        `due` is aware; a time that has passed means at once.
 
         `name` is the task's ID in the queue. A name that the queue has, or had within the last
         day, counts as created: so creating it again changes nothing, and a request whose
@@ -78,7 +82,7 @@ class CloudTasks:
             "name": f"{self._queue}/tasks/{name}",
             "scheduleTime": due.astimezone(UTC).isoformat().replace("+00:00", "Z"),
             "dispatchDeadline": f"{self._deadline_seconds:.3f}s",
-            "httpRequest": self._http_request(body),
+            "httpRequest": self._http_request(path, body),
         }
         self._with_retries(
             lambda api, timeout_seconds: api.create_task(
@@ -104,9 +108,9 @@ class CloudTasks:
             return _finding(str(error), ok=False)
         return _finding_of(self._queue, found or {})
 
-    def _http_request(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _http_request(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         request: dict[str, Any] = {
-            "url": f"{self._service_url}{_PATH}",
+            "url": f"{self._service_url}{path}",
             "httpMethod": "POST",
             "headers": {"Content-Type": "application/json"},
             "body": base64.b64encode(json.dumps(body).encode()).decode(),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daybook.destinations.base import DeliveredFile, Held
+from daybook.destinations.base import DeliveredFile, FileMetadata, Held
 from daybook.destinations.drive.errors import unanswered
 from daybook.destinations.drive.http import HttpResponse, Request
 from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
@@ -106,6 +106,23 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
         sha256=sha256 if isinstance(sha256, str) else None,
         link=str(file.get("webViewLink") or ""),
         properties=properties if isinstance(properties, dict) else {},
+    )
+
+
+def metadata(file: Mapping[str, Any], file_id: str) -> FileMetadata:
+    """The file under `file_id`, in the trash or not, from its metadata with `FILE_FIELDS`.
+
+    Raises `DestinationError` when Drive describes another file, or none.
+    """
+    if file.get("id") != file_id or not isinstance(file.get("name"), str):
+        raise DestinationError(f"Drive files.get of {file_id} answered about another file")
+    size, md5, sha256 = (file.get(key) for key in ("size", "md5Checksum", "sha256Checksum"))
+    return FileMetadata(
+        name=file["name"],
+        size_bytes=int(size) if isinstance(size, str) and _SIZE.fullmatch(size) else None,
+        md5=md5 if isinstance(md5, str) else None,
+        sha256=sha256 if isinstance(sha256, str) else None,
+        trashed=file.get("trashed") is True,
     )
 
 

@@ -17,6 +17,7 @@ import requests
 from daybook.destinations.base import (
     REQUEST_TIMEOUT_SECONDS,
     DeliveredFile,
+    FileMetadata,
     Finding,
     Held,
     NewFile,
@@ -145,19 +146,12 @@ class DriveDestination:
         return self._progress(request)
 
     def find_file(self, file_id: str) -> DeliveredFile | None:
-        request = Request(
-            operation="files.get",
-            method="GET",
-            url=self._file_url(file_id),
-            params={**_ALL_DRIVES, "fields": answers.FILE_FIELDS},
-            effect=Effect.NONE,
-        )
-        answer = self._http.send(request)
-        if answer.status == 404 and ErrorBody.read(answer.body).reason == "notFound":
-            return None
-        if answer.status != 200:
-            raise refused(request.operation, answer.status, answer.body, effect=request.effect)
-        return answers.delivered(document(request, answer), file_id)
+        found = self._get(file_id)
+        return None if found is None else answers.delivered(found, file_id)
+
+    def metadata(self, file_id: str, name: str) -> FileMetadata | None:  # noqa: ARG002  (of all destinations)
+        found = self._get(file_id)
+        return None if found is None else answers.metadata(found, file_id)
 
     def link(self, file_id: str, name: str) -> str:  # noqa: ARG002  (of all destinations)
         return f"https://drive.google.com/file/d/{file_id}/view?usp=drivesdk"
@@ -216,6 +210,22 @@ class DriveDestination:
         except DestinationError as error:
             return [Finding(name="drive folder", ok=False, detail=str(error))]
         return folder.findings(found, subject=self._subject)
+
+    def _get(self, file_id: str) -> Mapping[str, Any] | None:
+        """The fields of `FILE_FIELDS`; None when there is no such file."""
+        request = Request(
+            operation="files.get",
+            method="GET",
+            url=self._file_url(file_id),
+            params={**_ALL_DRIVES, "fields": answers.FILE_FIELDS},
+            effect=Effect.NONE,
+        )
+        answer = self._http.send(request)
+        if answer.status == 404 and ErrorBody.read(answer.body).reason == "notFound":
+            return None
+        if answer.status != 200:
+            raise refused(request.operation, answer.status, answer.body, effect=request.effect)
+        return document(request, answer)
 
     def _metadata(self, file: NewFile) -> Mapping[str, Any]:
         return {

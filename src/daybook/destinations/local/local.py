@@ -23,10 +23,13 @@ import secrets
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from daybook.destinations.base import (
     DeliveredFile,
+    FileMetadata,
     Finding,
     Held,
     NewFile,
@@ -119,26 +122,19 @@ class LocalDestination:
     def find_file(self, file_id: str) -> DeliveredFile | None:
         require_plain_id(file_id)
         content = self._hidden_dir(file_id) / _CONTENT
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        size_bytes = 0
         with translated("read", content):
             self._root.stat()
             try:
                 name, properties = _about(self._hidden_dir(file_id) / _ABOUT)
-                stream = content.open("rb")
+                digests = _Digests.of(content)
             except FileNotFoundError:
                 return None
-            with stream:
-                while block := stream.read(_BLOCK_BYTES):
-                    md5.update(block)
-                    sha256.update(block)
-                    size_bytes += len(block)
         return DeliveredFile(
             id=file_id,
             name=name,
-            size_bytes=size_bytes,
-            md5=md5.hexdigest(),
-            sha256=sha256.hexdigest(),
+            size_bytes=digests.size_bytes,
+            md5=digests.md5,
+            sha256=digests.sha256,
             link=self.link(file_id, name),
             properties=properties,
         )
@@ -169,6 +165,19 @@ class LocalDestination:
 
     def describe(self, file_id: str, text: str) -> None:
         """A folder has no place for a note."""
+
+    def metadata(self, file_id: str, name: str) -> FileMetadata | None:
+        require_plain_id(file_id)
+        require_plain_name(name)
+        with translated("read", self._root / name):
+            self._root.stat()
+            try:
+                digests = _Digests.of(self._root / name)
+            except FileNotFoundError:
+                return None
+        return FileMetadata(
+            name=name, size_bytes=digests.size_bytes, md5=digests.md5, sha256=digests.sha256
+        )
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
         require_plain_id(file_id)
@@ -249,6 +258,27 @@ class LocalDestination:
         return DestinationRefused(
             f"{self._root / name} exists already and is another file: move it away, then retry"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Digests:
+    """What the content of a file adds up to."""
+
+    size_bytes: int
+    md5: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Raises `OSError`."""
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        size_bytes = 0
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                md5.update(block)
+                sha256.update(block)
+                size_bytes += len(block)
+        return cls(size_bytes=size_bytes, md5=md5.hexdigest(), sha256=sha256.hexdigest())
 
 
 def _id_of(session: str) -> str:

@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 from daybook.destinations.base import (
     REQUEST_TIMEOUT_SECONDS,
     DeliveredFile,
+    FileMetadata,
     Finding,
     Held,
     NewFile,
@@ -155,7 +156,7 @@ class S3Destination:
         require_plain_name(name)
         hidden = self._note(self._hidden(file_id))
         if hidden is None:
-            self._require_bucket(name)
+            self._require_bucket(f"publish {self._link(name)}")
             raise DestinationRefused(
                 f"cannot publish {self._link(name)}: {self._hidden(file_id)} was deleted from "
                 f"{self._bucket}; restore it"
@@ -169,6 +170,15 @@ class S3Destination:
 
     def describe(self, file_id: str, text: str) -> None:
         """An object has no place for a note that a reader would see."""
+
+    def metadata(self, file_id: str, name: str) -> FileMetadata | None:
+        """Without digests: the ETag of a multipart copy is not that of its content."""
+        require_plain_id(file_id)
+        real = self._note(self._real(name))
+        if real is None:
+            self._require_bucket(f"look for {self._link(name)}")
+            return None
+        return FileMetadata(name=name, size_bytes=real.size_bytes)
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
         require_plain_id(file_id)
@@ -235,7 +245,7 @@ class S3Destination:
                     return None
                 raise
 
-    def _require_bucket(self, name: str) -> None:
+    def _require_bucket(self, what: str) -> None:
         """Distinguish a missing bucket from a missing key; HEAD responds alike to both."""
         with translated("HeadBucket"):
             try:
@@ -244,7 +254,7 @@ class S3Destination:
                 if not is_absent(error):
                     raise
                 raise DestinationError(
-                    f"cannot publish {self._link(name)}: the bucket {self._bucket} is not there; "
+                    f"cannot {what}: the bucket {self._bucket} is not there; "
                     "create it again with its contents, or correct DAYBOOK_DESTINATION"
                 ) from error
 

@@ -103,7 +103,7 @@ class Schedule:
 
         A batch of a future day would take tonight's entries into that day's file.
         """
-        today = (now + SCHEDULE_TIME_MAX_AHEAD).astimezone(self.time_zone).date()
+        today = self.today(now + SCHEDULE_TIME_MAX_AHEAD)
         if day > today:
             raise BadRequest(
                 f"{day} is still to come: it is {today} in {self.time_zone}", where="batchDate"
@@ -111,6 +111,10 @@ class Schedule:
         if day < EARLIEST_DAY:
             raise BadRequest(f"{day} is not a plausible date", where="batchDate")
         return day
+
+    def today(self, now: datetime) -> date:
+        """The date in the schedule's time zone."""
+        return now.astimezone(self.time_zone).date()
 
     def is_due(self, day: date, now: datetime) -> bool:
         """Whether the day's first slot has passed; a day without a slot is always due."""

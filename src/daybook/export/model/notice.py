@@ -28,6 +28,10 @@ class AlertEvent(StrEnum):
     FILE_UNRECORDED = "file_unrecorded"  # CRITICAL: visible, but MongoDB refuses its record
     MARKING_REFUSED = "marking_refused"  # CRITICAL: recorded, but MongoDB refuses the items' marks
     PUBLISH_FAILED = "publish_failed"  # CRITICAL: complete and recorded, but without its name
+    FILE_CHANGED = "file_changed"  # CRITICAL: a delivered file is gone, or not as delivered
+    ENTRIES_CHANGED_AFTER_EXPORT = (
+        "entries_changed_after_export"  # ERROR: entries no longer match their delivered file
+    )
     DAY_MISSING = "day_missing"  # CRITICAL: the last due day is not done, and no run is live
     DAY_LATE = "day_late"  # WARNING: the last due day is not done, but a run or retry is live
 

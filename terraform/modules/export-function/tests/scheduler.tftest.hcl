@@ -37,11 +37,11 @@ run "batch_is_due_at_18_in_bangkok" {
 
 run "schedules_can_be_changed" {
   variables {
-    schedules = { batch = "15 17 * * mon-fri", watchdog = "0 21 1,15 * *", sweep = "*/30 0-5/2 * jan *", time_zone = "America/Argentina/Buenos_Aires" }
+    schedules = { audit = "0 7 * * mon", batch = "15 17 * * mon-fri", watchdog = "0 21 1,15 * *", sweep = "*/30 0-5/2 * jan *", time_zone = "America/Argentina/Buenos_Aires" }
   }
 
   assert {
-    condition     = [for key in ["batch", "watchdog", "sweep"] : google_cloud_scheduler_job.default[key].schedule] == ["15 17 * * mon-fri", "0 21 1,15 * *", "*/30 0-5/2 * jan *"]
+    condition     = [for key in ["audit", "batch", "watchdog", "sweep"] : google_cloud_scheduler_job.default[key].schedule] == ["0 7 * * mon", "15 17 * * mon-fri", "0 21 1,15 * *", "*/30 0-5/2 * jan *"]
     error_message = "The schedules did not reach the jobs."
   }
 
@@ -54,6 +54,7 @@ run "schedules_can_be_changed" {
 run "each_job_calls_its_route" {
   assert {
     condition = { for key, job in google_cloud_scheduler_job.default : key => job.http_target[0].uri } == {
+      audit    = "https://daybook-123456789012.asia-southeast1.run.app/audit"
       batch    = "https://daybook-123456789012.asia-southeast1.run.app/run"
       doctor   = "https://daybook-123456789012.asia-southeast1.run.app/admin/doctor"
       migrate  = "https://daybook-123456789012.asia-southeast1.run.app/admin/migrate"

@@ -8,7 +8,7 @@ mock_provider "time" {}
 variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
-  job_names                 = { batch = "daybook-batch", doctor = "daybook-doctor", retry = "daybook-retry", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  job_names                 = { audit = "daybook-audit", batch = "daybook-batch", doctor = "daybook-doctor", retry = "daybook-retry", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
   notification_emails       = ["pager@example.com", "operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"
@@ -22,23 +22,25 @@ run "each_alert_has_its_severity_and_its_chapter" {
 
   assert {
     condition = output.alerts == {
-      attempt_failed           = { severity = "WARNING", chapter = "docs/runbook.md#attempt-failed" }
-      batch_failed             = { severity = "CRITICAL", chapter = "docs/runbook.md#batch-failed" }
-      batch_large              = { severity = "WARNING", chapter = "docs/runbook.md#batch-large" }
-      batch_slow               = { severity = "WARNING", chapter = "docs/runbook.md#batch-slow" }
-      breaker_opened           = { severity = "WARNING", chapter = "docs/runbook.md#breaker-opened" }
-      day_missing              = { severity = "CRITICAL", chapter = "docs/runbook.md#day-missing" }
-      entries_rejected         = { severity = "WARNING", chapter = "docs/runbook.md#entries-rejected" }
-      error_logged             = { severity = "ERROR", chapter = "docs/runbook.md#error-logged" }
-      file_unrecorded          = { severity = "CRITICAL", chapter = "docs/runbook.md#file-unrecorded" }
-      items_changed_after_seal = { severity = "CRITICAL", chapter = "docs/runbook.md#items-changed-after-seal" }
-      job_refused              = { severity = "ERROR", chapter = "docs/runbook.md#job-refused" }
-      marking_refused          = { severity = "CRITICAL", chapter = "docs/runbook.md#marking-refused" }
-      orphan_left_behind       = { severity = "CRITICAL", chapter = "docs/runbook.md#orphan-left-behind" }
-      probe_failed             = { severity = "ERROR", chapter = "docs/runbook.md#probe-failed" }
-      publish_failed           = { severity = "CRITICAL", chapter = "docs/runbook.md#publish-failed" }
-      run_refused              = { severity = "CRITICAL", chapter = "docs/runbook.md#run-refused" }
-      unsealed_file            = { severity = "CRITICAL", chapter = "docs/runbook.md#unsealed-file" }
+      attempt_failed               = { severity = "WARNING", chapter = "docs/runbook.md#attempt-failed" }
+      batch_failed                 = { severity = "CRITICAL", chapter = "docs/runbook.md#batch-failed" }
+      batch_large                  = { severity = "WARNING", chapter = "docs/runbook.md#batch-large" }
+      batch_slow                   = { severity = "WARNING", chapter = "docs/runbook.md#batch-slow" }
+      breaker_opened               = { severity = "WARNING", chapter = "docs/runbook.md#breaker-opened" }
+      day_missing                  = { severity = "CRITICAL", chapter = "docs/runbook.md#day-missing" }
+      entries_changed_after_export = { severity = "ERROR", chapter = "docs/runbook.md#entries-changed-after-export" }
+      entries_rejected             = { severity = "WARNING", chapter = "docs/runbook.md#entries-rejected" }
+      error_logged                 = { severity = "ERROR", chapter = "docs/runbook.md#error-logged" }
+      file_changed                 = { severity = "CRITICAL", chapter = "docs/runbook.md#file-changed" }
+      file_unrecorded              = { severity = "CRITICAL", chapter = "docs/runbook.md#file-unrecorded" }
+      items_changed_after_seal     = { severity = "CRITICAL", chapter = "docs/runbook.md#items-changed-after-seal" }
+      job_refused                  = { severity = "ERROR", chapter = "docs/runbook.md#job-refused" }
+      marking_refused              = { severity = "CRITICAL", chapter = "docs/runbook.md#marking-refused" }
+      orphan_left_behind           = { severity = "CRITICAL", chapter = "docs/runbook.md#orphan-left-behind" }
+      probe_failed                 = { severity = "ERROR", chapter = "docs/runbook.md#probe-failed" }
+      publish_failed               = { severity = "CRITICAL", chapter = "docs/runbook.md#publish-failed" }
+      run_refused                  = { severity = "CRITICAL", chapter = "docs/runbook.md#run-refused" }
+      unsealed_file                = { severity = "CRITICAL", chapter = "docs/runbook.md#unsealed-file" }
     }
     error_message = "An alert is missing, or has another severity or chapter: ${jsonencode(output.alerts)}"
   }
@@ -122,7 +124,7 @@ run "any_other_error_is_an_alert" {
   }
 
   assert {
-    condition     = endswith(google_monitoring_alert_policy.log["error_logged"].conditions[0].condition_matched_log[0].filter, " AND NOT jsonPayload.event=(\"attempt_failed\" OR \"batch_failed\" OR \"breaker_opened\" OR \"day_missing\" OR \"entries_rejected\" OR \"file_unrecorded\" OR \"items_changed_after_seal\" OR \"marking_refused\" OR \"orphan_left_behind\" OR \"publish_failed\" OR \"run_refused\" OR \"unsealed_file\")")
+    condition     = endswith(google_monitoring_alert_policy.log["error_logged"].conditions[0].condition_matched_log[0].filter, " AND NOT jsonPayload.event=(\"attempt_failed\" OR \"batch_failed\" OR \"breaker_opened\" OR \"day_missing\" OR \"entries_changed_after_export\" OR \"entries_rejected\" OR \"file_changed\" OR \"file_unrecorded\" OR \"items_changed_after_seal\" OR \"marking_refused\" OR \"orphan_left_behind\" OR \"publish_failed\" OR \"run_refused\" OR \"unsealed_file\")")
     error_message = "One record would be two alerts."
   }
 }
@@ -194,7 +196,7 @@ run "a_scheduler_job_that_is_turned_away_is_an_alert" {
   command = plan
 
   assert {
-    condition     = google_monitoring_alert_policy.log["job_refused"].conditions[0].condition_matched_log[0].filter == "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=(\"daybook-batch\" OR \"daybook-sweep\" OR \"daybook-watchdog\") AND jsonPayload.\"@type\"=\"type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished\" AND severity>=ERROR AND NOT httpRequest.status>=500"
+    condition     = google_monitoring_alert_policy.log["job_refused"].conditions[0].condition_matched_log[0].filter == "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=(\"daybook-audit\" OR \"daybook-batch\" OR \"daybook-sweep\" OR \"daybook-watchdog\") AND jsonPayload.\"@type\"=\"type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished\" AND severity>=ERROR AND NOT httpRequest.status>=500"
     error_message = "A call that never reaches the function is no alert, or a job by hand wakes somebody."
   }
 }

@@ -8,7 +8,7 @@ mock_provider "time" {}
 variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
-  job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  job_names                 = { audit = "daybook-audit", batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
   notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"

@@ -8,7 +8,7 @@ mock_provider "time" {}
 variables {
   function_name             = "daybook"
   ingress                   = "ALLOW_INTERNAL_ONLY"
-  job_names                 = { batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
+  job_names                 = { audit = "daybook-audit", batch = "daybook-batch", sweep = "daybook-sweep", watchdog = "daybook-watchdog" }
   notification_emails       = ["operator@example.com"]
   project_id                = "my-project"
   queue_name                = "daybook"
@@ -41,7 +41,7 @@ run "refuses_no_watchdog" {
   command = plan
 
   variables {
-    job_names = { batch = "daybook-batch", sweep = "daybook-sweep" }
+    job_names = { audit = "daybook-audit", batch = "daybook-batch", sweep = "daybook-sweep" }
   }
 
   expect_failures = [var.job_names]

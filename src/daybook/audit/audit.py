@@ -1,0 +1,247 @@
+"""The audit: are the delivered files still there and unchanged, and do the entries still match?
+
+A day costs one request for the file's metadata and one read of its entries, which are rendered
+again and compared with the recorded digest. Only when that differs, or when the destination
+knows no digest, is the file itself read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from itertools import groupby, islice
+from typing import Any
+
+from pymongo.database import Database
+
+from daybook.audit.compare import Comparison
+from daybook.audit.delivered import DeliveredBytes
+from daybook.audit.difference import VerifyDifference
+from daybook.audit.rerender import Rerendering
+from daybook.audit.verify import is_of_earlier_version
+from daybook.destinations.base import Destination, FileMetadata
+from daybook.errors import DaybookError, DestinationRefused
+from daybook.export.batch import batch as batches
+from daybook.export.batch.batch import Batch
+from daybook.export.model.profile import Profile
+from daybook.export.rendering.entry_id import displayed
+
+DAYS = 7
+"""How many days back are audited unless something else is asked for."""
+MAX_DAYS = 400
+MAX_FINDINGS = 100
+"""Findings of a day that are looked for; a day with more is wrong as a whole."""
+
+
+class AuditKind(StrEnum):
+    FILE_MISSING = "file_missing"  # the destination has no such file any more
+    FILE_TRASHED = "file_trashed"  # it is in the trash
+    FILE_RENAMED = "file_renamed"  # it has another name than recorded
+    FILE_CONTENT = "file_content"  # it has another size or digest than recorded
+    MANIFEST_DAMAGED = "manifest_damaged"  # which entries are in the file is no longer stored
+    ENTRY_CHANGED = "entry_changed"  # an entry would give other rows today
+
+
+FILE_KINDS = frozenset(AuditKind) - {AuditKind.MANIFEST_DAMAGED, AuditKind.ENTRY_CHANGED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFinding:
+    """One thing that is not as it was delivered."""
+
+    kind: AuditKind
+    detail: str
+    entry_id: str | None = None
+    """As the file shows it; None for a finding about the file."""
+    row: int | None = None
+    """The entry's first differing row in the file, from 1 below the header."""
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind.value,
+            "detail": self.detail,
+            "entryId": self.entry_id,
+            "row": self.row,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedDay:
+    """One delivered day and what has changed since."""
+
+    batch: Batch
+    audited_at: datetime
+    findings: tuple[AuditFinding, ...]
+    complete: bool = True
+    """False when there are more findings than `MAX_FINDINGS`."""
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.findings)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": "differs" if self.differs else "unchanged",
+            "profile": self.batch.key.profile,
+            "batchDate": self.batch.key.batch_date,
+            "batchId": str(self.batch.id),
+            "filename": self.batch.doc["filename"],
+            "fileId": self.batch.doc["fileId"],
+            "webViewLink": self.batch.doc["webViewLink"],
+            "auditedAt": self.audited_at,
+            "findingCount": len(self.findings),
+            "allFound": self.complete,
+            "findings": [finding.to_doc() for finding in self.findings],
+        }
+
+
+def delivered_days(
+    database: Database[dict[str, Any]], profile_name: str, *, since: date
+) -> list[Batch]:
+    """The days from `since` on whose file Daybook has delivered and published, newest first.
+
+    Raises `DocumentDamaged`.
+    """
+    found = batches.NEWEST_DAYS.find(
+        database[batches.COLLECTION], profile=profile_name, limit=MAX_DAYS + 1
+    )
+    days = []
+    for batch in batches.own(found):
+        if batch.key.batch_date is None or batch.key.batch_date < since.isoformat():
+            break
+        if batch.finished and batch.manifest is not None:
+            days.append(batch)
+    return days
+
+
+def audit(
+    database: Database[dict[str, Any]],
+    destination: Destination,
+    profile_of: Callable[[Batch], Profile],
+    days: list[Batch],
+    *,
+    now: Callable[[], datetime],
+) -> Iterator[AuditedDay]:
+    """Audit the days, in flat memory, changing nothing. `profile_of` a batch is how it was made.
+
+    Raises `DestinationError` when the destination cannot be asked.
+    """
+    for batch in days:
+        found = list(
+            islice(_findings(database, destination, profile_of(batch), batch), MAX_FINDINGS + 1)
+        )
+        yield AuditedDay(
+            batch=batch,
+            audited_at=now(),
+            findings=tuple(found[:MAX_FINDINGS]),
+            complete=len(found) <= MAX_FINDINGS,
+        )
+
+
+def first_day(today: date, days: int) -> date:
+    """The first of the last `days` days, of which `today` is one."""
+    return today - timedelta(days=days - 1)
+
+
+def _findings(
+    database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
+) -> Iterator[AuditFinding]:
+    doc = batch.doc
+    metadata = destination.metadata(doc["fileId"], doc["filename"])
+    of_file = list(_of_file(destination, batch, metadata))
+    yield from of_file
+    try:
+        unchanged = _rendered_sha256(Rerendering(database, profile, batch)) == doc["sha256"]
+    except DaybookError as error:
+        yield AuditFinding(kind=AuditKind.MANIFEST_DAMAGED, detail=str(error))
+        return
+    if unchanged:
+        return
+    if any(one.kind is not AuditKind.FILE_RENAMED for one in of_file):
+        yield AuditFinding(
+            kind=AuditKind.ENTRY_CHANGED,
+            detail="the entries would give another file today; which ones changed cannot be "
+            "told without the file as it was delivered",
+        )
+        return
+    yield from _of_entries(database, destination, profile, batch)
+
+
+def _of_file(
+    destination: Destination, batch: Batch, metadata: FileMetadata | None
+) -> Iterator[AuditFinding]:
+    doc = batch.doc
+    name, file_id = doc["filename"], doc["fileId"]
+    if metadata is None:
+        yield AuditFinding(
+            kind=AuditKind.FILE_MISSING, detail=f"{name} (ID {file_id}) is no longer there"
+        )
+        return
+    if metadata.trashed:
+        yield AuditFinding(kind=AuditKind.FILE_TRASHED, detail=f"{name} is in the trash")
+    if metadata.name != name:
+        yield AuditFinding(
+            kind=AuditKind.FILE_RENAMED,
+            detail=f"{name} is now named {displayed(metadata.name)}",
+        )
+    if metadata.size_bytes != doc["sizeBytes"]:
+        size = "no size" if metadata.size_bytes is None else f"{metadata.size_bytes:,} bytes"
+        yield AuditFinding(
+            kind=AuditKind.FILE_CONTENT,
+            detail=f"{name} now has {size}, delivered were {doc['sizeBytes']:,} bytes",
+        )
+        return
+    md5, sha256 = metadata.md5, metadata.sha256
+    if md5 is None and sha256 is None:
+        try:
+            sha256 = _sha256_of(destination.read(file_id, name))
+        except DestinationRefused as error:
+            yield AuditFinding(kind=AuditKind.FILE_MISSING, detail=str(error))
+            return
+    if md5 not in (None, doc["md5"]) or sha256 not in (None, doc["sha256"]):
+        yield AuditFinding(
+            kind=AuditKind.FILE_CONTENT,
+            detail=f"{name} has another content than was delivered, of the same size",
+        )
+
+
+def _of_entries(
+    database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
+) -> Iterator[AuditFinding]:
+    """The entries that differ from the file, each once, with all of its differing rows."""
+    comparison = Comparison(
+        DeliveredBytes(destination.read(batch.doc["fileId"], batch.doc["filename"])),
+        Rerendering(database, profile, batch),
+        Rerendering(database, profile, batch),
+        earlier=is_of_earlier_version(batch),
+    )
+    for entry, found in groupby(comparison.differences(), key=_entry):
+        differences = list(found)
+        yield AuditFinding(
+            kind=AuditKind.ENTRY_CHANGED,
+            detail="; ".join(difference.detail for difference in differences),
+            entry_id=entry,
+            row=differences[0].row,
+        )
+
+
+def _entry(difference: VerifyDifference) -> str | None:
+    return None if difference.entry_id is None else displayed(difference.entry_id)
+
+
+def _rendered_sha256(rendering: Rerendering) -> str:
+    """Of the file that the manifest's entries would give now; raises `DaybookError`."""
+    sha256 = hashlib.sha256(rendering.header())
+    for part in rendering.parts():
+        sha256.update(rendering.render(part))
+    return sha256.hexdigest()
+
+
+def _sha256_of(blocks: Iterator[bytes]) -> str:
+    sha256 = hashlib.sha256()
+    for block in blocks:
+        sha256.update(block)
+    return sha256.hexdigest()
