@@ -120,19 +120,17 @@ def delivered_days(
 def audit(
     database: Database[dict[str, Any]],
     destination: Destination,
-    profile_of: Callable[[Batch], Profile],
+    profile: Profile,
     days: list[Batch],
     *,
     now: Callable[[], datetime],
 ) -> Iterator[AuditedDay]:
-    """Audit the days, in flat memory, changing nothing. `profile_of` a batch is how it was made.
+    """Audit the days, in flat memory, changing nothing. A batch is rendered with its own profile.
 
     Raises `DestinationError` when the destination cannot be asked.
     """
     for batch in days:
-        found = list(
-            islice(_findings(database, destination, profile_of(batch), batch), MAX_FINDINGS + 1)
-        )
+        found = list(islice(_findings(database, destination, profile, batch), MAX_FINDINGS + 1))
         yield AuditedDay(
             batch=batch,
             audited_at=now(),

@@ -55,7 +55,6 @@ def audit_daily(
     database: Database[dict[str, Any]],
     destination: Destination,
     profile: Profile,
-    profile_of: Callable[[Batch], Profile],
     days: list[Batch],
     *,
     messenger: Messenger,
@@ -69,9 +68,7 @@ def audit_daily(
     """
     waiting = sorted(days, key=_audited_at)
     done: list[AuditedDay] = []
-    for day in _until_interrupted(
-        audit(database, destination, profile_of, waiting, now=now), check
-    ):
+    for day in _until_interrupted(audit(database, destination, profile, waiting, now=now), check):
         _announce(database, day, messenger)
         done.append(day)
     found = Audit(profile=profile.name, days=tuple(done), remaining=len(waiting) - len(done))

@@ -50,7 +50,7 @@ def audit(profile_name: str, day: date | None, days: int) -> CommandResult:
     found: list[AuditedDay] = []
     watched = sys.stderr.isatty() and not asks_for_json()
     for audited in audits.audit(
-        app.database, app.destination_of(profile_name), lambda _: profile, delivered, now=app.now
+        app.database, app.destination_of(profile_name), profile, delivered, now=app.now
     ):
         found.append(audited)
         if watched:

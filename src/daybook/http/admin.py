@@ -126,7 +126,6 @@ def auditing(app: App, request: flask.Request) -> flask.Response:
         app.database,
         app.destination_of(profile.name),
         profile,
-        lambda _: profile,
         not_since(days, since),
         messenger=app.messenger_of(profile.name),
         now=app.now,

@@ -47,7 +47,7 @@ def audited(office: Office, since: date = DAY) -> list[AuditedDay]:
         audit(
             office.database,
             office.app.destination,
-            lambda _: profile,
+            profile,
             days,
             now=office.app.now,
         )
@@ -65,7 +65,6 @@ def daily(
         office.database,
         office.app.destination,
         profile,
-        lambda _: profile,
         days,
         messenger=told,
         now=office.app.now,
