@@ -10,6 +10,7 @@ module "export_function" {
   ledger_enabled  = var.ledger_enabled
   ledger_wallets  = var.ledger_wallets
   metrics_readers = var.metrics_readers
+  operator_cli    = var.operator_cli
   operators       = var.operators
   paused          = var.paused
   project_id      = var.project_id

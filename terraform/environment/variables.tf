@@ -91,6 +91,13 @@ variable "notification_emails" {
   default     = []
 }
 
+variable "operator_cli" {
+  description = "Whether the operators may run the command line against the database, as the function's account."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "operators" {
   description = "E-mail addresses of those who may run jobs by hand and read the logs."
   type        = set(string)

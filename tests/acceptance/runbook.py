@@ -20,12 +20,13 @@ _CLAUSE = re.compile(
 _SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _VOLATILE = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d\d:\d\d)"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d \(Asia/Bangkok\)"), "<local time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "<owner>"),
     (re.compile(r"\b[0-9a-f]{24}\b"), "<id>"),
     (re.compile(r"(?<![\w-])1[A-Za-z0-9_-]{32}(?![\w-])"), "<file>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "<host>"),
-    (re.compile(r"\d+\.\d+ s (ahead of|behind)"), "<seconds>"),
+    (re.compile(r"\d+(\.\d+)? s (ahead of|behind)"), "<seconds>"),
     (re.compile(r"\b\d+ set, none misspelt"), "<set>"),
     (re.compile(r"all \d+ are there"), "<indexes>"),
     (re.compile(r"version \d+\.\d+\.\d+"), "<version>"),

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -94,7 +95,9 @@ class Stage:
             result = CliRunner(env={**_UNSET, **self.env}).invoke(main, [*arguments, "--verbose"])
         self.records += _records(result.stderr)
         plain = [line for line in result.stderr.splitlines() if not line.startswith("{")]
-        return Printed(lines=(*result.stdout.splitlines(), *plain), code=result.exit_code)
+        # What --verbose adds is not on the page.
+        shown = _DETAILS.sub("", result.stdout)
+        return Printed(lines=(*shown.splitlines(), *plain), code=result.exit_code)
 
     def ask(
         self,
@@ -176,6 +179,7 @@ class Stage:
         return process.stdout
 
 
+_DETAILS = re.compile(r" Fence \d+\.( File ID \S+, \d+ seals?\.)?")
 _UNSET = dict.fromkeys(variable.name for variable in VARIABLES)
 
 

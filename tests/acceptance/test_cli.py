@@ -251,9 +251,17 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
         (["retry"], "Missing argument 'DATE'"),
         (["retry", "2026-01-32"], "'2026-01-32' is not a date"),
         (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),
-        (["export"], "give --entry-id, or --from and --to"),
-        (["export", "--from", "2026-01-18"], "to: must be a date"),
-        (["export", "--from", "2026-01-19", "--to", "2026-01-18"], "is after to"),
+        (["run", "2026-01-18", "--date", "2026-01-19"], "--date: 2026-01-19 is not DATE"),
+        (["release", "2126-01-18"], "--date: 2126-01-18 is still to come"),
+        (["export"], "give either --entry-id, or --from and --to"),
+        (["export", "--entry-id", "a", "--from", "2026-01-18"], "give either --entry-id, or"),
+        (["export", "--from", "2026-01-18"], "--to: is missing"),
+        (["export", "--entry-id", ""], "--entry-id: must be a string"),
+        (["export", "--entry-id", "a", "--key", ""], "--key: must have 1 to 255 characters"),
+        (
+            ["export", "--from", "2026-01-19", "--to", "2026-01-18"],
+            "--from: 2026-01-19 is after the last day",
+        ),
         (["history", "--limit", "0"], "0 is not in the range"),
         (["frobnicate"], "No such command"),
     ],
@@ -328,7 +336,8 @@ def test_migrate_lists_duplicates_and_changes_nothing(
     process = daybook(Office(database, mongo_uri, tmp_path).env, "migrate")
     assert (process.returncode, process.stdout) == (3, "")
     assert "exportlogs has 2 documents for" in process.stderr
-    assert "_id a, b; keep one" in process.stderr
+    assert "_id a, b; keep one. To keep the first" in process.stderr
+    assert 'updateMany({"_id": {"$in": ["b"]}}, {"$set": ' in process.stderr
     assert database["exportlogs"].count_documents({}) == 2
     assert set(database["exportlogs"].index_information()) == {"_id_"}
 

@@ -11,6 +11,7 @@ import pytest
 from pymongo.database import Database
 
 from daybook.export.slot.slot import Slot
+from daybook.text.phrases import moment
 from tests import books, commands
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.drive import DriveEmulator
@@ -81,8 +82,7 @@ def test_a_failed_day_says_what_can_be_done_and_retry_delivers_it(
     assert done.stdout.startswith(f"batch_{DATE}.csv is delivered.\n")
     assert [item["status"] for item in office.items(entry_id)] == ["completed"]
     assert (
-        f"{DATE}: committed, 1 attempts, opened again."
-        in daybook(office.env, "status", DATE).stdout
+        f"{DATE}: committed, 1 attempt, opened again." in daybook(office.env, "status", DATE).stdout
     )
     assert answer(office.env, "retry", DATE)["status"] == "already_exported"
     assert len(drive.files()) == 1
@@ -97,7 +97,7 @@ def test_a_retry_that_fails_says_when_the_next_attempt_is_due_and_who_makes_it(
     drive.down = True
     failed = daybook(office.env, "retry", DATE)
     assert failed.returncode == 4
-    due = office.batch()["nextAttemptAt"].isoformat(timespec="seconds")
+    due = moment(office.batch()["nextAttemptAt"], office.app.settings.time_zone)
     follows = told(
         f"  next      attempt 2 is due at {due}",
         "            without DAYBOOK_TASKS_QUEUE no call follows, unless `serve` is running:",
@@ -136,7 +136,7 @@ def test_a_released_day_is_closed_for_good(office: Office, drive: DriveEmulator)
             0,
             told(
                 f"{DATE} is closed for good: no attempt and no alert follows.",
-                "  queued    2 entries, which go with the next day's file",
+                "  queued    2 entries, for the next day's file",
             ),
         )
     doc = answer(office.env, "release", DATE)
@@ -197,7 +197,7 @@ def test_a_destination_that_rests_is_told_with_its_time(
         assert len(drive.requests) == asked
         breaker = database["circuitbreakers"].find_one({})
         assert breaker is not None
-        until = breaker["openUntil"].isoformat(timespec="seconds")
+        until = moment(breaker["openUntil"], office.app.settings.time_zone)
         assert f"  next      attempt 2 asks the destination again, at {until}\n" in rests.stdout
         assert AGAIN in rests.stdout
         (shown,) = answer(office.env, "status", DATE)["breakers"]

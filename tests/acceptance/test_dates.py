@@ -38,13 +38,11 @@ TO_COME = ["2569-01-18", "9999-12-31"]
 """The first is 18 January 2026 as Thai calendars write it."""
 
 COMMANDS: dict[tuple[str, str], list[str]] = {
-    ("run", "batch_date"): ["run", "--date"],
-    ("plan", "batch_date"): ["plan", "--date"],
-    ("retry", "day"): ["retry"],
-    ("release", "day"): ["release"],
-    ("status", "day"): ["status"],
-    ("verify", "day"): ["verify"],
-    ("receipt", "day"): ["receipt"],
+    **{
+        (command, parameter): [command, *option]
+        for command in ("run", "plan", "retry", "release", "status", "verify", "receipt")
+        for parameter, option in (("day_argument", []), ("day_option", ["--date"]))
+    },
     ("export", "first"): ["export", "--to", "9999-12-31", "--from"],
     ("export", "last"): ["export", "--from", "2000-01-01", "--to"],
 }
@@ -127,7 +125,7 @@ def test_a_command_that_acts_refuses_days_to_come(
         code, stdout, stderr = call(office, arguments)
         if command in ACTING:
             assert (code, stdout) == (2, ""), (day, stderr)
-            assert f"batchDate: {day} is still to come" in stderr
+            assert f"--date: {day} is still to come" in stderr
         else:
             assert code == LOOKING[command], (day, stdout, stderr)
     assert office.database["exportbatches"].count_documents({"batchDate": {"$gt": DAY}}) == 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -304,3 +307,43 @@ def test_the_runbook_shows_how_each_job_is_forced() -> None:
         r"^gcloud scheduler jobs run (daybook-[\w-]+)", pages.text_of("runbook.md"), re.M
     )
     assert {name for name in jobs() if name != "daybook-probe"} == set(shown)
+
+
+def test_the_recipe_for_settings_passes_values_and_secrets_along() -> None:
+    """As `gcloud run services describe` shows them, without a secret's value."""
+    jq = shutil.which("jq")
+    if jq is None:
+        pytest.skip("jq is not installed")
+    (program,) = re.findall(
+        r"jq -r --arg project \"\$PROJECT\" '(.*?)'", pages.text_of("runbook.md"), re.DOTALL
+    )
+    env = [
+        {"name": "DAYBOOK_DATABASE", "value": "daybook"},
+        {"name": "DAYBOOK_LEDGER_ACCOUNTS", "value": '{"others": "it\'s"}'},
+        {
+            "name": "DAYBOOK_MONGODB_URI",
+            "valueFrom": {"secretKeyRef": {"key": "3", "name": "daybook-mongodb-uri"}},
+        },
+        {"name": "NOTHING"},
+    ]
+    service = {"spec": {"template": {"spec": {"containers": [{"env": env}]}}}}
+    exported = subprocess.run(
+        [jq, "-r", "--arg", "project", "acme", program],
+        input=json.dumps(service),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    names = "DAYBOOK_DATABASE DAYBOOK_LEDGER_ACCOUNTS DAYBOOK_MONGODB_URI"
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f"{exported}\nfor name in {names}; do printenv $name; done"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    ).stdout
+    assert shown.splitlines() == [
+        "daybook",
+        '{"others": "it\'s"}',
+        "sm://projects/acme/secrets/daybook-mongodb-uri/versions/3",
+    ]

@@ -17,6 +17,7 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
+from daybook.text.phrases import number
 
 Row = list[str]
 
@@ -62,18 +63,18 @@ def explain(
         yield from _explain_in_order(profile, pieces, numbered)
         return
     rows_by_entry: dict[str, list[tuple[int, Row]]] = defaultdict(list)
-    for number, row in numbered:
-        rows_by_entry[row[id_column] if id_column < len(row) else ""].append((number, row))
+    for row_number, row in numbered:
+        rows_by_entry[row[id_column] if id_column < len(row) else ""].append((row_number, row))
     for piece in pieces:
         key = piece.rows[0][id_column] if piece.rows else displayed(piece.entry_id)
         yield from _explain_entry(profile, piece, rows_by_entry.pop(key, []))
     for extra in rows_by_entry.values():
-        for number, row in extra:
+        for row_number, row in extra:
             text = shown_short(", ".join(row))
             yield VerifyDifference(
                 kind=VerifyKind.ROW_EXTRA,
-                detail=f"row {number} belongs to no entry of the manifest: {text}",
-                row=number,
+                detail=f"row {row_number} belongs to no entry of the manifest: {text}",
+                row=row_number,
             )
 
 
@@ -128,7 +129,7 @@ def _explain_entry(
 def _cells(profile: Profile, found: Row, expected: Row) -> str:
     titles = [column.title for column in profile.columns]
     if len(found) != len(titles):
-        return f"it has {len(found)} cells instead of {len(titles)}"
+        return f"it has {number(len(found), 'cell')} instead of {len(titles)}"
     return "; ".join(
         f"{title}: the file says {shown_short(cell)}, the entry gives {shown_short(given)}"
         for title, column, cell, given in zip(titles, profile.columns, found, expected, strict=True)

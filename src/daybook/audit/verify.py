@@ -28,6 +28,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised
+from daybook.text.phrases import number
 
 MAX_ROW_DIFFERENCES = 1000
 """Differences after which rows are not compared any further."""
@@ -205,12 +206,12 @@ def is_of_earlier_version(batch: Batch) -> bool:
 def _notes(comparison: Comparison) -> Iterator[str]:
     if comparison.respelt:
         yield (
-            f"{comparison.respelt:,} entries are quoted or spelt as an "
-            "earlier version did it; the cells say the same"
+            f"quoted or spelt as an earlier version did it: "
+            f"{number(comparison.respelt, 'entry', 'entries')}; the cells say the same"
         )
     if comparison.no_longer_printed:
         yield (
-            f"{len(comparison.no_longer_printed):,} entries of an earlier "
+            f"{number(len(comparison.no_longer_printed), 'entry', 'entries')} of an earlier "
             "version's file would be rejected today, so their rows and the control totals cannot "
             f"be compared; the first: {comparison.no_longer_printed[0]}"
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
 from daybook.export.upload.breaker import ALL, KINDS, BreakerRecord, BreakerState
+from daybook.text.phrases import moment, number
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
@@ -27,12 +29,11 @@ def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[s
     ]
 
 
-def sentence(breaker: Mapping[str, Any]) -> str:
+def sentence(breaker: Mapping[str, Any], zone: ZoneInfo) -> str:
     """One of `not_closed`, in words."""
     name, failures = breaker["destination"], breaker["failures"]
     if breaker["position"] == BreakerState.OPEN:
-        until = breaker["openUntil"].isoformat(timespec="seconds")
-        state = f"the circuit is open until {until}"
+        state = f"the circuit is open until {moment(breaker['openUntil'], zone)}"
     else:
         state = "the next run tries it"
-    return f"Destination {name}: failed {failures} times in a row, {state}."
+    return f"Destination {name}: failed {number(failures, 'time')} in a row, {state}."

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from daybook import log, write_errors
-from daybook.cli.exits import Exit
+from daybook.cli.exits import Exit, stated
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
 from daybook.text import display
 from daybook.text.scrub import scrubbed
@@ -46,13 +46,38 @@ class RequestAborted(DaybookError):
     type = "interrupted"
 
 
-def command(name: str) -> Callable[[Callable[..., CommandResult]], click.Command]:
-    """Turn a function that returns a result into a command; its docstring is the help."""
+OPTIONS: Mapping[str, str] = {
+    "bad": "--bad",
+    "batchDate": "--date",
+    "entries": "--entries",
+    "entryId": "ID_OR_REFERENCE",
+    "entryIds": "--entry-id",
+    "from": "--from",
+    "Idempotency-Key": "--key",
+    "profile": "--profile",
+    "to": "--to",
+    "userId": "USER_ID",
+}
+"""Field or header of an HTTP request → what is typed for it on the command line."""
+
+
+def command(
+    name: str,
+    *,
+    failed: str = "it failed",
+    accepted: str | None = None,
+    blocked: str = "a setting or the database must be changed first",
+) -> Callable[[Callable[..., CommandResult]], click.Command]:
+    """Turn a function that returns a result into a command; its docstring is the help.
+
+    `failed`, `accepted` and `blocked` say what the exit codes 1, 4 and 3 mean for this command;
+    without `accepted` it never ends with 4.
+    """
 
     def decorate(work: Callable[..., CommandResult]) -> click.Command:
-        @click.command(name)
+        @click.command(name, epilog=stated(failed=failed, accepted=accepted, blocked=blocked))
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-        @click.option("--verbose", "-v", is_flag=True, help="Log what happens, to stderr.")
+        @click.option("--verbose", "-v", is_flag=True, help="Show details; log to stderr.")
         @functools.wraps(work)
         def call(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
             logging.getLogger().addHandler(_OnFirstRecord(verbose=verbose))
@@ -61,7 +86,7 @@ def command(name: str) -> Callable[[Callable[..., CommandResult]], click.Command
             except click.ClickException:
                 raise
             except BadRequest as error:
-                raise click.UsageError(f"{error.where}: {error}") from error
+                raise click.UsageError(f"{_option(error.where)}: {error}") from error
             except (ConfigurationError, DocumentDamaged) as error:
                 _fail(error.type, str(error), Exit.CONFIGURATION, as_json=as_json)
             except DaybookError as error:
@@ -107,6 +132,16 @@ def app_from_env() -> App:
     from daybook.app import App  # its libraries take most of a command's start
 
     return replace(App.from_env(os.environ), by_hand=True)
+
+
+def _option(field: str) -> str:
+    """How the command line names a field of a request, such as `entryIds[3]`."""
+    return OPTIONS.get(field.partition("[")[0], field)
+
+
+def asks_for_details() -> bool:
+    """Whether the running command was called with `--verbose`."""
+    return bool(click.get_current_context().params["verbose"])
 
 
 def asks_for_json() -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from datetime import date
+from typing import Any, TypeVar
 
 import click
+
+T = TypeVar("T")
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -28,3 +33,36 @@ class _Day(click.ParamType[date]):
 
 
 DAY = _Day()
+
+
+def takes_day(*, default: str | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Give a command the parameter `day`, which is typed as an argument or as `--date`.
+
+    `default` says in the help what no day means, which is then None; without it a day is
+    required.
+    """
+
+    def decorate(work: Callable[..., T]) -> Callable[..., T]:
+        @click.argument(
+            "day_argument",
+            type=DAY,
+            required=False,
+            metavar="DATE" if default is None else "[DATE]",
+        )
+        @click.option(
+            *("--date", "--batch-date", "day_option"),
+            type=DAY,
+            help="The same as DATE." if default is None else f"The same as DATE: {default}.",
+        )
+        @functools.wraps(work)
+        def call(*, day_argument: date | None, day_option: date | None, **arguments: Any) -> T:
+            if day_argument and day_option and day_argument != day_option:
+                raise click.UsageError(f"--date: {day_option} is not DATE, {day_argument}")
+            day = day_argument or day_option
+            if day is None and default is None:
+                raise click.UsageError("Missing argument 'DATE', or --date")
+            return work(day=day, **arguments)
+
+        return call
+
+    return decorate

@@ -9,12 +9,11 @@ from daybook.cli.exits import Exit
 from daybook.destinations.base import Finding
 
 
-@command("doctor")
+@command("doctor", failed="something is not ok; a warning leaves it at 0")
 def doctor() -> CommandResult:
     """Examine the set-up and say what to do.
 
-    Looks at settings, MongoDB, clock, queue and destination; changes nothing. Exit code
-    1: something is not ok. A warning leaves it at 0.
+    Looks at settings, MongoDB, clock, queue and destination; changes nothing.
     """
     from daybook.ops.doctor import examine, to_doc
 

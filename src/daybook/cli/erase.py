@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
+from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
     from daybook.wallets.erase import Erasure
@@ -22,15 +24,14 @@ KEPT = (
 """Where the person may still be named, and why that is not changed: docs/security.md."""
 
 
-@command("erase")
-@click.argument("user_id")
+@command("erase", failed="the user is unknown, or has money in a wallet")
+@click.argument("user_id", metavar="USER_ID")
 @click.option("--yes", is_flag=True, help="Do it. Without --yes nothing is changed, only shown.")
 def erase(user_id: str, yes: bool) -> CommandResult:
     """Remove what is stored about a user of the ledger; the books stay.
 
     Shows what would be changed and what cannot be, and changes it with --yes. May be
-    repeated, also after it was killed. Exit code 1: the user is unknown, or has money in
-    a wallet.
+    repeated, also after it was killed.
     """
     from daybook.wallets import erase as erasing
 
@@ -42,33 +43,33 @@ def erase(user_id: str, yes: bool) -> CommandResult:
     status = ("erased" if yes else "planned") if found.is_needed else "already_erased"
     return CommandResult(
         doc={"status": status, **found.to_doc(), "notErased": list(KEPT)},
-        lines=[*_lines(found, status), *_kept(found)],
+        lines=[*_lines(found, status, app.settings.time_zone), *_kept(found)],
     )
 
 
-def _lines(found: Erasure, status: str) -> list[str]:
+def _lines(found: Erasure, status: str, zone: ZoneInfo) -> list[str]:
     user_id = found.to_doc()["userId"]
     if status == "already_erased":
-        return [f"User {user_id} was erased at {_at(found)}; nothing is left to erase."]
+        return [f"User {user_id} was erased at {_at(found, zone)}; nothing is left to erase."]
     told = "is erased" if status == "erased" else "would be erased; --yes does it"
     if found.erased_at is not None:
-        told += f". The user's document was at {_at(found)}"
+        told += f". The user's document was at {_at(found, zone)}"
     lines = [f"User {user_id} {told}."]
     if found.erased_at is None:
         lines.append(row("users", ", ".join(found.fields) or "a tombstone is made"))
-    lines.append(row("wallets", f"{found.wallets} closed, with a balance of 0"))
-    lines.append(row("invites", f"{found.invites} no longer say who accepted them"))
-    lines.append(row("answers", f"{found.answers} stored answers removed"))
+    lines.append(row("wallets", f"{found.wallets:,} closed, with a balance of 0"))
+    lines.append(row("invites", f"{found.invites:,} without the name of who accepted them"))
+    lines.append(row("answers", f"{number(found.answers, 'stored answer')} removed"))
     return lines
 
 
-def _at(found: Erasure) -> str:
+def _at(found: Erasure, zone: ZoneInfo) -> str:
     assert found.erased_at is not None  # noqa: S101  (True only with --yes)
-    return f"{found.erased_at:%Y-%m-%d %H:%M:%S} UTC"
+    return moment(found.erased_at, zone)
 
 
 def _kept(found: Erasure) -> list[str]:
-    lines = [row("kept", f"{found.transactions} transactions: balances are made of them")]
+    lines = [row("kept", f"{number(found.transactions, 'transaction')}: balances are made of them")]
     if found.naming:
-        lines.append(row("beware", f"{found.naming} of them name the user in their description"))
+        lines.append(row("beware", f"{found.naming:,} with the user's name in the description"))
     return lines + [row("kept", what) for what in KEPT]

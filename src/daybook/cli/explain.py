@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
 from daybook.cli.exits import Exit
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.export.model.profile import Profile
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from daybook.mongo.query import Query
 
 
-@command("explain")
+@command(
+    "explain",
+    failed="a query scans a collection or sorts in memory, or an index is missing",
+)
 def explain() -> CommandResult:
     """Show by which index MongoDB runs each query, and how much it reads.
 
-    Runs every declared query with values from stored documents; reads only. Exit code
-    1: one of them scans a collection or sorts in memory, or an index is missing.
+    Runs every declared query with values from stored documents; reads only. Shows what is
+    wrong, and with --verbose every query.
     """
     from daybook.mongo.explain import explain as ask
 
@@ -27,7 +31,10 @@ def explain() -> CommandResult:
     found = ask(app.database, queries(app.profile()))
     return CommandResult(
         doc=found.to_doc(),
-        lines=[*map(_line, found.queries), *_sum_up(found)],
+        lines=[
+            *(_line(each) for each in found.queries if each.failed or asks_for_details()),
+            *_sum_up(found),
+        ],
         code=Exit.FAILED if found.failed else Exit.OK,
     )
 
@@ -76,7 +83,10 @@ def _line(each: Explained) -> str:
 def _sum_up(found: Explanation) -> list[str]:
     asked = sum(each.plan is not None for each in found.queries)
     failed = sum(each.failed for each in found.queries)
-    lines = [f"{asked} of {len(found.queries)} queries asked, {failed} not as they should be."]
+    asked_of = f"{asked} of {number(len(found.queries), 'query', 'queries')} asked"
+    lines = [f"{asked_of}: {f'{failed} NOT OK' if failed else 'all use an index'}."]
+    if asked < len(found.queries):
+        lines.append("For the others nothing is stored to ask with.")
     if found.missing:
         names = ", ".join(found.missing)
         lines.append(f"Missing indexes: {names}: run `daybook migrate`.")

@@ -12,7 +12,7 @@ from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
 
 
-@command("export")
+@command("export", failed="the export has failed", accepted="it is not done yet")
 @click.option(
     "--entry-id",
     "--reference",
@@ -32,7 +32,7 @@ def export(
     The file is made in addition to the daily ones. Give either --entry-id, or --from and
     --to. A reference that several entries have is refused with their IDs. The same key and
     request again returns the file that exists. Ctrl-C or SIGTERM stops it where the same
-    command can resume. Exit code 4: it is not done yet.
+    command can resume.
     """
     from daybook.export.operations.runs import run_manual
     from daybook.export.queue import manual
@@ -44,8 +44,10 @@ def export(
         body["from"] = first.isoformat()
     if last is not None:
         body["to"] = last.isoformat()
-    if not body:
-        raise click.UsageError("give --entry-id, or --from and --to")
+    if not body or (entry_ids and (first or last)):
+        raise click.UsageError("give either --entry-id, or --from and --to")
+    if not entry_ids and (first is None or last is None):
+        raise click.UsageError(f"{'--from' if first is None else '--to'}: is missing")
     request = manual.parse(body, key=key)
     return carry_out(
         app_from_env(),

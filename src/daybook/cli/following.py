@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from daybook.cli.outcome import row
+from daybook.text.phrases import moment
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -30,8 +32,8 @@ def described(kind: str, *, attempt: int, due: str, ended: bool) -> str:
     return _WORDS[kind].format(attempt=attempt, due=due)
 
 
-def task_row(task: Task, *, ended: bool) -> str:
-    due = task.due.isoformat(timespec="seconds")
+def task_row(task: Task, *, ended: bool, zone: ZoneInfo) -> str:
+    due = moment(task.due, zone)
     words = described(task.kind.value, attempt=task.attempt, due=due, ended=ended)
     return row("next", words)
 
@@ -52,7 +54,8 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
         case "continued" | "retry_scheduled" | "circuit_open":
             if outcome.pending is None:
                 return [row("next", f"once the cause is removed: {again}")]
-            follows = task_row(outcome.pending, ended=outcome.delivered or outcome.signed_off)
+            ended = outcome.delivered or outcome.signed_off
+            follows = task_row(outcome.pending, ended=ended, zone=app.settings.time_zone)
             return [follows, *maker(app, again=again)]
         case "in_progress":
             return [row("next", f"when it has ended: {again}")]
@@ -71,7 +74,7 @@ def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
     batch = batches.find(app.database[batches.COLLECTION], key)
     released = None if batch is None else batch.doc.get("releasedAt")
     if released is not None:
-        return [released_row(released)]
+        return [released_row(released, app.settings.time_zone)]
     return [
         row("next", "once the cause is removed, for a file of its own:"),
         row("", f"daybook retry {outcome.batch_date}"),
@@ -80,6 +83,5 @@ def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
     ]
 
 
-def released_row(at: datetime) -> str:
-    text = at.isoformat(timespec="seconds")
-    return row("released", f"{text}; closed for good, its entries go with the next day")
+def released_row(at: datetime, zone: ZoneInfo) -> str:
+    return row("released", f"{moment(at, zone)}; closed for good, its entries go with the next day")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
+from daybook.text.phrases import moment
 
 if TYPE_CHECKING:
     from daybook.audit.lineage import DeliveredIn, Lineage
 
 
-@command("lineage")
+@command("lineage", failed="no entry, queue item or file has the ID or reference")
 @click.argument("entry", metavar="ID_OR_REFERENCE")
 def lineage(entry: str) -> CommandResult:
     """Show which files and rows contain an entry.
@@ -25,12 +27,13 @@ def lineage(entry: str) -> CommandResult:
 
     app = app_from_env()
     found = lineages.lineage(app.database, app.profile(), entry)
+    zone = app.settings.time_zone
     return CommandResult(
-        doc=lineages.to_doc(found), lines=[line for one in found for line in _lines(one)]
+        doc=lineages.to_doc(found), lines=[line for one in found for line in _lines(one, zone)]
     )
 
 
-def _lines(found: Lineage) -> list[str]:
+def _lines(found: Lineage, zone: ZoneInfo) -> list[str]:
     from daybook.export.rendering.entry_id import displayed
 
     reference = f" ({found.reference})" if found.reference else ""
@@ -45,7 +48,7 @@ def _lines(found: Lineage) -> list[str]:
             lines.append(row("", f"no run takes it: {item.unclaimed.explanation}"))
     for event in found.events:
         day = f" on {event.batch_date}" if event.batch_date else ""
-        at = "no date" if event.at is None else event.at.isoformat(timespec="seconds")
+        at = "no date" if event.at is None else moment(event.at, zone)
         lines.append(row("record", f"{event.action.value}{day}, {at}: {event.detail}"))
     if not found.files:
         lines.append(row("file", "in none yet"))

@@ -46,7 +46,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed or a difference was found, 2 wrong arguments, "
     "3 a setting or the database must be changed first, 4 not done yet, "
-    "130 broken off by Ctrl-C.",
+    "130 broken off by Ctrl-C. The help of each command says what they mean for it.",
 )
 @click.version_option(__version__, prog_name="daybook")
 def main() -> None:

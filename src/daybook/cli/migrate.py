@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -16,16 +18,16 @@ if TYPE_CHECKING:
     from daybook.mongo.objects import ObjectFault
 
 
-@command("migrate")
+@command(
+    "migrate",
+    blocked="something prevents it, such as duplicates, rights that the user lacks or migrations "
+    "of a newer version; it is named, and nothing was changed",
+)
 @click.argument("what", type=click.Choice(["status"]), required=False, metavar="[status]")
 @click.option("--status", "as_status", is_flag=True, help="Show what was applied, and what is not.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 def migrate(what: str | None, as_status: bool, dry_run: bool) -> CommandResult:
-    """Build the indexes and apply what else is pending. May be repeated.
-
-    Exit code 3: something prevents it, such as duplicates, rights that the user lacks or
-    migrations of a newer version; it is named and nothing was changed.
-    """
+    """Build the indexes and apply what else is pending. May be repeated."""
     if dry_run and (what or as_status):
         raise click.UsageError("--dry-run and status are two questions: ask one")
     app = app_from_env()
@@ -57,7 +59,7 @@ def _status(app: App) -> CommandResult:
     beware = [row("beware", each.detail) for each in others]
     return CommandResult(
         doc=_doc(app, found, others),
-        lines=[*(_since(each) for each in found), *problems, *beware],
+        lines=[*(_since(each, app.settings.time_zone) for each in found), *problems, *beware],
     )
 
 
@@ -88,12 +90,12 @@ def _doc(app: App, found: list[MigrationStatus], others: list[ObjectFault]) -> d
     }
 
 
-def _since(standing: MigrationStatus) -> str:
+def _since(standing: MigrationStatus, zone: ZoneInfo) -> str:
     applied = standing.applied_at
-    since = "never applied" if applied is None else f"applied {applied:%Y-%m-%d %H:%M:%S} UTC"
+    since = "never applied" if applied is None else f"applied {moment(applied, zone)}"
     if not standing.known:
         since += " by a newer version of Daybook"
-    again = f", {len(standing.steps)} steps to be done" if standing.steps else ""
+    again = f", {number(len(standing.steps), 'step')} to be done" if standing.steps else ""
     return f"{standing.version:04} {standing.name}: {since}{again}"
 
 

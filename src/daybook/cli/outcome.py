@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybook.cli.command import CommandResult
 from daybook.cli.exits import Exit
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.export.model.notice import RejectedEntry
@@ -57,18 +58,20 @@ def figures(facts: Any) -> list[str]:
     """The lines of a file's counts, totals and digest, from its stored description."""
     lines = []
     if facts.get("rowCount") is not None:
-        lines.append(row("entries", f"{facts['entryCount']} in {facts['rowCount']} rows"))
+        lines.append(
+            row("entries", f"{facts['entryCount']:,} in {number(facts['rowCount'], 'row')}")
+        )
     for currency, sums in (facts.get("totals") or {}).items():
         lines.append(row(currency, _totals(sums)))
     if facts.get("rejectedCount"):
-        lines.append(row("rejected", str(facts["rejectedCount"])))
+        lines.append(row("rejected", f"{facts['rejectedCount']:,}"))
     if facts.get("otherMonthCount"):
         lines.append(row("check", _other_months(facts)))
     if facts.get("noCurrencyCount"):
         count = f"{facts['noCurrencyCount']:,} of {facts['entryCount']:,}"
         lines.append(row("check", f"{count} entries name no currency"))
     if facts.get("normalisedCount"):
-        lines.append(row("rounded", f"{facts['normalisedCount']} inexact doubles"))
+        lines.append(row("rounded", number(facts["normalisedCount"], "inexact double")))
     if facts.get("webViewLink"):
         lines.append(row("file", facts["webViewLink"]))
     if facts.get("sha256"):

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import DAY
+from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.errors import ConfigurationError
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.model.notice import Receipt
 
 
-@command("receipt")
-@click.argument("day", type=DAY, metavar="DATE")
+@command(
+    "receipt",
+    failed="the day has no receipt, since it is neither delivered nor empty, or no address got it",
+    blocked="there is no address to send it to, or a setting or the database must be changed first",
+)
+@takes_day()
 @click.option("--send", is_flag=True, help="Send it to DAYBOOK_RECEIPT_URLS.")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry; sends the first.")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
 def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandResult:
-    """Show a day's receipt; send it again.
-
-    Exit code 1: the day has no receipt, since it is neither delivered nor empty, or no
-    address got it. Exit code 3: there is no address to send it to.
-    """
+    """Show a day's receipt; send it again."""
     from daybook.export.operations.receipt import receipt_of_day
     from daybook.notifications.receipt import receipt_message
 
@@ -42,7 +43,7 @@ def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandRes
     lines = [message.title, "", *message.text.split("\n")]
     if sent is not None:
         of = len(settings.receipt_urls)
-        lines += ["", row("sent", f"to {sent} of {of} addresses")]
+        lines += ["", row("sent", f"to {sent} of {number(of, 'address', 'addresses')}")]
     return CommandResult(
         doc={**found.to_doc(), "title": message.title, "text": message.text, "sentCount": sent},
         lines=lines,

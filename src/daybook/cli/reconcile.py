@@ -10,20 +10,22 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
+    from daybook.settings.settings import Settings
     from daybook.wallets.reconcile.reconcile import Reconciliation
 
 _SHOWN = 20
 
 
-@command("reconcile")
+@command("reconcile", failed="there is a difference; each is named")
 @click.option("--files", is_flag=True, help="Also read each delivered file and compare its bytes.")
 def reconcile(files: bool) -> CommandResult:
-    """Compare wallets, transactions, journal, queue and delivered files.
+    """Compare the ledger's wallets, transactions, journal, queue and delivered files.
 
-    Reads only, everything as of one moment. Exit code 1: there is a difference; each is
-    named.
+    Journal entries that no transaction of the ledger names are not compared, nor files of
+    other profiles. Reads only, everything as of one moment.
     """
     from daybook.wallets.reconcile.reconcile import reconcile as compare
 
@@ -37,7 +39,7 @@ def reconcile(files: bool) -> CommandResult:
     )
     return CommandResult(
         doc=found.to_doc(),
-        lines=_lines(found),
+        lines=_lines(found, app.settings),
         code=Exit.OK if found.agrees else Exit.FAILED,
     )
 
@@ -50,15 +52,21 @@ def _hide(what: str) -> None:
     pass
 
 
-def _lines(found: Reconciliation) -> list[str]:
-    seen = (
-        f"{found.wallets} wallets, {found.transactions} transactions, {found.entries} journal "
-        f"entries, {found.files} delivered files"
+def _lines(found: Reconciliation, settings: Settings) -> list[str]:
+    seen = ", ".join(
+        [
+            number(found.wallets, "wallet"),
+            number(found.transactions, "transaction"),
+            number(found.entries, "journal entry", "journal entries"),
+            number(found.files, "delivered file"),
+        ]
     )
+    scope = f"Ledger in database {settings.database}, profile {settings.ledger_profile}"
     if found.agrees:
-        return [f"{seen}: all agree."]
-    lines = [f"{seen}: {sum(found.counts.values())} differences:"]
-    lines += [row(kind.value, f"{count} in all") for kind, count in found.counts.items()]
+        return [f"{scope}: {seen}: all agree."]
+    differences = number(sum(found.counts.values()), "difference")
+    lines = [f"{scope}: {seen}: {differences}:"]
+    lines += [row(kind.value, f"{count:,} in all") for kind, count in found.counts.items()]
     lines += [row(each.kind.value, each.detail) for each in found.differences[:_SHOWN]]
     if len(found.differences) > _SHOWN:
         lines.append(row("", "and more (--json names up to 100 of each kind)"))

@@ -7,20 +7,24 @@ from datetime import date
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import DAY
+from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
+from daybook.text.phrases import number
 
 
-@command("release")
+@command(
+    "release",
+    failed="nothing was run for the day, or it is done",
+    accepted="a run is in progress",
+)
 @click.option("--profile", "profile_name", default="daily", show_default=True)
-@click.argument("day", type=DAY, metavar="DATE")
+@takes_day()
 def release(profile_name: str, day: date) -> CommandResult:
     """Close a failed or open day for good.
 
     No attempt and no alert follows, and `retry` refuses the day from then on. Its entries
     stay queued and go with the next day's file. A file of the day that is found later is
-    recorded for it. Exit code 1: nothing was run for the day, or it is done. Exit code 4:
-    a run is in progress.
+    recorded for it.
     """
     from daybook.export.operations import history
     from daybook.export.operations.reopen import release_day
@@ -34,6 +38,6 @@ def release(profile_name: str, day: date) -> CommandResult:
         doc={"status": "released", **history.summary(batch)},
         lines=[
             f"{day} is closed for good: no attempt and no alert follows.",
-            row("queued", f"{queued} entries, which go with the next day's file"),
+            row("queued", f"{number(queued, 'entry', 'entries')}, for the next day's file"),
         ],
     )

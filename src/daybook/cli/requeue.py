@@ -7,7 +7,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 
 
-@command("requeue")
+@command("requeue", failed="it is refused, with the reason")
 @click.argument("entry", metavar="ID_OR_REFERENCE")
 def requeue(entry: str) -> CommandResult:
     """Queue a rejected entry again, after it was corrected.

@@ -7,19 +7,22 @@ from datetime import date
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import DAY
+from daybook.cli.day import takes_day
 from daybook.cli.invocations import carry_out, run_again
 
 
-@command("retry")
+@command(
+    "retry",
+    failed="the day was released, or failed again",
+    accepted="another run is in progress, this one was stopped like `run`, or a later attempt "
+    "follows",
+)
 @click.option("--profile", "profile_name", default="daily", show_default=True)
-@click.argument("day", type=DAY, metavar="DATE")
+@takes_day()
 def retry(profile_name: str, day: date) -> CommandResult:
     """Open a failed day again, with all of its attempts, and run it.
 
-    A day that has not failed is run as it is. Exit code 1: the day was released, or
-    failed again. Exit code 4: another run is in progress, this one was stopped like `run`,
-    or a later attempt follows.
+    A day that has not failed is run as it is.
     """
     from daybook.export.operations.reopen import reopen_day
     from daybook.export.operations.runs import run_day

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.text.phrases import number
 
 
 @command("seed")
@@ -20,7 +21,8 @@ def seed(entries: int, bad: int) -> CommandResult:
     return CommandResult(
         doc={"entries": result.entries, "queued": result.queued, "broken": broken},
         lines=[
-            f"{result.queued} items queued, {result.entries} journal entries.",
+            f"{number(result.queued, 'item')} queued, "
+            f"{number(result.entries, 'journal entry', 'journal entries')}.",
             *(f"  to be rejected as {reason}: {count}" for reason, count in broken.items()),
         ],
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import DAY
+from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
+from daybook.cli.day import takes_day
 from daybook.cli.following import described, maker, released_row, task_row
 from daybook.cli.outcome import figures, rejected, row
+from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @command("status")
-@click.argument("day", type=DAY, required=False, metavar="[DATE]")
+@takes_day(default="by default the latest day that was due")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry.")
 def status(day: date | None, every: bool) -> CommandResult:
     """Show the state of a day.
@@ -33,7 +35,7 @@ def status(day: date | None, every: bool) -> CommandResult:
     from daybook.export.operations import history
 
     app = app_from_env()
-    now = app.now()
+    now, zone = app.now(), app.settings.time_zone
     found = history.status(
         app.database,
         app.profile(),
@@ -50,15 +52,15 @@ def status(day: date | None, every: bool) -> CommandResult:
     return CommandResult(
         doc=doc,
         lines=[
-            *_batch(found.batch_date, doc["batch"]),
+            *_batch(found.batch_date, doc["batch"], zone),
             *_recorded(found.recorded_elsewhere),
-            *_refused(found.refused),
+            *_refused(found.refused, zone),
             *_rejected(found, every=every),
             *_next(app, found),
-            _slot(found.slot),
-            *map(breakers.sentence, doc["breakers"]),
+            _slot(found.slot, zone),
+            *(breakers.sentence(each, zone) for each in doc["breakers"]),
             *_unclaimed(found),
-            f"Queue: {found.queued} waiting. Next batch due: {next_slot.isoformat()}.",
+            f"Queue: {found.queued:,} waiting. Next batch due: {moment(next_slot, zone)}.",
         ],
     )
 
@@ -71,28 +73,29 @@ def history(limit: int) -> CommandResult:
 
     app = app_from_env()
     days = [_summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
-    lines = [_day(day) for day in days] or ["There is no batch yet."]
+    zone = app.settings.time_zone
+    lines = [_day(day, zone) for day in days] or ["There is no batch yet."]
     return CommandResult(doc={"profile": app.profile().name, "batches": days}, lines=lines)
 
 
-def _batch(day: str, batch: Mapping[str, Any] | None) -> list[str]:
+def _batch(day: str, batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[str]:
     if batch is None:
         return [f"{day}: no run yet."]
     again = ", opened again" if batch["generation"] > 1 else ""
-    lines = [f"{day}: {batch['state']}, {batch['attempt']} attempts{again}."]
+    lines = [f"{day}: {batch['state']}, {number(batch['attempt'], 'attempt')}{again}."]
     if batch["recordedElsewhere"]:
         lines.append(row("recorded", "by another application"))
     lines += figures(batch)
     if batch["committedAt"] is not None:
-        lines.append(row("done", batch["committedAt"].isoformat(timespec="seconds")))
+        lines.append(row("done", moment(batch["committedAt"], zone)))
     if batch["unmarked"]:
         lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
     if batch["error"]:
         lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
     if batch["continuations"]:
-        lines.append(row("continued", f"{batch['continuations']} times in this attempt"))
+        lines.append(row("continued", f"{number(batch['continuations'], 'time')} in this attempt"))
     if _is_released(batch):
-        lines.append(released_row(batch["releasedAt"]))
+        lines.append(released_row(batch["releasedAt"], zone))
     return lines
 
 
@@ -103,11 +106,11 @@ def _recorded(file: Mapping[str, str | None] | None) -> list[str]:
     return [row("recorded", f"{name}, by another application; the next run takes that over")]
 
 
-def _refused(refused: RefusedRun | None) -> list[str]:
+def _refused(refused: RefusedRun | None, zone: ZoneInfo) -> list[str]:
     if refused is None:
         return []
-    at = refused.last_at.isoformat(timespec="seconds")
-    calls = "1 call" if refused.count == 1 else f"{refused.count} calls, the last one"
+    at = moment(refused.last_at, zone)
+    calls = number(refused.count, "call") + (", the last one" if refused.count > 1 else "")
     return [row("refused", f"{calls} at {at}: {refused.type}: {refused.message}")]
 
 
@@ -118,7 +121,7 @@ def _next(app: App, found: Overview) -> list[str]:
         return []
     again = f"daybook run --date {found.batch_date}"
     ended = found.batch is not None and found.batch.unmarked
-    return [task_row(task, ended=ended), *maker(app, again=again)]
+    return [task_row(task, ended=ended, zone=app.settings.time_zone), *maker(app, again=again)]
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
@@ -153,25 +156,31 @@ def _rejected(found: Overview, *, every: bool) -> list[str]:
     return rejected(found.rejected, count, every=every)
 
 
-def _slot(slot: SlotStatus | None) -> str:
+def _slot(slot: SlotStatus | None, zone: ZoneInfo) -> str:
+    """Fence, file ID and seals only with --verbose: nobody acts on them."""
     if slot is None:
         return "Slot: never taken."
     state = "free"
     if slot.held and slot.lease_expires_at is not None:
-        until = slot.lease_expires_at.isoformat(timespec="seconds")
+        until = moment(slot.lease_expires_at, zone)
         state = f"held by {slot.lease_owner} until {until}"
     elif slot.lease_owner is not None:
         state = f"left behind by {slot.lease_owner}, free for the next run"
-    text = f"Slot: {state}, fence {slot.fence}."
-    if slot.file_id is not None:
-        text += f" File ID {slot.file_id}, {len(slot.seals)} seals."
+    text = f"Slot: {state}."
+    if slot.seals:
+        sent = number(len(slot.seals), "file")
+        text += f" {sent} may be at the destination unrecorded; the next run looks."
+    if asks_for_details():
+        text += f" Fence {slot.fence}."
+        if slot.file_id is not None:
+            text += f" File ID {slot.file_id}, {number(len(slot.seals), 'seal')}."
     return text
 
 
-def _day(batch: Mapping[str, Any]) -> str:
+def _day(batch: Mapping[str, Any], zone: ZoneInfo) -> str:
     text = f"{batch['batchDate']}  {batch['state']:<10}"
     if batch["entryCount"] is not None:
-        text += f"{batch['entryCount']:>8} entries"
+        text += f"{number(batch['entryCount'], 'entry', 'entries'):>16}"
     if batch["rejectedCount"]:
         text += f", {batch['rejectedCount']} rejected"
     if batch["error"]:
@@ -184,7 +193,7 @@ def _day(batch: Mapping[str, Any]) -> str:
         text += "  (not all items are marked yet)"
     if batch["pendingTask"]:
         task = batch["pendingTask"]
-        due = task["due"].isoformat(timespec="seconds")
+        due = moment(task["due"], zone)
         words = described(task["kind"], attempt=task["attempt"], due=due, ended=batch["unmarked"])
         text += f"  ({words})"
     return text.rstrip()

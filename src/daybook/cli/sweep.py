@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.export.operations.sweep import Sweep
 
 
-@command("sweep")
+@command("sweep", failed="a file is stored under an abandoned ID", accepted="a run is in progress")
 def sweep() -> CommandResult:
     """Clean up after crashes.
 
-    Finishes marking, deletes stray manifest parts, checks abandoned IDs. Exit code 1:
-    a file is stored under an abandoned ID. Exit code 4: a run is in progress.
+    Finishes marking, deletes stray manifest parts, checks abandoned IDs.
     """
     from daybook.ops.maintenance import maintain
 
@@ -40,13 +40,17 @@ def _lines(found: Sweep) -> list[str]:
             lines.append(f"Slot {slot.slot}: a run is at work; nothing was done.")
             continue
         lines.append(f"Slot {slot.slot}:")
-        lines.append(row("settled", f"{slot.settled} files that were sealed, but not recorded"))
-        lines.append(row("marked", f"{slot.marked} batches whose marking was unfinished"))
-        lines.append(row("deleted", f"{slot.parts_deleted} stray manifest parts"))
+        lines.append(
+            row("settled", f"{number(slot.settled, 'file')} sent, but not recorded before")
+        )
+        lines.append(
+            row("marked", f"{number(slot.marked, 'batch', 'batches')} with unfinished marking")
+        )
+        lines.append(row("deleted", number(slot.parts_deleted, "stray manifest part")))
     watch = found.orphans
     text = f"{watch.watched} watched, {len(watch.seen)} with a file"
     if watch.unreachable:
         text += f", {watch.unreachable} that cannot be checked"
-    lines.append(f"Given-up ids: {text}.")
+    lines.append(f"Abandoned IDs: {text}.")
     lines += [row("file", file_id) for file_id in watch.seen]
     return lines

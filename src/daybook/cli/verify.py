@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import DAY
+from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.audit.verify import Verification
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@command("verify")
+@command("verify", failed="there is a difference, which is named, or no file to compare")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
-@click.argument("day", type=DAY, metavar="DATE")
+@takes_day()
 def verify(profile_name: str, day: date) -> CommandResult:
     """Compare a delivered file with its entries.
 
-    Downloads it and compares it, row by row, with manifest, entries and records. Exit
-    code 1: there is a difference; each is named.
+    Downloads it and compares it, row by row, with manifest, entries and records.
     """
     from daybook.audit.verify import verify as compare
 
@@ -51,8 +51,8 @@ def describe(found: Verification) -> list[str]:
             *figures(found.batch.doc),
             *(row("note", note) for note in found.notes),
         ]
-    lines = [f"{name or day} differs in {len(found.differences)} ways:"]
+    lines = [f"{name or day} differs in {number(len(found.differences), 'way')}:"]
     lines += [row(each.kind.value, each.detail) for each in found.differences[:_SHOWN]]
     if len(found.differences) > _SHOWN:
-        lines.append(row("", f"and {len(found.differences) - _SHOWN} more (--json lists all)"))
+        lines.append(row("", f"and {len(found.differences) - _SHOWN:,} more (--json lists all)"))
     return [*lines, *(row("note", note) for note in found.notes)]

@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from daybook import log
 from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout, TaskError
@@ -27,6 +28,7 @@ from daybook.export.model.task import Task, TaskKind, TaskQueue
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import COLLECTION
 from daybook.export.slot.state import lease_of
+from daybook.text.phrases import moment
 from daybook.text.scrub import scrubbed
 
 MAX_CONTINUATIONS = 100
@@ -100,7 +102,8 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
         log.event(
             logging.WARNING,
             "circuit_open",
-            f"{ctx.job.filename} waits: {error}.",
+            f"{ctx.job.filename} waits: {error}. The next call is due at "
+            f"{moment(error.until, ctx.exporter.profile.time_zone)}.",
             next_attempt_at=error.until,
         )
     return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=error)
@@ -152,7 +155,7 @@ def ensure_task(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
     if task is None:
         return outcome
     try:
-        create(exporter.tasks, task, batch_id=outcome.batch_id)
+        create(exporter.tasks, task, zone=exporter.profile.time_zone, batch_id=outcome.batch_id)
     except TaskError as error:
         return replace(
             outcome, task_missing=True, error={"type": error.type, "message": scrubbed(str(error))}
@@ -160,8 +163,8 @@ def ensure_task(exporter: Exporter, job: Job, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None:
-    """Put the task into the queue and log it. Raises `TaskError`."""
+def create(queue: TaskQueue, task: Task, *, zone: ZoneInfo, batch_id: str | None = None) -> None:
+    """Put the task into the queue and log it, with times in `zone`. Raises `TaskError`."""
     with log.bound(
         profile=task.key.profile,
         batch_date=task.key.batch_date,
@@ -177,7 +180,7 @@ def create(queue: TaskQueue, task: Task, *, batch_id: str | None = None) -> None
             message = f"The {task.kind.value} task is not in the queue: {error}"
             log.event(logging.ERROR, "task_not_created", message, **fields)
             raise
-        message = f"A {task.kind.value} task is due at {task.due.isoformat()}."
+        message = f"A {task.kind.value} task is due at {moment(task.due, zone)}."
         log.event(logging.INFO, "task_created", message, **fields)
 
 

@@ -46,6 +46,8 @@ from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
 from daybook.export.slot.state import end_abandoned
+from daybook.mongo import outage
+from daybook.text.phrases import number
 
 PLANS_PER_RUN = 3
 """Plans that one run may make because the queue or the ID changes while it works."""
@@ -105,7 +107,10 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         step="take",
     ):
         try:
-            with slot.keep_lease(stop_after_seconds=exporter.limits.run_deadline_seconds + 60):
+            with (
+                outage.watched(exporter.database.client),
+                slot.keep_lease(stop_after_seconds=exporter.limits.run_deadline_seconds + 60),
+            ):
                 return _run_in_slot(ctx)
         except FencedOut as error:
             log.event(logging.WARNING, "fenced_out", f"{error}; the other run continues.")
@@ -300,7 +305,8 @@ def _describe(ctx: Context, batch: batches.Batch) -> None:
         f" {code}: debit {sums['debit']}, credit {sums['credit']}, amount {sums['amount']}."
         for code, sums in batch.doc.get("totals", {}).items()
     )
-    text = f"{batch.doc.get('entryCount')} entries.{totals} SHA-256 {batch.doc.get('sha256')}"
+    entries = number(batch.doc.get("entryCount", 0), "entry", "entries")
+    text = f"{entries}.{totals} SHA-256 {batch.doc.get('sha256')}"
     try:
         ctx.destination.describe(batch.doc["fileId"], text)
     except DestinationError as error:

@@ -224,7 +224,7 @@ def examination(app: App, request: flask.Request) -> flask.Response:
     summary="builds the indexes",
     body=NOTHING,
     answers={200: MIGRATED},
-    problems=_OF_OPERATOR,
+    problems=_OF_OPERATOR | {"DUPLICATES"},
 )
 def migration(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/migrate`: build the indexes and apply what else is pending."""

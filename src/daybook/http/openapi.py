@@ -18,7 +18,7 @@ from daybook.http.callers import OPEN
 from daybook.http.dispatcher import Configured
 from daybook.http.operation import JSON, Body, Operation, Parameter
 from daybook.http.responses import CODES, json_response
-from daybook.http.schema import COUNT, TEXT, Schema, record
+from daybook.http.schema import COUNT, TEXT, Schema, listed, record
 
 PATH = "/openapi.json"
 
@@ -103,8 +103,29 @@ _SECURITY = {
 
 _PROBLEM = {
     **record(
-        {"type": TEXT, "title": TEXT, "status": COUNT, "code": TEXT, "detail": TEXT, "where": TEXT},
-        optional={"where"},
+        {
+            "type": TEXT,
+            "title": TEXT,
+            "status": COUNT,
+            "code": TEXT,
+            "detail": TEXT,
+            "where": TEXT,
+            "duplicates": listed(
+                {
+                    **record(
+                        {
+                            "collection": TEXT,
+                            "index": TEXT,
+                            "key": {"type": "object"},
+                            "count": COUNT,
+                            "documentIds": listed({}),
+                        }
+                    ),
+                    "description": "Documents that a unique index would refuse, the first 20.",
+                }
+            ),
+        },
+        optional={"where", "duplicates"},
     ),
     "description": "https://www.rfc-editor.org/rfc/rfc9457, with a code for programs.",
 }

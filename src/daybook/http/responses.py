@@ -55,9 +55,14 @@ CODES = {
 
 
 def problem(
-    status: int, detail: str, *, code: str | None = None, where: str | None = None
+    status: int,
+    detail: str,
+    *,
+    code: str | None = None,
+    where: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> flask.Response:
-    """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs."""
+    """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs; `more` are members."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not the caller's
         detail = scrubbed(detail)
     doc: dict[str, Any] = {
@@ -69,6 +74,7 @@ def problem(
     }
     if where is not None:
         doc["where"] = where
+    doc |= more or {}
     return flask.Response(
         json.dumps(display.document(doc)), status=status, mimetype="application/problem+json"
     )

@@ -27,6 +27,7 @@ from daybook.http.dispatcher import Dispatcher
 from daybook.http.openapi import Operations, with_description
 from daybook.http.responses import problem
 from daybook.http.schema import one_of
+from daybook.mongo.migrate import DuplicatesFound
 
 EXPORTS = "/exports"
 
@@ -55,6 +56,7 @@ ROUTES = with_description(
     _OPERATIONS,
     title="Daybook: the daily batch",
     problems={
+        "DUPLICATES": 409,
         "CONFIGURATION": 500,
         "DESTINATION_UNAVAILABLE": 502,
         "QUEUE_UNAVAILABLE": 502,
@@ -74,6 +76,8 @@ def _problem_of(_app: App, request: flask.Request, error: Exception) -> flask.Re
     match error:
         case NotPossible() | NotRequeued() | NotDelivered() | SlotBusy() | FencedOut():
             return problem(409, str(error))
+        case DuplicatesFound():
+            return _duplicates(error)
         case DestinationError():
             return _failed(502, "DESTINATION_UNAVAILABLE", error)
         case TaskError():
@@ -87,6 +91,13 @@ def _problem_of(_app: App, request: flask.Request, error: Exception) -> flask.Re
         case ConfigurationError():
             return _failed(500, "CONFIGURATION", error)
     return None
+
+
+def _duplicates(error: DuplicatesFound) -> flask.Response:
+    """The database conflicts with what was asked for; which documents is for programs, too."""
+    log.event(logging.ERROR, "request_failed", str(error), error_type=error.type)
+    more = {"duplicates": [group.to_doc() for group in error.groups]}
+    return problem(409, str(error), code="DUPLICATES", more=more)
 
 
 def _database_failed(error: DatabaseError) -> flask.Response:

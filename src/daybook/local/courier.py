@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from daybook import log
 from daybook.export.model.task import Task
+from daybook.text.phrases import duration
 
 QUEUE_NAME = "serve"
 LONGEST_PAUSE = timedelta(seconds=60)
@@ -137,7 +138,8 @@ def _log_result(task: Task, problem: str | None, pause: timedelta) -> None:
     log.event(
         logging.WARNING,
         "follow_up_failed",
-        f"The {task.kind.value} call for {about} is made again in {pause.total_seconds():g} s: "
+        f"The {task.kind.value} call for {about} is made again in "
+        f"{duration(pause.total_seconds())}: "
         f"{problem}",
         kind=task.kind.value,
         attempt=task.attempt,

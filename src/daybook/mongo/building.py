@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from daybook.mongo import indexes
+from daybook.mongo import indexes, shell
 from daybook.mongo.index import Index, built_indexes
 
 REPORTED = 20
@@ -18,27 +20,73 @@ REPORTED = 20
 _INDEX_NOT_FOUND = 27
 
 
-def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[str]:
-    """Each group of documents that a unique index would refuse, with their IDs; reads only."""
-    problems = []
-    for index in wanted:
-        for group in _duplicates(database, index) if index.unique else ():
-            ids = ", ".join(str(document_id) for document_id in group["ids"])
-            problems.append(
-                f"{index.collection} has {group['count']} documents for "
-                f"{dict(group['_id'])} ({index.reason}): _id {ids}; keep one"
-            )
-    return problems
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Documents with the same key, which a unique index would refuse."""
+
+    index: Index
+    key: Mapping[str, Any]
+    """The value of each path of the index; None when it is missing, too."""
+    count: int
+    ids: tuple[Any, ...]
+    """The first `REPORTED`, in order."""
+
+    def sentence(self, database_name: str) -> str:
+        """What there is, and the command for mongosh that leaves one of them."""
+        ids = ", ".join(str(document_id) for document_id in self.ids)
+        found = (
+            f"{self.index.collection} has {self.count} documents for {dict(self.key)} "
+            f"({self.index.reason}): _id {ids}; keep one"
+        )
+        if not self.index.supersede:
+            return found
+        only = ", if it holds no money" if self.index.superseded_only else ""
+        return (
+            f"{found}. To keep the first and all that the others hold, in mongosh{only}: "
+            f"{self._command(database_name)}"
+        )
+
+    def _command(self, database_name: str) -> str:
+        others = {"_id": {"$in": list(self.ids[1:])}, **self.index.superseded_only}
+        return (
+            f"db.getSiblingDB({json.dumps(database_name)}).{self.index.collection}.updateMany("
+            f"{shell.literal(others)}, {shell.literal(self.index.supersede)})"
+        )
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "collection": self.index.collection,
+            "index": self.index.name,
+            "key": dict(self.key),
+            "count": self.count,
+            "documentIds": list(self.ids),
+        }
+
+
+def duplicates(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> list[Duplicates]:
+    """Each group of documents that a unique index would refuse; reads only."""
+    return [
+        Duplicates(
+            index=index,
+            key={path: group["_id"][_name(path)] for path in index.keys},
+            count=group["count"],
+            ids=tuple(group["ids"]),
+        )
+        for index in wanted
+        if index.unique
+        for group in _duplicates(database, index)
+    ]
 
 
 def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
     # An index treats a missing field as null; `$group` would distinguish the two.
-    names = {path.replace(".", "_"): {"$ifNull": [f"${path}", None]} for path in index.keys}
+    names = {_name(path): {"$ifNull": [f"${path}", None]} for path in index.keys}
     return (
         database[index.collection]
         .aggregate(
             [
                 {"$match": dict(index.partial)},
+                {"$sort": {"_id": 1}},
                 {
                     "$group": {
                         "_id": names,
@@ -53,6 +101,10 @@ def _duplicates(database: Database[dict[str, Any]], index: Index) -> list[dict[s
         )
         .to_list()
     )
+
+
+def _name(path: str) -> str:
+    return path.replace(".", "_")
 
 
 Built = Mapping[str, Mapping[str, Mapping[str, Any]]]

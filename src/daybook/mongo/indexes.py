@@ -19,6 +19,7 @@ ONE_FILE_A_DAY = Index(
     unique=True,
     partial={"metadata.batchDate": {"$type": "string"}, "action": "csv_generated"},
     reason="one csv_generated record per profile and date",
+    supersede={"$set": {"action": "csv_superseded"}},
 )
 ONE_BATCH_A_DAY = Index(
     collection="exportbatches",
@@ -27,6 +28,7 @@ ONE_BATCH_A_DAY = Index(
     unique=True,
     partial={"batchDate": {"$type": "string"}},
     reason="one batch per profile and date",
+    supersede={"$rename": {"profile": "supersededProfile", "batchDate": "supersededBatchDate"}},
 )
 ONE_BATCH_A_KEY = Index(
     collection="exportbatches",
@@ -35,6 +37,7 @@ ONE_BATCH_A_KEY = Index(
     unique=True,
     partial={"manualKey": {"$type": "string"}},
     reason="one batch per manual export's key",
+    supersede={"$rename": {"profile": "supersededProfile", "manualKey": "supersededManualKey"}},
 )
 
 GUARDS = (ONE_FILE_A_DAY, ONE_BATCH_A_DAY, ONE_BATCH_A_KEY)

@@ -30,6 +30,7 @@ LEDGER_GUARDS = (
         formerly=({"idempotencyKey": {"$exists": True}},),
         former_keys=({"idempotencyKey": 1},),
         reason="one movement per caller and idempotency key",
+        supersede={"$rename": {"idempotencyKey": "supersededIdempotencyKey"}},
     ),
     Index(
         collection="transactions",
@@ -39,6 +40,7 @@ LEDGER_GUARDS = (
         partial={"reverses": _ANY_ID},
         formerly=({"reverses": {"$exists": True}},),
         reason="at most one reversal per transaction",
+        supersede={"$rename": {"reverses": "supersededReverses"}},
     ),
     Index(
         collection="wallets",
@@ -50,6 +52,9 @@ LEDGER_GUARDS = (
         partial={"deletedAt": None, "ownerUserId": _ANY_ID},
         formerly=({"deletedAt": None},),
         reason="one wallet per user, deleted ones aside",
+        supersede={"$currentDate": {"deletedAt": True}},
+        # A wallet with money is not closed: its money has to be moved first.
+        superseded_only={"availablePaise": {"$in": [0, None]}},
     ),
     Index(
         collection="invites",
@@ -59,6 +64,7 @@ LEDGER_GUARDS = (
         partial={"code": _ANY_TEXT},
         formerly=({},),
         reason="one invite per code",
+        supersede={"$rename": {"code": "supersededCode"}},
     ),
 )
 """Without these nothing is moved."""

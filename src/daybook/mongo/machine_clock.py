@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from daybook import log
+from daybook.text.phrases import duration
 
 TOLERANCE = timedelta(minutes=1)
 """A smaller difference is not corrected: NTP keeps both clocks, and neither is exact."""
@@ -81,7 +82,7 @@ class MachineClock:
             log.event(
                 logging.WARNING,
                 "clock_wrong",
-                f"This machine's clock is {abs(seconds)} s {where} MongoDB's, which is used "
-                "instead: set both by NTP.",
+                f"This machine's clock is {duration(abs(seconds))} {where} MongoDB's, which is "
+                "used instead: set both by NTP.",
                 ahead_seconds=seconds,
             )

@@ -1,10 +1,11 @@
 """Migrations: numbered steps that bring a database to what this version expects.
 
 Each step is a module in `daybook.mongo.migrations` with `VERSION`, `NAME`,
-`plan(database) -> list[str]` (what it would do), `check(database) -> list[str]` (what
-prevents it) and `apply(database, now)`, which may be repeated, even by two processes at
-once: there is no lock. Only `apply` changes anything. Applied versions are stored in
-`schemamigrations`, where earlier versions of Daybook may have left a document `lock`.
+`plan(database) -> list[str]` (what it would do), `duplicates(database)` and
+`check(database) -> list[str]` (what prevents it) and `apply(database, now)`, which may be
+repeated, even by two processes at once: there is no lock. Only `apply` changes anything.
+Applied versions are stored in `schemamigrations`, where earlier versions of Daybook may have
+left a document `lock`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import objects
+from daybook.mongo.building import Duplicates
 from daybook.mongo.migrations import (
     m0001_indexes,
     m0002_ledger_indexes,
@@ -49,6 +51,8 @@ class Migration(Protocol):
 
     def plan(self, database: Database[dict[str, Any]]) -> list[str]: ...
 
+    def duplicates(self, database: Database[dict[str, Any]]) -> list[Duplicates]: ...
+
     def check(self, database: Database[dict[str, Any]]) -> list[str]: ...
 
     def apply(self, database: Database[dict[str, Any]], now: datetime) -> None: ...
@@ -59,6 +63,14 @@ MIGRATIONS: Sequence[Migration] = (
     cast(Migration, m0002_ledger_indexes),
     cast(Migration, m0003_campaign_assignments),
 )
+
+
+class DuplicatesFound(ConfigurationError):
+    """Documents that unique indexes would refuse; the message has the commands that help."""
+
+    def __init__(self, message: str, groups: Sequence[Duplicates]) -> None:
+        super().__init__(message)
+        self.groups = tuple(groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +94,8 @@ class MigrationStatus:
     """What `migrate` would do."""
     problems: tuple[str, ...]
     """What prevents it."""
+    duplicates: tuple[Duplicates, ...] = ()
+    """Those of the problems that are documents with the same key."""
     known: bool = True
     """False if only a newer version of Daybook knows this migration."""
 
@@ -205,13 +219,18 @@ def _standing(database: Database[dict[str, Any]], migration: Migration) -> Migra
             problems=tuple(blocked),
         )
     steps = tuple(migration.plan(database))
+    # Checked only if needed: looking for duplicates reads whole collections.
+    duplicates = tuple(migration.duplicates(database)) if steps else ()
+    problems = [group.sentence(database.name) for group in duplicates]
+    if steps:
+        problems += migration.check(database)
     return MigrationStatus(
         version=migration.VERSION,
         name=migration.NAME,
         applied_at=_applied_at(doc),
         steps=steps,
-        # Checked only if needed: looking for duplicates reads whole collections.
-        problems=tuple(migration.check(database)) if steps else (),
+        problems=tuple(problems),
+        duplicates=duplicates,
     )
 
 
@@ -228,6 +247,9 @@ def _check(standings: Sequence[MigrationStatus]) -> None:
         for standing in standings
         if standing.problems
     ]
+    duplicates = [group for standing in standings for group in standing.duplicates]
+    if duplicates:
+        raise DuplicatesFound("; ".join(problems), duplicates)
     if problems:
         raise ConfigurationError("; ".join(problems))
 

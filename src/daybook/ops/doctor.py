@@ -26,6 +26,7 @@ from daybook.mongo import indexes, objects, rights
 from daybook.mongo.client import unprotected
 from daybook.notifications import delivery
 from daybook.settings.settings import VARIABLES, unknown_variables
+from daybook.text.phrases import duration, number
 from daybook.text.scrub import scrubbed
 from daybook.write_errors import Cause
 
@@ -196,7 +197,8 @@ def _clock(installation: Installation) -> Finding:
     theirs: datetime = installation.client.admin.command("hello", codec_options=_AWARE)["localTime"]
     here = before + (installation.clock() - before) / 2
     ahead = here - theirs
-    text = f"{abs(ahead.total_seconds()):.1f} s {'ahead of' if ahead > timedelta() else 'behind'}"
+    apart = duration(abs(ahead.total_seconds()))
+    text = f"{apart} {'ahead of' if ahead > timedelta() else 'behind'}"
     if abs(ahead) > CLOCK_TOLERANCE:
         return _bad("clock", f"this machine is {text} MongoDB: set both by NTP")
     return _good("clock", f"{text} MongoDB's")
@@ -230,12 +232,13 @@ def _queue(installation: Installation) -> Finding:
     lost = next(found, None)
     if lost is None:
         return _good(
-            "queue", f"{waiting.count(installation.database, installation.profile)} items wait"
+            "queue",
+            f"{number(waiting.count(installation.database, installation.profile), 'item')} waiting",
         )
     named = ", ".join(str(item) for item in lost["items"])
     return _bad(
         "queue",
-        f"{lost['count']} queued items point to no journal entry and will be rejected "
+        f"{number(lost['count'], 'queued item')} without a journal entry, to be rejected "
         f"(queue item {named}): restore the entries or remove the items",
     )
 
@@ -247,7 +250,8 @@ def _unclaimed(installation: Installation) -> Finding:
         return _good(name, "none: some run takes each item of the queue")
     return _bad(
         name,
-        f"no run ever takes {sum(found.values()):,} items of {installation.profile.source.queue} "
+        f"no run ever takes {number(sum(found.values()), 'item')} of "
+        f"{installation.profile.source.queue} "
         f"({waiting.in_words(found)}): correct them, and the application that queues them",
     )
 

@@ -28,6 +28,7 @@ from daybook.export.slot import slot as slots
 from daybook.export.slot.refused_run import RefusedRun, of_day
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
+from daybook.text.phrases import number
 from daybook.text.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)
@@ -150,7 +151,7 @@ def _tell_unclaimed(seen: Watch) -> None:
     log.event(
         logging.ERROR,
         "items_unclaimed",
-        f"No run ever takes {sum(seen.unclaimed.values()):,} items of the queue "
+        f"No run ever takes {number(sum(seen.unclaimed.values()), 'item')} of the queue "
         f"({waiting.in_words(seen.unclaimed)}).",
         profile=seen.profile,
         batch_date=seen.batch_date.isoformat(),

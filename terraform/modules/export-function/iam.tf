@@ -88,6 +88,27 @@ resource "google_secret_manager_secret_iam_member" "ledger" {
   member    = local.members.ledger
 }
 
+# The command line does what the function does, so it acts as the function's account: that reads
+# its secrets, and Drive's IDs are issued to it. Nothing is granted to the person directly.
+resource "google_service_account_iam_member" "operator_as_runtime" {
+  for_each = var.operator_cli ? local.operator_members : {}
+
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${local.emails.run}"
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = each.value
+}
+
+# The settings, as the service has them: names and versions of secrets, not their values.
+resource "google_cloud_run_v2_service_iam_member" "operator_viewer" {
+  for_each = var.operator_cli ? local.operator_members : {}
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloudfunctions2_function.default.name
+  role     = "roles/run.viewer"
+  member   = each.value
+}
+
 resource "google_artifact_registry_repository_iam_member" "build" {
   project    = var.project_id
   location   = var.region

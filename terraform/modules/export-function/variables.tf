@@ -163,6 +163,13 @@ variable "name" {
   }
 }
 
+variable "operator_cli" {
+  description = "Whether the operators may run the command line against the database: they read the service's settings and act as the function's account, which reads its secrets and writes its files. MongoDB must let their address in as well."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "operators" {
   description = "E-mail addresses of the people, or service accounts, that may call the operator's routes, run the jobs by hand and read the logs. No groups: the function compares the address in the caller's token."
   type        = set(string)

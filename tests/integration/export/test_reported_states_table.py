@@ -20,6 +20,7 @@ from daybook.export.slot.slot import Slot
 from daybook.ops.metrics import metrics
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
+from daybook.text.phrases import number
 from tests import books, commands
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
@@ -235,8 +236,8 @@ STATES = {
     "waits for its retry": Reported(
         made=retried,
         history="open        google_drive: Drive files.generateIds: answered 503 backendError  "
-        "(attempt 2 is due at 2026-01-18T11:05:05+00:00)",
-        status="next      attempt 2 is due at 2026-01-18T11:05:05+00:00",
+        "(attempt 2 is due at 2026-01-18 18:05 (Asia/Bangkok))",
+        status="next      attempt 2 is due at 2026-01-18 18:05 (Asia/Bangkok)",
         verify=NOT_DELIVERED,
         receipt=IS_OPEN,
         retry=DELIVERS,
@@ -281,7 +282,7 @@ STATES = {
     "the destination rests": Reported(
         made=rested,
         settings={"DAYBOOK_BREAKER_FAILURES": "1"},
-        history="(attempt 2 asks the destination again, at 2026-01-18T11:15:05+00:00)",
+        history="(attempt 2 asks the destination again, at 2026-01-18 18:15 (Asia/Bangkok))",
         status="next      attempt 2 asks the destination again",
         verify=NOT_DELIVERED,
         receipt=IS_OPEN,
@@ -294,7 +295,7 @@ STATES = {
         made=unmarked,
         stored="committed",
         waiting=0,
-        history="5002 entries  (not all items are marked yet)",
+        history="5,002 entries  (not all items are marked yet)",
         status="marking   unfinished; the next run or `sweep` finishes it",
         verify=(1, "marking is unfinished"),
         receipt=(0, "Entries: 5,002"),
@@ -309,7 +310,7 @@ STATES = {
         made=delivered,
         stored="committed",
         waiting=0,
-        history="committed        1 entries\n",
+        history="committed          1 entry\n",
         verify=(0, f"{FILE} is as it was delivered"),
         receipt=(0, "Entries: 1 (rows: 2)"),
         lineage=f"file      {FILE}, rows 1 to 2 (batch of {DATE})",
@@ -371,7 +372,8 @@ STATES = {
         made=refused,
         stored=None,
         history="There is no batch yet.",
-        status="refused   1 call at 2026-01-18T11:00:05+00:00: configuration: an index is missing",
+        status="refused   1 call at 2026-01-18 18:00 (Asia/Bangkok): configuration: an index is "
+        "missing",
         verify=(1, "there was no run for this day"),
         receipt=(1, "no run yet"),
         retry=DELIVERS,
@@ -479,7 +481,10 @@ def test_a_day_that_is_released_is_told_as_closed(
         code, words = scene.tell("release", DATE)
 
         assert (code, told.release[1] in words) == (0, True), words
-        assert f"queued    {told.waiting} entries, which go with the next day's file" in words
+        assert (
+            f"queued    {number(told.waiting, 'entry', 'entries')}, for the next day's file"
+            in words
+        )
         assert "(released)" in scene.tell("history")[1]
         assert scene.tell("retry", DATE)[0] == 1
         later = replace(scene.office.app, clock=lambda: EVENING + timedelta(days=1))

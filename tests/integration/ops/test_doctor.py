@@ -162,9 +162,7 @@ def test_a_clock_that_goes_wrong_is_measured(
 ) -> None:
     off = timedelta(hours=hours)
     detail = wrong(replace(installation, clock=lambda: datetime.now(UTC) + off))["clock"]
-    assert said in detail
-    seconds = float(detail.partition(" is ")[2].partition(" s ")[0])
-    assert 3595 < seconds < 3605
+    assert detail.startswith((f"this machine is 1 h {said}", f"this machine is 59 min 59 s {said}"))
 
 
 def test_items_without_an_entry_are_counted_and_named(
@@ -175,11 +173,11 @@ def test_items_without_an_entry_are_counted_and_named(
     office.queue.insert_one({"_id": "no-entry-id", "exportPath": "scheduled", "status": "queued"})
     office.enqueue("done", status="completed")
     detail = wrong(installation)["queue"]
-    assert detail.startswith("2 queued items point to no journal entry")
+    assert detail.startswith("2 queued items without a journal entry")
     assert "no-entry-id" in detail
     office.queue.delete_many({"entryId": "nobody"})
     office.queue.delete_one({"_id": "no-entry-id"})
-    assert findings(installation)["queue"].detail == "1 items wait"
+    assert findings(installation)["queue"].detail == "1 item waiting"
 
 
 def at_evening(installation: Installation, **later: float) -> Installation:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from daybook.cloud.tasks.errors import Failure
 from daybook.destinations.base import Finding
 from daybook.errors import TaskError
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.cloud.tasks.api import TasksApi
@@ -183,7 +184,9 @@ def _finding_of(queue: str, found: Mapping[str, Any]) -> Finding:
             f"`gcloud tasks queues update {queue} --max-attempts=5`",
             ok=False,
         )
-    return _finding(f"{queue} is RUNNING, {attempts} deliveries at most", ok=True)
+    return _finding(
+        f"{queue} is RUNNING, {number(attempts, 'delivery', 'deliveries')} at most", ok=True
+    )
 
 
 def _finding(detail: str, *, ok: bool) -> Finding:

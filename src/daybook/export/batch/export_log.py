@@ -17,6 +17,7 @@ from daybook.export.model.profile import DAILY
 from daybook.export.model.seal import Seal, figures_to_doc
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
+from daybook.text.phrases import number
 
 COLLECTION = "exportlogs"
 
@@ -109,7 +110,7 @@ def delivered(
         "manifestDigest": seal.manifest.digest,
         "profileDigest": seal.manifest.profile_digest,
     }
-    message = f"{seal.filename}: {seal.figures.entry_count} entries delivered"
+    message = f"{seal.filename}: {number(seal.figures.entry_count, 'entry', 'entries')} delivered"
     return _record(action, message, metadata, now)
 
 

@@ -108,7 +108,7 @@ def sweep(exporter: Exporter) -> Sweep:
         pending, damaged = batches.pending(exporter.database[batches.COLLECTION], name)
         failures += damaged  # the other tasks are still created, and the slots swept
         for task in pending:
-            create(exporter.tasks, task)
+            create(exporter.tasks, task, zone=exporter.profile.time_zone)
     for key in keys:
         try:
             slots.append(_sweep_slot(exporter, key))

@@ -79,11 +79,11 @@ def parse(body: Mapping[str, Any], *, key: str | None) -> ManualRequest:
     chosen = key or hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     if "entryIds" in body:
         if "from" in body or "to" in body:
-            raise BadRequest("give either entryIds, or from and to", where="entryIds")
+            raise BadRequest("give either these, or the first and the last day", where="entryIds")
         return ManualRequest(key=chosen, entry_ids=_entry_ids(body["entryIds"]))
     first, last = parse_date(body, "from"), parse_date(body, "to")
     if first > last:
-        raise BadRequest(f"{first} is after to, {last}", where="from")
+        raise BadRequest(f"{first} is after the last day, {last}", where="from")
     return ManualRequest(key=chosen, first=first, last=last)
 
 

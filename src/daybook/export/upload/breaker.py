@@ -22,6 +22,7 @@ from daybook.export.slot import slot as slots
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import lease_of
 from daybook.mongo.query import Query
+from daybook.text.phrases import number
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")
@@ -127,7 +128,8 @@ class Breaker:
                 return
             if state.state_at(now) is BreakerState.OPEN:
                 raise CircuitOpen(
-                    f"{self._kind} failed {state.failures} times in a row and is left alone",
+                    f"{self._kind} failed {number(state.failures, 'time')} in a row; the "
+                    "circuit is open",
                     until=state.open_until,
                 )
             mine = {"slot": slot.id, "owner": slot.owner}

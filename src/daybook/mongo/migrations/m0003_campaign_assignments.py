@@ -24,6 +24,7 @@ from pymongo.read_concern import ReadConcern
 
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.mongo import building
+from daybook.mongo.building import Duplicates
 from daybook.mongo.indexes import CAMPAIGN_INDEXES
 from daybook.mongo.sessions import transaction
 
@@ -74,8 +75,12 @@ def plan(database: Db) -> list[str]:
     ]
 
 
+def duplicates(database: Db) -> list[Duplicates]:
+    return building.duplicates(database, CAMPAIGN_INDEXES)
+
+
 def check(database: Db) -> list[str]:
-    problems = building.duplicates(database, CAMPAIGN_INDEXES)
+    problems: list[str] = []
     for campaign in _campaigns(database):
         where = f"{CAMPAIGNS} _id {campaign['_id']}"
         assignments = campaign["assignments"]

@@ -9,6 +9,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.chart_of_accounts import Direction
+from daybook.text.phrases import number
 from daybook.wallets import queries
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 
@@ -95,7 +96,8 @@ def _of_transactions(
     for doc in differing:
         wallet, count = doc.get("wallet"), doc["count"]
         if wallet is None:
-            detail = f"wallet {doc['_id']} is gone, but has {count} transactions over {doc['sum']}"
+            moved = number(count, "transaction")
+            detail = f"wallet {doc['_id']} is gone, but has {moved} over {doc['sum']}"
         else:
             detail = _says(wallet, count=count, total=doc["sum"])
         yield LedgerDifference(kind=LedgerDifferenceKind.BALANCE, detail=detail)
@@ -142,6 +144,6 @@ def _below_zero(
 def _says(wallet: dict[str, Any], *, count: int, total: int) -> str:
     return (
         f"wallet {wallet['_id']} of user {wallet.get('ownerUserId')} holds "
-        f"{wallet.get('availablePaise')} at version {wallet.get('version')}; its {count} "
-        f"transactions add up to {total}"
+        f"{wallet.get('availablePaise')} at version {wallet.get('version')}; the sum of "
+        f"its {number(count, 'transaction')} is {total}"
     )

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from daybook.chart_of_accounts import Chart
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.rendering.cells.money import decimals_of
+from daybook.text.phrases import number
 from daybook.wallets import journal, queries
 from daybook.wallets.reconcile.balances import SIGNED
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
@@ -91,7 +92,8 @@ class FoundEntry:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.ENTRY_WALLETS,
                 detail=f"{entry} changes the wallets' account by {doc['booked']}, its "
-                f"{doc['count']} transactions the wallets by {doc['moved']} {doc['currency']}",
+                f"{number(doc['count'], 'transaction')} the wallets by {doc['moved']} "
+                f"{doc['currency']}",
             )
         yield from self._of_the_queue(entry)
 
@@ -101,7 +103,7 @@ class FoundEntry:
             ids = ", ".join(str(item["_id"]) for item in items)
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.QUEUE_ITEM,
-                detail=f"{entry} has {len(items)} scheduled queue items, not one"
+                detail=f"{entry} has {number(len(items), 'scheduled queue item')}, not one"
                 + (f": {ids}" if ids else ""),
             )
         for item in items:

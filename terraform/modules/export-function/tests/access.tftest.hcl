@@ -248,3 +248,36 @@ run "ledger_has_its_own_account_and_callers" {
     error_message = "The ledger gets settings of the export."
   }
 }
+
+run "operators_act_as_the_function_only_if_asked_for" {
+  assert {
+    condition     = length(google_service_account_iam_member.operator_as_runtime) == 0 && length(google_cloud_run_v2_service_iam_member.operator_viewer) == 0
+    error_message = "Operators may act as the function's account by default."
+  }
+}
+
+run "operators_can_run_the_command_line" {
+  variables {
+    operator_cli = true
+  }
+
+  assert {
+    condition = {
+      for grant in google_service_account_iam_member.operator_as_runtime : grant.member => "${grant.role} on ${grant.service_account_id}"
+      } == {
+      "serviceAccount:pager@my-project.iam.gserviceaccount.com" = "roles/iam.serviceAccountTokenCreator on projects/my-project/serviceAccounts/daybook-run@my-project.iam.gserviceaccount.com"
+      "user:operator@example.com"                               = "roles/iam.serviceAccountTokenCreator on projects/my-project/serviceAccounts/daybook-run@my-project.iam.gserviceaccount.com"
+    }
+    error_message = "The operators cannot act as the function's account, or can act as another."
+  }
+
+  assert {
+    condition     = alltrue([for grant in google_cloud_run_v2_service_iam_member.operator_viewer : grant.name == "daybook" && grant.role == "roles/run.viewer"]) && length(google_cloud_run_v2_service_iam_member.operator_viewer) == 2
+    error_message = "The operators cannot read the service's settings."
+  }
+
+  assert {
+    condition     = toset([for grant in google_secret_manager_secret_iam_member.runtime : grant.member]) == toset(["serviceAccount:daybook-run@my-project.iam.gserviceaccount.com"])
+    error_message = "A person may read a secret without acting as the function."
+  }
+}

@@ -162,6 +162,6 @@ def test_delivered_items_that_are_not_marked_yet_do_not_wait(office: Office) -> 
     database, profile = office.app.database, office.app.profile()
     assert history.status(database, profile, DAY).queued == 2
     findings = {one.name: one for one in doctor.examine(office.app.installation(os.environ))}
-    assert findings["queue"].detail == "2 items wait"
+    assert findings["queue"].detail == "2 items waiting"
     _, page = metrics.render(database, profile=profile, destination="x", now=EVENING)
     assert "daily_batch_export_queue_entries 2.0" in page.decode().splitlines()
