@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,16 @@ import jsonschema
 from bson import ObjectId
 from pymongo.database import Database
 
-from daybook.cli.main import main
-from daybook.http import answers
-from tests import books, pages
+from tests import books
 from tests.acceptance.test_cli import daybook
+from tests.consistency.test_docs_json import ERROR, SCHEMAS
 
 Db = Database[dict[str, Any]]
 DATE = "2026-01-18"
-SECTIONS = dict(re.findall(r"(?ms)^## (.+?)\n.*?```json\n(.*?)```", pages.text_of("json.md")))
-SCHEMAS = {
-    name: json.loads(text)
-    for heading, text in SECTIONS.items()
-    for name in re.findall("`([^`]+)`", heading)
-}
-ERROR = json.loads(SECTIONS["Errors"])
 
 
 def check(schema: Any, doc: Any) -> None:
     jsonschema.validate(doc, schema, cls=jsonschema.Draft202012Validator)
-
-
-def test_every_command_has_a_schema_and_no_other() -> None:
-    assert set(SCHEMAS) - {"serve --demo"} == set(main.commands)
-    for schema in [*SCHEMAS.values(), ERROR]:
-        jsonschema.Draft202012Validator.check_schema(schema)
-        assert schema["required"]
-
-
-def test_what_a_route_answers_too_has_one_schema() -> None:
-    same = {
-        "run": answers.RUN,
-        "verify": answers.VERIFIED,
-        "requeue": answers.REQUEUED,
-        "release": answers.RELEASED,
-        "sweep": answers.SWEPT,
-        "doctor": answers.EXAMINED,
-    }
-    assert {name: SCHEMAS[name] for name in same} == json.loads(json.dumps(same))
 
 
 def test_every_command_prints_what_the_page_promises(
@@ -91,6 +63,7 @@ def test_every_command_prints_what_the_page_promises(
     answer("lineage", str(right["_id"]))
     answer("lineage", str(wrong["_id"]))
     answer("export", "--entry-id", str(right["_id"]))
+    answer("audit", codes=(0, 1))
     answer("doctor", codes=(0, 1))
     answer("explain", codes=(0, 1))
     answer("reconcile", codes=(0, 1))

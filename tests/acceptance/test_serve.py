@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import requests
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
+from tests.consistency.test_docs_json import SCHEMAS
 from tests.installed import DAYBOOK
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,7 @@ def announced(process: subprocess.Popen[str], directory: Path) -> dict[str, Any]
         text += line
         if line == "}\n":
             doc: dict[str, Any] = json.loads(text)
+            jsonschema.validate(doc, SCHEMAS["serve"])
             return doc
     pytest.fail((directory / "serve.log").read_text())
 
@@ -337,6 +340,7 @@ def test_the_demonstration_leaves_configured_books_alone(
         DAILY_BATCH_TIMEZONE="Not/AZone",
     )
     doc = json.loads(shown.stdout)
+    jsonschema.validate(doc, SCHEMAS["serve --demo"])
     assert (doc["first"]["status"], doc["second"]["status"]) == ("exported", "already_exported")
     assert doc["verification"]["status"] == "verified"
     assert set(mongo_client.list_database_names()) - before == {doc["database"]}

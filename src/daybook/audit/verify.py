@@ -33,7 +33,7 @@ from daybook.text.phrases import number
 MAX_ROW_DIFFERENCES = 1000
 """Differences after which rows are not compared any further."""
 
-_RECORDED = (
+RECORDED = (
     "filename",
     "fileId",
     "webViewLink",
@@ -45,6 +45,7 @@ _RECORDED = (
     "sha256",
     "sizeBytes",
 )
+"""Fields of the batch that a verification repeats."""
 
 
 class NotDelivered(DaybookError):
@@ -76,7 +77,7 @@ class Verification:
             "profile": self.batch.key.profile,
             "batchDate": self.batch.key.batch_date,
             "batchId": str(self.batch.id),
-            **{name: self.batch.doc.get(name) for name in _RECORDED},
+            **{name: self.batch.doc.get(name) for name in RECORDED},
             "differenceCount": len(self.differences),
             "differences": [difference.to_doc() for difference in self.differences],
             "notes": list(self.notes),
@@ -243,7 +244,7 @@ def _records(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Verif
             detail=f"{len(generated)} csv_generated records for {key.batch_date}, not one",
         )
     for record in generated:
-        for name in _RECORDED:
+        for name in RECORDED:
             stored = record["metadata"].get(name)
             if stored != batch.doc[name]:
                 yield VerifyDifference(

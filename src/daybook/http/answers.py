@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daybook.audit.audit import AuditKind
 from daybook.audit.difference import VerifyKind
+from daybook.audit.verify import RECORDED
 from daybook.export.model.figures import Corrector, RejectionReason
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.outcome import FACTS, Status
@@ -177,11 +178,7 @@ VERIFIED = record(
         "profile": TEXT,
         "batchDate": or_null(DAY),
         "batchId": TEXT,
-        **{
-            name: schema
-            for name, schema in FACTS_OR_NULL.items()
-            if name not in ("normalisedCount", "otherMonthCount")
-        },
+        **{name: FACTS_OR_NULL[name] for name in RECORDED},
         "differenceCount": COUNT,
         "differences": listed(
             record(
