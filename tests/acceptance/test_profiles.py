@@ -167,3 +167,67 @@ def test_a_command_with_a_faulty_profile_ends_with_exit_code_3(
     ended = daybook(settings, "run", "--profile", "sales")
     assert ended.returncode == 3
     assert 'profile sales, encoding: must be one of "utf-8-sig"' in ended.stderr
+
+
+def test_the_profiles_are_listed_shown_and_checked(
+    migrated: Db, mongo_uri: str, tmp_path: Path, drive: DriveEmulator
+) -> None:
+    settings = env(migrated, mongo_uri, tmp_path, drive)
+    listed = answer(settings, "profiles")["profiles"]
+    assert [(one["name"], one["enabled"]) for one in listed] == [
+        ("daily", True),
+        ("sales", True),
+        ("night", True),
+        ("off", False),
+    ]
+    shown = daybook(settings, "profiles", "show", "sales")
+    assert shown.returncode == 0, shown.stderr
+    edited = {**settings, "DAYBOOK_PROFILES": shown.stdout}
+    assert answer(edited, "profiles")["profiles"][1]["filename"] == "sales {date}.csv"
+    xero = daybook(settings, "profiles", "show", "xero").stdout
+    assert '{title = "*Narration", value = "entry.reference"}' in xero
+    unknown = daybook(settings, "profiles", "show", "none")
+    assert unknown.returncode == 2
+    assert "the presets are erpnext, express" in unknown.stderr
+    checked = answer(settings, "profiles", "check", "sales")["profiles"]
+    assert checked == [
+        {
+            "profile": "sales",
+            "rows": [
+                ["*Narration", "*Date", "*AccountCode", "*Amount"],
+                ["INV-1", "18/01/2569", "1100", "100.00"],
+                ["INV-1", "18/01/2569", "4000", "-100.00"],
+            ],
+            "unfilled": [],
+            "rejected": None,
+        }
+    ]
+
+
+def test_a_plan_shows_its_first_rows_and_can_be_written_to_a_local_file(
+    migrated: Db, mongo_uri: str, tmp_path: Path, drive: DriveEmulator
+) -> None:
+    settings = env(migrated, mongo_uri, tmp_path, drive)
+    queue(migrated, "S-1", profile="sales", companyId="C-17")
+    arguments = ("plan", "--profile", "sales", "--date", DAY)
+    out = tmp_path / "here.csv"
+
+    found = answer(settings, *arguments, "--head", "1", "--out", str(out))
+    assert found["status"] == "planned"
+    assert found["head"] == [
+        ["*Narration", "*Date", "*AccountCode", "*Amount"],
+        ["S-1", "18/01/2569", "1100", "100.00"],
+    ]
+    assert out.read_bytes() == SALES.encode()
+    table = daybook(settings, *arguments, "--head", "20")
+    assert "*Narration  *Date       *AccountCode  *Amount\n" in table.stdout
+    assert "S-1         18/01/2569  4000          -100.00\n" in table.stdout
+    assert list(tmp_path.iterdir()) == [out]
+    assert migrated["exportbatches"].count_documents({}) == 0
+
+    refused = daybook(settings, *arguments, "--out", str(tmp_path / "no" / "x.csv"))
+    assert refused.returncode == 2
+    assert "No such file or directory" in refused.stderr
+    empty = answer(settings, "plan", "--profile", "night", "--out", str(tmp_path / "none.csv"))
+    assert empty["status"] == "empty"
+    assert list(tmp_path.iterdir()) == [out]

@@ -16,6 +16,7 @@ from daybook.cli.explain import explain
 from daybook.cli.export import export
 from daybook.cli.lineage import lineage
 from daybook.cli.migrate import migrate
+from daybook.cli.profiles import profiles
 from daybook.cli.receipt import receipt
 from daybook.cli.reconcile import reconcile
 from daybook.cli.release import release
@@ -67,6 +68,7 @@ for _command in (
     lineage,
     migrate,
     plan,
+    profiles,
     receipt,
     reconcile,
     release,

@@ -179,7 +179,8 @@ def receipt_of(
             f"{batch_date} was recorded by another application, which knows its figures"
         )
     delivered = batch.state is BatchState.COMMITTED
-    named = rejected.entries_of_batch(database, profile, batch, every=every)
+    made_for = batches.profile_of(batch, batch.marking, profile) if batch.marking else profile
+    named = rejected.entries_of_batch(database, made_for, batch, every=every)
     named = named[: None if every else MAX_NAMED]
     return Receipt(
         profile=batch.key.profile,
@@ -193,6 +194,7 @@ def receipt_of(
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
         rejected=named,
+        max_rows=made_for.max_rows,
         done_at=doc["committedAt"],
         unclaimed={
             reason.value: count for reason, count in waiting.unclaimed(database, profile).items()

@@ -106,6 +106,10 @@ def _english(receipt: Receipt, zone: ZoneInfo, *, every: bool) -> Message:
             f"The entries of {day} are exported.",
             _lines(f"Entries: {receipt.entry_count:,} (rows: {receipt.row_count:,})", *sums),
             _unusual_in_english(receipt),
+            f"The importing program takes at most {receipt.max_rows:,} rows in one file. Split the "
+            "file between two entries before importing it."
+            if receipt.has_too_many_rows
+            else None,
             rejected,
             unclaimed,
             _lines(
@@ -214,6 +218,10 @@ def _thai(receipt: Receipt, zone: ZoneInfo, *, every: bool) -> Message:
                 *sums,
             ),
             _unusual_in_thai(receipt),
+            f"โปรแกรมที่นำเข้ารับไฟล์ละไม่เกิน {receipt.max_rows:,} บรรทัด "
+            "กรุณาแบ่งไฟล์ระหว่างรายการบัญชีก่อนนำเข้า"
+            if receipt.has_too_many_rows
+            else None,
             rejected,
             unclaimed,
             _lines(

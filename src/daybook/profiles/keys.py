@@ -281,6 +281,7 @@ LAYOUT: Mapping[str, Reader] = {
     "decimals": decimals,
     "require": require,
     "years": years,
+    "max_rows": lambda value: whole(value, 1, 10_000_000),
     "accounts": accounts,
     "source": source,
     "columns": columns,

@@ -41,6 +41,19 @@ def read(settings: Settings, *, fetch_secret: Callable[[str], str]) -> Profiles:
     return found
 
 
+def of_preset(settings: Settings, preset: str) -> ConfiguredProfile:
+    """A profile of the preset's name that has only what the preset sets."""
+    faults: list[str] = []
+    found = _profile(preset, {"preset": preset}, settings, _no_secret, faults)
+    if found is None:
+        raise ConfigurationError(f"preset {preset}: {'; '.join(faults)}")
+    return found
+
+
+def _no_secret(name: str) -> str:
+    raise ConfigurationError(f"a preset names the secret {name}")
+
+
 def _profile(
     name: str,
     table: Any,
@@ -91,6 +104,8 @@ def _profile(
             faults.append(f"profile {name}, {key}: {error}{shown}")
     if len(faults) > before:
         return None
+    if layout.get("match") == {"profile": name} and name != DAILY:
+        del layout["match"]  # the default, spelt out
     profile = Profile(name=name, **{"time_zone": settings.time_zone, **layout})
     if profile.format is FileFormat.XLSX:
         faults.append(f"profile {name}, format: must be csv, which is all that can be written yet")

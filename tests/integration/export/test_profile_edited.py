@@ -183,7 +183,7 @@ def test_an_older_day_is_verified_and_followed_with_the_profile_it_was_made_for(
     office = office_of(AFTER)
     assert checked(office) == "verified"
     (found,) = lineage(office.database, office.app.profile(), str(entry_id))
-    assert [(file.first_row, file.last_row, file.certain) for file in found.files] == [(2, 3, True)]
+    assert [(file.first_row, file.last_row, file.certain) for file in found.files] == [(1, 2, True)]
 
 
 def test_a_batch_of_the_previous_version_means_the_daily_file_as_it_was(office_of: Edited) -> None:

@@ -375,3 +375,9 @@ def test_every_reason_says_who_corrects_it(reason: RejectionReason) -> None:
     }[who]
     text = told(replace(RECEIPT, rejected_count=1, rejected=(one,))).text
     assert f". {line}\n" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_file_with_more_rows_than_the_importer_takes_says_so(language: Language) -> None:
+    assert "300" in told(replace(RECEIPT, row_count=301, max_rows=300), language).text
+    assert "300" not in told(replace(RECEIPT, row_count=300, max_rows=300), language).text

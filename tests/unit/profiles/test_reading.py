@@ -46,7 +46,8 @@ date_format = "%d/%m/%Y"
 calendar = "be"
 currency = "BTC"
 decimals = {BTC = 8}
-require = ["date"]
+require = ["date", "reference", "lines"]
+max_rows = 300
 years = [2010, 2030]
 accounts = {"1100" = "Cash on hand", "a.b" = "x"}
 source = {entries = "books", queue = "outbox", lines = "rows", account_code = "acc"}
@@ -121,7 +122,8 @@ def test_every_key_reaches_the_profile() -> None:
         formula_guard=FormulaGuard.NONE,
         currency="BTC",
         decimals={"BTC": 8},
-        require=frozenset({Required.DATE}),
+        require=frozenset({Required.DATE, Required.REFERENCE, Required.LINES}),
+        max_rows=300,
         years=(2010, 2030),
         accounts={"1100": "Cash on hand", "a.b": "x"},
     )

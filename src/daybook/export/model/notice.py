@@ -114,6 +114,12 @@ class Receipt:
     currency: str = ""
     repeated: bool = False
     """Whether the day was opened again after it had failed."""
+    max_rows: int | None = None
+    """Rows that the importing program takes in one file; None without such a limit."""
+
+    @property
+    def has_too_many_rows(self) -> bool:
+        return self.max_rows is not None and self.row_count > self.max_rows
 
     def to_doc(self) -> dict[str, Any]:
         return {
@@ -132,6 +138,7 @@ class Receipt:
             "otherMonthCount": self.other_month_count,
             "otherMonths": dict(self.other_months),
             "noCurrencyCount": self.no_currency_count,
+            "maxRows": self.max_rows,
             "doneAt": self.done_at,
         }
 

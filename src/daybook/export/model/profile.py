@@ -27,11 +27,13 @@ class Calendar(StrEnum):
 
 
 class Required(StrEnum):
-    """What an entry with lines must have; one with only an amount needs no date or account."""
+    """What an entry must have; one without lines needs no date or account."""
 
     DATE = "date"  # the entry's date
     ACCOUNT_CODE = "accountCode"  # of each line, and not blank
     AMOUNT = "amount"  # a debit or a credit of each line, or the amount of an entry without lines
+    REFERENCE = "reference"  # the entry's reference, and not blank
+    LINES = "lines"  # at least one line
 
 
 class FormulaGuard(StrEnum):
@@ -83,13 +85,17 @@ class Profile:
     """Assumed for decimals and totals when an entry names none."""
     decimals: Mapping[str, int] = field(default_factory=dict)
     """Decimals of a currency that differ from ISO 4217, or of one that has no such code."""
-    require: frozenset[Required] = frozenset(Required)
+    require: frozenset[Required] = frozenset(
+        {Required.DATE, Required.ACCOUNT_CODE, Required.AMOUNT}
+    )
     """An entry that lacks one of these is rejected."""
     years: tuple[int, int] = (2000, 2100)
     """First and last plausible year (Common Era) of a date; others are rejected."""
     accounts: Mapping[str, str] = field(default_factory=dict)
     """Account code → the importer's account. If there are any, an entry with another is rejected.
     """
+    max_rows: int | None = None
+    """Rows that the importer takes in one file; the receipt says when a file has more."""
 
     def file_name(self, day: date) -> str:
         """The name of the day's file."""

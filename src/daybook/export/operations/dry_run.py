@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import chain
@@ -52,16 +52,17 @@ def plan_day(
     schedule_time: datetime | None = None,
     *,
     every: bool = False,
+    sink: Callable[[bytes], object] | None = None,
 ) -> Outcome:
     """What a run of the day would deliver now: the same bytes, digests and totals.
 
-    It names the first `rejections.LISTED` entries that it would reject, or `every` one. It
-    does not ask the destination what an earlier run left unsettled. Raises what a run would
-    fail with, and `DatabaseError`.
+    It names the first `rejections.LISTED` entries that it would reject, or `every` one. `sink`
+    gets the bytes, piece by piece. It does not ask the destination what an earlier run left
+    unsettled. Raises what a run would fail with, and `DatabaseError`.
     """
     job = jobs.daily(database, profile, day, schedule_time)
     try:
-        outcome = _plan(database, profile, job, every=every)
+        outcome = _plan(database, profile, job, every=every, sink=sink)
     except PyMongoError as error:
         raise DatabaseError.of(f"dry run of {day}", error) from error
     _log(job, outcome)
@@ -69,7 +70,12 @@ def plan_day(
 
 
 def _plan(
-    database: Database[dict[str, Any]], profile: Profile, job: Job, *, every: bool
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    job: Job,
+    *,
+    every: bool,
+    sink: Callable[[bytes], object] | None,
 ) -> Outcome:
     started = time.monotonic()
     batch = batches.find(database[batches.COLLECTION], job.key)
@@ -94,6 +100,8 @@ def _plan(
         md5.update(data)
         sha256.update(data)
         size_bytes += len(data)
+        if sink is not None:
+            sink(data)
         check_rejected(renderer)
     figures = renderer.figures()
     check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)

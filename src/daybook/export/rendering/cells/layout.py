@@ -73,7 +73,8 @@ class Layout:
     debit: Field
     credit: Field
     account: Field | None
-    """None when the profile does not require it."""
+    """None when the profile does not require it, as for `reference`."""
+    reference: Field | None
 
     @classmethod
     def of(cls, profile: Profile) -> Layout:
@@ -118,6 +119,11 @@ class Layout:
             account=(
                 field(source.account_code, ColumnType.TEXT, of_line=True)
                 if Required.ACCOUNT_CODE in profile.require
+                else None
+            ),
+            reference=(
+                field(source.reference, ColumnType.TEXT)
+                if Required.REFERENCE in profile.require
                 else None
             ),
             cells=tuple(cell(column) for column in profile.columns),

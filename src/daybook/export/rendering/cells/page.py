@@ -337,17 +337,27 @@ class Page:
         self._check_balances(net.minor)
         field = self._layout.amount
         required = Required.AMOUNT in self._readers.require
+        required = required and Required.LINES not in self._readers.require  # then it is at fault
         for at in self._without_lines:
             amounts = self._amounts_of(field)
             net.minor[self.ends[at]] = amounts.minor[at]
             net.text[self.ends[at]] = amounts.text[at]
             if required and not amounts.text[at] and at not in self._uncountable:
-                self._add_missing(at, field, None, "missing, and there are no lines")
+                self._add_missing(at, field.path, None, "missing, and there are no lines")
         return net
 
     def _check_required(self) -> None:
-        """Find required values that entries with lines do not have."""
+        """Find required values that entries do not have."""
         require, layout = self._readers.require, self._layout
+        if layout.reference is not None:
+            values = list(map(unwrapped, self._values(layout.reference)))
+            for at, blank in enumerate(self._readers.text.blanks(values)):
+                if blank:
+                    self._add_missing(at, layout.reference.path, None, "missing or blank")
+        if Required.LINES in require:
+            for at in self._without_lines:
+                if at not in self._uncountable:
+                    self._add_missing(at, self._readers.lines_path, None, "missing or empty")
         if Required.DATE in require:
             dates = self._dates_of(layout.date)
             if NO_DATE in dates:
@@ -355,12 +365,12 @@ class Page:
                 for at, date in enumerate(dates):
                     lacking = date == NO_DATE and unwrapped(values[at]) is None
                     if lacking and at not in bare:
-                        self._add_missing(at, layout.date, None, "missing")
+                        self._add_missing(at, layout.date.path, None, "missing")
         if layout.account is not None:
             values = self._values(layout.account)
             blanks = self._readers.text.blanks(values)
             for at, index in self._lines_with(blanks):
-                self._add_missing(at, layout.account, index, "missing or blank")
+                self._add_missing(at, layout.account.path, index, "missing or blank")
         if Required.AMOUNT in require:
             debit, credit = self._values(layout.debit), self._values(layout.credit)
             texts = map(add, self.debits.text, self.credits.text)
@@ -368,7 +378,7 @@ class Page:
                 row = self.ends[at] + index
                 if debit[row] is None and credit[row] is None:
                     why = f"missing, and so is {layout.credit.path}"
-                    self._add_missing(at, layout.debit, index, why)
+                    self._add_missing(at, layout.debit.path, index, why)
                     self._uncountable.add(at)
 
     def _lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
@@ -382,9 +392,9 @@ class Page:
                 at = self.entry_of(row)
                 yield at, row - self.ends[at]
 
-    def _add_missing(self, at: int, field: Field, index: int | None, why: str) -> None:
+    def _add_missing(self, at: int, path: str, index: int | None, why: str) -> None:
         line = None if index is None else index + 1
-        fault = RejectedValue(RejectionReason.MISSING_VALUE, why).at(field.path, line=line)
+        fault = RejectedValue(RejectionReason.MISSING_VALUE, why).at(path, line=line)
         self._faults[at].append(fault)
 
     def _check_balances(self, minor: Sequence[int]) -> None:
