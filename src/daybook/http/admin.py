@@ -81,7 +81,14 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
     except ConfigurationError as error:  # an address that the driver cannot read
         cannot_look(name, app.schedule_of(name), app.now(), app.messenger_of(name), error)
         raise
-    seen = watch(database, name, app.schedule_of(name), app.now(), app.messenger_of(name))
+    seen = watch(
+        database,
+        name,
+        app.schedule_of(name),
+        app.now(),
+        app.messenger_of(name),
+        profile=app.profile(name),
+    )
     return json_response(seen.http_status, seen.to_doc())
 
 

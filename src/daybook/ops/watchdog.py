@@ -97,8 +97,12 @@ def watch(
     schedule: Schedule,
     now: datetime,
     messenger: Messenger,
+    *,
+    profile: Profile | None = None,
 ) -> Watch:
     """Check the last due day, and alert the operator when it is not done.
+
+    `profile` is the one of that name as it is configured; by default, it is the only one.
 
     Raises `DatabaseError`, after the CRITICAL alert, when MongoDB cannot be asked: a day
     whose state cannot be read counts as missing.
@@ -109,7 +113,7 @@ def watch(
         return seen
     try:
         day, lease_expires_at, refused, recorded = _look(database, profile_name, seen.batch_date)
-        unclaimed = waiting.unclaimed(database, Profile(name=profile_name))
+        unclaimed = waiting.unclaimed(database, profile or Profile(name=profile_name))
     except DocumentDamaged as error:
         _unseen(seen, messenger, error)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from daybook.errors import ConfigurationError
@@ -38,7 +39,13 @@ def read(settings: Settings, *, fetch_secret: Callable[[str], str]) -> Profiles:
     faults += [] if faults else overlaps(found)
     if faults:
         raise ConfigurationError(f"Settings cannot be used. DAYBOOK_PROFILES: {'; '.join(faults)}")
-    return found
+    return {name: _beside(one, found) for name, one in found.items()}
+
+
+def _beside(configured: ConfiguredProfile, profiles: Profiles) -> ConfiguredProfile:
+    """The profile, with the others known to it."""
+    others = tuple(one.profile for name, one in profiles.items() if name != configured.name)
+    return replace(configured, profile=replace(configured.profile, others=others))
 
 
 def of_preset(settings: Settings, preset: str) -> ConfiguredProfile:

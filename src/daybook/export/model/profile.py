@@ -97,10 +97,20 @@ class Profile:
     max_rows: int | None = None
     """Rows that the importer takes in one file; the receipt says when a file has more."""
 
+    others: tuple[Profile, ...] = field(default=(), compare=False, repr=False)
+    """The other profiles, which take the queue items that this one does not."""
+
     def file_name(self, day: date) -> str:
         """The name of the day's file."""
         template = self.filename or self.default_filename
         return template.replace("{date}", day.isoformat()).replace("{profile}", self.name)
+
+    def matches(self, item: Mapping[str, Any]) -> bool:
+        """Whether the profile takes a scheduled queue item with these fields."""
+        if self.match is None:
+            names = (None, self.name) if self.name == DAILY else (self.name,)
+            return item.get("profile") in names
+        return all(_equal(item.get(name), value) for name, value in self.match.items())
 
     @property
     def default_filename(self) -> str:
@@ -110,7 +120,7 @@ class Profile:
     @cached_property
     def form(self) -> str:
         """All that decides what is in a file, as JSON: the form in which a batch stores it."""
-        doc = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        doc = {one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.compare}
         return json.dumps(doc, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @cached_property
@@ -125,7 +135,7 @@ class Profile:
         Raises `ValueError`, `LookupError` or `TypeError` when it was altered.
         """
         doc: dict[str, Any] = json.loads(form)
-        known = {one.name for one in fields(cls)}
+        known = {one.name for one in fields(cls) if one.compare}
         found = {name: value for name, value in doc.items() if name in known}
         readers: dict[str, Callable[[Any], Any]] = {
             "format": FileFormat,
@@ -143,6 +153,11 @@ class Profile:
 def before_profiles(profile: Profile) -> Profile:
     """The profile of batches that store none: `DAILY` as it was when there was no other."""
     return Profile(name=profile.name, time_zone=profile.time_zone)
+
+
+def _equal(value: Any, wanted: MatchValue) -> bool:
+    """Whether MongoDB finds them equal: true is not 1."""
+    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
 def _plain(value: Any) -> Any:

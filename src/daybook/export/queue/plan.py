@@ -37,10 +37,11 @@ _IN_ORDER = (("_id", 1),)
 
 def queued(profile: Profile) -> dict[str, Any]:
     """The filter for the items that the profile's scheduled batch takes."""
-    return {"exportPath": "scheduled", "status": "queued", **_matching(profile)}
+    return {"exportPath": "scheduled", "status": "queued", **matching(profile)}
 
 
-def _matching(profile: Profile) -> dict[str, Any]:
+def matching(profile: Profile) -> dict[str, Any]:
+    """The filter for the items of the profile, in whatever state."""
     if profile.match is None:
         if profile.name == DAILY:
             return {"profile": {"$in": [None, DAILY]}}

@@ -43,14 +43,13 @@ _EXPLANATIONS = {
 
 def items_unclaimed(profile: Profile) -> dict[Unclaimed, Query]:
     """By reason, the queue items that no run ever takes."""
-    profiles = [None, DAILY, profile.name]
     filters = {
         Unclaimed.UNKNOWN_STATUS: dict(UNKNOWN_STATUS),
         Unclaimed.UNKNOWN_PATH: {"status": "queued", "exportPath": {"$nin": [*_PATHS]}},
         Unclaimed.UNKNOWN_PROFILE: {
             "status": "queued",
             "exportPath": "scheduled",
-            "profile": {"$exists": True, "$nin": list(dict.fromkeys(profiles))},
+            **_of_no_profile(_all(profile)),
         },
     }
     only_such = "the index holds nothing but such items"
@@ -64,6 +63,26 @@ def items_unclaimed(profile: Profile) -> dict[Unclaimed, Query]:
         )
         for reason, found in filters.items()
     }
+
+
+def _all(profile: Profile) -> list[Profile]:
+    """Every profile that takes items from the same queue."""
+    queue = profile.source.queue
+    return [profile, *(other for other in profile.others if other.source.queue == queue)]
+
+
+def _of_no_profile(profiles: Sequence[Profile]) -> dict[str, Any]:
+    """The condition of items that none of the profiles takes.
+
+    The names of profiles come first, since by them an index leaves out nearly everything.
+    """
+    by_name = [one.name for one in profiles if one.match is None]
+    names: list[str | None] = [None, *by_name] if DAILY in by_name else [*by_name]
+    condition: dict[str, Any] = {"$nin": names}
+    if DAILY in by_name:
+        condition = {"$exists": True, **condition}
+    by_fields = [plan.matching(one) for one in profiles if one.match is not None]
+    return {"profile": condition, **({"$nor": by_fields} if by_fields else {})}
 
 
 def _queued(profile: Profile) -> Query:
@@ -95,7 +114,7 @@ def reason_of(item: Mapping[str, Any], profile: Profile) -> Unclaimed | None:
         return Unclaimed.UNKNOWN_STATUS
     if path not in _PATHS:
         return Unclaimed.UNKNOWN_PATH
-    if path == "scheduled" and item.get("profile") not in (None, DAILY, profile.name):
+    if path == "scheduled" and not any(one.matches(item) for one in _all(profile)):
         return Unclaimed.UNKNOWN_PROFILE
     return None if addressable(item["_id"]) else Unclaimed.UNREADABLE_ID
 
