@@ -192,7 +192,7 @@ def test_the_profiles_are_listed_shown_and_checked(
     checked = answer(settings, "profiles", "check", "sales")["profiles"]
     assert checked == [
         {
-            "profile": "sales",
+            "name": "sales",
             "rows": [
                 ["*Narration", "*Date", "*AccountCode", "*Amount"],
                 ["INV-1", "18/01/2569", "1100", "100.00"],

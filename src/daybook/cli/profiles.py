@@ -79,7 +79,7 @@ def _show(app: App, name: str) -> CommandResult:
         known = ", ".join(presets.names())
         raise click.UsageError(f"{app.no_profile(name)}; the presets are {known}")
     text = to_toml(configured)
-    return CommandResult(doc={"name": name, "toml": text}, lines=text.splitlines())
+    return CommandResult(doc={"profiles": [{"name": name, "toml": text}]}, lines=text.splitlines())
 
 
 def _check(app: App, names: list[str]) -> CommandResult:
@@ -96,7 +96,7 @@ def _check(app: App, names: list[str]) -> CommandResult:
         failed = failed or found.rejected is not None
         docs.append(
             {
-                "profile": name,
+                "name": name,
                 "rows": rows,
                 "unfilled": list(found.unfilled),
                 "rejected": found.rejected,
