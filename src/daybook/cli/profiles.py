@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daybook.profiles.configured import ConfiguredProfile
 
 
-@command("profiles")
+@command("profiles", failed="a profile rejects the sample")
 @click.argument(
     "action", type=click.Choice(["list", "show", "check"]), default="list", metavar="[ACTION]"
 )
@@ -25,7 +25,7 @@ def profiles(action: str, name: str | None) -> CommandResult:
 
     `profiles` lists them. `profiles show NAME` prints a profile, or a preset, as TOML to
     edit. `profiles check` prints a sample entry in the layout of each profile, or of the
-    named one, and says what it could not fill. Exit code 1: a profile rejects the sample.
+    named one, and says what it could not fill.
     """
     app = app_from_env()
     if action == "show":
