@@ -59,6 +59,8 @@ def test_every_command_prints_what_the_page_promises(
     answer("status", DATE)
     answer("history")
     answer("verify", DATE)
+    answer("audit")
+    answer("audit", DATE)
     answer("receipt", DATE)
     answer("lineage", str(right["_id"]))
     answer("lineage", str(wrong["_id"]))

@@ -35,6 +35,7 @@ def test_what_a_route_answers_too_has_one_schema() -> None:
         "requeue": answers.REQUEUED,
         "release": answers.RELEASED,
         "sweep": answers.SWEPT,
+        "audit": answers.AUDITED,
         "doctor": answers.EXAMINED,
     }
     assert {name: SCHEMAS[name] for name in same} == json.loads(json.dumps(same))

@@ -37,6 +37,7 @@ def audit(profile_name: str, day: date | None, days: int) -> CommandResult:
     nothing and alerts nobody. Exit code 1: something has changed.
     """
     from daybook.audit import audit as audits
+    from daybook.audit.daily import Audit
     from daybook.audit.verify import NotDelivered
 
     app = app_from_env()
@@ -56,16 +57,11 @@ def audit(profile_name: str, day: date | None, days: int) -> CommandResult:
         if watched:
             name = audited.batch.doc["filename"]
             say(f"Audited {name}, {len(found)} of {len(delivered)} …", err=True)
-    differing = [audited for audited in found if audited.differs]
+    whole = Audit(profile=profile.name, days=tuple(found), remaining=0)
     return CommandResult(
-        doc={
-            "status": "differs" if differing else "unchanged",
-            "profile": profile.name,
-            "checkedCount": len(found),
-            "days": [audited.to_doc() for audited in found],
-        },
+        doc=whole.to_doc(),
         lines=_lines(found, since.isoformat()),
-        code=Exit.FAILED if differing else Exit.OK,
+        code=Exit.OK if whole.status == "unchanged" else Exit.FAILED,
     )
 
 
