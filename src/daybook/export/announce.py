@@ -182,6 +182,8 @@ def receipt_of(
     made_for = batches.profile_of(batch, batch.marking, profile) if batch.marking else profile
     named = rejected.entries_of_batch(database, made_for, batch, every=every)
     named = named[: None if every else MAX_NAMED]
+    manifest = batch.marking
+    made_with = profile if manifest is None else batches.profile_of(batch, manifest, profile)
     return Receipt(
         profile=batch.key.profile,
         batch_date=batch_date,
@@ -202,6 +204,6 @@ def receipt_of(
         other_month_count=doc.get("otherMonthCount", 0),
         other_months=doc.get("otherMonths") or {},
         no_currency_count=doc.get("noCurrencyCount", 0),
-        currency=profile.currency,
+        currency=made_with.currency,
         repeated=batch.generation > 1,
     )

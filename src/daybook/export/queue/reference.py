@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.model.ids import LENIENT, hashable, read_items
+from daybook.export.model.ids import LENIENT, addressable, hashable, read_items
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.entry_id import candidates, displayed
 from daybook.mongo.query import Query
@@ -90,7 +90,7 @@ def references_of(
     path = profile.source.reference
     entries = database.get_collection(profile.source.entries, codec_options=LENIENT)
     # An item without an entryId must not find an entry whose _id is null.
-    wanted = [entry_id for entry_id in entry_ids if entry_id is not None]
+    wanted = [one for one in entry_ids if one is not None and addressable(one)]
     found: dict[Hashable, str] = {}
     for first in range(0, len(wanted), _PAGE_SIZE):
         page = {"_id": {"$in": wanted[first : first + _PAGE_SIZE]}}

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, Regex
 from pymongo.database import Database
 
 from daybook.audit.lineage import EntryUnknown, lineage
 from daybook.errors import BadRequest
+from daybook.export.model.ids import Altered, hashable
 from daybook.export.operations.requeue import NotRequeued, requeue
 from daybook.export.outcome import Status
-from daybook.export.queue import manual
+from daybook.export.queue import manual, reference
 from tests import books, commands
 from tests.integration.office import EVENING, Office
 
@@ -139,3 +140,12 @@ def test_a_delivered_entry_shows_its_file_by_its_reference(office: Office) -> No
     office.export()
     (found,) = lineage(office.database, office.app.profile(), REFERENCE)
     assert [file.filename for file in found.files] == [office.file().name]
+
+
+def test_an_id_that_no_query_can_match_has_no_reference_and_finds_no_other_entry(
+    office: Office,
+) -> None:
+    entry_id = office.add(_id="aa", reference=REFERENCE)
+    odd = [Regex("a+"), ["aa"], {"$gt": ""}, "\udcff", Altered({"a": 1}), None]
+    found = reference.references_of(office.database, office.app.profile(), [*odd, entry_id])
+    assert found == {hashable(entry_id): REFERENCE}
