@@ -94,9 +94,10 @@ class Stage:
         with own_logging():
             result = CliRunner(env={**_UNSET, **self.env}).invoke(main, [*arguments, "--verbose"])
         self.records += _records(result.stderr)
-        plain = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+        said = result.stderr.replace(self.database.name, "daybook")
+        plain = [line for line in said.splitlines() if not line.startswith("{")]
         # What --verbose adds is not on the page.
-        shown = _DETAILS.sub("", result.stdout)
+        shown = _DETAILS.sub("", result.stdout).replace(self.database.name, "daybook")
         return Printed(lines=(*shown.splitlines(), *plain), code=result.exit_code)
 
     def ask(

@@ -24,7 +24,7 @@ from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
-    *("completion", "profiles"),
+    *("audit", "completion", "profiles"),
     *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
     *(
         "retry",

@@ -208,7 +208,7 @@ def test_a_destination_that_rests_is_told_with_its_time(
             "openUntil": breaker["openUntil"].isoformat(),
         }
         assert (
-            "Destination google_drive: failed 1 times in a row, the circuit is open until "
+            "Destination google_drive: failed 1 time in a row, the circuit is open until "
             in daybook(office.env, "status", DATE).stdout
         )
         past = datetime.now(UTC) - timedelta(seconds=1)

@@ -40,7 +40,7 @@ TO_COME = ["2569-01-18", "9999-12-31"]
 COMMANDS: dict[tuple[str, str], list[str]] = {
     **{
         (command, parameter): [command, *option]
-        for command in ("run", "plan", "retry", "release", "status", "verify", "receipt")
+        for command in ("run", "plan", "retry", "release", "status", "verify", "receipt", "audit")
         for parameter, option in (("day_argument", []), ("day_option", ["--date"]))
     },
     ("export", "first"): ["export", "--to", "9999-12-31", "--from"],
@@ -48,7 +48,7 @@ COMMANDS: dict[tuple[str, str], list[str]] = {
 }
 """Command and parameter → how it is called, the date coming last."""
 ACTING = {"run", "plan", "retry", "release"}
-LOOKING = {"status": 0, "verify": 1, "receipt": 1, "export": 0}
+LOOKING = {"status": 0, "verify": 1, "receipt": 1, "audit": 1, "export": 0}
 """Exit codes on a day of which there is nothing."""
 TODAY = {
     "run": {0},

@@ -20,6 +20,7 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.profile import Profile
+from daybook.text.phrases import number
 
 _TOLD = 5
 """Findings that an alert quotes."""
@@ -75,7 +76,7 @@ def audit_daily(
     log.event(
         logging.INFO,
         "audited",
-        f"{len(done)} delivered files were audited, {found.remaining} are left.",
+        f"Audited: {number(len(done), 'delivered file')}; left: {found.remaining:,}.",
         profile=profile.name,
         status=found.status,
         checked_count=len(done),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
-from daybook.cli.day import DAY
+from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.text.phrases import number
 
 if TYPE_CHECKING:
     from daybook.audit.audit import AuditedDay
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@command("audit")
+@command("audit", failed="something has changed, which is named, or the day has no file")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
-@click.argument("day", metavar="[DATE]", type=DAY, required=False)
+@takes_day(default="by default every delivered day of --days")
 @click.option(
     "--days",
     type=click.IntRange(1, 400),
@@ -34,7 +35,7 @@ def audit(profile_name: str, day: date | None, days: int) -> CommandResult:
 
     Each delivered file of the last days must still exist under its name, outside the trash,
     with the size and digest of its record, and its entries must give the same rows. Changes
-    nothing and alerts nobody. Exit code 1: something has changed.
+    nothing and alerts nobody.
     """
     from daybook.audit import audit as audits
     from daybook.audit.daily import Audit
@@ -74,7 +75,7 @@ def _lines(found: list[AuditedDay], since: str) -> list[str]:
             lines.append(f"{day.batch.doc['filename']}: unchanged")
             continue
         more = "" if day.complete else "more than "
-        things = "1 finding" if len(day.findings) == 1 else f"{len(day.findings)} findings"
+        things = number(len(day.findings), "finding")
         lines.append(f"{day.batch.doc['filename']}: {more}{things}")
         lines += [row(one.kind.value, one.detail) for one in day.findings[:_SHOWN]]
         if len(day.findings) > _SHOWN:
