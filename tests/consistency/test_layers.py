@@ -16,7 +16,7 @@ LAYERS = (
     ("daybook.app", "daybook.ledger_app"),
     (
         *("daybook.audit", "daybook.export", "daybook.profiles", "daybook.wallets"),
-        *("daybook.notifications", "daybook.ops", "daybook.local"),
+        *("daybook.notifications", "daybook.ops", "daybook.local", "daybook.page"),
     ),
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (

@@ -53,9 +53,14 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.local import follow_ups
     from daybook.ops import day
     from daybook.ops.metrics import stored
+    from daybook.page import attention, days
+    from daybook.page import day as page_of_day
     from daybook.wallets import queries as ledger
 
-    fixed = (batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored)
+    fixed = (
+        *(batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
+        *(attention, days, page_of_day),
+    )
     of_profile = (lineage, manual, mark, plan, reference, requeue, waiting)
     return [
         *chain.from_iterable(module.QUERIES for module in fixed),

@@ -31,6 +31,7 @@ from daybook.http.answers import (
     WATCH,
 )
 from daybook.http.operation import NOTHING, Body, operation
+from daybook.http.performed import performed_by, record_request
 from daybook.http.requests import (
     BATCH_DATE,
     PROFILE,
@@ -157,6 +158,7 @@ def retry(app: App, request: flask.Request) -> flask.Response:
     body = OF_DAY.read(request)
     profile = app.enabled(profile_of(app, body).name)
     day = app.schedule_of(profile.name).requested_day(batch_date(body), app.now())
+    record_request(app, request, "retry", profile.name, day)
     reopen_day(app.exporter(profile), day)
     return run_response(profile.name, day, lambda: run_day(app.exporter(profile), day))
 
@@ -172,6 +174,7 @@ def release(app: App, request: flask.Request) -> flask.Response:
     body = OF_GIVEN_DAY.read(request)
     profile = profile_of(app, body)
     day = app.schedule_of(profile.name).due_day(_day(batch_date(body)), app.now())
+    record_request(app, request, "release", profile.name, day)
     batch = release_day(app.exporter(profile), day)
     return json_response(200, {"status": "released", **summary(batch)})
 
@@ -186,7 +189,13 @@ def requeueing(app: App, request: flask.Request) -> flask.Response:
     """`POST /admin/requeue`: put a corrected entry back in the queue."""
     body = OF_ENTRY.read(request)
     profile = profile_of(app, body)
-    done = requeue(app.database, profile, text(body, "entryId"), now=app.now())
+    done = requeue(
+        app.database,
+        profile,
+        text(body, "entryId"),
+        now=app.now(),
+        performed_by=performed_by(app, request),
+    )
     return json_response(200, done.to_doc())
 
 
@@ -201,6 +210,7 @@ def verification(app: App, request: flask.Request) -> flask.Response:
     body = OF_DAY.read(request)
     profile = profile_of(app, body)
     day = batch_date(body) or app.schedule_of(profile.name).requested_day(None, app.now())
+    record_request(app, request, "verify", profile.name, day)
     found = verify(app.database, app.destination_of(profile.name), profile, day)
     return json_response(200, found.to_doc())
 

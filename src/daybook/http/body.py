@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import flask
 from werkzeug.wsgi import get_input_stream
@@ -20,6 +21,7 @@ MAX_EXPORT_BYTES = 8 * 1024 * 1024
 
 _PIECE_BYTES = 64 * 1024
 _MAX_LEVELS = 8
+_MAX_FIELDS = 50
 _MAX_VALUES = 500_000
 """Five for each entry of an export, since an ID may contain the characters that are counted."""
 
@@ -89,6 +91,23 @@ def body_of(request: flask.Request, *, allowed: set[str]) -> dict[str, Any]:
             raise BadRequest(f"unknown field {display.quoted(name)}; known are {known}", where=name)
     _check_levels(body)
     return body
+
+
+def form_of(request: flask.Request, *, allowed: set[str]) -> dict[str, str]:
+    """The received form's fields. Raises `BadRequest`, also for a field given twice or unknown.
+
+    https://url.spec.whatwg.org/#application/x-www-form-urlencoded
+    """
+    text = request.get_data(cache=False)
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise BadRequest("is no form", where="body") from error
+    for name, _ in pairs:
+        if name not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise BadRequest(f"unknown field {display.quoted(name)}; known are {known}", where=name)
+    return dict(_once_each(list(pairs)))
 
 
 def _parsed(text: bytes) -> Any:

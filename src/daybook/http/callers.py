@@ -29,6 +29,15 @@ HEADERS = ("X-Serverless-Authorization", "Authorization")
 _BEARER = re.compile(r"(?ai)bearer +[\w-]+\.([\w-]+)\.[\w-]*")
 """A single JSON Web Token. Servers join a header that is sent twice by a comma."""
 
+IAP_USER = "X-Goog-Authenticated-User-Email"
+"""The user whom Identity-Aware Proxy has signed in, as `accounts.google.com:USER`.
+
+https://cloud.google.com/iap/docs/identity-howto#getting_the_users_identity_with_signed_headers
+"""
+_IAP = re.compile(r"service-[0-9]+@gcp-sa-iap\.iam\.gserviceaccount\.com")
+"""The account as which Identity-Aware Proxy calls; only Google can make one there."""
+_USER = re.compile(r"accounts\.google\.com:([^\s,:]+@[^\s,:]+)")
+
 Callers = Mapping[str, tuple[str, ...]]
 """Route → the accounts that may call it."""
 
@@ -62,9 +71,19 @@ def _named(request: flask.Request) -> list[str | None]:
 
     Google documents that Cloud Run verifies only `X-Serverless-Authorization` when both are
     present, so the other may be forged. Requiring the same account in both is safe whichever
-    one it verifies.
+    one it verifies. A call by Identity-Aware Proxy is its user's: it removes the header that
+    names the user from what clients send, and nobody else has its account.
     """
-    return [_account(request.headers[name]) for name in HEADERS if name in request.headers]
+    accounts = [_account(request.headers[name]) for name in HEADERS if name in request.headers]
+    return [
+        _iap_user(request) if account is not None and _IAP.fullmatch(account) else account
+        for account in accounts
+    ]
+
+
+def _iap_user(request: flask.Request) -> str | None:
+    found = _USER.fullmatch(request.headers.get(IAP_USER, ""))
+    return None if found is None else found[1].lower()
 
 
 def _account(header: str) -> str | None:

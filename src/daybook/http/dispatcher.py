@@ -19,6 +19,7 @@ from daybook import log
 from daybook.errors import BadRequest, Forbidden
 from daybook.http.body import MAX_BYTES, receive
 from daybook.http.callers import refusal
+from daybook.http.origin import is_foreign
 from daybook.http.responses import bad_request, problem
 from daybook.settings.settings import Settings
 from daybook.text.display import shortened
@@ -44,6 +45,8 @@ class Dispatcher(Generic[App]):
     """The response to an error that a handler raised; None for one that nobody expected."""
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """Path → bytes that a body may have, where that is not `MAX_BYTES`."""
+    permissions: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Path and method → the route whose callers may call it, where that is another one."""
 
     def answer(self, app: App, request: flask.Request) -> flask.Response:
         """Answer one request; every error becomes a problem that says what and where."""
@@ -57,10 +60,12 @@ class Dispatcher(Generic[App]):
             return problem(404, f"there is nothing at {shortened(request.path)}")
         except MethodNotAllowed as error:
             return _not_allowed(request, path, error.valid_methods or ())
-        handler = self.routes[route]["GET" if request.method == "HEAD" else request.method]
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self.routes[route][method]
         with log.traced(dict(request.headers)):
             try:
-                _check_caller(app, route, request)
+                _check_site(request)
+                _check_caller(app, self.permissions.get((route, method), route), request)
                 return handler(app, request, *segments.values())
             except BadRequest as error:
                 return bad_request(error)
@@ -89,6 +94,7 @@ class Dispatcher(Generic[App]):
         return urls.bind("")
 
 
+_SAFE = frozenset({"GET", "HEAD"})
 _BRACES = str.maketrans("{}", "<>")
 
 
@@ -97,6 +103,12 @@ def _not_allowed(request: flask.Request, path: str, methods: Iterable[str]) -> f
     response = problem(405, f"{method} is not possible at {shortened(path)}")
     response.headers["Allow"] = ", ".join(sorted(methods))
     return response
+
+
+def _check_site(request: flask.Request) -> None:
+    """Raise `Forbidden` for a change that another site asks for in a caller's browser."""
+    if request.method not in _SAFE and is_foreign(request):
+        raise Forbidden("another site may not send this: the browser says that it comes from one")
 
 
 def _check_caller(app: Configured, route: str, request: flask.Request) -> None:

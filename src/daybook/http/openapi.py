@@ -27,6 +27,7 @@ Operations = Mapping[str, Mapping[str, Operation[AppT]]]
 """Path → method → operation."""
 
 PROBLEM_MEDIA = "application/problem+json"
+HTML = "text/html"
 _EVERY = frozenset({"BAD_REQUEST", "BODY_TOO_LARGE", "INTERNAL"})
 """The codes that any request may be answered with."""
 _SEGMENT = re.compile(r"\{(\w+)\}")
@@ -186,7 +187,7 @@ def _request_body(body: Body) -> Mapping[str, Any]:
     return {
         "required": bool(body.required or body.rules),
         "description": f"At most {body.longest} bytes. An empty body counts as an empty object.",
-        "content": {JSON: {"schema": schema}},
+        "content": {body.media: {"schema": schema}},
     }
 
 
@@ -225,6 +226,8 @@ def _response(
     if status in operation.answers:
         media = operation.media if status == HTTPStatus.OK else JSON
         content[media] = {"schema": operation.answers[status]}
+        if operation.page and status == HTTPStatus.OK:
+            content[HTML] = {"schema": TEXT}
     if codes:
         content[PROBLEM_MEDIA] = {
             "schema": {

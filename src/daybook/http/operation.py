@@ -12,27 +12,31 @@ from typing import Any, Generic, TypeVar
 
 import flask
 
-from daybook.http.body import MAX_BYTES, body_of
+from daybook.http.body import MAX_BYTES, body_of, form_of
 from daybook.http.dispatcher import Configured, Handler
 from daybook.http.schema import Schema
 
 AppT = TypeVar("AppT", bound=Configured, contravariant=True)
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The JSON object that an operation reads; an empty body counts as an empty object."""
+    """The JSON object, or the form, that an operation reads; an empty body has no fields."""
 
     fields: Mapping[str, Schema]
     required: tuple[str, ...] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
     """What else a schema can say of the object."""
     longest: int = MAX_BYTES
+    media: str = JSON
 
     def read(self, request: flask.Request) -> dict[str, Any]:
         """The fields that were given, not yet checked by type. Raises `BadRequest`, `TooLarge`."""
+        if self.media == FORM:
+            return dict(form_of(request, allowed=set(self.fields)))
         return body_of(request, allowed=set(self.fields))
 
 
@@ -58,6 +62,8 @@ class Operation(Generic[AppT]):
     """Status → what is answered."""
     media: str = JSON
     """What an answer with status 200 is; any other is JSON."""
+    page: bool = False
+    """Whether an answer with status 200 is HTML, unless JSON is asked for."""
     body: Body | None = None
     """None for an operation that ignores its body."""
     query: Mapping[str, Parameter] = field(default_factory=dict)

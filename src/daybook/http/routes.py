@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.app import App
+from daybook.audit.lineage import EntryUnknown
 from daybook.audit.verify import NotDelivered
 from daybook.errors import (
     ConfigurationError,
@@ -24,15 +25,25 @@ from daybook.export.operations.requeue import NotRequeued
 from daybook.http import admin, health, runs
 from daybook.http.body import MAX_EXPORT_BYTES
 from daybook.http.dispatcher import Dispatcher
-from daybook.http.openapi import Operations, with_description
+from daybook.http.openapi import PROBLEM_MEDIA, Operations, with_description
+from daybook.http.page import actions, pages, view
+from daybook.http.requests import text_of
 from daybook.http.responses import problem
-from daybook.http.schema import one_of
+from daybook.http.schema import DAY, one_of
 from daybook.mongo.migrate import DuplicatesFound
 
 EXPORTS = "/exports"
 
 _OPERATIONS: Operations[App] = {
-    "/": {"POST": runs.run},
+    "/": {"GET": pages.index, "POST": runs.run},
+    "/days/{date}": {"GET": pages.day},
+    "/days/{date}/retry": {"GET": actions.ask_retry, "POST": actions.do_retry},
+    "/days/{date}/release": {"GET": actions.ask_release, "POST": actions.do_release},
+    "/days/{date}/verify": {"GET": actions.ask_verify, "POST": actions.do_verify},
+    "/days/{date}/audit": {"GET": actions.ask_audit, "POST": actions.do_audit},
+    "/entries": {"GET": pages.entries},
+    "/entries/{id}": {"GET": pages.entry},
+    "/requeue": {"GET": actions.ask_requeue, "POST": actions.do_requeue},
     "/run": {"POST": runs.run},
     "/tasks/run": {"POST": runs.task},
     EXPORTS: {"POST": runs.export},
@@ -63,12 +74,36 @@ ROUTES = with_description(
         "INTERRUPTED": 503,
     },
     schemas=lambda app: {"Profile": one_of(list(app.profiles))},
+    segments={"date": DAY, "id": text_of()},
 )
 """No path may end in `z`: Cloud Run reserves those."""
 
 
+_PAGES = ("/", "/days/{date}", "/entries", "/entries/{id}")
+_FORMS = {
+    "/days/{date}/retry": "retry",
+    "/days/{date}/release": "release",
+    "/days/{date}/verify": "verify",
+    "/days/{date}/audit": "audit",
+    "/requeue": "requeue",
+}
+PERMISSIONS = {
+    **{(path, "GET"): view.PERMISSION for path in _PAGES},
+    **{
+        (path, method): view.ACTIONS[name]
+        for path, name in _FORMS.items()
+        for method in ("GET", "POST")
+    },
+}
+"""Path and method → the name in `DAYBOOK_CALLERS`, where that is not the path itself."""
+
+
 def answer(app: App, request: flask.Request) -> flask.Response:
-    return _dispatcher.answer(app, request)
+    """A problem is a page for whoever asked for one."""
+    response = _dispatcher.answer(app, request)
+    if response.mimetype == PROBLEM_MEDIA and view.wants_html(request):
+        return view.problem_page(app, request, response)
+    return response
 
 
 def _problem_of(_app: App, request: flask.Request, error: Exception) -> flask.Response | None:
@@ -78,6 +113,8 @@ def _problem_of(_app: App, request: flask.Request, error: Exception) -> flask.Re
             return problem(409, str(error))
         case DuplicatesFound():
             return _duplicates(error)
+        case EntryUnknown():
+            return problem(404, str(error))
         case DestinationError():
             return _failed(502, "DESTINATION_UNAVAILABLE", error)
         case TaskError():
@@ -113,5 +150,8 @@ def _failed(status: int, code: str, error: DaybookError) -> flask.Response:
 
 
 _dispatcher = Dispatcher(
-    routes=ROUTES, problem_of=_problem_of, body_limits={EXPORTS: MAX_EXPORT_BYTES}
+    routes=ROUTES,
+    problem_of=_problem_of,
+    body_limits={EXPORTS: MAX_EXPORT_BYTES},
+    permissions=PERMISSIONS,
 )

@@ -22,13 +22,10 @@ def query(alert: Alert, zone: ZoneInfo) -> str:
 
     Lines are joined by AND: https://cloud.google.com/logging/docs/view/logging-query-language
     """
+    if alert.batch_date is not None:
+        return "\n".join(_of_day(alert.profile, alert.batch_date, zone))
     lines = [f'labels.profile="{alert.profile}"']
-    day = _midnight(alert.batch_date, zone)
-    if day is not None:
-        lines.append(f'labels.batchDate="{alert.batch_date}"')
-        lines.append(f'timestamp>="{_utc(day - _BEFORE)}"')
-        lines.append(f'timestamp<"{_utc(day + _KEPT)}"')
-    elif alert.batch_id is not None:
+    if alert.batch_id is not None:
         lines.append(f'jsonPayload.batchId="{alert.batch_id}"')
     else:
         lines.append(f'jsonPayload.event="{alert.event.value}"')
@@ -46,10 +43,27 @@ def where(alert: Alert, zone: ZoneInfo, project: str | None) -> str:
     return f"{link}?project={quote(project, safe='')}"
 
 
-def _midnight(batch_date: str | None, zone: ZoneInfo) -> datetime | None:
-    if batch_date is None:
+def query_of_day(profile: str, batch_date: str, zone: ZoneInfo) -> str:
+    """The comparisons that find the records of a day's batch, joined."""
+    return " AND ".join(_of_day(profile, batch_date, zone))
+
+
+def of_day(profile: str, batch_date: str, zone: ZoneInfo, project: str | None) -> str | None:
+    """A link to the records of a day's batch; None without a project."""
+    if project is None:
         return None
-    return datetime.combine(date.fromisoformat(batch_date), time(), zone)
+    comparisons = "\n".join(_of_day(profile, batch_date, zone))
+    return f"{_EXPLORER};query={quote(comparisons, safe='')}?project={quote(project, safe='')}"
+
+
+def _of_day(profile: str, batch_date: str, zone: ZoneInfo) -> list[str]:
+    day = datetime.combine(date.fromisoformat(batch_date), time(), zone)
+    return [
+        f'labels.profile="{profile}"',
+        f'labels.batchDate="{batch_date}"',
+        f'timestamp>="{_utc(day - _BEFORE)}"',
+        f'timestamp<"{_utc(day + _KEPT)}"',
+    ]
 
 
 def _utc(moment: datetime) -> str:

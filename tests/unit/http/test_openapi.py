@@ -82,7 +82,7 @@ def test_its_codes_are_those_of_the_page(described: Any, routed: Any, page: str)
                 form = problem["schema"]["allOf"][1]["properties"]
                 assert form["status"]["const"] == int(status)
                 found |= dict.fromkeys(form["code"]["enum"], status)
-    not_routed = {"METHOD_NOT_ALLOWED"} | ({"NOT_FOUND"} if page == "http.md" else set())
+    not_routed = {"METHOD_NOT_ALLOWED"}
     assert found == {code: status for code, status in known.items() if code not in not_routed}
 
 

@@ -28,6 +28,7 @@ class LogAction(StrEnum):
     ENTRY_REJECTED = "entry_rejected"  # an entry was rejected, with the reason
     MANUAL_EXPORT = "manual_export"  # a copy was made on request; has no batchDate
     ENTRY_REQUEUED = "entry_requeued"  # an operator put a corrected entry back
+    OPERATOR_REQUEST = "operator_request"  # somebody asked for a retry, release, verify or audit
 
 
 def _day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:
@@ -148,14 +149,36 @@ def rejected(
     )
 
 
-def requeued(queue_id: Any, entry_id: Any, *, now: datetime) -> dict[str, Any]:
+OPERATOR = "operator"
+"""Who did it, where no account was verified."""
+
+
+def requested(
+    operation: str, *, profile: str, batch_date: str, performed_by: str, now: datetime
+) -> dict[str, Any]:
+    """The record of what an operator asked for, written before it is done.
+
+    What became of it is in the batch. The protocol does not read it.
+    """
+    return _record(
+        LogAction.OPERATOR_REQUEST,
+        f"{operation} of {batch_date} requested",
+        {**_day(profile, batch_date), "operation": operation},
+        now,
+        performed_by=performed_by,
+    )
+
+
+def requeued(
+    queue_id: Any, entry_id: Any, *, now: datetime, performed_by: str = OPERATOR
+) -> dict[str, Any]:
     return _record(
         LogAction.ENTRY_REQUEUED,
         f"entry {entry_id} queued again",
         {"entryId": entry_id},
         now,
         queue_id=queue_id,
-        performed_by="operator",
+        performed_by=performed_by,
     )
 
 

@@ -53,14 +53,19 @@ class Requeued:
 
 
 def requeue(
-    database: Database[dict[str, Any]], profile: Profile, entry_id: str, *, now: datetime
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    entry_id: str,
+    *,
+    now: datetime,
+    performed_by: str = export_log.OPERATOR,
 ) -> Requeued:
     """Queue a rejected entry again and record it, in one transaction.
 
     `entry_id` is the ID as the file shows it, whatever its type, or the reference of a single
-    entry. Raises `NotRequeued`, with nothing changed, when a reference names several entries,
-    when the entry has no scheduled queue item, when one is already queued or was exported, and
-    when a run would reject the entry again.
+    entry; `performed_by` is recorded. Raises `NotRequeued`, with nothing changed, when a
+    reference names several entries, when the entry has no scheduled queue item, when one is
+    already queued or was exported, and when a run would reject the entry again.
     """
     queue = database[profile.source.queue]
     items = _items(database, profile, entry_id)
@@ -77,7 +82,8 @@ def requeue(
         if changed.matched_count == 0:
             raise NotRequeued(f"entry {shortened(entry_id)} was changed at this moment; look again")
         database[export_log.COLLECTION].insert_one(
-            export_log.requeued(item["_id"], item["entryId"], now=now), session=session
+            export_log.requeued(item["_id"], item["entryId"], now=now, performed_by=performed_by),
+            session=session,
         )
 
     transaction(database.client, work)

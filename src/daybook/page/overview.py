@@ -1,0 +1,244 @@
+"""The overview: whether today is done, what needs attention, and the last ninety days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import pymongo
+from pymongo.database import Database
+
+from daybook.export.queue import waiting
+from daybook.export.queue.waiting import Unclaimed
+from daybook.page import attention, days, rejected, slots
+from daybook.page.attention import Circuit, Item
+from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
+from daybook.page.rejected import RejectedEntry
+from daybook.page.slots import Working
+
+TIMEOUT_SECONDS = 10.0
+"""Limit for all requests to MongoDB that one page makes."""
+CHARTED = 30
+TABLED = 14
+FEW_BELOW = 0.5
+"""A day with fewer entries than this share of the median is marked."""
+_LEAST_DAYS = 5
+_LEAST_MEDIAN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the last due day of a profile is done."""
+
+    profile: str
+    cell: Cell | None
+    """The last due day; None when nothing has run yet."""
+    next_slot: datetime
+    """When the next batch is due, in the schedule's zone."""
+    last_good: date | None
+    """The last day that was delivered or signed off."""
+
+    @property
+    def state(self) -> DayState:
+        return DayState.NONE if self.cell is None else self.cell.state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A day of the charts."""
+
+    day: date
+    entries: int | None
+    """None on a day without a file or a sign-off."""
+    seconds: float | None
+    few: bool
+    """Suspiciously few entries, compared with the median."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Entries and duration of the last days, oldest first, with their medians."""
+
+    points: tuple[Point, ...]
+    entries_median: float | None
+    seconds_median: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """What the first page shows."""
+
+    now: datetime
+    """In the zone of the first profile's schedule."""
+    verdicts: tuple[Verdict, ...]
+    items: tuple[Item, ...]
+    calendars: Mapping[str, tuple[Cell, ...]]
+    """Profile → a cell for each of the last ninety days, oldest first."""
+    working: tuple[Working, ...]
+    circuits: tuple[Circuit, ...]
+    unclaimed: Mapping[Unclaimed, int]
+    rejected: tuple[RejectedEntry, ...]
+    damaged: tuple[str, ...]
+    """What is wrong with documents that cannot be read."""
+    selected: str
+    """The profile that table and charts show."""
+    chart: Chart
+    mongodb: str
+    """Version of the server."""
+
+    @property
+    def table(self) -> list[Cell]:
+        """The last days of the selected profile, newest first."""
+        cells = reversed(self.calendars[self.selected])
+        return [cell for cell in cells if cell.record or cell.due][:TABLED]
+
+
+def read(
+    database: Database[dict[str, Any]],
+    profiles: Sequence[ShownProfile],
+    *,
+    kinds: Sequence[str],
+    selected: str,
+    now: datetime,
+) -> Overview:
+    """Ask MongoDB for everything, never the destination.
+
+    `kinds` are those of the destinations in use. The number of requests does not depend on
+    the number of profiles, except for the rejected entries. Raises `PyMongoError`.
+    """
+    names = [shown.name for shown in profiles]
+    until = max(now.astimezone(shown.schedule.time_zone).date() for shown in profiles)
+    since = until - timedelta(days=SHOWN - 1)
+    with pymongo.timeout(TIMEOUT_SECONDS):
+        found = days.read(database, names, since, until)
+        held = slots.read(database, names)
+        circuits, bad_circuits = attention.circuits(database, kinds, now)
+        orphans, bad_orphans = attention.of_orphans(database, names, now)
+        calendars = {
+            shown.name: tuple(
+                days.calendar(
+                    shown,
+                    found,
+                    since=since,
+                    until=until,
+                    working_fence=_fence(held.working.get(shown.name)),
+                    now=now,
+                )
+            )
+            for shown in profiles
+        }
+        entries = _rejected(database, profiles, calendars, until)
+        unclaimed = waiting.unclaimed(database, profiles[0].profile)
+        version = str(database.client.server_info()["version"])
+    items = [
+        item
+        for name in names
+        for item in attention.of_cells(
+            name,
+            calendars[name],
+            refused=held.refused.get(name),
+            working=held.working.get(name),
+        )
+    ]
+    return Overview(
+        now=now.astimezone(profiles[0].schedule.time_zone),
+        verdicts=tuple(_verdict(shown, calendars[shown.name], now) for shown in profiles),
+        items=(*items, *attention.of_circuits(names[0], circuits), *orphans),
+        calendars=calendars,
+        working=tuple(held.working.values()),
+        circuits=tuple(circuits),
+        unclaimed=unclaimed,
+        rejected=tuple(entries),
+        damaged=(
+            *(one.message for one in found.damaged),
+            *held.damaged,
+            *bad_circuits,
+            *bad_orphans,
+        ),
+        selected=selected,
+        chart=chart_of(calendars[selected]),
+        mongodb=version,
+    )
+
+
+def _fence(working: Working | None) -> int | None:
+    return None if working is None else working.fence
+
+
+def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdict:
+    """About the last due day, or about today once something has run for it."""
+    last_slot = shown.schedule.latest_slot(now)
+    due = last_slot.date()
+    begun = any(
+        cell.record is not None or cell.state is not DayState.NONE
+        for cell in cells
+        if cell.day <= due
+    )
+    today = now.astimezone(shown.schedule.time_zone).date()
+    early = [cell for cell in cells if cell.record is not None and due < cell.day <= today]
+    chosen = early[-1:] or [cell for cell in cells if cell.day == due]
+    good = [
+        cell.day
+        for cell in cells
+        if cell.state in (DayState.DELIVERED, DayState.EMPTY, DayState.CHANGED)
+    ]
+    return Verdict(
+        profile=shown.name,
+        cell=chosen[-1] if chosen and (begun or early) else None,
+        next_slot=shown.schedule.next_slot(now),
+        last_good=max(good, default=None),
+    )
+
+
+def _rejected(
+    database: Database[dict[str, Any]],
+    profiles: Sequence[ShownProfile],
+    calendars: Mapping[str, Sequence[Cell]],
+    until: date,
+) -> list[RejectedEntry]:
+    """Those of the last days that still wait for a correction."""
+    found: list[RejectedEntry] = []
+    for shown in profiles:
+        batches = {
+            cell.record.batch_id: cell.day
+            for cell in reversed(calendars[shown.name])
+            if cell.record is not None
+            and cell.record.rejected_count
+            and until - cell.day < timedelta(days=rejected.DAYS)
+        }
+        entries = rejected.of_batches(database, shown.profile, batches)
+        found += [entry for entry in entries if entry.waiting]
+    return sorted(found, key=lambda entry: entry.day, reverse=True)
+
+
+def chart_of(cells: Sequence[Cell]) -> Chart:
+    """Of the last days; the median is that of the days with entries."""
+    last = cells[-CHARTED:]
+    counts = [cell.record.entry_count for cell in last if cell.record and cell.record.entry_count]
+    times = [
+        cell.record.seconds
+        for cell in last
+        if cell.record and cell.record.entry_count and cell.record.seconds is not None
+    ]
+    middle = float(median(counts)) if counts else None
+    usual = middle is not None and len(counts) >= _LEAST_DAYS and middle >= _LEAST_MEDIAN
+    return Chart(
+        points=tuple(_point(cell, middle if usual else None) for cell in last),
+        entries_median=middle,
+        seconds_median=float(median(times)) if times else None,
+    )
+
+
+def _point(cell: Cell, middle: float | None) -> Point:
+    record = cell.record
+    entries = None if record is None or record.done_at is None else record.entry_count
+    few = middle is not None and entries is not None and 0 < entries < middle * FEW_BELOW
+    return Point(
+        day=cell.day,
+        entries=entries,
+        seconds=None if record is None else record.seconds,
+        few=few,
+    )

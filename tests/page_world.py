@@ -1,0 +1,321 @@
+"""A database with every state that the status page can show, as the export core leaves them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from tests import books
+
+Db = Database[dict[str, Any]]
+
+NOW = datetime(2026, 1, 19, 13, 14, tzinfo=UTC)
+"""2026-01-19, 20:14 in Bangkok."""
+TODAY = date(2026, 1, 19)
+HOSTILE = "\"><img src=x onerror=alert(1)><script>alert('x')</script>"
+LINK = "https://drive.google.com/file/d/x/view"
+DIGEST = "ab" * 32
+
+
+def at(day: date, hour: int = 18, minute: int = 0, second: int = 1) -> datetime:
+    """A time in Bangkok on the day."""
+    return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=UTC) - timedelta(
+        hours=7
+    )
+
+
+def day_before(days: int, today: date = TODAY) -> date:
+    return today - timedelta(days=days)
+
+
+def put(database: Db, day: date, state: str, *, profile: str = "daily", **fields: Any) -> ObjectId:
+    """A batch as it is stored; `fields` replace or add some."""
+    began = at(day)
+    doc: dict[str, Any] = {
+        "_id": ObjectId(),
+        "profile": profile,
+        "batchDate": day.isoformat(),
+        "state": state,
+        "generation": 1,
+        "attempt": 1,
+        "endedAttempt": 0 if state == "open" else 1,
+        "attemptCount": 1,
+        "continuations": 0,
+        "fence": 3,
+        "nextAttemptAt": None,
+        "pendingTask": None,
+        "alertedAt": began,
+        "createdAt": began,
+        "startedAt": began,
+        "updatedAt": began + timedelta(seconds=3),
+    }
+    if state == "failed":
+        doc["error"] = {
+            "type": "google_drive",
+            "message": "Drive files.create: answered 403 storageQuotaExceeded",
+            "at": began,
+        }
+        doc["errorCounts"] = {"google_drive": 4}
+        doc |= {"attempt": 4, "endedAttempt": 4, "attemptCount": 4}
+    database["exportbatches"].insert_one({**doc, **fields})
+    return doc["_id"]
+
+
+def delivered(day: date, entries: int, **fields: Any) -> dict[str, Any]:
+    """The fields of a committed batch."""
+    done = at(day) + timedelta(seconds=1.5 + entries / 900)
+    total = f"{entries * 3748.25:.2f}"
+    return {
+        "entryCount": entries,
+        "rowCount": entries * 2,
+        "rejectedCount": 0,
+        "normalisedCount": 0,
+        "otherMonthCount": 0,
+        "totals": {"THB": {"debit": total, "credit": total, "amount": "0.00"}},
+        "filename": f"batch_{day.isoformat()}.csv",
+        "fileId": f"id-{day.isoformat()}",
+        "webViewLink": LINK,
+        "md5": "cd" * 16,
+        "sha256": DIGEST,
+        "sizeBytes": entries * 260,
+        "manifest": {
+            "batchId": str(ObjectId()),
+            "generation": 1,
+            "fence": 3,
+            "partCount": 1,
+            "itemCount": entries,
+            "digest": DIGEST,
+        },
+        "committedAt": done,
+        "markedAt": done,
+        **fields,
+    }
+
+
+def empty(day: date) -> dict[str, Any]:
+    done = at(day) + timedelta(seconds=0.4)
+    return {
+        "entryCount": 0,
+        "rowCount": 0,
+        "rejectedCount": 0,
+        "totals": {},
+        "committedAt": done,
+        "markedAt": None,
+    }
+
+
+def rejection(database: Db, reference: str, *faults: dict[str, Any]) -> dict[str, Any]:
+    """A rejected entry, in the journal and in the queue, as a batch lists it."""
+    entry = books.entry(reference)
+    item = books.queue_item(entry["_id"], status="failed", error={"reason": faults[0]["reason"]})
+    database["journalentries"].insert_one(entry)
+    database["exportqueues"].insert_one(item)
+    return {
+        "queueId": item["_id"],
+        "entryId": entry["_id"],
+        "reason": faults[0]["reason"],
+        "detail": faults[0]["detail"],
+        "faults": list(faults),
+        "faultCount": len(faults),
+    }
+
+
+UNBALANCED = {
+    "reason": "unbalanced",
+    "line": None,
+    "field": None,
+    "value": "0.01 THB",
+    "detail": "debit 0.01 is not credit 3,516.20",
+}
+AS_TEXT = {
+    "reason": "stored_as_text",
+    "line": 2,
+    "field": "credit",
+    "value": "'1,200.00'",
+    "detail": "is stored as text",
+}
+
+
+def usual_days(
+    database: Db, *, profile: str = "daily", first: int = 1, today: date = TODAY
+) -> None:
+    """Eighty-nine days of deliveries, and Sundays without entries."""
+    for number in range(first, 90):
+        day = day_before(number, today)
+        if day.weekday() == 6:
+            put(database, day, "empty", profile=profile, **empty(day))
+        else:
+            count = 1000 + (number * 7919) % 420
+            put(database, day, "committed", profile=profile, **delivered(day, count))
+
+
+def quiet(database: Db) -> None:
+    """Today is done, and nothing needs attention."""
+    usual_days(database)
+    put(database, TODAY, "committed", **delivered(TODAY, 1284))
+
+
+def every_state(database: Db) -> None:
+    """Each state at least once, and each thing that needs attention."""
+    usual_days(database)
+    batches = database["exportbatches"]
+
+    def replace(days: int, state: str, **fields: Any) -> ObjectId:
+        day = day_before(days)
+        batches.delete_one({"profile": "daily", "batchDate": day.isoformat()})
+        return put(database, day, state, **fields)
+
+    put(
+        database,
+        TODAY,
+        "open",
+        attempt=2,
+        endedAttempt=2,
+        attemptCount=2,
+        error={"type": "google_drive", "message": f"Drive answered 503 {HOSTILE}", "at": NOW},
+        errorCounts={"google_drive": 2},
+        pendingTask={
+            "kind": "retry",
+            "generation": 1,
+            "attempt": 3,
+            "due": NOW + timedelta(minutes=6),
+            "fence": 3,
+            "after": "",
+        },
+        nextAttemptAt=NOW + timedelta(minutes=6),
+    )
+    replace(1, "failed")
+    replace(10, "failed")
+    replace(3, "committed", **delivered(day_before(3), 210, audit=audit()))
+    replace(
+        5,
+        "committed",
+        **delivered(
+            day_before(5),
+            1100,
+            rejectedCount=2,
+            rejected=[
+                rejection(database, "RV-202601-0000417", UNBALANCED),
+                rejection(database, HOSTILE, AS_TEXT, UNBALANCED),
+            ],
+            rejectedReasons={"unbalanced": 1, "stored_as_text": 1},
+            attempt=3,
+            endedAttempt=3,
+            attemptCount=3,
+        ),
+    )
+    replace(6, "committed", **delivered(day_before(6), 990, markedAt=None, recordId=ObjectId()))
+    batches.update_one({"batchDate": day_before(6).isoformat()}, {"$set": {"hiddenAt": None}})
+    replace(9, "failed", releasedAt=at(day_before(8)))
+    batches.delete_one({"batchDate": day_before(12).isoformat()})
+    replace(13, "committed", **delivered(day_before(13), 1200, conflictCount=2))
+    batches.delete_one({"batchDate": day_before(15).isoformat()})
+    database["exportlogs"].insert_one(
+        {
+            "action": "csv_generated",
+            "message": "by the Node application",
+            "performedBy": "system",
+            "metadata": {"batchDate": day_before(15).isoformat(), "filename": "old.csv"},
+            "createdAt": at(day_before(15)),
+        }
+    )
+    batches.update_one({"batchDate": day_before(20).isoformat()}, {"$set": {"state": "nonsense"}})
+    database["exportorphans"].insert_one(
+        {
+            "_id": "orphan-1",
+            "profile": "daily",
+            "identity": "robot@example.com",
+            "reason": "unsealed",
+            "seals": [
+                {
+                    "batchDate": day_before(4).isoformat(),
+                    "filename": "batch_2026-01-15.csv",
+                    "sizeBytes": 10,
+                    "md5": "cd" * 16,
+                    "sha256": DIGEST,
+                    "entryCount": 3,
+                }
+            ],
+            "seenAt": None,
+            "alertedAt": NOW,
+            "watchUntil": NOW + timedelta(days=5),
+            "createdAt": at(day_before(4)),
+            "updatedAt": NOW,
+        }
+    )
+    database["circuitbreakers"].insert_one(
+        {
+            "_id": "google_drive",
+            "failures": 3,
+            "openUntil": NOW + timedelta(minutes=9),
+            "openedAt": NOW - timedelta(minutes=6),
+            "trial": None,
+            "updatedAt": NOW,
+        }
+    )
+    database["exportqueues"].insert_one(books.queue_item(ObjectId(), exportPath="elsewhere"))
+
+
+def audit() -> dict[str, Any]:
+    """What the audit stores with a day that was changed since."""
+    return {
+        "auditedAt": at(TODAY, 6, 30),
+        "findingCount": 2,
+        "allFound": True,
+        "findings": [
+            {
+                "kind": "file_renamed",
+                "detail": "batch.csv is now named old.csv",
+                "entryId": None,
+                "row": None,
+            },
+            {
+                "kind": "entry_changed",
+                "detail": f"row 7: Description: the file says 'a', the entry gives '{HOSTILE}'",
+                "entryId": "65a1f0c2e4b0a1a2b3c4d5e6",
+                "row": 7,
+            },
+        ],
+        "digest": DIGEST,
+    }
+
+
+def hold_slot(database: Db, *, days_before: int = 0) -> None:
+    """A run is sending the file of that day."""
+    day = day_before(days_before)
+    database["exportbatches"].update_one(
+        {"batchDate": day.isoformat()},
+        {"$set": {"fence": 318, "pendingTask": None, "attempt": 2, "endedAttempt": 1}},
+    )
+    database["exportslots"].insert_one(
+        {
+            "_id": "daily",
+            "fence": 318,
+            "lease": {
+                "owner": "run-1",
+                "expiresAt": datetime.now(UTC) + timedelta(days=365),
+            },
+            "fileId": "id-today",
+            "identity": "robot@example.com",
+            "seals": [],
+            "manifest": {
+                "batchId": str(ObjectId()),
+                "generation": 1,
+                "fence": 318,
+                "partCount": 1,
+                "itemCount": 1200,
+                "digest": DIGEST,
+            },
+            "upload": {
+                "sessionUri": "https://upload.example/secret-session",
+                "manifestDigest": DIGEST,
+                "openedFence": 318,
+                "filename": f"batch_{day.isoformat()}.csv",
+                "prefixes": [{"sizeBytes": 4_404_019, "sha256": DIGEST}],
+                "handedBack": False,
+            },
+        }
+    )
