@@ -155,6 +155,7 @@ class App:
             time_zone=configured.profile.time_zone,
             project=self.project,
             runbook=settings.runbook_url,
+            page=settings.page_url,
         )
 
     @cached_property

@@ -104,6 +104,18 @@ variable "operators" {
   default     = []
 }
 
+variable "page_readers" {
+  description = "E-mail addresses of the people who may read the status page, and do nothing on it."
+  type        = set(string)
+  default     = []
+}
+
+variable "page_url" {
+  description = "Where people open the status page: alerts and receipts link to the day there."
+  type        = string
+  default     = null
+}
+
 variable "paused" {
   description = "Whether the batch and its dead man's switch wait: true until everything is set up, and while another application still delivers."
   type        = bool

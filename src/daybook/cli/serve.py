@@ -128,6 +128,7 @@ def _announce(url: str, ledger_url: str, app: App, added: Mapping[str, str]) -> 
         return
     hosts = ", ".join(f"{host}:{port}" for host, port in sorted(app.client.nodes))
     say(f"Daybook listens on {url}, its ledger on {ledger_url}; Ctrl-C ends both.")
+    say(row("page", f"{url}/"))
     say(row("MongoDB", f"{hosts}, database {settings.database}"))
     say(row("files", settings.destination.url))
     say(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))

@@ -11,7 +11,13 @@ from zoneinfo import ZoneInfo
 from daybook import log
 from daybook.export.model.notice import Alert, Receipt
 from daybook.notifications import delivery
-from daybook.notifications.messages import Language, Message, alert_message, log_sentence
+from daybook.notifications.messages import (
+    Language,
+    Message,
+    alert_message,
+    log_sentence,
+    on_page,
+)
 from daybook.notifications.receipt import receipt_message
 from daybook.text.visible import clean
 
@@ -20,7 +26,7 @@ class Messages:
     """The `Messenger` of `export.notice`: never raises, and never waits long.
 
     `project` is the Google Cloud project whose logs the alerts link to, and `runbook` the address
-    or path of the runbook.
+    or path of the runbook, `page` the address of the status page.
     """
 
     def __init__(
@@ -32,6 +38,7 @@ class Messages:
         time_zone: ZoneInfo,
         project: str | None,
         runbook: str,
+        page: str | None = None,
         within_seconds: float = delivery.WITHIN_SECONDS,
     ) -> None:
         self._alert_urls = alert_urls
@@ -40,6 +47,7 @@ class Messages:
         self._zone = time_zone
         self._project = project
         self._runbook = runbook
+        self._page = page
         self._within_seconds = within_seconds
 
     def alert(self, alert: Alert) -> None:
@@ -64,6 +72,7 @@ class Messages:
                 zone=self._zone,
                 project=self._project,
                 runbook=self._runbook,
+                page=self._page,
             ),
             alert.severity,
             message_kind=alert.event.value,
@@ -75,7 +84,9 @@ class Messages:
         about = _about(receipt)
         delivered = self._send(
             self._receipt_urls,
-            lambda: receipt_message(receipt, language=self._language, zone=self._zone),
+            lambda: self._with_page(
+                receipt, receipt_message(receipt, language=self._language, zone=self._zone)
+            ),
             logging.INFO,
             message_kind="receipt",
             **about,
@@ -89,6 +100,11 @@ class Messages:
                 **about,
             )
         return delivered
+
+    def _with_page(self, receipt: Receipt, message: Message) -> Message:
+        """The message with a line that leads to the day on the status page."""
+        lines = on_page(self._page, receipt.profile, receipt.batch_date, self._language)
+        return replace(message, text="\n\n".join([message.text, *lines]))
 
     def _send(
         self,

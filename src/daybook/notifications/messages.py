@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from daybook.export.model.notice import Alert, AlertEvent
@@ -42,6 +43,7 @@ class _Words:
     meaning: str
     file: str
     logs: str
+    page: str
 
 
 _WORDS: Mapping[Language, _Words] = {
@@ -55,6 +57,7 @@ _WORDS: Mapping[Language, _Words] = {
         meaning="What it means for the accountant",
         file="The file",
         logs="Logs",
+        page="Status page",
     ),
     "th": _Words(
         texts=th.TEXTS,
@@ -71,17 +74,24 @@ _WORDS: Mapping[Language, _Words] = {
         meaning="ผลต่อฝ่ายบัญชี",
         file="ไฟล์",
         logs="บันทึกการทำงาน",
+        page="หน้าสถานะ",
     ),
 }
 
 
 def alert_message(
-    alert: Alert, *, language: Language, zone: ZoneInfo, project: str | None, runbook: str
+    alert: Alert,
+    *,
+    language: Language,
+    zone: ZoneInfo,
+    project: str | None,
+    runbook: str,
+    page: str | None = None,
 ) -> Message:
     """The alert for people.
 
     `project` is the Google Cloud project that has the logs; `runbook` is where the runbook can be
-    read, an address or a path.
+    read, an address or a path; `page` is the address of the status page.
     """
     words = _WORDS[language]
     alert_text = words.texts[alert.event](Facts(alert=alert, zone=zone))
@@ -93,6 +103,7 @@ def alert_message(
                 f"{words.phone}: {alert_text.phone}",
                 f"{words.command}: {alert_text.command}",
                 f"Runbook: {chapter(runbook, alert.event)}",
+                *on_page(page, alert.profile, alert.batch_date, language),
                 alert_text.happened,
                 *_identity(alert, words, language),
                 f"{words.meaning}: {alert_text.meaning}",
@@ -112,6 +123,17 @@ def subject(alert: Alert) -> str:
     """What the message is about: `Daybook 2026-01-18`, with the profile unless it is daily."""
     profile = "" if alert.profile == DAILY else f" {alert.profile}"
     return f"Daybook{profile}" + (f" {alert.batch_date}" if alert.batch_date else "")
+
+
+def on_page(
+    page: str | None, profile: str, batch_date: str | None, language: Language
+) -> list[str]:
+    """The line that leads to the day on the status page, or to its overview; none without one."""
+    if page is None:
+        return []
+    day = "/" if batch_date is None else f"/days/{batch_date}"
+    chosen = "" if profile == DAILY else f"?profile={quote(profile, safe='')}"
+    return [f"{_WORDS[language].page}: {page}{day}{chosen}"]
 
 
 def chapter(runbook: str, event: AlertEvent) -> str:

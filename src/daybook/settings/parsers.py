@@ -120,6 +120,13 @@ def page(text: str) -> str:
     return text
 
 
+def page_address(text: str) -> str:
+    """The address of the status page without a slash at its end; paths are added to it."""
+    if re.search(r"[?#]", text):
+        raise ValueError("must be an http:// or https:// URL without ? and #")
+    return web_url(text).rstrip("/")
+
+
 def queue(text: str) -> str:
     if not re.fullmatch(r"projects/[^/\s]+/locations/[^/\s]+/queues/[A-Za-z0-9-]+", text):
         raise ValueError("must read projects/P/locations/L/queues/Q")

@@ -104,6 +104,11 @@ class Settings:
         unset=MappingProxyType({}),
     )
     """The tables of the TOML, unchecked: `daybook.profiles.reading` reads them."""
+    page_url: str | None = setting(
+        "DAYBOOK_PAGE_URL",
+        parse=parsers.page_address,
+        description="Where people open the status page; alerts and receipts link to the day there",
+    )
     retry_delays_seconds: tuple[int, ...] = setting(
         "DAYBOOK_RETRY_DELAYS_SECONDS",
         parse=parsers.delays,

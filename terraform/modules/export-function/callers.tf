@@ -19,6 +19,7 @@ locals {
     "/admin/release" = var.operators
     "/admin/requeue" = var.operators
     "/admin/verify"  = var.operators
+    "/page"          = setunion(var.page_readers, var.operators)
     "/metrics"       = setunion(var.metrics_readers, var.operators)
   }
 

@@ -9,9 +9,14 @@ locals {
     for email in var.operators : email => "${endswith(email, ".gserviceaccount.com") ? "serviceAccount" : "user"}:${email}"
   }
 
+  page_members = {
+    for email in var.page_readers : email => "${endswith(email, ".gserviceaccount.com") ? "serviceAccount" : "user"}:${email}"
+  }
+
   invokers = merge(
     local.operator_members,
     { for email in var.metrics_readers : email => "serviceAccount:${email}" },
+    local.page_members,
     {
       scheduler = local.members.scheduler
       tasks     = local.members.tasks

@@ -182,6 +182,29 @@ variable "operators" {
   }
 }
 
+variable "page_readers" {
+  description = "E-mail addresses of the people who may read the status page, and do nothing on it. The operators may anyway."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for email in var.page_readers : can(regex("^[^\\s@,:/=]+@[^\\s@,:/=]+\\.[^\\s@,:/=]+$", email))])
+    error_message = "page_readers must be e-mail addresses, without user: or serviceAccount:."
+  }
+}
+
+variable "page_url" {
+  description = "Where people open the status page: alerts and receipts link to the day there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.page_url == null || can(regex("^https?://[^\\s?#]+$", var.page_url))
+    error_message = "page_url must be an http:// or https:// address without ? and #."
+  }
+}
+
 variable "paused" {
   description = "Whether the batch and its dead man's switch wait, while Daybook is set up or another application still delivers. Jobs can be run by hand all the same."
   type        = bool

@@ -542,3 +542,28 @@ def test_a_failed_attempt_says_in_the_log_when_the_next_is_due(stream: io.String
         "The next attempt is due at 2026-01-18 18:20 (Asia/Bangkok). "
         "Last error: google_drive: files.create: 503 backendError."
     )
+
+
+@pytest.mark.parametrize(
+    ("profile", "day", "end"),
+    [
+        ("daily", "2026-01-18", "/days/2026-01-18"),
+        ("sales & co", "2026-01-18", "/days/2026-01-18?profile=sales%20%26%20co"),
+        ("daily", None, "/"),
+    ],
+)
+def test_an_alert_leads_to_its_day_on_the_status_page(
+    profile: str, day: str | None, end: str
+) -> None:
+    alert = Alert(
+        event=AlertEvent.BREAKER_OPENED, severity=logging.CRITICAL, profile=profile, batch_date=day
+    )
+
+    def lines(page: str | None) -> list[str]:
+        message = alert_message(
+            alert, language="en", zone=BANGKOK, project=None, runbook="docs/runbook.md", page=page
+        )
+        return message.text.split("\n\n")
+
+    assert f"Status page: https://daybook.example.com{end}" in lines("https://daybook.example.com")
+    assert not [line for line in lines(None) if line.startswith("Status page")]

@@ -7,6 +7,7 @@ mock_provider "time" {}
 variables {
   drive_folder_id = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
   metrics_readers = ["prometheus@my-project.iam.gserviceaccount.com"]
+  page_readers    = ["reader@example.com"]
   operators       = ["operator@example.com", "pager@my-project.iam.gserviceaccount.com"]
   project_id      = "my-project"
   region          = "asia-southeast1"
@@ -23,8 +24,9 @@ run "nobody_but_the_named_may_call_the_function" {
       "serviceAccount:pager@my-project.iam.gserviceaccount.com",
       "serviceAccount:prometheus@my-project.iam.gserviceaccount.com",
       "user:operator@example.com",
+      "user:reader@example.com",
     ])
-    error_message = "Other members than the scheduler, the tasks, the operators and the metrics readers may call the function."
+    error_message = "Other members than the scheduler, the tasks, the operators and the readers of metrics and page may call the function."
   }
 
   assert {
@@ -81,6 +83,7 @@ run "each_route_is_called_by_those_it_is_meant_for" {
       "/admin/release" = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/admin/requeue" = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/admin/verify"  = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/page"          = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com", "reader@example.com"])
       "/metrics"       = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com", "prometheus@my-project.iam.gserviceaccount.com"])
     }
     error_message = "A route is open to others than meant: ${jsonencode(local.callers_by_route)}"
