@@ -152,49 +152,50 @@ def usual_days(
             put(database, day, "committed", profile=profile, **delivered(day, count))
 
 
-def quiet(database: Db) -> None:
+def quiet(database: Db, today: date = TODAY) -> None:
     """Today is done, and nothing needs attention."""
-    usual_days(database)
-    put(database, TODAY, "committed", **delivered(TODAY, 1284))
+    usual_days(database, today=today)
+    put(database, today, "committed", **delivered(today, 1284))
 
 
-def every_state(database: Db) -> None:
-    """Each state at least once, and each thing that needs attention."""
-    usual_days(database)
+def every_state(database: Db, today: date = TODAY) -> None:
+    """Each state at least once, and each thing that needs attention, as of an evening."""
+    now = at(today, 20, 14, 0) if today == TODAY else datetime.now(UTC)
+    usual_days(database, today=today)
     batches = database["exportbatches"]
 
     def replace(days: int, state: str, **fields: Any) -> ObjectId:
-        day = day_before(days)
+        day = day_before(days, today)
         batches.delete_one({"profile": "daily", "batchDate": day.isoformat()})
         return put(database, day, state, **fields)
 
     put(
         database,
-        TODAY,
+        today,
         "open",
         attempt=2,
         endedAttempt=2,
         attemptCount=2,
-        error={"type": "google_drive", "message": f"Drive answered 503 {HOSTILE}", "at": NOW},
+        error={"type": "google_drive", "message": f"Drive answered 503 {HOSTILE}", "at": now},
         errorCounts={"google_drive": 2},
         pendingTask={
             "kind": "retry",
             "generation": 1,
             "attempt": 3,
-            "due": NOW + timedelta(minutes=6),
+            "due": now + timedelta(minutes=6),
             "fence": 3,
             "after": "",
         },
-        nextAttemptAt=NOW + timedelta(minutes=6),
+        nextAttemptAt=now + timedelta(minutes=6),
     )
     replace(1, "failed")
     replace(10, "failed")
-    replace(3, "committed", **delivered(day_before(3), 210, audit=audit()))
+    replace(3, "committed", **delivered(day_before(3, today), 210, audit=audit(today)))
     replace(
         5,
         "committed",
         **delivered(
-            day_before(5),
+            day_before(5, today),
             1100,
             rejectedCount=2,
             rejected=[
@@ -207,22 +208,28 @@ def every_state(database: Db) -> None:
             attemptCount=3,
         ),
     )
-    replace(6, "committed", **delivered(day_before(6), 990, markedAt=None, recordId=ObjectId()))
-    batches.update_one({"batchDate": day_before(6).isoformat()}, {"$set": {"hiddenAt": None}})
-    replace(9, "failed", releasedAt=at(day_before(8)))
-    batches.delete_one({"batchDate": day_before(12).isoformat()})
-    replace(13, "committed", **delivered(day_before(13), 1200, conflictCount=2))
-    batches.delete_one({"batchDate": day_before(15).isoformat()})
+    replace(
+        6, "committed", **delivered(day_before(6, today), 990, markedAt=None, recordId=ObjectId())
+    )
+    batches.update_one(
+        {"batchDate": day_before(6, today).isoformat()}, {"$set": {"hiddenAt": None}}
+    )
+    replace(9, "failed", releasedAt=at(day_before(8, today)))
+    batches.delete_one({"batchDate": day_before(12, today).isoformat()})
+    replace(13, "committed", **delivered(day_before(13, today), 1200, conflictCount=2))
+    batches.delete_one({"batchDate": day_before(15, today).isoformat()})
     database["exportlogs"].insert_one(
         {
             "action": "csv_generated",
             "message": "by the Node application",
             "performedBy": "system",
-            "metadata": {"batchDate": day_before(15).isoformat(), "filename": "old.csv"},
-            "createdAt": at(day_before(15)),
+            "metadata": {"batchDate": day_before(15, today).isoformat(), "filename": "old.csv"},
+            "createdAt": at(day_before(15, today)),
         }
     )
-    batches.update_one({"batchDate": day_before(20).isoformat()}, {"$set": {"state": "nonsense"}})
+    batches.update_one(
+        {"batchDate": day_before(20, today).isoformat()}, {"$set": {"state": "nonsense"}}
+    )
     database["exportorphans"].insert_one(
         {
             "_id": "orphan-1",
@@ -231,7 +238,7 @@ def every_state(database: Db) -> None:
             "reason": "unsealed",
             "seals": [
                 {
-                    "batchDate": day_before(4).isoformat(),
+                    "batchDate": day_before(4, today).isoformat(),
                     "filename": "batch_2026-01-15.csv",
                     "sizeBytes": 10,
                     "md5": "cd" * 16,
@@ -240,29 +247,29 @@ def every_state(database: Db) -> None:
                 }
             ],
             "seenAt": None,
-            "alertedAt": NOW,
-            "watchUntil": NOW + timedelta(days=5),
-            "createdAt": at(day_before(4)),
-            "updatedAt": NOW,
+            "alertedAt": now,
+            "watchUntil": now + timedelta(days=5),
+            "createdAt": at(day_before(4, today)),
+            "updatedAt": now,
         }
     )
     database["circuitbreakers"].insert_one(
         {
             "_id": "google_drive",
             "failures": 3,
-            "openUntil": NOW + timedelta(minutes=9),
-            "openedAt": NOW - timedelta(minutes=6),
+            "openUntil": now + timedelta(minutes=9),
+            "openedAt": now - timedelta(minutes=6),
             "trial": None,
-            "updatedAt": NOW,
+            "updatedAt": now,
         }
     )
     database["exportqueues"].insert_one(books.queue_item(ObjectId(), exportPath="elsewhere"))
 
 
-def audit() -> dict[str, Any]:
+def audit(today: date = TODAY) -> dict[str, Any]:
     """What the audit stores with a day that was changed since."""
     return {
-        "auditedAt": at(TODAY, 6, 30),
+        "auditedAt": at(today, 6, 30),
         "findingCount": 2,
         "allFound": True,
         "findings": [

@@ -12,7 +12,7 @@ import pytest
 
 from daybook.http.callers import OPEN
 from daybook.http.ledger import routes
-from daybook.http.routes import ROUTES
+from daybook.http.routes import PERMISSIONS, ROUTES
 from daybook.settings.settings import VARIABLES
 from tests import pages
 from tests.consistency.planning import EXAMPLE, Planner
@@ -26,6 +26,7 @@ CALLERS = {
     "local.tasks_email": "`NAME-tasks`",
     "var.operators": "operators",
     "var.metrics_readers": "metrics readers",
+    "var.page_readers": "page readers",
 }
 """An expression of callers.tf → how the table of security.md calls the account."""
 
@@ -174,7 +175,11 @@ def test_the_table_of_callers_is_the_one_that_terraform_makes() -> None:
     anybody = {route for route, who in shown.items() if who == {"whoever has `roles/run.invoker`"}}
     assert anybody == OPEN
     assert {route: who for route, who in shown.items() if route not in OPEN} == made
-    assert set(shown) == set(ROUTES)
+    assert set(shown) == {
+        PERMISSIONS.get((path, method), path)
+        for path, methods in ROUTES.items()
+        for method in methods
+    }
 
 
 def test_the_table_of_the_ledgers_routes_is_what_the_code_and_terraform_have() -> None:

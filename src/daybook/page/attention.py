@@ -276,7 +276,7 @@ def of_circuits(profile: str, found: Sequence[Circuit]) -> Iterator[Item]:
         yield Item(
             alert=Alert(
                 event=AlertEvent.BREAKER_OPENED,
-                severity=logging.CRITICAL,
+                severity=logging.WARNING,
                 profile=profile,
                 facts=facts,
             ),
