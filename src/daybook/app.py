@@ -145,6 +145,12 @@ class App:
                 )
             return self._destinations[address.url]
 
+    def breaker_of(self, name: str) -> str:
+        """Name of the circuit breaker: profiles share it if they share the destination."""
+        address = self.configured(name).destination
+        own = address.url != self.settings.destination.url
+        return address.url if own else address.kind
+
     def messenger_of(self, name: str) -> Messenger:
         """Who learns what about the profile's batches."""
         configured, settings = self.configured(name), self.settings
@@ -216,6 +222,7 @@ class App:
             ),
             clock=self.right_clock(),
             messenger=self.messenger_of(profile.name),
+            breaker=self.breaker_of(profile.name),
             reaches_operator=not self.by_hand or bool(settings.alert_urls),
             reaches_accountant=not self.by_hand or bool(configured.receipt_urls),
             tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),

@@ -9,22 +9,22 @@ from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
-from daybook.export.upload.breaker import ALL, KINDS, BreakerRecord, BreakerState
+from daybook.export.upload.breaker import ALL, BreakerRecord, BreakerState, is_own
 from daybook.text.phrases import moment, number
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Every circuit breaker that is open or half-open, of any destination."""
     found = ALL.find(database)
-    states = {doc["_id"]: BreakerRecord.from_doc(doc) for doc in found if doc["_id"] in KINDS}
+    states = {doc["_id"]: BreakerRecord.from_doc(doc) for doc in found if is_own(doc["_id"])}
     return [
         {
-            "destination": kind,
+            "destination": name,
             "position": state.state_at(now).value,
             "failures": state.failures,
             "openUntil": state.open_until,
         }
-        for kind, state in sorted(states.items())
+        for name, state in sorted(states.items())
         if state.state_at(now) is not BreakerState.CLOSED
     ]
 

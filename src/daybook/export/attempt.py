@@ -83,7 +83,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
             AlertEvent.BREAKER_OPENED,
             logging.WARNING,
             batch,
-            destination=ctx.destination.kind,
+            destination=ctx.breaker_name,
             failures=opened.failures,
             open_until=opened.open_until,
         )

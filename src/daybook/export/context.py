@@ -63,6 +63,8 @@ class Exporter:
     clock: Callable[[], datetime]
     """The current time, aware."""
     messenger: Messenger
+    breaker: str | None = None
+    """Name of the destination's circuit breaker; None for the destination's kind."""
     reaches_operator: bool = True
     """False when alerts only reach the log: another process then has to announce results."""
     reaches_accountant: bool = True
@@ -149,11 +151,15 @@ class Context:
         return self.database[export_log.COLLECTION]
 
     @property
+    def breaker_name(self) -> str:
+        return self.exporter.breaker or self.destination.kind
+
+    @property
     def breaker(self) -> Breaker:
         limits = self.exporter.limits
         return Breaker(
             self.database,
-            self.destination.kind,
+            self.breaker_name,
             failures=limits.breaker_failures,
             reset_seconds=limits.breaker_reset_seconds,
         )

@@ -80,7 +80,7 @@ def unread(database: Database[dict[str, Any]], profile: Profile) -> list[str]:
         _Read(
             collection=breaker.COLLECTION,
             docs=breaker.ALL.find(database, limit=_OTHERS_READ).to_list(),
-            is_own=lambda doc_id: doc_id in breaker.KINDS,
+            is_own=breaker.is_own,
             reader=BreakerRecord.from_doc,
         ),
     )

@@ -1,8 +1,8 @@
 """The circuit breaker: a destination that keeps failing is not called for a while.
 
-It is stored in MongoDB, one document per kind of destination, since instances share nothing
-else. The circuit is closed, open until a time, then half-open: one run may try, for as long as
-it holds its lease.
+It is stored in MongoDB, one document per destination, since instances share nothing else. The
+circuit is closed, open until a time, then half-open: one run may try, for as long as it holds
+its lease.
 """
 
 from __future__ import annotations
@@ -26,19 +26,26 @@ from daybook.text.phrases import number
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")
-"""Kinds of destinations; a document with another `_id` is not Daybook's."""
+"""The `_id` for `DAYBOOK_DESTINATION` is its kind, whatever its address."""
+ADDRESSES = ("drive://", "file://", "s3://")
+"""The `_id` for any other destination is its address, which begins with one of these."""
 ALL = Query(
     name="breakers",
     collection=COLLECTION,
     filter=dict,
     arguments=lambda _: {},
-    small="there is one document per kind of destination",
+    small="there is one document per destination",
 )
 QUERIES = (ALL,)
 CLOCKS_DIFFER = timedelta(minutes=1)
 """How far the clocks of two instances may differ, see `mongo.machine_clock`."""
 AFTER_LEASE = timedelta(seconds=5)
 """How long after the trial run's lease ends to try again."""
+
+
+def is_own(doc_id: object) -> bool:
+    """Whether a document with this `_id` is Daybook's."""
+    return doc_id in KINDS or (isinstance(doc_id, str) and doc_id.startswith(ADDRESSES))
 
 
 class BreakerState(StrEnum):
@@ -101,24 +108,24 @@ def after_failure(
 
 
 class Breaker:
-    """The breaker of one kind of destination."""
+    """The breaker of one destination."""
 
     def __init__(
         self,
         database: Database[dict[str, Any]],
-        kind: str,
+        name: str,
         *,
         failures: int,
         reset_seconds: float,
     ) -> None:
         self._collection = database[COLLECTION]
         self._slots = database[slots.COLLECTION]
-        self._kind = kind
+        self._name = name
         self._failures = failures
         self._reset_seconds = reset_seconds
 
     def state(self) -> BreakerRecord:
-        return BreakerRecord.from_doc(self._collection.find_one({"_id": self._kind}))
+        return BreakerRecord.from_doc(self._collection.find_one({"_id": self._name}))
 
     def admit(self, slot: Slot, now: datetime) -> None:
         """Let the run that holds `slot` call the destination, or raise `CircuitOpen`."""
@@ -128,7 +135,7 @@ class Breaker:
                 return
             if state.state_at(now) is BreakerState.OPEN:
                 raise CircuitOpen(
-                    f"{self._kind} failed {number(state.failures, 'time')} in a row; the "
+                    f"{self._name} failed {number(state.failures, 'time')} in a row; the "
                     "circuit is open",
                     until=state.open_until,
                 )
@@ -136,10 +143,10 @@ class Breaker:
             left = None if state.trial == mine else self._trial_left(state)
             if left is not None:
                 raise CircuitOpen(
-                    f"{self._kind} is being tried by another run", until=now + left + AFTER_LEASE
+                    f"{self._name} is being tried by another run", until=now + left + AFTER_LEASE
                 )
             claimed = self._collection.update_one(
-                {"_id": self._kind, "openUntil": state.open_until, "trial": state.trial},
+                {"_id": self._name, "openUntil": state.open_until, "trial": state.trial},
                 {"$set": {"trial": mine}},
             )
             if claimed.matched_count:
@@ -148,7 +155,7 @@ class Breaker:
     def record_failure(self, now: datetime) -> BreakerRecord | None:
         """Count a failed attempt that is already recorded.
 
-        Not in a transaction: all profiles share this document, and if a killed process locked
+        Not in a transaction: profiles share this document, and if a killed process locked
         it, all of them would have to wait. A kill before this write loses the count of one
         failure. Returns the new record when the circuit went from closed to open.
         """
@@ -175,7 +182,7 @@ class Breaker:
         if state.opened_at is not None:
             changes["openedAt"] = state.opened_at
         unchanged = {
-            "_id": self._kind,
+            "_id": self._name,
             "failures": before.failures,
             "openUntil": before.open_until,
             "trial": before.trial,
@@ -192,7 +199,7 @@ class Breaker:
         if self.state() == BreakerRecord():
             return
         self._collection.update_one(
-            {"_id": self._kind},
+            {"_id": self._name},
             {"$set": {"failures": 0, "openUntil": None, "trial": None, "updatedAt": now}},
         )
 

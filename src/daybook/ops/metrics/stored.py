@@ -139,7 +139,7 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
 
 
 def breaker_position(database: Database[Doc], destination: str, now: datetime) -> BreakerState:
-    """State of the breaker for a kind of destination; raises `PyMongoError`, `DocumentDamaged`."""
+    """State of the breaker of that name; raises `PyMongoError`, `DocumentDamaged`."""
     found = database[breaker.COLLECTION].find_one({"_id": destination})
     return BreakerRecord.from_doc(found).state_at(now)
 
