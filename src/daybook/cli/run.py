@@ -5,17 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daybook.cli import outcome
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, RequestAborted, app_from_env, command
 from daybook.cli.day import takes_day
+from daybook.cli.exits import Exit
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
 from daybook.cli.table import table
+from daybook.errors import DaybookError
+from daybook.text.scrub import scrubbed
+
+if TYPE_CHECKING:
+    from daybook.app import App
+    from daybook.export.model.profile import Profile
+
+EVERY = "*"
+_WORST_LAST = (Exit.OK, Exit.ACCEPTED, Exit.FAILED)
 
 _profile = click.option("--profile", "profile_name", default="daily", show_default=True)
+_profiles = click.option(
+    "--profile",
+    "profile_name",
+    default="daily",
+    show_default=True,
+    help="'*' runs each enabled profile that is due, one after the other.",
+)
 _date = takes_day(default="by default the latest day that was due")
 
 
@@ -24,7 +42,7 @@ _date = takes_day(default="by default the latest day that was due")
     failed="the day has failed; `retry` opens it again",
     accepted="it was stopped, another run is in progress, or a later attempt follows",
 )
-@_profile
+@_profiles
 @_date
 def run(profile_name: str, day: date | None) -> CommandResult:
     """Deliver a day's file now.
@@ -35,6 +53,8 @@ def run(profile_name: str, day: date | None) -> CommandResult:
     from daybook.export.operations.runs import run_day
 
     app = app_from_env()
+    if profile_name == EVERY:
+        return _run_every(app, day)
     profile = app.enabled(profile_name)
     # Chosen once: a run that continues beyond the next day's slot keeps its own day.
     day = app.schedule_of(profile_name).requested_day(day, app.now())
@@ -43,6 +63,54 @@ def run(profile_name: str, day: date | None) -> CommandResult:
         lambda shown: run_day(shown.exporter(profile), day),
         again=run_again(profile_name, day),
     )
+
+
+def _run_every(app: App, day: date | None) -> CommandResult:
+    from daybook.profiles.due import due
+
+    found = due(app.database, app.profiles, given=day, now=app.now())
+    results = []
+    for one in found.days:
+        if app.shutdown.requested():
+            break
+        results.append(_run_one(app, one.configured.profile, one.day))
+    made, missing = found.days[: len(results)], found.days[len(results) :]
+    code = max((result.code for result in results), key=_WORST_LAST.index, default=Exit.OK)
+    doc: dict[str, Any] = {
+        "status": "fanned_out",
+        "profiles": [one.configured.name for one in made],
+        "answers": [result.doc for result in results],
+    }
+    lines = [line for result in results for line in result.lines]
+    if missing:
+        names = [one.configured.name for one in missing]
+        doc["missing"] = names
+        lines.append(f"Stopped before the turn of {', '.join(names)}.")
+        code = max(code, Exit.ACCEPTED, key=_WORST_LAST.index)
+    return CommandResult(doc=doc, lines=lines or ["No profile is due."], code=code)
+
+
+def _run_one(app: App, profile: Profile, day: date) -> CommandResult:
+    """A failure is a result, so that the other profiles have their turn."""
+    from daybook.export.operations.runs import run_day
+
+    name = profile.name
+    try:
+        result = carry_out(
+            app,
+            lambda shown: run_day(shown.exporter(profile), day),
+            again=run_again(name, day),
+        )
+    except RequestAborted:
+        raise
+    except DaybookError as error:
+        failure = {"type": error.type, "message": scrubbed(str(error))}
+        return CommandResult(
+            doc={"status": "failed", "profile": name, "error": failure},
+            lines=[f"{name}: error: {failure['message']}"],
+            code=Exit.FAILED,
+        )
+    return replace(result, lines=[f"{name}:", *result.lines])
 
 
 @command("plan", failed="a run would fail", accepted="another run is in progress")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from functools import partial
+from typing import Any
 
 import flask
 
@@ -15,6 +18,7 @@ from daybook.audit.daily import audit_daily, audit_task_name, not_since
 from daybook.audit.verify import verify
 from daybook.errors import BadRequest, ConfigurationError
 from daybook.export.model.budgets import StopToken
+from daybook.export.model.profile import Profile
 from daybook.export.operations.history import summary
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
@@ -22,6 +26,7 @@ from daybook.export.operations.runs import run_day
 from daybook.http.answers import (
     AUDITED,
     EXAMINED,
+    FANNED_OUT,
     MIGRATED,
     RELEASED,
     REQUEUED,
@@ -30,13 +35,16 @@ from daybook.http.answers import (
     VERIFIED,
     WATCH,
 )
+from daybook.http.fan_out import Call, fan_out, one_after_the_other
 from daybook.http.operation import NOTHING, Body, operation
 from daybook.http.performed import performed_by, record_request
 from daybook.http.requests import (
     BATCH_DATE,
     PROFILE,
+    PROFILE_OR_EVERY,
     batch_date,
     count,
+    for_every,
     moment,
     ordinal_to,
     profile_of,
@@ -49,11 +57,12 @@ from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.maintenance import maintain
 from daybook.ops.watchdog import cannot_look, watch
+from daybook.profiles.due import enabled
 
-OF_PROFILE = Body(fields={"profile": PROFILE})
+OF_PROFILE = Body(fields={"profile": PROFILE_OR_EVERY})
 OF_DAYS = Body(
     fields={
-        "profile": PROFILE,
+        "profile": PROFILE_OR_EVERY,
         "days": ordinal_to(audits.MAX_DAYS),
         "since": or_null(TIME),
     }
@@ -61,6 +70,9 @@ OF_DAYS = Body(
 OF_DAY = Body(fields={"profile": PROFILE, "batchDate": BATCH_DATE})
 OF_GIVEN_DAY = Body(fields={"profile": PROFILE, "batchDate": DAY}, required=("batchDate",))
 OF_ENTRY = Body(fields={"profile": PROFILE, "entryId": text_of()}, required=("entryId",))
+
+_SWEPT_OR_FANNED_OUT = {"anyOf": [SWEPT, FANNED_OUT]}
+_AUDITED_OR_FANNED_OUT = {"anyOf": [AUDITED, FANNED_OUT]}
 
 _OF_DATABASE = frozenset({"CONFIGURATION", "DATABASE_UNAVAILABLE"})
 _OF_OPERATOR = _OF_DATABASE | {
@@ -71,12 +83,21 @@ _OF_OPERATOR = _OF_DATABASE | {
 @operation(
     summary="an alert when the last due day is not done",
     body=OF_PROFILE,
-    answers={200: WATCH},
+    answers={200: WATCH, 202: FANNED_OUT, 500: FANNED_OUT, 503: FANNED_OUT},
     problems=_OF_DATABASE,
 )
 def watchdog(app: App, request: flask.Request) -> flask.Response:
     """`POST /watchdog`: alert when the last due day is not done."""
-    name = profile_of(app, OF_PROFILE.read(request)).name
+    body = OF_PROFILE.read(request)
+    if for_every(body):  # MongoDB answers for all of them within seconds
+        names = [each.name for each in enabled(app.profiles)]
+        return one_after_the_other(
+            app, [Call(profile=name, body={}, here=partial(_watch, app, name)) for name in names]
+        )
+    return _watch(app, profile_of(app, body).name)
+
+
+def _watch(app: App, name: str) -> flask.Response:
     try:
         database = app.database
     except ConfigurationError as error:  # an address that the driver cannot read
@@ -96,12 +117,18 @@ def watchdog(app: App, request: flask.Request) -> flask.Response:
 @operation(
     summary="finishes, removes or reports what crashes left behind",
     body=OF_PROFILE,
-    answers={200: SWEPT, 202: SWEPT},
+    answers={200: SWEPT, 202: _SWEPT_OR_FANNED_OUT, 500: FANNED_OUT, 503: FANNED_OUT},
     problems=_OF_OPERATOR,
 )
 def sweeping(app: App, request: flask.Request) -> flask.Response:
     """`POST /sweep`: finish, remove or report what crashes left behind."""
-    profile = profile_of(app, OF_PROFILE.read(request))
+    body = OF_PROFILE.read(request)
+    if for_every(body):
+        return _each(app, "/sweep", {}, lambda profile: _sweep(app, profile))
+    return _sweep(app, profile_of(app, body))
+
+
+def _sweep(app: App, profile: Profile) -> flask.Response:
     found = maintain(
         app.exporter(profile),
         queue=app.cloud_tasks,
@@ -113,18 +140,25 @@ def sweeping(app: App, request: flask.Request) -> flask.Response:
 @operation(
     summary="compares the files delivered in the last days with the destination and the entries",
     body=OF_DAYS,
-    answers={200: AUDITED, 202: AUDITED},
+    answers={200: AUDITED, 202: _AUDITED_OR_FANNED_OUT, 500: FANNED_OUT, 503: FANNED_OUT},
     problems=_OF_OPERATOR,
 )
 def auditing(app: App, request: flask.Request) -> flask.Response:
     """`POST /audit`: check the delivered files of the last days; the rest in another call."""
     body = OF_DAYS.read(request)
-    profile = profile_of(app, body)
     span = count(body, "days") if "days" in body else audits.DAYS
     if span > audits.MAX_DAYS:
         raise BadRequest(f"must be at most {audits.MAX_DAYS}, not {span}", where="days")
+    since = moment(body, "since") or app.now()
+    if for_every(body):
+        return _each(
+            app, "/audit", {"days": span}, lambda profile: _audit(app, profile, span, since)
+        )
+    return _audit(app, profile_of(app, body), span, since)
+
+
+def _audit(app: App, profile: Profile, span: int, since: datetime) -> flask.Response:
     now = app.now()
-    since = moment(body, "since") or now
     first = audits.first_day(app.schedule_of(profile.name).today(now), span)
     days = audits.delivered_days(app.database, profile.name, since=first)
     stop_token = StopToken(
@@ -249,6 +283,25 @@ def migration(app: App, request: flask.Request) -> flask.Response:
     steps = migrate.migrate(app.database, now=app.now())
     obstacles = migrate.obstacles(app.database)
     return json_response(200, migrate.to_doc(app.settings.database, steps, obstacles))
+
+
+def _each(
+    app: App, path: str, fields: Mapping[str, Any], here: Callable[[Profile], flask.Response]
+) -> flask.Response:
+    """The same request for each enabled profile; one repeated within its minute is the same."""
+    return fan_out(
+        app,
+        path,
+        [
+            Call(
+                profile=each.name,
+                body={"profile": each.name, **fields},
+                here=partial(here, each.profile),
+            )
+            for each in enabled(app.profiles)
+        ],
+        trigger=app.now().replace(second=0, microsecond=0),
+    )
 
 
 def _day(day: date | None) -> date:

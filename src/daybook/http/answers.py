@@ -102,6 +102,17 @@ RUN = record(
     optional={"rejected", "error", "nextAttemptAt"},
 )
 
+FANNED_OUT = record(
+    {
+        "status": one_of(["fanned_out"]),
+        "profiles": listed(TEXT),
+        "answers": listed({"type": "object"}),
+        "missing": listed(TEXT),
+        "error": ERROR,
+    },
+    optional={"answers", "missing", "error"},
+)
+
 REFUSED = record({"type": TEXT, "message": TEXT, "firstAt": TIME, "lastAt": TIME, "count": COUNT})
 
 BATCH = record(

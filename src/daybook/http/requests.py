@@ -11,10 +11,12 @@ from daybook.errors import BadRequest
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manual
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
+from daybook.profiles.due import EVERY
 from daybook.text import display
 
 PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}
 """The names of the profiles that the function has."""
+PROFILE_OR_EVERY: Schema = {"anyOf": [PROFILE, {"const": EVERY}]}
 BATCH_DATE = or_null(DAY)
 FLAG = TRUTH
 MAX_TEXT_LENGTH = 255
@@ -38,6 +40,11 @@ def profile_of(app: App, body: Mapping[str, Any]) -> Profile:
     if not isinstance(name, str):
         raise BadRequest(f"must be a string, not {display.quoted(name)}", where="profile")
     return app.profile(name)
+
+
+def for_every(body: Mapping[str, Any]) -> bool:
+    """Whether the request is for all enabled profiles."""
+    return body.get("profile") == EVERY
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:

@@ -17,24 +17,28 @@ from daybook.export.model.lifecycle import TaskCall
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.queue import manual
-from daybook.http.answers import RUN
+from daybook.http.answers import FANNED_OUT, RUN
 from daybook.http.body import MAX_EXPORT_BYTES
 from daybook.http.callers import verified_account
+from daybook.http.fan_out import Call, fan_out
 from daybook.http.operation import Body, Parameter, operation
 from daybook.http.requests import (
     BATCH_DATE,
     FLAG,
     ORDINAL,
     PROFILE,
+    PROFILE_OR_EVERY,
     batch_date,
     count,
     flag,
+    for_every,
     profile_of,
     text,
     text_of,
 )
 from daybook.http.responses import OnError, run_response
 from daybook.http.schema import DAY, TEXT, Schema
+from daybook.profiles.due import DueDay, due
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 TASK_NAME = "X-CloudTasks-TaskName"
@@ -44,6 +48,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 MAX_KIND_LENGTH = 40
 
 _OF_A_RUN = {200: RUN, 202: RUN, 500: RUN, 503: RUN}
+_OF_RUNS = {status: {"anyOf": [RUN, FANNED_OUT]} if status > 200 else RUN for status in _OF_A_RUN}
 _KEY: Schema = {
     "type": "string",
     "pattern": "^[!-~\u00a1-\u00ff]([ -~\u00a0-\u00ff]{0,253}[!-~\u00a1-\u00ff])?$",
@@ -55,7 +60,7 @@ _ENTRY_ID: Schema = {
     "pattern": "^[^\u0000]*$",
 }
 
-RUN_BODY = Body(fields={"profile": PROFILE, "batchDate": BATCH_DATE, "dryRun": FLAG})
+RUN_BODY = Body(fields={"profile": PROFILE_OR_EVERY, "batchDate": BATCH_DATE, "dryRun": FLAG})
 TASK_BODY = Body(
     fields={
         "profile": PROFILE,
@@ -96,25 +101,30 @@ EXPORT_BODY = Body(
 
 
 @operation(
-    summary="one run of a day's batch, or a dry run",
+    summary="one run of a day's batch, or a dry run; with profile * the runs of all that are due",
     body=RUN_BODY,
     headers={
         SCHEDULE_TIME: Parameter(
             schema=TEXT,
             description="The time at which the schedule was due; counts as absent unless RFC 3339.",
-        )
+        ),
+        TASK_NAME: Parameter(schema=TEXT, description="The task's name, which Cloud Tasks sends."),
     },
-    answers=_OF_A_RUN,
+    answers=_OF_RUNS,
 )
 def run(app: App, request: flask.Request) -> flask.Response:
-    """`POST /run`: one run of a day's batch, or a dry run."""
+    """`POST /run`: one run of a day's batch, a dry run, or the runs of all profiles."""
     body = RUN_BODY.read(request)
-    profile = app.enabled(profile_of(app, body).name)
     dry_run = flag(body, "dryRun")
     header = request.headers.get(SCHEDULE_TIME)
     schedule_time = parse_schedule_time(header) if header else None
     if schedule_time is not None and not is_current(app.now(), schedule_time):
         schedule_time = None
+    if for_every(body):
+        if dry_run:
+            raise BadRequest("is for one profile, not for '*'", where="dryRun")
+        return _run_every(app, batch_date(body), schedule_time)
+    profile = app.enabled(profile_of(app, body).name)
     schedule = app.schedule_of(profile.name)
     day = schedule.requested_day(batch_date(body), app.now(), schedule_time)
     if dry_run:
@@ -125,7 +135,34 @@ def run(app: App, request: flask.Request) -> flask.Response:
         profile.name,
         day,
         lambda: run_day(app.exporter(profile), day, schedule_time),
+        final_is_ok=TASK_NAME in request.headers,
         on_error=_alert(app, profile.name, day),
+    )
+
+
+def _run_every(app: App, given: date | None, schedule_time: datetime | None) -> flask.Response:
+    """A run of each profile that is due: the request that its own schedule would have sent."""
+    found = due(app.database, app.profiles, given=given, now=app.now(), schedule_time=schedule_time)
+
+    def call(one: DueDay) -> Call:
+        profile = one.configured.profile
+        return Call(
+            profile=profile.name,
+            body={"profile": profile.name, "batchDate": one.day.isoformat()},
+            here=lambda: run_response(
+                profile.name,
+                one.day,
+                lambda: run_day(app.exporter(profile), one.day, found.trigger),
+                on_error=_alert(app, profile.name, one.day),
+            ),
+        )
+
+    return fan_out(
+        app,
+        "/run",
+        [call(one) for one in found.days],
+        trigger=found.trigger,
+        headers={SCHEDULE_TIME: found.trigger.isoformat()},
     )
 
 

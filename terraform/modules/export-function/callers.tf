@@ -5,14 +5,15 @@ locals {
   # Who may call which route. The invoker role alone opens every route, so the function
   # compares the address in the token that Cloud Run has verified. The health routes are
   # not listed: they are open to whoever has the role.
+  # The queue calls what it is given: retries at /tasks/run, and one profile of a fan-out.
   callers_by_route = {
     "/"              = setunion([local.scheduler_email], var.operators)
-    "/run"           = setunion([local.scheduler_email], var.operators)
+    "/run"           = setunion([local.scheduler_email, local.tasks_email], var.operators)
     "/tasks/run"     = toset([local.tasks_email])
     "/exports"       = var.operators
     "/audit"         = setunion([local.scheduler_email, local.tasks_email], var.operators)
     "/watchdog"      = setunion([local.scheduler_email], var.operators)
-    "/sweep"         = setunion([local.scheduler_email], var.operators)
+    "/sweep"         = setunion([local.scheduler_email, local.tasks_email], var.operators)
     "/admin/retry"   = setunion([local.scheduler_email], var.operators)
     "/admin/doctor"  = setunion([local.scheduler_email], var.operators)
     "/admin/migrate" = setunion([local.scheduler_email], var.operators)

@@ -66,9 +66,15 @@ class CloudTasks:
         self._api_lock = threading.Lock()
 
     def create(
-        self, *, name: str, body: Mapping[str, Any], due: datetime, path: str = RUN_PATH
+        self,
+        *,
+        name: str,
+        body: Mapping[str, Any],
+        due: datetime,
+        path: str = RUN_PATH,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Have `body` sent to `path` by `POST` when it is `due`.
+        """Have `body` sent to `path` by `POST` when it is `due`, with these `headers` too.
 
         `due` is aware; a time that has passed means at once.
 
@@ -83,7 +89,7 @@ class CloudTasks:
             "name": f"{self._queue}/tasks/{name}",
             "scheduleTime": due.astimezone(UTC).isoformat().replace("+00:00", "Z"),
             "dispatchDeadline": f"{self._deadline_seconds:.3f}s",
-            "httpRequest": self._http_request(path, body),
+            "httpRequest": self._http_request(path, body, headers or {}),
         }
         self._with_retries(
             lambda api, timeout_seconds: api.create_task(
@@ -109,11 +115,13 @@ class CloudTasks:
             return _finding(str(error), ok=False)
         return _finding_of(self._queue, found or {})
 
-    def _http_request(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _http_request(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> dict[str, Any]:
         request: dict[str, Any] = {
             "url": f"{self._service_url}{path}",
             "httpMethod": "POST",
-            "headers": {"Content-Type": "application/json"},
+            "headers": {**headers, "Content-Type": "application/json"},
             "body": base64.b64encode(json.dumps(body).encode()).decode(),
         }
         if self._service_account is not None:

@@ -71,12 +71,12 @@ run "each_route_is_called_by_those_it_is_meant_for" {
   assert {
     condition = local.callers_by_route == {
       "/"              = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
-      "/run"           = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/run"           = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "daybook-tasks@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/tasks/run"     = toset(["daybook-tasks@my-project.iam.gserviceaccount.com"])
       "/exports"       = toset(["operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/audit"         = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "daybook-tasks@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/watchdog"      = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
-      "/sweep"         = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
+      "/sweep"         = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "daybook-tasks@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/admin/retry"   = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/admin/doctor"  = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
       "/admin/migrate" = toset(["daybook-scheduler@my-project.iam.gserviceaccount.com", "operator@example.com", "pager@my-project.iam.gserviceaccount.com"])
