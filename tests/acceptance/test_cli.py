@@ -25,7 +25,18 @@ ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
 COMMANDS = {
     *("audit", "completion", "profiles"),
-    *("run", "plan", "status", "history", "verify", "lineage", "requeue", "sweep", "export"),
+    *(
+        "run",
+        "plan",
+        "status",
+        "history",
+        "verify",
+        "compare",
+        "lineage",
+        "requeue",
+        "sweep",
+        "export",
+    ),
     *(
         "retry",
         "release",

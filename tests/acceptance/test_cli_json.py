@@ -61,6 +61,7 @@ def test_every_command_prints_what_the_page_promises(
     answer("verify", DATE)
     answer("audit")
     answer("audit", DATE)
+    answer("compare", DATE, str(tmp_path / f"batch_{DATE}.csv"))
     answer("receipt", DATE)
     answer("lineage", str(right["_id"]))
     answer("lineage", str(wrong["_id"]))

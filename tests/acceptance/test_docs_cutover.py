@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +49,20 @@ def node_delivers(stage: Stage, day: str) -> None:
     )
 
 
-def scene(stage: Stage) -> Iterator[str]:
+def node_file(stage: Stage, folder: Path) -> None:
+    """Node's own file of the day, with columns of its own, where the page's name leads."""
+    path = folder / f"node_batch_{DAY}.csv"
+    lines = ["Entry ID;Line;Debit;Credit"]
+    for entry in stage.database["journalentries"].find({"reference": {"$in": ["INV-1", "INV-2"]}}):
+        lines += [
+            f"{entry['_id']};{number};{line['debit']};{line['credit']}"
+            for number, line in enumerate(entry["lines"], start=1)
+        ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    stage.ids[path.name] = str(path)
+
+
+def scene(stage: Stage, folder: Path) -> Iterator[str]:
     """Yields the command before which it goes on, as the runbook's scenes do."""
     logs = stage.database["exportlogs"]
     logs.drop_indexes()
@@ -65,18 +79,21 @@ def scene(stage: Stage) -> Iterator[str]:
     )
     yield "plan"
     node_delivers(stage, DAY)
+    node_file(stage, folder)
     yield "status"
     stage.queue()
     stage.delivers(NEXT_DAY)
 
 
-def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(stage: Stage) -> None:
+def test_the_way_of_the_page_leads_from_one_to_the_other_and_back(
+    stage: Stage, tmp_path: Path
+) -> None:
     transcripts = [
         transcript
         for chapter in chapters("cutover.md").values()
         for transcript in chapter.transcripts
     ]
-    steps = scene(stage)
+    steps = scene(stage, tmp_path)
     awaited = next(steps)
     for transcript in transcripts:
         if transcript.command.startswith(DAYBOOK + awaited):

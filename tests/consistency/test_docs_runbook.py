@@ -257,7 +257,7 @@ def test_every_command_is_one_that_the_command_line_takes(page: str) -> None:
 
 def test_the_runbook_uses_every_command_of_an_operator() -> None:
     used = {line.split()[0] for line in commands(pages.text_of("runbook.md"))}
-    assert set(main.commands) - used == {"completion", "profiles", "seed", "serve"}
+    assert set(main.commands) - used == {"compare", "completion", "profiles", "seed", "serve"}
 
 
 def test_everything_else_that_people_read_names_the_installed_command_and_one_that_exists() -> None:

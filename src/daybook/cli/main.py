@@ -9,6 +9,7 @@ import click
 from daybook import __version__
 from daybook.cli.audit import audit
 from daybook.cli.command import printable_errors
+from daybook.cli.compare import compare
 from daybook.cli.completion import completion
 from daybook.cli.doctor import doctor
 from daybook.cli.erase import erase
@@ -59,6 +60,7 @@ def main() -> None:
 
 for _command in (
     audit,
+    compare,
     completion,
     doctor,
     erase,

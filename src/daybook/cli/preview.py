@@ -10,7 +10,6 @@ from typing import IO
 
 import click
 
-from daybook.audit.explain import rows_of
 from daybook.export.model.profile import Profile
 
 
@@ -36,6 +35,8 @@ class Preview:
 
     def rows(self) -> list[list[str]]:
         """The header and the first rows, as far as they have been written."""
+        from daybook.audit.explain import rows_of  # loads the driver, which `--help` need not
+
         return rows_of(self._first, self._profile)[: (self._head or 0) + 1]
 
 

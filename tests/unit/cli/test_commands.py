@@ -19,7 +19,7 @@ from tests import pages
 
 SOURCE = pages.ROOT / "src" / "daybook"
 NAMES = sorted(main.commands)
-OF_A_DAY = {"audit", "plan", "receipt", "release", "retry", "run", "status", "verify"}
+OF_A_DAY = {"audit", "compare", "plan", "receipt", "release", "retry", "run", "status", "verify"}
 
 
 def typed(command: str) -> set[str]:

@@ -1,0 +1,340 @@
+"""Comparing a day with the file that another system made for it.
+
+Which entries are only in one of the two, and which differ in which column. Rows belong together
+by the entry's ID, or by another column that names the entry; columns by their titles.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from itertools import zip_longest
+from typing import Any
+
+from daybook.audit.table import Table
+from daybook.errors import BadRequest
+from daybook.export.model.column import Column, ColumnType
+from daybook.export.model.profile import Calendar, Profile
+from daybook.export.rendering.cells.layout import Layout
+from daybook.export.rendering.cells.text import looks_like_formula
+from daybook.text import display
+
+_NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)
+_BUDDHIST_ERA = 543
+_NAMING = ("entry._id", "entry.reference")
+"""Values by which rows are matched, the first one that both files have."""
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A column that both files have."""
+
+    column: Column
+    type: ColumnType
+    ours: int
+    theirs: int
+    their_title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellDifference:
+    row: int
+    """The row of the entry, from 1."""
+    column: str
+    """Daybook's title."""
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryDifference:
+    """An entry whose rows are not the same in both files."""
+
+    entry: str
+    cells: tuple[CellDifference, ...]
+    our_rows: int
+    their_rows: int
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "entry": self.entry,
+            "ourRows": self.our_rows,
+            "theirRows": self.their_rows,
+            "cells": [
+                {"row": one.row, "column": one.column, "ours": one.ours, "theirs": one.theirs}
+                for one in self.cells
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileComparison:
+    """What the two files have in common, and every difference."""
+
+    key: str
+    """Daybook's title of the column that names the entries."""
+    compared: tuple[tuple[str, str], ...]
+    """Titles of the compared columns, Daybook's and theirs."""
+    our_other_titles: tuple[str, ...]
+    their_other_titles: tuple[str, ...]
+    our_entries: int
+    their_entries: int
+    only_ours: tuple[str, ...]
+    only_theirs: tuple[str, ...]
+    differing: tuple[EntryDifference, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Entry → why Daybook's file leaves it out."""
+
+    @property
+    def same(self) -> bool:
+        return not (self.only_ours or self.only_theirs or self.differing)
+
+    def to_doc(self) -> dict[str, Any]:
+        return {
+            "status": "same" if self.same else "differs",
+            "key": self.key,
+            "columns": [{"ours": ours, "theirs": theirs} for ours, theirs in self.compared],
+            "otherColumns": {
+                "ours": list(self.our_other_titles),
+                "theirs": list(self.their_other_titles),
+            },
+            "entryCounts": {"ours": self.our_entries, "theirs": self.their_entries},
+            "onlyOurs": list(self.only_ours),
+            "onlyTheirs": [
+                {"entry": entry, "reason": self.reasons.get(entry)} for entry in self.only_theirs
+            ],
+            "differing": [one.to_doc() for one in self.differing],
+        }
+
+
+def paired(profile: Profile, theirs: Sequence[str], named: Mapping[str, str]) -> list[Pair]:
+    """The profile's columns that their file has too; `named` maps titles of theirs to ours.
+
+    Titles that are not named are matched regardless of case and spaces. Raises `BadRequest` for
+    a named title that a file does not have, or has twice, and when no column is in common.
+    """
+    ours = [column.title for column in profile.columns]
+    for their_title, our_title in named.items():
+        for title, titles, whose in (
+            (their_title, theirs, "their file"),
+            (our_title, ours, "Daybook's file"),
+        ):
+            if titles.count(title) != 1:
+                has = "has twice" if title in titles else "does not have"
+                raise BadRequest(
+                    f"{whose} {has} a column {display.quoted(title)}; it has {_listed(titles)}",
+                    where="columns",
+                )
+    taken = set(named.values())
+    alike = {_alike(title): title for title in ours if title not in taken}
+    pairs = []
+    for at, their_title in enumerate(theirs):
+        wanted = named.get(their_title)
+        if wanted is None and theirs.count(their_title) == 1:
+            wanted = alike.pop(_alike(their_title), None)
+        if wanted is not None:
+            cell = Layout.of(profile).cells[ours.index(wanted)]
+            pairs.append(
+                Pair(
+                    column=cell.column,
+                    type=cell.type,
+                    ours=ours.index(wanted),
+                    theirs=at,
+                    their_title=their_title,
+                )
+            )
+    if not pairs:
+        raise BadRequest(
+            f"the two files have no column in common: theirs has {_listed(theirs)}, Daybook's "
+            f"{_listed(ours)}",
+            where="columns",
+        )
+    return sorted(pairs, key=lambda pair: pair.ours)
+
+
+def naming(pairs: Sequence[Pair], key: str | None) -> Pair:
+    """The column that names the entries; raises `BadRequest` when there is none."""
+    for pair in pairs:
+        if key is not None and pair.column.title == key:
+            return pair
+    if key is None:
+        for value in _NAMING:
+            for pair in pairs:
+                if pair.column.value == value and not pair.column.once:
+                    return pair
+    wanted = "no column in common names the entries" if key is None else f"no such column: {key}"
+    raise BadRequest(
+        f"{wanted}; in common are {', '.join(pair.column.title for pair in pairs)}", where="key"
+    )
+
+
+def compare_tables(
+    profile: Profile,
+    pairs: Sequence[Pair],
+    key: Pair,
+    ours: Table,
+    theirs: Table,
+    *,
+    reasons: Mapping[str, str],
+) -> FileComparison:
+    """Compare row by row; the rows of an entry may be in any order.
+
+    `reasons` say why Daybook's file leaves out an entry, by its ID or its reference.
+    """
+    our_rows = _by_entry(ours.rows, key.ours)
+    their_rows = _by_entry(theirs.rows, key.theirs)
+    readers = [(pair, _Reader(profile, pair)) for pair in pairs if pair is not key]
+    differing = [
+        difference
+        for entry, rows in our_rows.items()
+        if entry in their_rows
+        and (difference := _difference(entry, rows, their_rows[entry], readers)) is not None
+    ]
+    used_ours, used_theirs = {pair.ours for pair in pairs}, {pair.theirs for pair in pairs}
+    return FileComparison(
+        key=key.column.title,
+        compared=tuple((pair.column.title, pair.their_title) for pair in pairs),
+        our_other_titles=tuple(
+            title for at, title in enumerate(ours.titles) if at not in used_ours
+        ),
+        their_other_titles=tuple(
+            title for at, title in enumerate(theirs.titles) if at not in used_theirs
+        ),
+        our_entries=len(our_rows),
+        their_entries=len(their_rows),
+        only_ours=tuple(entry for entry in our_rows if entry not in their_rows),
+        only_theirs=tuple(entry for entry in their_rows if entry not in our_rows),
+        differing=tuple(differing),
+        reasons={entry: reasons[entry] for entry in their_rows if entry in reasons},
+    )
+
+
+def _listed(titles: Sequence[str]) -> str:
+    return ", ".join(map(display.quoted, titles))
+
+
+def _alike(title: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", title).casefold().split())
+
+
+def _by_entry(rows: Sequence[Row], at: int) -> dict[str, list[Row]]:
+    """Rows by the entry that they name; a row that names none continues the one before it."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    entry = ""
+    for row in rows:
+        entry = _plain(row[at]) or entry
+        found[entry].append(row)
+    return dict(found)
+
+
+def _difference(
+    entry: str,
+    ours: Sequence[Row],
+    theirs: Sequence[Row],
+    readers: Sequence[tuple[Pair, _Reader]],
+) -> EntryDifference | None:
+    """Rows that are equal in any order are left out; the others are compared one by one."""
+    left = list(theirs)
+    unmatched: list[tuple[int, Row]] = []
+    for number, row in enumerate(ours, start=1):
+        at = next(
+            (
+                at
+                for at, other in enumerate(left)
+                if next(_cells(row, other, readers), None) is None
+            ),
+            None,
+        )
+        if at is None:
+            unmatched.append((number, row))
+        else:
+            del left[at]
+    if not unmatched and not left:
+        return None
+    cells = []
+    for mine, other in zip_longest(unmatched, left):
+        if mine is None or other is None:
+            continue
+        number, row = mine
+        cells += [
+            CellDifference(row=number, column=pair.column.title, ours=a, theirs=b)
+            for pair, a, b in _cells(row, other, readers)
+        ]
+    return EntryDifference(
+        entry=entry, cells=tuple(cells), our_rows=len(ours), their_rows=len(theirs)
+    )
+
+
+def _cells(
+    ours: Row, theirs: Row, readers: Sequence[tuple[Pair, _Reader]]
+) -> Iterator[tuple[Pair, str, str]]:
+    for pair, reader in readers:
+        a, b = ours[pair.ours], theirs[pair.theirs]
+        if a != b and not reader.equal(a, b):
+            yield pair, a, b
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Compares the cells of a column: amounts by value, dates by day, texts by their characters."""
+
+    profile: Profile
+    pair: Pair
+
+    def equal(self, ours: str, theirs: str) -> bool:
+        ours, theirs = _plain(ours), _plain(theirs)
+        if ours == theirs:
+            return True
+        match self.pair.type:
+            case ColumnType.AMOUNT:
+                # Other systems leave the side that is not used blank, or print zero.
+                a, b = _number(ours or "0"), _number(theirs or "0")
+                return a is not None and a == b
+            case ColumnType.NUMBER:
+                a, b = _number(ours), _number(theirs)
+                return a is not None and a == b
+            case ColumnType.DATE:
+                first, second = self._day(ours), self._day(theirs)
+                return first is not None and first == second
+            case _:
+                return False
+
+    def _day(self, text: str) -> date | None:
+        for pattern in (self.profile.date_format, "%Y-%m-%d", "%d/%m/%Y"):
+            try:
+                found = datetime.strptime(text, pattern).date()  # noqa: DTZ007  (only its day)
+            except ValueError:
+                continue
+            if (
+                pattern == self.profile.date_format
+                and self.profile.calendar is Calendar.BUDDHIST_ERA
+            ):
+                return found.replace(year=found.year - _BUDDHIST_ERA)
+            return found
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return (moment.astimezone(self.profile.time_zone) if moment.tzinfo else moment).date()
+
+
+def _plain(cell: str) -> str:
+    """Without blanks around it and without the apostrophe that guards against formulas."""
+    text = unicodedata.normalize("NFC", cell).strip()
+    return text[1:] if text.startswith("'") and looks_like_formula(text[1:]) else text
+
+
+def _number(text: str) -> Decimal | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    try:
+        return Decimal(text.replace(",", ""))
+    except InvalidOperation:
+        return None
