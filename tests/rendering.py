@@ -18,6 +18,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing
+from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.render import Renderer
 
 MISSING = object()
@@ -70,6 +71,18 @@ def render(
         )
         content += renderer.part(part, rows)
     return content, renderer.figures()
+
+
+def render_file(
+    entries: Sequence[Mapping[str, Any]], profile: Profile, *, item_count: int | None = None
+) -> tuple[bytes, Figures]:
+    """The file of some entries in the profile's format, as for a manifest of `item_count`."""
+    count = len(entries) if item_count is None else item_count
+    ids = [entry["_id"] for entry in entries]
+    part = Part(number=0, queue_ids=ids, entry_ids=ids, duplicates={})
+    with FileRenderer(profile, BATCH_DATE, item_count=count) as file:
+        content = file.header() + file.part(part, MemoryRows(entries, profile))
+        return content + b"".join(file.end()), file.figures()
 
 
 def entry(*lines: Mapping[str, Any], **fields: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ AMOUNTS = ["-100.00", "0.00", "1234567.89", "-0.01", "99999999999.99"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cell:
+class FodsCell:
     formula: str | None
     type: str | None
     value: str | None
@@ -58,7 +58,7 @@ class _Cell:
 @pytest.fixture(scope="module", params=SEPARATORS.values(), ids=SEPARATORS)
 def sheets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[list[_Cell]]]:
+) -> dict[str, list[list[FodsCell]]]:
     """Every file, opened by one LibreOffice with all its guessing turned on."""
     office = shutil.which("soffice") or shutil.which("libreoffice")
     if office is None:
@@ -98,7 +98,7 @@ def sheets(
     )
     made = [name for name in files if (folder / f"{name}.fods").exists()]
     assert made == list(files), done.stdout + done.stderr
-    return {name: list(_rows(folder / f"{name}.fods")) for name in files}
+    return {name: list(rows_of_fods(folder / f"{name}.fods")) for name in files}
 
 
 def test_no_hostile_text_becomes_a_formula(sheets):
@@ -190,13 +190,13 @@ def _bare(amount: str) -> dict[str, object]:
     return entry(lines=[], amount=Decimal128(amount), date=when)
 
 
-def _rows(path: Path) -> Iterator[list[_Cell]]:
+def rows_of_fods(path: Path) -> Iterator[list[FodsCell]]:
     root = ElementTree.parse(path).getroot()  # noqa: S314 -- LibreOffice has just written it
     for row in root.iter(f"{_TABLE}table-row"):
-        cells: list[_Cell] = []
+        cells: list[FodsCell] = []
         for element in row:
             kind = element.get(f"{_OFFICE}value-type")
-            cell = _Cell(
+            cell = FodsCell(
                 formula=element.get(f"{_TABLE}formula"),
                 type=kind,
                 value=element.get(f"{_OFFICE}{'date-value' if kind == 'date' else 'value'}"),

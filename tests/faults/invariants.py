@@ -12,14 +12,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from openpyxl import load_workbook
 from pymongo.database import Database
 
 from daybook.export.batch import batch as batches
 from daybook.export.model.fields import Fields
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.source import EntrySource
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive_views import DriveFile
@@ -170,7 +171,7 @@ def _batch_faults(rest: Rest, batch: dict[str, Any], file: DriveFile) -> Iterato
     for name, value in found.items():
         if said[name] != value:
             yield f"{day}: {name} is {said[name]} in the record, {value} in the file"
-    if file.name != f"batch_{day}.csv":
+    if file.name not in (f"batch_{day}.csv", f"batch_{day}.xlsx"):
         yield f"{day}: the file is called {file.name}"
     if day not in rest.edited and file.content != _render(rest, batch):
         yield f"{day}: the file is not what its manifest and entries render to"
@@ -236,21 +237,38 @@ def _item_fault(rest: Rest, item: dict[str, Any], home: dict[str, Any] | None) -
 
 
 def _render(rest: Rest, batch: dict[str, Any]) -> bytes:
-    profile = Profile(name="daily")
-    renderer = Renderer(profile, date.fromisoformat(batch["batchDate"]))
+    is_sheet = batch["filename"].endswith(".xlsx")
+    profile = Profile(name="daily", format=FileFormat.XLSX if is_sheet else FileFormat.CSV)
     source = EntrySource(rest.database, profile)
-    parts = manifests.read(
-        rest.database[manifests.COLLECTION],
-        _manifest(batch),
-    )
-    return renderer.header() + b"".join(
-        renderer.part(part, source.read(part.entry_ids)) for part in parts
-    )
+    manifest = _manifest(batch)
+    parts = manifests.read(rest.database[manifests.COLLECTION], manifest)
+    day = date.fromisoformat(batch["batchDate"])
+    with FileRenderer(profile, day, item_count=manifest.item_count) as file:
+        rows = [file.part(part, source.read(part.entry_ids)) for part in parts]
+        return b"".join([file.header(), *rows, *file.end()])
 
 
 def _rows(file: DriveFile) -> list[dict[str, str]]:
+    if file.name.endswith(".xlsx"):
+        return _rows_of_sheet(file.content)
     text = io.StringIO(file.content.decode("utf-8-sig"), newline="")
     return list(csv.DictReader(text))
+
+
+def _rows_of_sheet(content: bytes) -> list[dict[str, str]]:
+    """The rows as the CSV would have them, as far as the checks read them."""
+    sheet = load_workbook(io.BytesIO(content))["Journal"]
+    titles, *rows = sheet.iter_rows(values_only=True)
+    return [
+        {str(title): _printed(str(title), value) for title, value in zip(titles, row, strict=True)}
+        for row in rows
+    ]
+
+
+def _printed(title: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if title in ("Debit", "Credit", "Amount") else str(value)
 
 
 def _entries(file: DriveFile) -> list[str]:

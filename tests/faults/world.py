@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +34,7 @@ class World:
 
     `small` chooses the way of an upload: one multipart request, or a session with several
     chunks. The lease is long, so that it ends when the test says so (`expire_lease`).
+    `file_format` is that of the profile; the environment may set it for all tests.
     `reach` gives the address by which a run finds MongoDB behind a proxy.
     """
 
@@ -41,6 +45,7 @@ class World:
         zygote: Zygote,
         *,
         small: bool = True,
+        file_format: str = os.environ.get("DAYBOOK_FAULTS_FORMAT", "csv"),
         lease_seconds: float = 600.0,
         attempts: int | None = None,
         reach: Callable[[MongoProxy], str] = attrgetter("uri"),
@@ -48,6 +53,7 @@ class World:
         self.database = database
         self.mongo_uri = mongo_uri
         self.small = small
+        self.file_format = file_format
         self._lease_seconds = lease_seconds
         self._delays = _MANY_DELAYS if attempts is None else ",".join(["1"] * (attempts - 1))
         self._reach = reach
@@ -78,8 +84,11 @@ class World:
         """
         entries, items = [], []
         text = 'ค่าบริการ, "x"' if self.small else "y" * padding
+        more: list[dict[str, Any]] = []
         for number in range(start, start + count):
             amount = Decimal128(f"{number + 1}00.25")
+            if self.file_format == "xlsx" and not self.small:
+                text, more = "", _incompressible_lines(number, padding)
             entries.append(
                 {
                     "_id": ObjectId(),
@@ -90,6 +99,7 @@ class World:
                     "lines": [
                         {"accountCode": "5100", "accountName": "Cost", "debit": amount},
                         {"accountCode": "2100", "accountName": "Payable", "credit": amount},
+                        *more,
                     ],
                 }
             )
@@ -128,6 +138,7 @@ class World:
             "DAYBOOK_UPLOAD_CHUNK_BYTES": str(CHUNK_BYTES),
             "DAYBOOK_MULTIPART_LIMIT_BYTES": "5242880" if self.small else "0",
             "DAYBOOK_RETRY_DELAYS_SECONDS": self._delays,
+            "DAYBOOK_PROFILES": f'[daily]\nformat = "{self.file_format}"',
             **settings,
         }
         worker = self._zygote.start(env, day, callers=callers)
@@ -256,6 +267,19 @@ def kill_in_flight(worker: Worker) -> None:
 def freeze(worker: Worker) -> None:
     """For `trapped`: the client stands still from here on."""
     worker.freeze()
+
+
+def _incompressible_lines(number: int, padding: int) -> list[dict[str, Any]]:
+    """Lines of nothing, whose texts take about twice `padding` bytes of an xlsx file."""
+    source = Random(number)
+    return [
+        {
+            "accountCode": "9999",
+            "accountName": b64encode(source.randbytes(20_000)).decode(),
+            "debit": Decimal128("0"),
+        }
+        for _ in range(2 * padding // 20_000)
+    ]
 
 
 def item_for(entry_id: Any, **fields: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.audit.compare import Comparison
-from daybook.audit.delivered import DeliveredBytes
+from daybook.audit.delivered import delivered
 from daybook.audit.difference import VerifyDifference
 from daybook.audit.rerender import Rerendering
 from daybook.audit.verify import is_of_earlier_version
@@ -210,20 +210,18 @@ def _of_entries(
     database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
 ) -> Iterator[AuditFinding]:
     """The entries that differ from the file, each once, with all of its differing rows."""
-    comparison = Comparison(
-        DeliveredBytes(destination.read(batch.doc["fileId"], batch.doc["filename"])),
-        Rerendering(database, profile, batch),
-        Rerendering(database, profile, batch),
-        earlier=is_of_earlier_version(batch),
-    )
-    for entry, found in groupby(comparison.differences(), key=_entry):
-        differences = list(found)
-        yield AuditFinding(
-            kind=AuditKind.ENTRY_CHANGED,
-            detail="; ".join(difference.detail for difference in differences),
-            entry_id=entry,
-            row=differences[0].row,
-        )
+    whole, single = (Rerendering(database, profile, batch) for _ in range(2))
+    blocks = destination.read(batch.doc["fileId"], batch.doc["filename"])
+    with delivered(blocks, whole.profile) as (_, rows):
+        comparison = Comparison(rows, whole, single, earlier=is_of_earlier_version(batch))
+        for entry, found in groupby(comparison.differences(), key=_entry):
+            differences = list(found)
+            yield AuditFinding(
+                kind=AuditKind.ENTRY_CHANGED,
+                detail="; ".join(difference.detail for difference in differences),
+                entry_id=entry,
+                row=differences[0].row,
+            )
 
 
 def _entry(difference: VerifyDifference) -> str | None:
@@ -232,10 +230,7 @@ def _entry(difference: VerifyDifference) -> str | None:
 
 def _rendered_sha256(rendering: Rerendering) -> str:
     """Of the file that the manifest's entries would give now; raises `DaybookError`."""
-    sha256 = hashlib.sha256(rendering.header())
-    for part in rendering.parts():
-        sha256.update(rendering.render(part))
-    return sha256.hexdigest()
+    return _sha256_of(rendering.file())
 
 
 def _sha256_of(blocks: Iterator[bytes]) -> str:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import IO
+
+from daybook.audit.workbook import text_of
+from daybook.export.model.profile import FileFormat, Profile
 
 WINDOW_BYTES = 1024 * 1024
 
@@ -62,3 +68,28 @@ class DeliveredBytes:
         self._md5.update(block)
         self._sha256.update(block)
         self.size_bytes += len(block)
+
+
+@contextmanager
+def delivered(
+    blocks: Iterator[bytes], profile: Profile
+) -> Iterator[tuple[DeliveredBytes, DeliveredBytes]]:
+    """The file as it is, and its rows as they were rendered; of a CSV both are the same.
+
+    An xlsx file is read to its end at once, and its rows from a temporary file. What reads them
+    raises `WorkbookUnreadable`.
+    """
+    if profile.format is not FileFormat.XLSX:
+        file = DeliveredBytes(blocks)
+        yield file, file
+        return
+    with TemporaryFile() as spool:
+        file = DeliveredBytes(_copied(blocks, spool))
+        file.drain()
+        yield file, DeliveredBytes(text_of(spool, profile))
+
+
+def _copied(blocks: Iterator[bytes], to: IO[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        to.write(block)
+        yield block

@@ -16,6 +16,7 @@ from daybook.export.model.column import Column, Value, ValueKind
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.money import normalised
+from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.entry_id import displayed
 from daybook.text.phrases import number
 
@@ -41,6 +42,8 @@ class Piece:
 
 
 def rows_of(content: bytes, profile: Profile) -> list[Row]:
+    """The rows of a CSV, or of an xlsx file's text form."""
+    profile = text_form(profile)
     csv.field_size_limit(_FIELD_LIMIT)  # the default would refuse a long description
     text = content.decode(profile.encoding, "replace")
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=profile.delimiter))

@@ -19,13 +19,19 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
+from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.cells.values import RejectedValue, missing
+from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 
 
 class Rerendering:
-    """Renders the parts of a committed batch once more, in order."""
+    """Renders the parts of a committed batch once more, in order, as the rows of a CSV.
+
+    Those of an xlsx file are in its text form, in which `delivered` reads it; only `file` gives
+    the bytes of the file itself.
+    """
 
     def __init__(self, database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> None:
         """Renders with the profile that the batch was planned for; `profile` is today's.
@@ -38,7 +44,9 @@ class Rerendering:
         # What a profile requires decides which entries go into a file. Those in one are printed
         # as they are now, so that a value missing since shows as a cell that differs.
         profile = replace(profile, require=frozenset(), years=(1, 9999))
-        self.profile = profile
+        self._of_file = profile
+        self.profile = text_form(profile)
+        """The profile as whose CSV the rows are rendered."""
         self.day = (
             None if batch.key.batch_date is None else date.fromisoformat(batch.key.batch_date)
         )
@@ -76,6 +84,15 @@ class Rerendering:
     def render(self, part: Part) -> bytes:
         """The part's rows; entries that can no longer be printed are left out and counted."""
         return self._renderer.part(part, self._source.read(part.entry_ids))
+
+    def file(self) -> Iterator[bytes]:
+        """The whole file that the manifest's entries would give now. Raises `DaybookError`."""
+        item_count = self.manifest.item_count
+        with FileRenderer(self._of_file, self.day, item_count=item_count) as file:
+            yield file.header()
+            for part in self.parts():
+                yield file.part(part, self._source.read(part.entry_ids))
+            yield from file.end()
 
     def render_each(self, part: Part) -> Iterator[tuple[Any, bytes]]:
         """Each entry of the part with its rows, empty if it can no longer be printed."""

@@ -12,10 +12,11 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.audit.compare import Comparison
-from daybook.audit.delivered import DeliveredBytes
+from daybook.audit.delivered import DeliveredBytes, delivered
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.marks import check_marks
 from daybook.audit.rerender import Rerendering
+from daybook.audit.workbook import WorkbookUnreadable
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
 from daybook.export.batch import batch as batches
@@ -127,15 +128,16 @@ def _differences(
     rerendered = Rerendering(database, profile, batch)
     damaged = _damage(rerendered)
     blocks = destination.read(batch.doc["fileId"], batch.doc["filename"])
-    file = DeliveredBytes(blocks)
     try:
-        rows: list[VerifyDifference] = []
-        if damaged is None:
-            single = Rerendering(database, profile, batch)
-            comparison = Comparison(file, rerendered, single, earlier=is_of_earlier_version(batch))
-            rows = list(islice(comparison.differences(), MAX_ROW_DIFFERENCES))
-            notes += _notes(comparison)
-        file.drain()
+        with delivered(blocks, rerendered.profile) as (file, text):
+            rows: list[VerifyDifference] = []
+            if damaged is None:
+                single = Rerendering(database, profile, batch)
+                earlier = is_of_earlier_version(batch)
+                comparison = Comparison(text, rerendered, single, earlier=earlier)
+                rows = _rows(comparison)
+                notes += _notes(comparison)
+            file.drain()
     except DestinationRefused as error:
         yield VerifyDifference(kind=VerifyKind.FILE_UNREADABLE, detail=str(error))
     else:
@@ -158,6 +160,14 @@ def _differences(
         )
 
 
+def _rows(comparison: Comparison) -> list[VerifyDifference]:
+    """The first differences between the file's rows and the entries."""
+    try:
+        return list(islice(comparison.differences(), MAX_ROW_DIFFERENCES))
+    except WorkbookUnreadable as error:
+        return [VerifyDifference(kind=VerifyKind.FILE_UNREADABLE, detail=str(error))]
+
+
 def _damage(rerendered: Rerendering) -> VerifyDifference | None:
     """What is wrong with the manifest itself."""
     try:
@@ -170,7 +180,7 @@ def _damage(rerendered: Rerendering) -> VerifyDifference | None:
 
 def _cut_short(rows: list[VerifyDifference]) -> bool:
     """Whether the comparison ended before the last entry, so that the totals are incomplete."""
-    ends = {VerifyKind.HEADER, VerifyKind.OUT_OF_STEP}
+    ends = {VerifyKind.HEADER, VerifyKind.OUT_OF_STEP, VerifyKind.FILE_UNREADABLE}
     return len(rows) == MAX_ROW_DIFFERENCES or any(row.kind in ends for row in rows)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 import click
 
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import FileFormat, Profile
 
 
 class Preview:
@@ -21,12 +23,14 @@ class Preview:
         self._head = head
         self._file = file
         self._first = b""
+        self._whole = profile.format is FileFormat.XLSX
+        """Whether no row can be read before the file is complete."""
         self.kept = False
 
     def write(self, data: bytes) -> None:
         if self._file is not None:
             self._file.write(data)
-        if self._head is not None and len(self.rows()) <= self._head:
+        if self._head is not None and (self._whole or len(self.rows()) <= self._head):
             self._first += data
 
     def keep(self) -> None:
@@ -35,9 +39,14 @@ class Preview:
 
     def rows(self) -> list[list[str]]:
         """The header and the first rows, as far as they have been written."""
-        from daybook.audit.explain import rows_of  # loads the driver, which `--help` need not
+        # They load the driver, which `--help` need not.
+        from daybook.audit.explain import rows_of
+        from daybook.audit.workbook import rows_of_sheet
 
-        return rows_of(self._first, self._profile)[: (self._head or 0) + 1]
+        most = (self._head or 0) + 1
+        if self._whole:
+            return list(islice(rows_of_sheet(io.BytesIO(self._first), self._profile), most))
+        return rows_of(self._first, self._profile)[:most]
 
 
 @contextmanager

@@ -36,6 +36,13 @@ def require_plain_id(file_id: str) -> None:
         raise IdInvalid(f"file id {file_id!r} is not one that was issued here")
 
 
+def media_type(name: str) -> str:
+    """The media type of a file, by its name."""
+    return _MEDIA_TYPES.get(name.rpartition(".")[2].lower(), "text/csv")
+
+
+_MEDIA_TYPES = {"xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+
 REQUEST_TIMEOUT_SECONDS = 30.0
 
 

@@ -23,6 +23,7 @@ from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import plan, rejected
 from daybook.export.recording import rehearse
+from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
@@ -137,8 +138,9 @@ def _ensure_id(ctx: Context) -> None:
 
 def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> DeliverResult:
     manual = ctx.job.key.batch_date is None
-    renderer = Renderer(ctx.exporter.profile, ctx.job.day)
+    profile, item_count = ctx.exporter.profile, manifest.item_count
     with (
+        FileRenderer(profile, ctx.job.day, item_count=item_count) as file,
         Upload(
             ctx.slot,
             ctx.destination,
@@ -154,24 +156,29 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
     ):
         if resumed is not None:
             upload.resume(resumed)
-        upload.write(renderer.header())
-        source = EntrySource(ctx.database, ctx.exporter.profile)
+        upload.write(file.header())
+        renderer = file.renderer
+        source = EntrySource(ctx.database, profile)
         rendered = 0
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
             with ctx.rendering:
-                data = renderer.part(part, ctx.rendering.result(reading))
+                data = file.part(part, ctx.rendering.result(reading))
             check_rejected(renderer, manual=manual)
             upload.write(data)
             if ctx.exporter.progress is not None:
                 rendered += len(part.queue_ids)
-                ctx.exporter.progress(rendered, manifest.item_count)
+                ctx.exporter.progress(rendered, item_count)
             ctx.stop_token.check_process()
         figures = renderer.figures()
-        check_rejected(renderer, item_count=manifest.item_count, manual=manual)
+        check_rejected(renderer, item_count=item_count, manual=manual)
         if figures.entry_count == 0 and not manual:
             if _queue_changed(ctx, manifest):
                 return NoFile.QUEUE_CHANGED
             return AllRejected(rejected=_referenced(ctx, figures))
+        with ctx.rendering:
+            rest = file.end()
+        for block in rest:
+            upload.write(block)
         content = upload.content()
         if _queue_changed(ctx, manifest):
             return NoFile.QUEUE_CHANGED
@@ -180,8 +187,8 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
             if not rehearse(ctx, seal):
                 return NoFile.RECORDED_ELSEWHERE
         ctx.slot.store_seal(seal)
-        file = upload.complete()
-        return NoFile.ID_REFUSED if file is None else Visible(file=file)
+        delivered = upload.complete()
+        return NoFile.ID_REFUSED if delivered is None else Visible(file=delivered)
 
 
 def _seal(

@@ -38,7 +38,7 @@ def manual(database: Database[dict[str, Any]], profile: Profile, request: Manual
     """The job of a manual export, which copies chosen entries."""
     return Job(
         key=BatchKey(profile=profile.name, manual_key=request.key),
-        filename=request.filename,
+        filename=request.file_name(profile),
         scan=lambda: requests.scan(database, profile, request),
         request=request.to_doc(),
     )

@@ -114,8 +114,8 @@ def _profile(
     if layout.get("match") == {"profile": name} and name != DAILY:
         del layout["match"]  # the default, spelt out
     profile = Profile(name=name, **{"time_zone": settings.time_zone, **layout})
-    if profile.format is FileFormat.XLSX:
-        faults.append(f"profile {name}, format: must be csv, which is all that can be written yet")
+    if profile.filename and (fault := _wrong_end(profile)) is not None:
+        faults.append(f"profile {name}, filename: {fault}, not {_shown(profile.filename)}")
         return None
     try:
         Renderer(profile, None).header()
@@ -132,6 +132,14 @@ def _profile(
         language=delivery.get("language", settings.language),
         enabled=delivery.get("enabled", True),
     )
+
+
+def _wrong_end(profile: Profile) -> str | None:
+    """What is wrong with the end of a file name: programs tell formats by it."""
+    is_sheet = profile.format is FileFormat.XLSX
+    if profile.filename.lower().endswith(".xlsx") == is_sheet:
+        return None
+    return f"must {'' if is_sheet else 'not '}end in .xlsx: format is {profile.format.value}"
 
 
 def _shown(value: Any) -> str:

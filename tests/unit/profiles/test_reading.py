@@ -182,6 +182,18 @@ def test_the_generic_preset_is_the_default_profile() -> None:
         ('[sales]\nfilname = "a"', "profile sales: unknown key filname; did you mean filename?"),
         ('[sales]\nqqq = "a"', "unknown key qqq; known are preset, format, filename"),
         ('[sales]\nformat = "xml"', 'sales, format: must be one of csv, xlsx, not "xml"'),
+        (
+            '[sales]\nformat = "xlsx"\nfilename = "{date}.csv"',
+            'sales, filename: must end in .xlsx: format is xlsx, not "{date}.csv"',
+        ),
+        (
+            '[sales]\nfilename = "{date}.xlsx"',
+            'sales, filename: must not end in .xlsx: format is csv, not "{date}.xlsx"',
+        ),
+        (
+            '[sales]\nformat = "xlsx"\ndate_format = "%j"',
+            "sales, date_format '%j': cells of an xlsx file cannot show %j",
+        ),
         ('[sales]\nfilename = "a.csv"', 'filename: must contain {date}: each day\'s file needs'),
         ('[sales]\nfilename = "../{date}"', 'filename: must be a file name with {date}'),
         ('[sales]\nfilename = "{date}{day}"', 'filename: must be a file name with {date}'),

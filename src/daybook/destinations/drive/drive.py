@@ -21,6 +21,7 @@ from daybook.destinations.base import (
     Finding,
     Held,
     NewFile,
+    media_type,
 )
 from daybook.destinations.drive import answers, folder
 from daybook.destinations.drive.answers import document
@@ -32,7 +33,6 @@ from daybook.errors import DestinationError, DestinationRefused, SessionExpired
 __all__ = ["ROOT_URL", "DriveDestination", "drive_session"]
 
 ROOT_URL = "https://www.googleapis.com/"
-_CSV = "text/csv"
 _JSON = "application/json; charset=UTF-8"
 _ALL_DRIVES = {"supportsAllDrives": "true"}
 _READ_BYTES = 8 * 1024 * 1024
@@ -81,7 +81,7 @@ class DriveDestination:
         boundary = secrets.token_hex(16)
         head = (
             f"--{boundary}\r\nContent-Type: {_JSON}\r\n\r\n{json.dumps(self._metadata(file))}\r\n"
-            f"--{boundary}\r\nContent-Type: {_CSV}\r\n\r\n"
+            f"--{boundary}\r\nContent-Type: {media_type(file.name)}\r\n\r\n"
         )
         request = Request(
             operation=f"files.create in folder {self._folder_id}",
@@ -100,7 +100,7 @@ class DriveDestination:
             method="POST",
             url=self._upload_url(),
             params={**_ALL_DRIVES, "uploadType": "resumable", "fields": "id,size"},
-            headers={"Content-Type": _JSON, "X-Upload-Content-Type": _CSV},
+            headers={"Content-Type": _JSON, "X-Upload-Content-Type": media_type(file.name)},
             body=(json.dumps(self._metadata(file)).encode(),),
             effect=Effect.CREATES,
         )
@@ -232,7 +232,7 @@ class DriveDestination:
             "id": file.id,
             "name": file.name,
             "parents": [self._folder_id],
-            "mimeType": _CSV,
+            "mimeType": media_type(file.name),
             "appProperties": dict(file.properties),
         }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from daybook.destinations.base import NewFile, require_plain_name
+from daybook.destinations.base import NewFile, media_type, require_plain_name
 from daybook.errors import UNREADABLE
 
 _KEY = "daybook"
@@ -57,4 +57,4 @@ class Note:
             "properties": dict(self.properties),
             "published": self.published,
         }
-        return {"ContentType": "text/csv", "Metadata": {_KEY: json.dumps(note)}}
+        return {"ContentType": media_type(self.name), "Metadata": {_KEY: json.dumps(note)}}

@@ -17,7 +17,7 @@ class RejectionReason(StrEnum):
     STORED_AS_TEXT = "stored_as_text"  # a number or a date is stored as text
     UNBALANCED = "unbalanced"  # debits and credits of its lines differ
     NOT_FINITE = "not_finite"  # an amount is NaN or infinite
-    TOO_LARGE = "too_large"  # an amount has more than 18 digits before the decimal point
+    TOO_LARGE = "too_large"  # an amount has more digits than fit: 18 whole ones, 15 in an xlsx
     TOO_MANY_DECIMALS = "too_many_decimals"  # more decimals than the currency has
     INVALID_AMOUNT = "invalid_amount"  # an amount is not a number
     INVALID_DATE = "invalid_date"  # a date column holds something else, or a year beyond 9999
@@ -28,7 +28,7 @@ class RejectionReason(StrEnum):
     UNKNOWN_CURRENCY = "unknown_currency"  # neither an ISO 4217 code nor one of the profile's
     INVALID_LINES = "invalid_lines"  # `lines` is not an array of documents
     UNENCODABLE = "unencodable"  # a character that the file's encoding lacks
-    TOO_LONG = "too_long"  # more characters than the column's `max_length`
+    TOO_LONG = "too_long"  # more characters than the column's `max_length`, or a cell, takes
     UNMAPPED_ACCOUNT = "unmapped_account"  # an account code that the profile's `accounts` lacks
     DUPLICATE = "duplicate"  # the entry is already in this or an earlier file
 

@@ -24,13 +24,13 @@ from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import rejected
 from daybook.export.queue.plan import no_longer_queued
-from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot import slot
 from daybook.export.slot.state import SlotState
@@ -88,21 +88,23 @@ def _plan(
         message = "an earlier file's items are not all marked yet; a run does that first"
         error = {"type": "not_settled", "message": message}
         return replace(_outcome(Status.IN_PROGRESS, batch, job, {}, started), error=error)
-    renderer = Renderer(profile, job.day)
     source = EntrySource(database, profile)
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size_bytes = 0
-    pieces = (
-        renderer.part(part, reading.result())
-        for part, reading in source.read_ahead(_parts(database, profile, batch, job))
-    )
-    for data in chain((renderer.header(),), pieces):
-        md5.update(data)
-        sha256.update(data)
-        size_bytes += len(data)
-        if sink is not None:
-            sink(data)
-        check_rejected(renderer)
+    item_count = _item_count(database, profile, batch, job)
+    with FileRenderer(profile, job.day, item_count=item_count) as file:
+        renderer = file.renderer
+        pieces = (
+            file.part(part, reading.result())
+            for part, reading in source.read_ahead(_parts(database, profile, batch, job))
+        )
+        for data in chain((file.header(),), pieces, _end(file)):
+            md5.update(data)
+            sha256.update(data)
+            size_bytes += len(data)
+            if sink is not None:
+                sink(data)
+            check_rejected(renderer)
     figures = renderer.figures()
     check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)
     listed = figures.rejected if every else figures.rejected[: rejections.LISTED]
@@ -118,6 +120,20 @@ def _plan(
         "sizeBytes": size_bytes,
     }
     return replace(_outcome(Status.PLANNED, batch, job, facts, started), rejected=named)
+
+
+def _end(file: FileRenderer) -> Iterator[bytes]:
+    """The rest of the file, which is made when it is asked for."""
+    yield from file.end()
+
+
+def _item_count(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch | None, job: Job
+) -> int:
+    """How many items the manifest has, or would have; only an xlsx file depends on it."""
+    if profile.format is not FileFormat.XLSX:
+        return 0
+    return sum(len(part.queue_ids) for part in _parts(database, profile, batch, job))
 
 
 def _parts(

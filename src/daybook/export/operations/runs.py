@@ -45,7 +45,7 @@ def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None
         if known is None:
             manual.check_entries(exporter.database, exporter.profile, request)
     except PyMongoError as error:
-        raise DatabaseError.of(request.filename, error) from error
+        raise DatabaseError.of(request.file_name(exporter.profile), error) from error
     return run(exporter, jobs.manual(exporter.database, exporter.profile, request))
 
 

@@ -42,10 +42,9 @@ class ManualRequest:
     caller: str | None = None
     """The verified account that the key belongs to; None where callers are not verified."""
 
-    @property
-    def filename(self) -> str:
+    def file_name(self, profile: Profile) -> str:
         digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
-        return f"manual_{digest}.csv"
+        return f"manual_{digest}.{profile.format.value}"
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any], *, key: str) -> Self:

@@ -7,7 +7,7 @@ however the manifest is cut into parts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -26,6 +26,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import Entries
 from daybook.export.rendering.cells.money import decimals_of, to_decimal
 from daybook.export.rendering.cells.page import Entry, Page, Readers
+from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.cells.values import RejectedValue
 
 
@@ -99,11 +100,23 @@ class Tally:
 class Renderer:
     """Turns the parts of one manifest into bytes, in order, and adds up their figures.
 
-    `batch_date` decides which entries are of another month; a manual export has none.
+    `batch_date` decides which entries are of another month; a manual export has none. The bytes
+    of an xlsx profile are those of its `text_form`.
     """
 
-    def __init__(self, profile: Profile, batch_date: date | None) -> None:
-        """Raises `ConfigurationError` when the profile cannot produce a file."""
+    def __init__(
+        self,
+        profile: Profile,
+        batch_date: date | None,
+        *,
+        receive: Callable[[Page], None] | None = None,
+    ) -> None:
+        """`receive` gets each page of which no entry is rejected, in order.
+
+        Raises `ConfigurationError` when the profile cannot produce a file.
+        """
+        profile = text_form(profile)
+        self._receive = receive
         self._profile = profile
         self._readers = Readers(profile, batch_date)
         self._tally = Tally(profile, batch_date)
@@ -170,6 +183,8 @@ class Renderer:
                     pass
                 else:
                     self._tally.add(page)
+                    if self._receive is not None:
+                        self._receive(page)
                     return content
             page.check_encoding()
             positions = list(accepted)

@@ -38,7 +38,7 @@ NO_DATE = Date("", None)
 
 def check_format(date_format: str) -> None:
     """Raise `ConfigurationError` for a format with an unknown directive."""
-    for found in _DIRECTIVE.finditer(_composed(date_format)):
+    for found in _DIRECTIVE.finditer(composed(date_format)):
         if found[1] not in _DIRECTIVES or not found[1]:
             raise ConfigurationError(
                 f"date_format {date_format!r}: {found[0]!r} is not supported; "
@@ -46,7 +46,8 @@ def check_format(date_format: str) -> None:
             )
 
 
-def _composed(date_format: str) -> str:
+def composed(date_format: str) -> str:
+    """The format with only simple directives."""
     return _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
 
 
@@ -65,7 +66,7 @@ class DateReader:
         self._first_year, self._last_year = years
         self._quote = quote
         self._zone = zone
-        self._format = _composed(date_format)
+        self._format = composed(date_format)
         self._years = _BUDDHIST_YEARS if calendar is Calendar.BUDDHIST_ERA else 0
         self._buckets: dict[int, Date | None] = {}
         check_format(date_format)

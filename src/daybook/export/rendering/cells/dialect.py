@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.rendering.cells.values import RejectedValue
 
 Quote = Callable[[str], str]
@@ -46,8 +46,14 @@ class Dialect:
         self._printable_special = tuple(sign for sign in special if sign.isprintable())
         # The byte order mark is written once, before the header.
         self._encoding = profile.encoding.removesuffix("-sig")
+        self.is_sheet = profile.format is FileFormat.XLSX
+        """Whether cells also go into a sheet: they are then quoted only in `rows`."""
 
     def quote(self, cell: str) -> str:
+        return cell if self.is_sheet else self.quoted(cell)
+
+    def quoted(self, cell: str) -> str:
+        """The cell as `rows` writes it."""
         if self._special.search(cell) is None:
             return cell
         return '"' + cell.replace('"', '""') + '"'
@@ -58,8 +64,8 @@ class Dialect:
         Raises TypeError for a value that is not a string.
         """
         joined = "".join(cells)
-        return joined.isprintable() and not any(
-            special in joined for special in self._printable_special
+        return joined.isprintable() and (
+            self.is_sheet or not any(special in joined for special in self._printable_special)
         )
 
     def header(self, cells: Sequence[str]) -> bytes:
@@ -96,6 +102,8 @@ class Dialect:
 
     def _text(self, columns: Sequence[Sequence[str]]) -> str:
         rows: Iterable[str]
+        if self.is_sheet:
+            columns = [list(map(self.quoted, column)) for column in columns]
         if len(columns) == 1:
             # An empty line would not count as a row.
             rows = [cell or '""' for cell in columns[0]]

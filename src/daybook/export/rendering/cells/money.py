@@ -194,8 +194,10 @@ def difference(debit: Amounts, credit: Amounts, decimals: Iterable[int]) -> Amou
 class AmountReader:
     """Reads amounts in the form of `layout`."""
 
-    def __init__(self, decimals: int) -> None:
+    def __init__(self, decimals: int, *, most_digits: int | None = None) -> None:
+        """`most_digits` are those that the file keeps of an amount, in all; None: of any."""
         self.decimals = decimals
+        self._most_digits = most_digits
         self._places = -decimals - 1
         self._point = itemgetter(self._places)
         self._print = f"%.{decimals}f".__mod__
@@ -209,6 +211,25 @@ class AmountReader:
 
     def read(self, value: Any) -> Amount:
         """Raises `RejectedValue` for a number that is not finite, too large or too fine."""
+        amount = self._read(value)
+        if not self.fits(amount.minor):
+            raise self.too_many_digits(amount.minor)
+        return amount
+
+    def fits(self, minor: int) -> bool:
+        """Whether the file keeps all digits of the amount."""
+        return self._most_digits is None or abs(minor) < 10**self._most_digits
+
+    def too_many_digits(self, minor: int) -> RejectedValue:
+        """The rejection of an amount that does not fit."""
+        text = fixed_point(minor, self.decimals)
+        return RejectedValue(
+            RejectionReason.TOO_LARGE,
+            f"{text} has more than the {self._most_digits} digits that a spreadsheet keeps",
+            value=text,
+        )
+
+    def _read(self, value: Any) -> Amount:
         if isinstance(value, str):
             return self._from_decimal128(value)
         if value is None:
@@ -264,6 +285,8 @@ class AmountReader:
                 return None
             minor = list(map(int, joined.replace(".", "").split("\n")))
         except (TypeError, LookupError, ValueError):
+            return None
+        if not self.fits(max(map(abs, minor))):
             return None
         return Amounts(minor=minor, text=values)
 

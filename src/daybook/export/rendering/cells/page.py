@@ -31,6 +31,7 @@ from daybook.export.rendering.cells.money import (
     difference,
 )
 from daybook.export.rendering.cells.number import NumberReader
+from daybook.export.rendering.cells.spreadsheet import MOST_DIGITS
 from daybook.export.rendering.cells.text import TextReader, plain_text, too_long, truncated
 from daybook.export.rendering.cells.values import Reader, RejectedValue, unwrapped
 from daybook.text.visible import shown
@@ -53,7 +54,7 @@ class Readers:
             quote, profile.time_zone, profile.date_format, profile.calendar, profile.years
         )
         self.batch_date = "" if batch_date is None else self.date.of_day(batch_date)
-        self.number = NumberReader()
+        self.number = NumberReader(of_sheet=self.dialect.is_sheet)
         self.currency = CurrencyReader(profile.currency, profile.decimals)
         self.require = profile.require
         self._decimals = profile.decimals
@@ -108,7 +109,8 @@ class Readers:
     def amount(self, currency: str) -> AmountReader:
         decimals = decimals_of(currency, self._decimals)
         if decimals not in self._amounts:
-            self._amounts[decimals] = AmountReader(decimals)
+            most = MOST_DIGITS if self.dialect.is_sheet else None
+            self._amounts[decimals] = AmountReader(decimals, most_digits=most)
         return self._amounts[decimals]
 
     def trim(self) -> None:
@@ -335,6 +337,8 @@ class Page:
         places = self._per_row(reader.decimals for reader in self._amount_readers)
         net = difference(self.debits, self.credits, places)
         self._check_balances(net.minor)
+        if self._readers.dialect.is_sheet:
+            self._check_sizes(net.minor)
         field = self._layout.amount
         required = Required.AMOUNT in self._readers.require
         required = required and Required.LINES not in self._readers.require  # then it is at fault
@@ -413,6 +417,15 @@ class Page:
                     value=f"{debit.text} ≠ {credit.text}",
                 )
                 self._faults[at].append(fault.at(self._readers.lines_path))
+
+    def _check_sizes(self, minor: Sequence[int]) -> None:
+        """A line's debit and credit may fit where their difference does not."""
+        for at, reader in enumerate(self._amount_readers):
+            for row in range(self.ends[at], self.ends[at + 1]):
+                if not reader.fits(minor[row]):
+                    fault = reader.too_many_digits(minor[row])
+                    line = row - self.ends[at] + 1
+                    self._faults[at].append(fault.at(self._layout.debit.path, line=line))
 
     def _cells(self, cell: Cell) -> Sequence[str]:
         cells = self._all_cells(cell)

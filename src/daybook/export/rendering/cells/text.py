@@ -13,6 +13,7 @@ from bson.binary import UUID_SUBTYPE, Binary
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import FormulaGuard
 from daybook.export.rendering.cells.dialect import Dialect
+from daybook.export.rendering.cells.spreadsheet import MOST_CHARACTERS, units
 from daybook.export.rendering.cells.values import Cache, RejectedValue
 from daybook.text.visible import shown
 
@@ -58,6 +59,10 @@ class TextReader:
         """`max_length` and `cut` are a column's; `accounts` replace the codes that are read."""
         self._dialect = dialect
         self._max_length = max_length
+        self._most = max_length
+        """Characters that a text surely may have; None: any number."""
+        if dialect.is_sheet:
+            self._most = min(max_length or MOST_CHARACTERS, MOST_CHARACTERS // 2)
         self._cut = cut
         self._accounts = accounts
         self._guarded = guard is FormulaGuard.APOSTROPHE
@@ -92,6 +97,15 @@ class TextReader:
         return account
 
     def _limited(self, text: str) -> str:
+        text = self._shortened(text)
+        if self._dialect.is_sheet and len(text) > MOST_CHARACTERS // 2:
+            length = units(text)
+            if length > MOST_CHARACTERS:
+                raise too_long(text, MOST_CHARACTERS, length)
+        return text
+
+    def _shortened(self, text: str) -> str:
+        """The text, cut to the column's length if the column says so."""
         most = self._max_length
         if most is None or len(text) <= most:
             return text
@@ -123,7 +137,7 @@ class TextReader:
         return (
             self._dialect.all_plain(values)
             and all(map(self._harmless.__getitem__, {text[:1] for text in values}))
-            and (self._max_length is None or max(map(len, values)) <= self._max_length)
+            and (self._most is None or max(map(len, values)) <= self._most)
         )
 
     def _begins_harmlessly(self, sign: str) -> bool:
@@ -137,11 +151,12 @@ def truncated(text: str, most: int) -> str:
     return text[:most]
 
 
-def too_long(text: str, most: int) -> RejectedValue:
+def too_long(text: str, most: int, length: int | None = None) -> RejectedValue:
+    """`length` is given where it is not that of the string."""
     what = shown(text)
     return RejectedValue(
         RejectionReason.TOO_LONG,
-        f"{what} has {len(text)} characters, at most {most} fit",
+        f"{what} has {length or len(text)} characters, at most {most} fit",
         value=what,
     )
 

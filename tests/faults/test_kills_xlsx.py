@@ -1,0 +1,57 @@
+"""Exactly once over xlsx: no byte of the file is known before its last row, and it is one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.steps import COMMIT, LAST_CHUNK, SEAL, WHOLE, Stage, Step
+from tests.faults.world import DAY, World
+
+MakeWorld = Callable[..., World]
+
+
+def _seed(world: World) -> list[str]:
+    """Six entries, one of which is rejected; returns the others."""
+    entries = world.seed()
+    world.set_debit(entries[2], "999.00")
+    return entries[:2] + entries[3:]
+
+
+@pytest.mark.parametrize("stage", ["before", "after"])
+@pytest.mark.parametrize(
+    ("kind", "small"),
+    [
+        *((SEAL, True), (WHOLE, True), (COMMIT, True)),
+        *(("drive session_open", False), ("drive chunk", False), (LAST_CHUNK, False)),
+    ],
+)
+def test_killed_and_run_again_there_is_one_file(
+    make_world: MakeWorld, kind: str, small: bool, stage: Stage
+) -> None:
+    world = make_world(small=small, file_format="xlsx")
+    entries = _seed(world)
+
+    assert world.killed(Step(kind=kind), stage)
+    world.run_until_done()
+
+    assert world.check() == {DAY: entries}
+    (file,) = world.drive.files()
+    assert file.name == f"batch_{DAY}.xlsx"
+    assert small or len(file.content) > 3 * 256 * 1024
+
+
+@pytest.mark.parametrize("kind", [WHOLE, LAST_CHUNK])
+def test_a_run_that_is_woken_after_another_makes_no_second_file(
+    make_world: MakeWorld, kind: str
+) -> None:
+    world = make_world(small=kind == WHOLE, file_format="xlsx")
+    entries = _seed(world)
+    frozen = world.frozen(Step(kind=kind))
+    world.expire_lease()
+    world.run_until_done()
+
+    assert frozen.wake().statuses[0] in {"in_progress", "already_exported"}
+
+    assert world.check() == {DAY: entries}
