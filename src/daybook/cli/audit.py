@@ -12,6 +12,7 @@ from daybook.cli.command import CommandResult, app_from_env, asks_for_json, comm
 from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import number
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SHOWN = 20
 
 
 @command("audit", failed="something has changed, which is named, or the day has no file")
-@click.option("--profile", "profile_name", default="daily", show_default=True)
+@takes_profile
 @takes_day(default="by default every delivered day of --days")
 @click.option(
     "--days",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
 from daybook.cli.exits import Exit
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import number
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     "explain",
     failed="a query scans a collection or sorts in memory, or an index is missing",
 )
-def explain() -> CommandResult:
+@takes_profile
+def explain(profile_name: str) -> CommandResult:
     """Show by which index MongoDB runs each query, and how much it reads.
 
     Runs every declared query with values from stored documents; reads only. Shows what is
@@ -28,7 +30,7 @@ def explain() -> CommandResult:
     from daybook.mongo.explain import explain as ask
 
     app = app_from_env()
-    found = ask(app.database, queries(app.profile()))
+    found = ask(app.database, queries(app.profile(profile_name)))
     return CommandResult(
         doc=found.to_doc(),
         lines=[

@@ -10,6 +10,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
+from daybook.cli.profile import takes_profile
 
 
 @command("export", failed="the export has failed", accepted="it is not done yet")
@@ -24,8 +25,13 @@ from daybook.cli.invocations import carry_out
 @click.option("--from", "first", type=DAY, help="First date of the entries.")
 @click.option("--to", "last", type=DAY, help="Last date of the entries, included.")
 @click.option("--key", help="Idempotency key; default: a hash of the request.")
+@takes_profile
 def export(
-    entry_ids: tuple[str, ...], first: date | None, last: date | None, key: str | None
+    entry_ids: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+    key: str | None,
+    profile_name: str,
 ) -> CommandResult:
     """Copy chosen entries into a file of their own.
 
@@ -49,8 +55,10 @@ def export(
     if not entry_ids and (first is None or last is None):
         raise click.UsageError(f"{'--from' if first is None else '--to'}: is missing")
     request = manual.parse(body, key=key)
+    app = app_from_env()
+    profile = app.enabled(profile_name)
     return carry_out(
-        app_from_env(),
-        lambda app: run_manual(app.exporter(app.profile()), request),
+        app,
+        lambda shown: run_manual(shown.exporter(profile), request),
         again="the same command again",
     )

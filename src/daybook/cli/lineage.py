@@ -9,6 +9,7 @@ import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import moment
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 @command("lineage", failed="no entry, queue item or file has the ID or reference")
 @click.argument("entry", metavar="ID_OR_REFERENCE")
-def lineage(entry: str) -> CommandResult:
+@takes_profile
+def lineage(entry: str, profile_name: str) -> CommandResult:
     """Show which files and rows contain an entry.
 
     If none does, show why: it is rejected, with the reason, or still queued. A reference
@@ -26,8 +28,8 @@ def lineage(entry: str) -> CommandResult:
     from daybook.audit import lineage as lineages
 
     app = app_from_env()
-    found = lineages.lineage(app.database, app.profile(), entry)
-    zone = app.settings.time_zone
+    found = lineages.lineage(app.database, app.profile(profile_name), entry)
+    zone = app.profile(profile_name).time_zone
     return CommandResult(
         doc=lineages.to_doc(found), lines=[line for one in found for line in _lines(one, zone)]
     )

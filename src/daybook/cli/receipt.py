@@ -11,6 +11,7 @@ from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.cli.profile import takes_profile
 from daybook.errors import ConfigurationError
 from daybook.text.phrases import number
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @takes_day()
 @click.option("--send", is_flag=True, help="Send it to DAYBOOK_RECEIPT_URLS.")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry; sends the first.")
-@click.option("--profile", "profile_name", default="daily", show_default=True)
+@takes_profile
 def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandResult:
     """Show a day's receipt; send it again."""
     from daybook.export.operations.receipt import receipt_of_day

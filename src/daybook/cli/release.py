@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-import click
-
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import number
 
 
@@ -17,7 +16,7 @@ from daybook.text.phrases import number
     failed="nothing was run for the day, or it is done",
     accepted="a run is in progress",
 )
-@click.option("--profile", "profile_name", default="daily", show_default=True)
+@takes_profile
 @takes_day()
 def release(profile_name: str, day: date) -> CommandResult:
     """Close a failed or open day for good.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.profile import takes_profile
 
 
 @command("requeue", failed="it is refused, with the reason")
 @click.argument("entry", metavar="ID_OR_REFERENCE")
-def requeue(entry: str) -> CommandResult:
+@takes_profile
+def requeue(entry: str, profile_name: str) -> CommandResult:
     """Queue a rejected entry again, after it was corrected.
 
     Refused for an entry that is unknown, queued already, exported, or still wrong, and for
@@ -19,7 +21,7 @@ def requeue(entry: str) -> CommandResult:
     from daybook.export.rendering.entry_id import displayed
 
     app = app_from_env()
-    requeued = put_back(app.database, app.profile(), entry, now=app.now())
+    requeued = put_back(app.database, app.profile(profile_name), entry, now=app.now())
     name = displayed(requeued.entry_id)
     if requeued.reference is not None:
         name = f"{requeued.reference} ({name})"

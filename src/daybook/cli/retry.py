@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-import click
-
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import takes_day
 from daybook.cli.invocations import carry_out, run_again
+from daybook.cli.profile import takes_profile
 
 
 @command(
@@ -17,7 +16,7 @@ from daybook.cli.invocations import carry_out, run_again
     accepted="another run is in progress, this one was stopped like `run`, or a later attempt "
     "follows",
 )
-@click.option("--profile", "profile_name", default="daily", show_default=True)
+@takes_profile
 @takes_day()
 def retry(profile_name: str, day: date) -> CommandResult:
     """Open a failed day again, with all of its attempts, and run it.

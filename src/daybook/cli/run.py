@@ -15,6 +15,7 @@ from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
+from daybook.cli.profile import takes_profile
 from daybook.cli.table import table
 from daybook.errors import DaybookError
 from daybook.text.scrub import scrubbed
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 EVERY = "*"
 _WORST_LAST = (Exit.OK, Exit.ACCEPTED, Exit.FAILED)
 
-_profile = click.option("--profile", "profile_name", default="daily", show_default=True)
 _profiles = click.option(
     "--profile",
     "profile_name",
@@ -114,7 +114,7 @@ def _run_one(app: App, profile: Profile, day: date) -> CommandResult:
 
 
 @command("plan", failed="a run would fail", accepted="another run is in progress")
-@_profile
+@takes_profile
 @_date
 @click.option("--all", "every", is_flag=True, help="Name every entry that would be rejected.")
 @click.option("--head", type=click.IntRange(1, 1000), help="Print the first rows as a table.")

@@ -12,12 +12,15 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
 from daybook.cli.day import takes_day
 from daybook.cli.following import described, maker, released_row, task_row
+from daybook.cli.invocations import run_again
 from daybook.cli.outcome import figures, rejected, row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.batch.batch import Batch
+    from daybook.export.model.profile import Profile
     from daybook.export.operations.history import Overview, SlotStatus
     from daybook.export.slot.refused_run import RefusedRun
 
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 @command("status")
 @takes_day(default="by default the latest day that was due")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry.")
-def status(day: date | None, every: bool) -> CommandResult:
+@takes_profile
+def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
     """Show the state of a day.
 
     Shows its batch and the next call, the slot, the queue, an open circuit, and when the
@@ -35,14 +39,15 @@ def status(day: date | None, every: bool) -> CommandResult:
     from daybook.export.operations import history
 
     app = app_from_env()
-    now, zone = app.now(), app.settings.time_zone
+    profile, schedule = app.profile(profile_name), app.schedule_of(profile_name)
+    now, zone = app.now(), profile.time_zone
     found = history.status(
         app.database,
-        app.profile(),
-        day or app.schedule.batch_date(now, schedule_time=None),
+        profile,
+        day or schedule.batch_date(now, schedule_time=None),
         every=every,
     )
-    next_slot = app.schedule.next_slot(now)
+    next_slot = schedule.next_slot(now)
     doc = {
         **found.to_doc(),
         "batch": None if found.batch is None else _summary(found.batch),
@@ -56,7 +61,7 @@ def status(day: date | None, every: bool) -> CommandResult:
             *_recorded(found.recorded_elsewhere),
             *_refused(found.refused, zone),
             *_rejected(found, every=every),
-            *_next(app, found),
+            *_next(app, found, profile),
             _slot(found.slot, zone),
             *(breakers.sentence(each, zone) for each in doc["breakers"]),
             *_unclaimed(found),
@@ -67,15 +72,17 @@ def status(day: date | None, every: bool) -> CommandResult:
 
 @command("history")
 @click.option("--limit", type=click.IntRange(1, 1000), default=14, show_default=True)
-def history(limit: int) -> CommandResult:
+@takes_profile
+def history(limit: int, profile_name: str) -> CommandResult:
     """List the latest days, newest first."""
     from daybook.export.operations import history as past
 
     app = app_from_env()
-    days = [_summary(batch) for batch in past.history(app.database, app.profile(), limit=limit)]
-    zone = app.settings.time_zone
+    profile = app.profile(profile_name)
+    days = [_summary(batch) for batch in past.history(app.database, profile, limit=limit)]
+    zone = profile.time_zone
     lines = [_day(day, zone) for day in days] or ["There is no batch yet."]
-    return CommandResult(doc={"profile": app.profile().name, "batches": days}, lines=lines)
+    return CommandResult(doc={"profile": profile.name, "batches": days}, lines=lines)
 
 
 def _batch(day: str, batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[str]:
@@ -114,14 +121,14 @@ def _refused(refused: RefusedRun | None, zone: ZoneInfo) -> list[str]:
     return [row("refused", f"{calls} at {at}: {refused.type}: {refused.message}")]
 
 
-def _next(app: App, found: Overview) -> list[str]:
+def _next(app: App, found: Overview, profile: Profile) -> list[str]:
     """The next call, if there is one, and who makes it."""
     task = None if found.batch is None else found.batch.pending
     if task is None:
         return []
-    again = f"daybook run --date {found.batch_date}"
+    again = run_again(profile.name, found.batch_date)
     ended = found.batch is not None and found.batch.unmarked
-    return [task_row(task, ended=ended, zone=app.settings.time_zone), *maker(app, again=again)]
+    return [task_row(task, ended=ended, zone=profile.time_zone), *maker(app, again=again)]
 
 
 def _summary(batch: Batch) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import number
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 @command("sweep", failed="a file is stored under an abandoned ID", accepted="a run is in progress")
-def sweep() -> CommandResult:
+@takes_profile
+def sweep(profile_name: str) -> CommandResult:
     """Clean up after crashes.
 
     Finishes marking, deletes stray manifest parts, checks abandoned IDs.
@@ -23,7 +25,7 @@ def sweep() -> CommandResult:
 
     app = app_from_env()
     found = maintain(
-        app.exporter(app.profile()),
+        app.exporter(app.profile(profile_name)),
         queue=app.cloud_tasks,
         answer_days=app.settings.answer_days,
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-import click
-
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
+from daybook.cli.profile import takes_profile
 from daybook.text.phrases import number
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _SHOWN = 20
 
 
 @command("verify", failed="there is a difference, which is named, or no file to compare")
-@click.option("--profile", "profile_name", default="daily", show_default=True)
+@takes_profile
 @takes_day()
 def verify(profile_name: str, day: date) -> CommandResult:
     """Compare a delivered file with its entries.

@@ -281,7 +281,9 @@ SCHEDULE_HEALTH = record(
         "lastRun": or_null(TIME),
         "hoursSinceLastRun": or_null({"type": "number", "minimum": 0}),
         "nextRun": TIME,
-    }
+        "unhealthy": listed(TEXT),
+    },
+    optional={"unhealthy"},
 )
 
 METRICS: Schema = {"type": "string", "description": "Prometheus' text format."}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 import flask
 from pymongo.errors import PyMongoError
@@ -12,12 +13,15 @@ from daybook.app import App
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.export.model.profile import DAILY
 from daybook.http.answers import HEALTH, METRICS, SCHEDULE_HEALTH
-from daybook.http.operation import operation
+from daybook.http.operation import Parameter, operation
+from daybook.http.requests import PROFILE
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.ops.metrics import metrics
 from daybook.ops.schedule_health import ScheduleHealth, schedule_health
+from daybook.profiles.configured import ConfiguredProfile
+from daybook.profiles.due import enabled
 
 
 @operation(summary="whether MongoDB answers", answers={200: HEALTH, 503: HEALTH})
@@ -33,18 +37,32 @@ def health(app: App | LedgerApp, _request: flask.Request) -> flask.Response:
 
 @operation(
     summary="whether the batch was done when it was due",
+    query={"profile": Parameter(schema=PROFILE, description="By default every enabled profile.")},
     answers={200: SCHEDULE_HEALTH, 503: SCHEDULE_HEALTH},
 )
-def cron(app: App, _request: flask.Request) -> flask.Response:
-    """`GET /health/cron`: whether the batch was done when it was due."""
+def cron(app: App, request: flask.Request) -> flask.Response:
+    """`GET /health/cron`: whether the batches were done when they were due."""
+    name = request.args.get("profile")
+    wanted = enabled(app.profiles) if name is None else [app.configured(name)]
     now = app.now()
+    found = {each.name: _health_of(app, each, now) for each in wanted}
+    unhealthy = [name for name, health in found.items() if not health.healthy]
+    if not found:
+        found[DAILY] = _health_of(app, app.configured(), now)
+    shown = found[unhealthy[0] if unhealthy else next(iter(found))]
+    doc = shown.to_doc()
+    if len(found) > 1:
+        doc["unhealthy"] = unhealthy
+    return json_response(shown.http_status, doc)
+
+
+def _health_of(app: App, configured: ConfiguredProfile, now: datetime) -> ScheduleHealth:
     try:
-        found = schedule_health(app.database, DAILY, app.schedule, now)
+        return schedule_health(app.database, configured.name, configured.schedule, now)
     except ConfigurationError as error:
         log.event(logging.WARNING, "health_degraded", str(error))
-        next_run = app.schedule.next_slot(now)
-        found = ScheduleHealth(at=now, healthy=False, last_run=None, next_run=next_run)
-    return json_response(found.http_status, found.to_doc())
+        next_run = configured.schedule.next_slot(now)
+        return ScheduleHealth(at=now, healthy=False, last_run=None, next_run=next_run)
 
 
 @operation(

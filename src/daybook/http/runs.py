@@ -218,7 +218,7 @@ def task(app: App, request: flask.Request) -> flask.Response:
 def export(app: App, request: flask.Request) -> flask.Response:
     """`POST /exports`: a copy of chosen entries, in a file of its own."""
     body = EXPORT_BODY.read(request)
-    profile = profile_of(app, body)
+    profile = app.enabled(profile_of(app, body).name)
     body.pop("profile", None)
     wanted = manual.parse(body, key=request.headers.get(IDEMPOTENCY_KEY))
     caller = verified_account(app.settings.callers, request)

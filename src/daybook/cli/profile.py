@@ -1,0 +1,15 @@
+"""The option that names the profile a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from daybook.export.model.profile import DAILY
+
+
+def takes_profile(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `--profile`, which it gets as `profile_name`."""
+    return click.option("--profile", "profile_name", default=DAILY, show_default=True)(command)
