@@ -197,16 +197,18 @@ def _lineage(
 ) -> Lineage | None:
     """What is known about the entry with one of the IDs; None when nothing is."""
     source = profile.source
-    entry = database[source.entries].find_one({"_id": {"$in": ids}}, {source.reference: 1})
+    entry = database[source.entries].find_one({"_id": {"$in": ids}}, {"_id": 1})
     found = read_items(database[source.queue], _items(profile), entry_ids=ids)
     items = items_of(found, ids)
     files = _files(database, profile, ids)
     if entry is None and not items and not files:
         return None
+    of_entry = [] if entry is None else [entry["_id"]]
+    reference = references.references_of(database, profile, of_entry)
     return Lineage(
         entry_id=entry["_id"] if entry is not None else name,
         exists=entry is not None,
-        reference=None if entry is None else references.reference_of(entry, profile),
+        reference=next(iter(reference.values()), None),
         items=tuple(_item(item, profile) for item in items),
         files=tuple(files),
         events=tuple(_events(database, ids)),

@@ -27,15 +27,20 @@ def explain(profile_name: str) -> CommandResult:
     Runs every declared query with values from stored documents; reads only. Shows what is
     wrong, and with --verbose every query.
     """
+    from daybook.export import source_indexes
     from daybook.mongo.explain import explain as ask
 
     app = app_from_env()
-    found = ask(app.database, queries(app.profile(profile_name)))
+    profile = app.profile(profile_name)
+    found = ask(app.database, queries(profile))
+    missing = source_indexes.missing(app.database, profile.source)
+    build = source_indexes.commands(app.database.name, missing)
     return CommandResult(
         doc=found.to_doc(),
         lines=[
             *(_line(each) for each in found.queries if each.failed or asks_for_details()),
             *_sum_up(found),
+            *([f"Missing indexes of the source; in mongosh: {build}"] if missing else []),
         ],
         code=Exit.FAILED if found.failed else Exit.OK,
     )
@@ -50,6 +55,7 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.export.batch import batch, export_log
     from daybook.export.operations import requeue
     from daybook.export.queue import manifest, manual, mark, plan, reference, waiting
+    from daybook.export.rendering import lines
     from daybook.export.slot import orphans
     from daybook.export.upload import breaker
     from daybook.local import follow_ups
@@ -63,7 +69,7 @@ def queries(profile: Profile) -> list[Query]:
         *(batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
         *(attention, days, page_of_day),
     )
-    of_profile = (lineage, manual, mark, plan, reference, requeue, waiting)
+    of_profile = (lineage, lines, manual, mark, plan, reference, requeue, waiting)
     return [
         *chain.from_iterable(module.QUERIES for module in fixed),
         *chain.from_iterable(module.queries(profile) for module in of_profile),

@@ -14,9 +14,11 @@ from daybook.errors import ConfigurationError
 from daybook.write_errors import Cause
 
 _LOOKED_AT = frozenset({"listIndexes"})
+READ = frozenset({"find", "listIndexes"})
+"""Actions on a collection that is only read."""
 NEEDED: Mapping[str, frozenset[str]] = {
     "": frozenset({"listCollections"}),
-    "journalentries": frozenset({"find", "listIndexes"}),
+    "journalentries": READ,
     "exportqueues": frozenset({"find", "update", "listIndexes"}),
     "exportlogs": frozenset({"find", "insert", "update", "listIndexes"}),
     "exportslots": frozenset({"find", "insert", "update", "listIndexes"}),

@@ -17,6 +17,7 @@ from daybook import write_errors
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError, DocumentDamaged
+from daybook.export import source_indexes
 from daybook.export.batch.schedule import Schedule
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
@@ -162,11 +163,25 @@ def _replica_set(installation: Installation) -> Finding:
 def _indexes(installation: Installation) -> Finding:
     missing = indexes.missing(installation.database)
     if not missing:
-        return _good("indexes", f"all {len(indexes.INDEXES)} are there")
+        return _indexes_of_source(installation)
     names = ", ".join(f"{index.name} on {index.collection}" for index in missing)
     guards = [index for index in missing if index in indexes.GUARDS]
     effect = "nothing is exported without them" if guards else "runs are slow without them"
     return _bad("indexes", f"missing or not as declared: {names}; {effect}: run `daybook migrate`")
+
+
+def _indexes_of_source(installation: Installation) -> Finding:
+    """Those on collections of another application, for which `migrate` is not responsible."""
+    name, database = "indexes", installation.database
+    missing = source_indexes.missing(database, installation.profile.source)
+    if not missing:
+        return _good(name, f"all {len(indexes.INDEXES)} are there")
+    for_what = ", ".join(f"on {index.collection} for {index.reason}" for index in missing)
+    return _bad(
+        name,
+        f"none {for_what}: queries scan the collection. Build what is missing, in mongosh: "
+        f"{source_indexes.commands(database.name, missing)}",
+    )
 
 
 def _objects(installation: Installation) -> Finding:
@@ -178,7 +193,12 @@ def _objects(installation: Installation) -> Finding:
 
 
 def _privileges(installation: Installation) -> Finding:
-    lacking = rights.missing(installation.database, installation.needed)
+    source = installation.profile.source
+    read = {source.entries: rights.READ}
+    if not isinstance(source.lines, str):
+        read[source.lines.collection] = rights.READ
+    needed = {**read, source.queue: rights.NEEDED["exportqueues"], **installation.needed}
+    lacking = rights.missing(installation.database, needed)
     if not lacking:
         return _good("privileges", "the user of the database has all that a run needs")
     named = ", ".join(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from daybook.export.model.profile import (
     MatchValue,
     Required,
 )
-from daybook.export.model.source import Source
+from daybook.export.model.source import SOURCES, LineCollection, Source
 from daybook.export.rendering.cells.dates import check_format
 from daybook.export.rendering.cells.money import is_own_code
 from daybook.settings import parsers
@@ -194,15 +194,47 @@ def accounts(value: Any) -> Mapping[str, str]:
 
 def source(value: Any) -> Source:
     found = table(value)
+    preset = found.get("preset")
+    if preset is not None and preset not in SOURCES:
+        raise Nested("preset", f"is no preset of a source{meant(str(preset), SOURCES)}", preset)
+    base = Source() if preset is None else SOURCES[preset]
     known = [one.name for one in fields(Source)]
+    given: dict[str, Any] = {}
     for name, path in found.items():
+        if name == "preset":
+            continue
         if name not in known:
-            raise Nested(name, f"is no key of source{meant(name, known)}", path)
-        collection = name in ("entries", "queue")
-        if not isinstance(path, str) or not (_is_collection(path) if collection else is_path(path)):
-            what = "a collection's name" if collection else "a field path such as meta.ref"
-            raise Nested(name, f"must be {what}", path)
-    return Source(**found)
+            raise Nested(name, f"is no key of source{meant(name, ['preset', *known])}", path)
+        if name == "lines" and isinstance(path, Mapping):
+            given[name] = _line_collection(path, base.lines)
+        else:
+            given[name] = _place(name, path, collection=name in ("entries", "queue"))
+    return replace(base, **given)
+
+
+def _line_collection(value: Mapping[str, Any], base: str | LineCollection) -> LineCollection:
+    """`base` supplies what is not given, if it has a collection of lines too."""
+    known = [one.name for one in fields(LineCollection)]
+    given = {} if isinstance(base, str) else asdict(base)
+    for name, path in value.items():
+        at = f"lines.{name}"
+        if name not in known:
+            raise Nested(at, f"is no key of lines{meant(name, known)}", path)
+        given[name] = (
+            "" if name == "order" and path == "" else _place(at, path, collection=name == known[0])
+        )
+    for name in ("collection", "key"):
+        if name not in given:
+            raise Nested(f"lines.{name}", "is missing", None)
+    return LineCollection(**given)
+
+
+def _place(key: str, value: Any, *, collection: bool) -> str:
+    """A collection's name, or the path of a field."""
+    if not isinstance(value, str) or not (_is_collection(value) if collection else is_path(value)):
+        what = "a collection's name" if collection else "a field path such as meta.ref"
+        raise Nested(key, f"must be {what}", value)
+    return value
 
 
 def _is_collection(name: str) -> bool:

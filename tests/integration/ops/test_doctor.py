@@ -16,6 +16,8 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import ConfigurationError
+from daybook.export import source_indexes
+from daybook.export.model.source import MEDICI
 from daybook.local.mongod import find_mongod
 from daybook.ops.doctor import Installation, examine, to_doc
 from tests import books, commands
@@ -154,6 +156,28 @@ def test_missing_indexes_are_named_with_the_command_that_builds_them(
     detail = wrong(installation)["indexes"]
     assert "idx_batch_daily_unique on exportlogs" in detail
     assert "nothing is exported without them: run `daybook migrate`" in detail
+
+
+def test_indexes_of_the_applications_collections_are_named_with_what_builds_them(
+    office: Office, installation: Installation
+) -> None:
+    source = replace(MEDICI, queue="outbox")
+    medici = replace(installation, profile=replace(installation.profile, source=source))
+    database = installation.database
+    office.logs.database["medici_transactions"].create_index([("_journal", 1), ("book", 1)])
+    detail = wrong(medici)["indexes"]
+    commands_to_run = detail.partition("in mongosh: ")[2].split("; ")
+    assert [command.partition(".createIndex(")[2] for command in commands_to_run[-2:]] == [
+        '{"datetime": 1, "_id": 1}, {"name": "idx_entry_date"})',
+        '{"meta.ref": 1}, {"name": "idx_line_reference"})',
+    ]
+    assert "on outbox for the plan's scan, in order" in detail
+    assert "on medici_transactions for the lines of an entry" not in detail
+    for index in source_indexes.missing(database, source):
+        database[index.collection].create_indexes([index.model()])
+    assert "indexes" not in wrong(medici)
+    database["medici_transactions"].drop_index("_journal_1_book_1")
+    assert "for the lines of an entry" in wrong(medici)["indexes"]
 
 
 @pytest.mark.parametrize(("hours", "said"), [(1, "ahead of MongoDB"), (-1, "behind MongoDB")])

@@ -18,9 +18,10 @@ from daybook.export.model.profile import (
     Profile,
     Required,
 )
-from daybook.export.model.source import Source
+from daybook.export.model.source import MEDICI, LineCollection, Source
 from daybook.profiles import presets
 from daybook.profiles.configured import Profiles
+from daybook.profiles.printed import to_toml
 from daybook.profiles.reading import read
 from daybook.settings.settings import Settings
 
@@ -326,3 +327,42 @@ def test_two_profiles_never_write_the_same_file() -> None:
     same = '[a]\nfilename = "x_{date}.csv"\n[b]\nfilename = "X_{date}.csv"\n'
     assert "profiles a and b, filename: both would write x_2026-01-18.csv" in fault(same)
     assert profiles(same + 'destination = "file:///srv/other"\n')
+
+
+MEDICI_RENAMED = """[sales]
+source = {preset = "medici", entries = "j", date = "at", lines = {collection = "t"}}
+"""
+
+
+def test_a_preset_of_a_source_is_a_starting_point_whose_keys_can_be_replaced() -> None:
+    found = profiles(MEDICI_RENAMED)["sales"].profile.source
+    lines = LineCollection(collection="t", key="_journal", order="_transactions")
+    assert found == replace(MEDICI, entries="j", date="at", lines=lines)
+    assert Profile.from_form(Profile(name="x", source=found).form).source == found
+
+
+def test_lines_of_a_collection_are_printed_as_they_are_read() -> None:
+    toml = '[sales]\nsource = {lines = {collection = "rows", key = "voucher.id"}}'
+    found = profiles(toml)["sales"]
+    assert found.profile.source.lines == LineCollection(collection="rows", key="voucher.id")
+    assert profiles(to_toml(found))["sales"].profile.source == found.profile.source
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('{preset = "medic"}', "preset is no preset of a source; did you mean medici?"),
+        ('{lines = {key = "a"}}', "lines.collection is missing"),
+        ('{lines = {collection = "a"}}', "lines.key is missing"),
+        ('{lines = {collection = "a", key = "$b"}}', "lines.key must be a field path"),
+        ('{lines = {collection = "a$", key = "b"}}', "lines.collection must be a collection"),
+        (
+            '{lines = {collection = "a", keys = "b"}}',
+            "lines.keys is no key of lines; did you mean key?",
+        ),
+        ('{lines = ["a"]}', "lines must be a field path"),
+        ('{entries = {collection = "a"}}', "entries must be a collection"),
+    ],
+)
+def test_a_fault_of_a_source_names_the_key_in_it(source: str, said: str) -> None:
+    assert f"profile sales, source: {said}" in fault(f"[sales]\nsource = {source}")

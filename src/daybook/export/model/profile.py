@@ -140,7 +140,7 @@ class Profile:
         readers: dict[str, Callable[[Any], Any]] = {
             "format": FileFormat,
             "columns": lambda columns: tuple(map(_column, columns)),
-            "source": lambda source: Source(**_known(Source, source)),
+            "source": Source.from_doc,
             "time_zone": ZoneInfo,
             "calendar": Calendar,
             "formula_guard": FormulaGuard,

@@ -13,6 +13,8 @@ from pymongo.database import Database
 
 from daybook.export.model.ids import LENIENT, addressable, hashable, read_items
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import LineCollection
+from daybook.export.rendering import lines
 from daybook.export.rendering.entry_id import candidates, displayed
 from daybook.mongo.query import Query
 from daybook.text import display
@@ -21,21 +23,29 @@ _PAGE_SIZE = 1000
 _LISTED = 20
 
 
-def _entries(profile: Profile) -> Query:
-    path = profile.source.reference
+def _holder(profile: Profile) -> tuple[str, str, str]:
+    """The collection that has the references, and its paths of a reference and an entry's ID."""
+    source = profile.source
+    if isinstance(source.lines, str) or source.reference_in_line is None:
+        return source.entries, source.reference, "_id"
+    return source.lines.collection, source.reference_in_line, source.lines.key
+
+
+def _having(profile: Profile) -> Query:
+    collection, path, entry_id = _holder(profile)
     return Query(
         name="entries_of_reference",
-        collection=profile.source.entries,
+        collection=collection,
         filter=lambda references: {path: {"$in": references}},
         arguments=lambda doc: {"references": [_stored(doc, path)]},
         sort=(("_id", 1),),
-        projection={"_id": 1, path: 1},
+        projection={"_id": 1, entry_id: 1, path: 1},
         excused="sorts the few entries of one reference",
     )
 
 
 def queries(profile: Profile) -> Sequence[Query]:
-    return (_entries(profile),)
+    return (_having(profile),)
 
 
 def with_references(
@@ -49,16 +59,31 @@ def with_references(
     wanted: dict[Hashable, list[str]] = {}
     for text, candidate in asked:
         wanted.setdefault(hashable(candidate), []).append(text)
-    found: dict[str, list[Any]] = {}
-    if asked:
-        references = [candidate for _, candidate in asked]
-        entries = database[profile.source.entries]
-        for doc in read_items(entries, _entries(profile), references=references):
-            values = list(_values(doc, profile.source.reference))
-            named = (text for value in values for text in wanted.get(hashable(value), ()))
-            for text in dict.fromkeys(named):
-                found.setdefault(text, []).append(doc["_id"])
-    return found
+    if not asked:
+        return {}
+    collection, path, entry_id = _holder(profile)
+    references = [candidate for _, candidate in asked]
+    found: dict[str, dict[Hashable, Any]] = {}
+    for doc in read_items(database[collection], _having(profile), references=references):
+        named = (text for one in _values(doc, path) for text in wanted.get(hashable(one), ()))
+        for text in named:
+            for one in _values(doc, entry_id):
+                found.setdefault(text, {}).setdefault(hashable(one), one)
+    if entry_id != "_id":
+        _keep_existing(database, profile, found)
+    return {text: list(ids.values()) for text, ids in found.items() if ids}
+
+
+def _keep_existing(
+    database: Database[dict[str, Any]], profile: Profile, found: Mapping[str, dict[Hashable, Any]]
+) -> None:
+    """Remove the IDs that no entry has: an application may fail between lines and entry."""
+    ids = [one for named in found.values() for one in named.values() if addressable(one)]
+    entries = database.get_collection(profile.source.entries, codec_options=LENIENT)
+    existing = {hashable(doc["_id"]) for doc in entries.find({"_id": {"$in": ids}}, {"_id": 1})}
+    for named in found.values():
+        for key in [key for key in named if key not in existing]:
+            del named[key]
 
 
 def entries_named(database: Database[dict[str, Any]], profile: Profile, text: str) -> list[Any]:
@@ -87,25 +112,52 @@ def references_of(
     database: Database[dict[str, Any]], profile: Profile, entry_ids: Iterable[Any]
 ) -> dict[Hashable, str]:
     """`hashable` ID → the entry's reference as it is now; entries without one are left out."""
-    path = profile.source.reference
-    entries = database.get_collection(profile.source.entries, codec_options=LENIENT)
     # An item without an entryId must not find an entry whose _id is null.
     wanted = [one for one in entry_ids if one is not None and addressable(one)]
     found: dict[Hashable, str] = {}
     for first in range(0, len(wanted), _PAGE_SIZE):
-        page = {"_id": {"$in": wanted[first : first + _PAGE_SIZE]}}
-        for doc in entries.find(page, {path: 1}):
-            reference = reference_of(doc, profile)
-            if reference is not None:
-                found[hashable(doc["_id"])] = reference
+        for entry_id, value in _stored_references(
+            database, profile, wanted[first : first + _PAGE_SIZE]
+        ):
+            text = "" if value is None else displayed(value)
+            if text.strip():
+                found[hashable(entry_id)] = text
     return found
 
 
-def reference_of(entry: Mapping[str, Any], profile: Profile) -> str | None:
-    """The reference by which people know the entry, as readable text; None without one."""
-    value = next(_values(entry, profile.source.reference), None)
-    text = "" if value is None else displayed(value)
-    return text if text.strip() else None
+def _stored_references(
+    database: Database[dict[str, Any]], profile: Profile, page: Sequence[Any]
+) -> Iterator[tuple[Any, Any]]:
+    """The ID of each entry of the page that exists, and its reference or None."""
+    source, wanted = profile.source, {"_id": {"$in": page}}
+    entries = database.get_collection(source.entries, codec_options=LENIENT)
+    path = source.reference_in_line
+    if isinstance(source.lines, str) or path is None:
+        for doc in entries.find(wanted, {source.reference: 1}):
+            yield doc["_id"], next(_values(doc, source.reference), None)
+        return
+    of_entry = _lines(database, source.lines, path, page)
+    order = source.lines.order or "_id"
+    for doc in entries.find(wanted, {order: 1}):
+        named: Any = doc
+        for name in order.split("."):
+            named = named.get(name) if isinstance(named, Mapping) else None
+        own = of_entry.get(hashable(doc["_id"]), [])
+        ordered, _ = lines.in_order(source.lines, own, named, id_of=lambda line_id: line_id)
+        yield doc["_id"], lines.first_value(next(_values(line, path), None) for line in ordered)
+
+
+def _lines(
+    database: Database[dict[str, Any]], where: LineCollection, path: str, page: Sequence[Any]
+) -> dict[Hashable, list[dict[str, Any]]]:
+    """The lines of the entries with these IDs, by entry, with the field at `path`."""
+    collection = database.get_collection(where.collection, codec_options=LENIENT)
+    found: dict[Hashable, list[dict[str, Any]]] = {}
+    projection = {where.key: 1, path: 1}
+    for line in lines.of_entries(where).find(collection, projection=projection, entry_ids=page):
+        for entry_id in _values(line, where.key):
+            found.setdefault(hashable(entry_id), []).append(line)
+    return found
 
 
 def _values(doc: Any, path: str) -> Iterator[Any]:

@@ -8,7 +8,8 @@ broken, can abort the page it is on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -17,6 +18,7 @@ import bson
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -25,18 +27,25 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import LAST_ITEM, LineCollection
+from daybook.export.rendering import lines as lines_of
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.page import Entry
-from daybook.export.rendering.cells.values import RejectedValue, missing
+from daybook.export.rendering.cells.values import RejectedValue, missing, unwrapped
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.text.visible import shown
 
 _LINE = "line"
+_ENTRY = "entry"
+_ORDER = "order"
 
 FindOtherTypes = Callable[[Sequence[Any]], dict[Hashable, Any]]
 
 _DOCUMENT_TOO_LARGE = 10334
 """MongoDB's code BSONObjectTooLarge."""
+
+_MOST_LINES = 1_000_000
+"""Lines asked for at a time; a reply has as many as fit into 16 MiB."""
 
 PAGE_SIZE = 1000
 """Entries read, rendered and held in memory at a time, while the next ones are being read."""
@@ -46,20 +55,29 @@ class EntryPage:
     """One page of entries as received; decoded when first used, in the thread that uses it."""
 
     def __init__(
-        self, batches: list[bytes], too_large: Sequence[Any], find_other_types: FindOtherTypes
+        self,
+        batches: list[bytes],
+        too_large: Sequence[Any],
+        find_other_types: FindOtherTypes,
+        lines: LinePage | None = None,
     ) -> None:
+        """`lines` are those of the entries if they are in a collection of their own."""
         self._batches = batches
         self._too_large = set(map(hashable, too_large))
         self._ids_of_other_types = find_other_types
+        self._lines = lines
         self._similar: dict[Hashable, Any] = {}
 
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
         """The entries in `layout`'s form, in the order of the IDs; None for those not found."""
-        entries: dict[Any, Entry] = {}
+        entries: dict[Any, Any] = {}
         for batch in self._batches:
             for entry in bson.decode_all(batch, LENIENT):
-                key = entry[ID]
-                entries[key if type(key) is str else hashable(key["v"])] = entry
+                entries[_key(entry[ID])] = entry
+        if self._lines is not None:
+            self._lines.complete(entries)
+        for entry_id in self._too_large:  # its lines may be what is too large
+            entries.pop(str(entry_id) if type(entry_id) is ObjectId else entry_id, None)
         found = [
             entries.get(str(entry_id) if type(entry_id) is ObjectId else hashable(entry_id))
             for entry_id in entry_ids
@@ -92,47 +110,94 @@ class EntryPage:
         )
 
 
+class LinePage:
+    """The lines of one page of entries as received from a collection of their own."""
+
+    def __init__(
+        self, where: LineCollection, batches: list[bytes], of_entry: Sequence[Field]
+    ) -> None:
+        """`of_entry` are fields of the entry that are those of its first line that has them."""
+        self._where = where
+        self._batches = batches
+        self._of_entry = of_entry
+
+    def complete(self, entries: Mapping[Any, dict[str, Any]]) -> None:
+        """Give each entry its lines, in its order, or the reason why it cannot have them."""
+        lines_by_entry: dict[Any, list[Any]] = defaultdict(list)
+        for batch in self._batches:
+            for line in bson.decode_all(batch, LENIENT):
+                lines_by_entry[_key(line[_ENTRY])].append(line)
+        for key, entry in entries.items():
+            lines, order = lines_by_entry.get(key, []), entry.pop(_ORDER, None)
+            fault = None
+            if not self._where.order or [line[ID] for line in lines] != order:
+                lines, fault = lines_of.in_order(
+                    self._where, lines, unwrapped(order), id_of=_read_id
+                )
+            entry[LINES] = lines if fault is None else fault
+            for field in self._of_entry:
+                values = [line.get(field.key) for line in lines]
+                if field.type is ColumnType.TEXT:
+                    entry[field.key] = lines_of.first_value(values)
+                else:
+                    having = (one for one in values if unwrapped(one) is not None)
+                    entry[field.key] = next(having, {})
+
+
 class EntrySource:
     """Reads the entries that a profile prints, with the read concern of its database."""
 
     def __init__(self, database: Database[Any], profile: Profile) -> None:
         """Raises `ConfigurationError` for a column that cannot be read."""
-        self._entries = database.get_collection(
-            profile.source.entries,
-            codec_options=CodecOptions(document_class=RawBSONDocument),
+        source, layout = profile.source, Layout.of(profile)
+        raw = CodecOptions(document_class=RawBSONDocument)
+        self._entries = database.get_collection(source.entries, codec_options=raw)
+        self._where = None if isinstance(source.lines, str) else source.lines
+        if self._where is None:
+            self._projection = _projection(layout, str(source.lines))
+            return
+        of_lines = [
+            field
+            for field in layout.fields
+            if not field.of_line and source.reference_in_line and field.path == source.reference
+        ]
+        self._of_lines = of_lines
+        self._lines = database.get_collection(self._where.collection, codec_options=raw)
+        self._projection = _entry_projection(layout, self._where, of_lines)
+        self._line_projection = _line_projection(
+            layout, self._where, of_lines, source.reference_in_line or ""
         )
-        self._projection = _projection(Layout.of(profile), profile.source.lines)
 
     def read(self, entry_ids: Sequence[Any]) -> EntryPage:
-        """Fetch a page in one round trip. May be called from any thread."""
+        """Fetch a page in one round trip per collection. May be called from any thread."""
         # An item without an entryId must not match an entry whose _id is null.
         wanted = [
             entry_id for entry_id in entry_ids if entry_id is not None and addressable(entry_id)
         ]
         if not wanted:
             return EntryPage([], [], self._ids_of_other_types)
-        batches, too_large = self._fetch(wanted)
-        return EntryPage(batches, too_large, self._ids_of_other_types)
-
-    def _fetch(self, entry_ids: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
-        """The entries, and the IDs of those that the projection makes too large for a document."""
-        batches = self._entries.find_raw_batches(
-            {"_id": {"$in": entry_ids}},
-            self._projection,
-            # One more than can match, so that the server closes the cursor at once.
-            batch_size=len(entry_ids) + 1,
+        # One more than can match, so that the server closes the cursor at once.
+        size = len(wanted) + 1
+        batches, too_large = _fetch(
+            self._entries, lambda ids: {"_id": {"$in": ids}}, wanted, self._projection, size=size
         )
-        try:
-            return list(batches), []
-        except OperationFailure as error:
-            if error.code != _DOCUMENT_TOO_LARGE:
-                raise
-        if len(entry_ids) == 1:
-            return [], entry_ids
-        half = len(entry_ids) // 2
-        first, too_large = self._fetch(entry_ids[:half])
-        second, too_large_too = self._fetch(entry_ids[half:])
-        return first + second, [*too_large, *too_large_too]
+        if self._where is None:
+            return EntryPage(batches, too_large, self._ids_of_other_types)
+        query = lines_of.of_entries(self._where)
+        lines, with_too_large = _fetch(
+            self._lines,
+            lambda ids: query.filter(entry_ids=ids),
+            wanted,
+            self._line_projection,
+            sort=query.sort,
+            size=_MOST_LINES,
+        )
+        return EntryPage(
+            batches,
+            [*too_large, *with_too_large],
+            self._ids_of_other_types,
+            LinePage(self._where, lines, self._of_lines),
+        )
 
     def _ids_of_other_types(self, missing: Sequence[Any]) -> dict[Hashable, Any]:
         """Of IDs that no entry has, the stored IDs that are displayed the same."""
@@ -163,31 +228,116 @@ class EntrySource:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _key(printed_id: Any) -> Hashable:
+    """What `hashable` returns for an ID, but for an ObjectId its hex text."""
+    return printed_id if type(printed_id) is str else hashable(printed_id["v"])
+
+
+def _read_id(printed_id: Any) -> Any:
+    return ObjectId(printed_id) if type(printed_id) is str else unwrapped(printed_id)
+
+
+def _fetch(
+    collection: Collection[Any],
+    of_ids: Callable[[Sequence[Any]], dict[str, Any]],
+    entry_ids: Sequence[Any],
+    projection: Mapping[str, Any],
+    *,
+    size: int,
+    sort: Sequence[tuple[str, int]] = (),
+) -> tuple[list[bytes], Sequence[Any]]:
+    """Documents, and the IDs of entries that the projection makes too large for a document."""
+    batches = collection.find_raw_batches(
+        of_ids(entry_ids), projection, batch_size=size, sort=list(sort) or None
+    )
+    try:
+        return list(batches), []
+    except OperationFailure as error:
+        if error.code != _DOCUMENT_TOO_LARGE:
+            raise
+    if len(entry_ids) == 1:
+        return [], entry_ids
+    half = len(entry_ids) // 2
+    first, too_large = _fetch(
+        collection, of_ids, entry_ids[:half], projection, size=size, sort=sort
+    )
+    second, too_large_too = _fetch(
+        collection, of_ids, entry_ids[half:], projection, size=size, sort=sort
+    )
+    return first + second, [*too_large, *too_large_too]
+
+
 def _projection(layout: Layout, lines_path: str) -> dict[str, Any]:
-    entry_fields = {
-        field.key: _expression(field, f"${field.path}")
-        for field in layout.fields
-        if not field.of_line and field.key != ID
-    }
-    line_fields = {
-        field.key: _expression(field, f"$${_LINE}.{field.path}")
-        for field in layout.fields
-        if field.of_line
-    }
     lines = f"${lines_path}"
-    line = _if(_is_type(f"$${_LINE}", "object"), line_fields, None)
+    line = _if(_is_type(f"$${_LINE}", "object"), _fields_of_line(layout, f"$${_LINE}."), None)
     return {
-        ID: _if(_is_type("$_id", "objectId"), {"$toString": "$_id"}, _wrapped("$_id")),
+        ID: _id("$_id"),
         LINES: _if(
             {"$isArray": lines},
             {"$map": {"input": lines, "as": _LINE, "in": line}},
             _wrapped(lines),
         ),
-        **entry_fields,
+        **_fields_of_entry(layout.fields),
     }
 
 
-def _expression(field: Field, value: str) -> Any:
+def _entry_projection(
+    layout: Layout, where: LineCollection, of_lines: Sequence[Field]
+) -> dict[str, Any]:
+    """What is read of an entry whose lines are in a collection of their own."""
+    fields = _fields_of_entry(field for field in layout.fields if field not in of_lines)
+    if not where.order:
+        return {ID: _id("$_id"), **fields}
+    order = f"${where.order}"
+    ids = {"$map": {"input": order, "as": _LINE, "in": _id(f"$${_LINE}")}}
+    return {
+        ID: _id("$_id"),
+        _ORDER: _if({"$isArray": order}, ids, _wrapped(order)),
+        **fields,
+    }
+
+
+def _line_projection(
+    layout: Layout, where: LineCollection, of_lines: Sequence[Field], path: str
+) -> dict[str, Any]:
+    """What is read of such a line; `of_lines` are fields of the entry that it has at `path`."""
+    return {
+        ID: _id("$_id"),
+        _ENTRY: _id(f"${where.key}"),
+        **_fields_of_line(layout, "$"),
+        **{field.key: _expression(field, _at("$", path)) for field in of_lines},
+    }
+
+
+def _fields_of_entry(fields: Iterable[Field]) -> dict[str, Any]:
+    return {
+        field.key: _expression(field, _at("$", field.path))
+        for field in fields
+        if not field.of_line and field.key != ID
+    }
+
+
+def _fields_of_line(layout: Layout, prefix: str) -> dict[str, Any]:
+    return {
+        field.key: _expression(field, _at(prefix, field.path))
+        for field in layout.fields
+        if field.of_line
+    }
+
+
+def _at(prefix: str, path: str) -> Any:
+    """The value of a path; one that ends in `.-1` is that of an array's last item."""
+    array, last, rest = f"{prefix}{path}".rpartition(LAST_ITEM)
+    if not last or rest:
+        return f"{prefix}{path}"
+    return _if({"$isArray": array}, {"$last": array}, array)
+
+
+def _id(value: str) -> dict[str, Any]:
+    return _if(_is_type(value, "objectId"), {"$toString": value}, _wrapped(value))
+
+
+def _expression(field: Field, value: Any) -> Any:
     match field.type:
         case ColumnType.DATE:
             return _if(_is_type(value, "date"), {"$toLong": value}, _wrapped(value))
@@ -204,9 +354,9 @@ def _if(condition: Any, then: Any, otherwise: Any) -> dict[str, Any]:
     return {"$cond": [condition, then, otherwise]}
 
 
-def _is_type(value: str, name: str) -> dict[str, Any]:
+def _is_type(value: Any, name: str) -> dict[str, Any]:
     return {"$eq": [{"$type": value}, name]}
 
 
-def _wrapped(value: str) -> dict[str, Any]:
+def _wrapped(value: Any) -> dict[str, Any]:
     return {"v": value}

@@ -11,7 +11,8 @@ renderer documents of this form, one per entry found:
 - an amount field: a Decimal128 as its text, a number or null as it is, absent when
   missing; anything else wrapped as `{"v": value}`. So text is never a string amount.
 - `LINES`: one such document per line, None for a line that is not a document; when
-  `lines` is not an array, its value wrapped as `{"v": value}`.
+  `lines` is not an array, its value wrapped as `{"v": value}`; for lines in a collection of their
+  own that do not fit their entry, the `RejectedValue` that says why.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class Layout:
 
         source = profile.source
         account_path = _account_path(profile)
-        _check_path(profile, source.lines)
+        if isinstance(source.lines, str):
+            _check_path(profile, source.lines)
         return cls(
             date=field(source.date, ColumnType.DATE),
             currency=field(source.currency, ColumnType.TEXT),

@@ -48,7 +48,7 @@ class Readers:
         self.dialect = Dialect(profile)
         quote = self.dialect.quote
         self.layout = Layout.of(profile)
-        self.lines_path = profile.source.lines
+        self.lines_path = profile.source.lines_name
         self.text = TextReader(self.dialect, profile.formula_guard)
         self.date = DateReader(
             quote, profile.time_zone, profile.date_format, profile.calendar, profile.years
@@ -239,7 +239,10 @@ class Page:
         return list(map(len, lines_of))
 
     def _check_lines(self, at: int, lines: Any) -> None:
-        if lines and unwrapped(lines) is not None:
+        if isinstance(lines, RejectedValue):
+            self._faults[at].append(lines.at(self._readers.lines_path))
+            self._uncountable.add(at)
+        elif lines and unwrapped(lines) is not None:
             what = shown(unwrapped(lines))
             fault = RejectedValue(
                 RejectionReason.INVALID_LINES, f"{what} is not an array", value=what
