@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
+from bench.two_collections import separate
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
@@ -25,11 +26,12 @@ from tests.emulators.drive_remote import DriveProcess
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "folderId"
-WHAT = ("raw", "naive", "render", "run")
+WHAT = ("raw", "naive", "render", "render_two", "run")
 TITLES = {
     "raw": "both collections as raw bytes",
     "naive": "naive: all in memory, one $in, csv",
     "render": "Daybook: read and render",
+    "render_two": "the same, lines in a second collection",
     "run": "Daybook: whole run into Drive",
 }
 
@@ -46,7 +48,7 @@ def main() -> None:
                     _prepare(client, database, entries, fresh=what == "run" or round_ == 0)
                     result = _measure(what, mongod.uri, database, drive)
                     results.append({"entries": entries, "round": round_, **result})
-                    print(f"{entries:>9,} {what:<7} {result['seconds']:8.3f} s", file=sys.stderr)
+                    print(f"{entries:>9,} {what:<10} {result['seconds']:8.3f} s", file=sys.stderr)
             client.drop_database(f"bench_{entries}")
     summary = _summary(results, options.entries)
     _print(summary, options.rounds)
@@ -90,6 +92,7 @@ def _prepare(client: MongoClient[dict[str, Any]], name: str, entries: int, *, fr
     client.drop_database(name)
     migrate(database, now=datetime.now(UTC))
     seed(database, entries=entries, at=datetime(2026, 1, 18, 10, tzinfo=UTC))
+    separate(database)
 
 
 def _measure(what: str, uri: str, database: str, drive: DriveProcess) -> dict[str, Any]:

@@ -12,13 +12,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import count, islice
 
 from bench.naive import naive_csv
+from bench.two_collections import ENTRIES, LINES
 from daybook.app import App
 from daybook.export.model.part import PART_SIZE, Part
-from daybook.export.model.profile import DAILY
+from daybook.export.model.profile import DAILY, Profile
+from daybook.export.model.source import LineCollection
 from daybook.export.outcome import Status
 from daybook.export.queue import plan
 from daybook.export.rendering.render import Renderer
@@ -47,7 +50,18 @@ def naive(app: App) -> int:
 
 def render(app: App) -> int:
     """Daybook's reading and rendering of what is queued, one page ahead; the bytes are dropped."""
+    return _rendered(app, app.profile(DAILY))
+
+
+def render_two(app: App) -> int:
+    """The same, with the lines in a collection of their own."""
+    lines = LineCollection(collection=LINES, key="entryId", order="lineIds")
     profile = app.profile(DAILY)
+    source = replace(profile.source, entries=ENTRIES, lines=lines)
+    return _rendered(app, replace(profile, source=source))
+
+
+def _rendered(app: App, profile: Profile) -> int:
     renderer, source = Renderer(profile, DAY), EntrySource(app.database, profile)
     size = len(renderer.header())
     for part, reading in source.read_ahead(_parts(app)):
@@ -83,6 +97,7 @@ MEASURED: Mapping[str, Callable[[App], int]] = {
     "raw": raw,
     "naive": naive,
     "render": render,
+    "render_two": render_two,
     "run": run,
 }
 
