@@ -50,7 +50,10 @@ const logSchema = new Schema(
     queueId: { type: Schema.Types.ObjectId, default: null },
     action: {
       type: String,
-      enum: ["csv_generated", "batch_empty", "entry_rejected", "manual_export", "entry_requeued"],
+      enum: [
+        ...["csv_generated", "batch_empty", "entry_rejected", "manual_export"],
+        ...["entry_requeued", "operator_request"],
+      ],
       required: true,
     },
     message: { type: String, required: true },
