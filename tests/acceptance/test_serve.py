@@ -169,6 +169,19 @@ def test_when_the_function_ends_it_ends_too(tmp_path: Path) -> None:
     assert "ended with code -9" in (tmp_path / "serve.log").read_text()
 
 
+@linux_only
+def test_when_its_mongod_ends_it_says_so_and_ends_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        children = served.children()
+        (mongod,) = [pid for pid in children if b"--replSet" in command_of(pid)]
+        os.kill(mongod, signal.SIGKILL)
+        assert served.process.wait(60) == 1
+        wait_for_end(children)
+    said = (tmp_path / "serve.log").read_text()
+    assert "the embedded MongoDB has ended: mongod ended with code -9" in said
+    assert "start it again" in said
+
+
 def test_a_newcomer_queues_an_entry_and_moves_money(tmp_path: Path) -> None:
     """By the lines that `serve` prints and the snippet of the document, with nothing else."""
     (tmp_path / "own.py").write_text(snippet("python"), encoding="utf-8")
@@ -245,10 +258,14 @@ def test_what_is_printed_is_not_what_was_given(
         assert requests.get(f"{served.ledger_url}/health", timeout=60).status_code == 200
 
 
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def is_function(pid: int, parent: int) -> bool:
     """Whether it is the server itself, not one of its workers."""
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(stat[1]) == parent and b"--target" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return int(stat[1]) == parent and b"--target" in command_of(pid)
 
 
 def test_a_mongodb_and_a_destination_that_are_set_are_used(

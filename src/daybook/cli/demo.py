@@ -51,7 +51,7 @@ def show(data_dir: Path, *, say: Say) -> CommandResult:
     }
     say("Starting a MongoDB and the function on this machine.")
     with (
-        complete_environment(own, data_dir) as env,
+        complete_environment(own, data_dir) as (env, _mongod),
         (data_dir / "function.log").open("ab") as log,
         FunctionServer(env, port=0, output=log.fileno()) as server,
     ):

@@ -71,7 +71,7 @@ def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
     from daybook.local.serve import FunctionServer, complete_environment, wait
     from daybook.mongo.migrate import migrate
 
-    with complete_environment(os.environ, data_dir) as env:
+    with complete_environment(os.environ, data_dir) as (env, mongod):
         app = App.from_env(env)
         migrate(app.database, now=app.now())
         if entries:
@@ -85,7 +85,7 @@ def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
             _follow_ups(app, server.url),
         ):
             _announce(server.url, ledger.url, app, _added(env))
-            wait(server, ledger)
+            wait(server, ledger, mongod=mongod)
 
 
 def _added(env: Mapping[str, str]) -> dict[str, str]:

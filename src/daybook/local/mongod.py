@@ -90,6 +90,7 @@ class EmbeddedMongod:
         self._wanted_port = port
         self._cache_gb = cache_gb
         self._child: Child | None = None
+        self._log_start = 0
         self.data_dir = data_dir or Path()
         self.port = port
 
@@ -125,6 +126,19 @@ class EmbeddedMongod:
     ) -> None:
         self.stop()
 
+    def check(self) -> None:
+        """Raises `DatabaseError` when mongod has ended on its own."""
+        if self._child is None:
+            return
+        try:
+            self._child.wait(0)
+        except Ended as ended:
+            why = self._why_ended(ended, self._log, self._log_start)
+            raise DatabaseError(
+                f"the embedded MongoDB has ended: {why}. What it has stored is in "
+                f"{self.data_dir}: start it again"
+            ) from ended
+
     def stop(self) -> None:
         """Stop mongod, cleanly if its data are kept. Stopping again changes nothing."""
         if self._child is not None:
@@ -149,9 +163,8 @@ class EmbeddedMongod:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             former = self._former_port() if attempt == 1 else 0
             self.port = self._wanted_port or former or _free_port()
-            log = self.data_dir / "mongod.log"
-            log_start = log.stat().st_size if log.exists() else 0
-            self._child = Child(self._command(mongod, log))
+            self._log_start = self._log.stat().st_size if self._log.exists() else 0
+            self._child = Child(self._command(mongod, self._log))
             try:
                 self._become_primary(time.monotonic() + START_TIMEOUT_SECONDS)
             except Ended as ended:
@@ -159,10 +172,16 @@ class EmbeddedMongod:
                 again = ended.code == _ADDRESS_IN_USE and self._wanted_port == 0
                 if again and attempt < _PORT_ATTEMPTS:
                     continue
-                raise ConfigurationError(self._why_ended(ended, log, log_start)) from ended
+                raise ConfigurationError(
+                    self._why_ended(ended, self._log, self._log_start)
+                ) from ended
             else:
                 self._port_file.write_text(f"{self.port}\n", encoding="ascii")
                 return
+
+    @property
+    def _log(self) -> Path:
+        return self.data_dir / "mongod.log"
 
     @property
     def _port_file(self) -> Path:

@@ -45,12 +45,16 @@ class FunctionEnded(DaybookError):
 
 
 @contextmanager
-def complete_environment(env: Mapping[str, str], data_dir: Path) -> Iterator[dict[str, str]]:
+def complete_environment(
+    env: Mapping[str, str], data_dir: Path
+) -> Iterator[tuple[dict[str, str], EmbeddedMongod | None]]:
     """`env` completed with an embedded MongoDB, kept in `data_dir`, and a folder there.
 
-    Raises `ConfigurationError` when MongoDB cannot run here.
+    Yields it with the MongoDB, which is None when `env` names one. Raises `ConfigurationError`
+    when MongoDB cannot run here.
     """
     complete = dict(env)
+    mongod = None
     with ExitStack() as stack:
         if not complete.get("DAYBOOK_MONGODB_URI", "").strip():
             mongod = stack.enter_context(EmbeddedMongod(data_dir / "mongo"))
@@ -59,7 +63,7 @@ def complete_environment(env: Mapping[str, str], data_dir: Path) -> Iterator[dic
             folder = (data_dir / "exports").absolute()
             make_folder(folder)
             complete["DAYBOOK_DESTINATION"] = folder.as_uri()
-        yield complete
+        yield complete, mongod
 
 
 class FunctionServer:
@@ -166,9 +170,14 @@ def _answers(port: int) -> bool:
     return True
 
 
-def wait(*servers: FunctionServer) -> NoReturn:
-    """Block while all of them run; raises `FunctionEnded` when one ends on its own."""
+def wait(*servers: FunctionServer, mongod: EmbeddedMongod | None) -> NoReturn:
+    """Block while all of them run.
+
+    Raises `FunctionEnded` or `DatabaseError` when one ends on its own.
+    """
     while True:
+        if mongod is not None:
+            mongod.check()
         for server in servers:
             server.check()
         time.sleep(_CHECK_SECONDS)
