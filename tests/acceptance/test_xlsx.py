@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,8 +22,9 @@ from python_calamine import CalamineWorkbook
 
 from daybook.app import App
 from daybook.audit.lineage import lineage
-from daybook.audit.workbook import text_of
+from daybook.audit.workbook import WorkbookUnreadable, text_of
 from daybook.export.model.profile import FileFormat, Profile
+from daybook.export.queue.manual import ManualRequest
 from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.test_cli import answer, daybook
@@ -125,6 +127,11 @@ def test_a_function_delivers_what_was_planned_and_verify_reads_it_back(
     migrated["journalentries"].update_one(
         {"_id": stored["_id"]}, {"$set": {"lines.0.accountCode": "0012"}}
     )
+    (checked,) = answer(settings, "profiles", "check", "thai")["profiles"]
+    assert checked["rows"][1:] == [
+        ["INV-1", DAY, "1100", "100.00", "0.00"],
+        ["INV-1", DAY, "4000", "0.00", "100.00"],
+    ]
     differing = daybook(settings, "verify", "--profile", "thai", DAY)
     assert "รหัสบัญชี: the file says '0011', the entry gives '0012'" in differing.stdout
 
@@ -295,3 +302,28 @@ def test_libreoffice_reads_texts_numbers_and_dates(opened: list[list[FodsCell]])
         ]
         assert [cell.value and Decimal(cell.value) for cell in cells[7:10]] == row[4:]
         assert (cells[2].type, cells[2].value) == ("date", "2026-01-18")
+
+
+def test_the_writer_is_loaded_only_for_a_profile_that_needs_it() -> None:
+    code = "import sys, daybook.app, daybook.export.deliver; sys.exit('xlsxwriter' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("file_format", FileFormat)
+def test_a_manual_export_is_named_after_its_format(file_format: FileFormat) -> None:
+    name = ManualRequest(key="k").file_name(Profile(name="daily", format=file_format))
+    assert name.endswith(f".{file_format.value}")
+
+
+@modes
+def test_a_damaged_file_is_read_or_named_as_unreadable(item_count: int) -> None:
+    content, _ = render_file(written(["a", "b"]), JOURNAL, item_count=item_count)
+    unreadable = 0
+    for at in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 0x55
+        try:
+            list(text_of(io.BytesIO(damaged), JOURNAL))
+        except WorkbookUnreadable:
+            unreadable += 1
+    assert unreadable > 100

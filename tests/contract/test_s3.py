@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import botocore.exceptions
 import pytest
@@ -62,12 +63,22 @@ def test_a_hidden_object_that_was_deleted_is_named(s3_place: S3Place) -> None:
         s3_place.destination().publish(FILE.id, NAME)
 
 
-def test_published_file_keeps_its_type(s3_place: S3Place) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (NAME, "text/csv"),
+        (
+            "batch.xlsx",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ),
+    ],
+)
+def test_published_file_keeps_its_type(s3_place: S3Place, name: str, kind: str) -> None:
     destination = s3_place.destination()
-    destination.send_whole(FILE, CONTENT)
-    destination.publish(FILE.id, NAME)
-    head = s3_place.client.head_object(Bucket=s3_place.bucket, Key=f"batches/{NAME}")
-    assert head["ContentType"] == "text/csv"
+    destination.send_whole(replace(FILE, name=name), CONTENT)
+    destination.publish(FILE.id, name)
+    head = s3_place.client.head_object(Bucket=s3_place.bucket, Key=f"batches/{name}")
+    assert head["ContentType"] == kind
 
 
 def test_foreign_object_under_the_name_is_left_alone(s3_place: S3Place) -> None:

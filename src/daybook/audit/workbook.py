@@ -6,6 +6,7 @@ Only what Daybook and office programs write is read: the file may have been open
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -27,7 +28,7 @@ _ESCAPE = re.compile("_x([0-9a-fA-F]{4})_")
 _COLUMN = re.compile("[A-Z]+")
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  (a cell's date has no time zone)
 _UNREADABLE = (
-    *(BadZipFile, ElementTree.ParseError, LookupError, ValueError, OverflowError),
+    *(BadZipFile, zlib.error, ElementTree.ParseError, LookupError, ValueError, OverflowError),
     *(InvalidOperation, NotImplementedError, RuntimeError, EOFError, OSError),
 )
 """What reading raises for a file that is damaged, encrypted, or none of this kind."""
