@@ -45,6 +45,7 @@ lint: $(STAMP) ## Check style, formatting, types and unsafe calls
 bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench $(ARGS)
 	$(PYTHON) -m bench.ledger
+	$(PYTHON) -m bench.page
 
 load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
 	$(PYTHON) -m bench.load $(ARGS)

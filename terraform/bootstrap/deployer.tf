@@ -8,6 +8,7 @@ locals {
     "roles/cloudtasks.queueAdmin",
     "roles/compute.networkAdmin",
     "roles/compute.securityAdmin",
+    "roles/iap.admin",
     "roles/logging.configWriter",
     "roles/logging.logWriter",
     "roles/logging.viewer",

@@ -12,6 +12,7 @@ module "export_function" {
   metrics_readers = var.metrics_readers
   operator_cli    = var.operator_cli
   operators       = var.operators
+  page_domain     = var.page_domain
   page_readers    = var.page_readers
   page_url        = var.page_url
   paused          = var.paused

@@ -23,6 +23,11 @@ output "ledger_url" {
   value       = module.export_function.ledger_url
 }
 
+output "page_address" {
+  description = "The address that page_domain must lead to. Null without page_domain."
+  value       = module.export_function.page_address
+}
+
 output "runtime_service_account" {
   description = "E-mail address of the account that the function runs as."
   value       = module.export_function.runtime_service_account

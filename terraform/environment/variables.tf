@@ -104,6 +104,12 @@ variable "operators" {
   default     = []
 }
 
+variable "page_domain" {
+  description = "Domain at which Identity-Aware Proxy opens the status page. Needs ingress ALLOW_INTERNAL_AND_GCLB."
+  type        = string
+  default     = null
+}
+
 variable "page_readers" {
   description = "E-mail addresses of the people who may read the status page, and do nothing on it."
   type        = set(string)

@@ -18,7 +18,11 @@ OWNERS = "OPENAPI_OWNERS"
 """Names the variable with the IDs of users who have money in a wallet."""
 AFFORDABLE = 10**6
 """In minor units; owners have more."""
+TOKEN = "t" * 43
+"""Of the page's forms: the cookie and the form have the same."""
 DAYS = [date(2026, 1, 1) + timedelta(days=number) for number in range(20)]
+DELIVERED = date(2025, 12, 30)
+"""A day with a delivered file."""
 OPEN_DAYS = [date(2026, 2, 1) + timedelta(days=number) for number in range(10)]
 """Days with an attempt that failed."""
 
@@ -74,6 +78,11 @@ def map_body(context: Any, body: Any) -> Any:
             body[name] = days[sum(map(ord, body[name])) % len(days)].isoformat()
     if isinstance(body.get("entryId"), str) and 0 < len(body["entryId"]) <= MAX_TEXT_LENGTH:
         body["entryId"] = _existing(ENTRIES, body["entryId"])
+    if _is_form(context):
+        if isinstance(body.get("token"), str) and body["token"]:
+            body["token"] = TOKEN
+        if isinstance(body.get("entry"), str) and 0 < len(body["entry"]) <= MAX_TEXT_LENGTH:
+            body["entry"] = _existing(ENTRIES, body["entry"])
     ids = body.get("entryIds")
     if isinstance(ids, list) and ids and all(isinstance(one, str) and one for one in ids):
         body["entryIds"] = [*ids[:2], _existing(ENTRIES, ids[0])]
@@ -95,8 +104,45 @@ def _is_day(value: Any) -> bool:
 
 
 @schemathesis.hook
-def map_path_parameters(_context: Any, parameters: Any) -> Any:
-    return parameters and {**parameters, **_owner(parameters, "ownerUserId")}
+def map_path_parameters(context: Any, parameters: Any) -> Any:
+    """Owners, days and entries that exist, in place of others of the right form."""
+    if not parameters:
+        return parameters
+    found = {**parameters, **_owner(parameters, "ownerUserId")}
+    if isinstance(found.get("date"), str) and re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"]):
+        path = context.operation.path
+        days = OPEN_DAYS if path.endswith("/release") else DAYS
+        days = [DELIVERED] if path.endswith(("/audit", "/verify")) else days
+        found["date"] = days[sum(map(ord, found["date"])) % len(days)].isoformat()
+    if isinstance(found.get("id"), str) and ENTRIES in os.environ:
+        found["id"] = _existing(ENTRIES, found["id"])
+    return found
+
+
+@schemathesis.hook
+def map_query(context: Any, query: Any) -> Any:
+    if not isinstance(query, dict):
+        return query
+    name = {"/entries": "name", "/requeue": "entry"}.get(context.operation.path)
+    if isinstance(query.get(name), str) and 0 < len(query[name]) <= MAX_TEXT_LENGTH:
+        return {**query, name: _existing(ENTRIES, query[name])}
+    return query
+
+
+def _is_form(context: Any) -> bool:
+    path = context.operation.path
+    return context.operation.method.upper() == "POST" and (
+        path == "/requeue" or path.startswith("/days/")
+    )
+
+
+@schemathesis.hook
+def map_headers(context: Any, headers: Any) -> Any:
+    """What a browser sends with a form of the page itself."""
+    if not _is_form(context):
+        return headers
+    given = {"Sec-Fetch-Site": "same-origin", "Cookie": f"daybook_token={TOKEN}"}
+    return {**(headers or {}), **given}
 
 
 def _owner(given: Mapping[str, Any], name: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.wire import Server, serving
 from tests.fuzz.budget import VARIABLE
-from tests.fuzz.openapi_hooks import ENTRIES, OPEN_DAYS, OWNERS
+from tests.fuzz.openapi_hooks import DELIVERED, ENTRIES, OPEN_DAYS, OWNERS
 
 Db = Database[dict[str, Any]]
 
@@ -97,6 +97,9 @@ def test_the_export_answers_what_it_describes(database: Db, mongo_uri: str, stag
             failed = post(export, "/run", {"batchDate": day.isoformat()})
             assert failed.json()["status"] == "failed", failed.text
         files.mkdir()
+        books.put_many(database, 1)
+        done = post(export, "/run", {"batchDate": DELIVERED.isoformat()})
+        assert done.json()["status"] == "exported", done.text
         corrected = rejected_and_corrected(database, export)
         run_schemathesis(export, stage, **{ENTRIES: " ".join(corrected)})
 

@@ -42,6 +42,11 @@ output "ledger_url" {
   value       = one([for function in google_cloudfunctions2_function.ledger : "https://${function.name}-${data.google_project.default.number}.${var.region}.run.app"])
 }
 
+output "page_address" {
+  description = "The address that page_domain must lead to, as an A record. Null without page_domain."
+  value       = one(google_compute_global_address.page[*].address)
+}
+
 output "paused" {
   description = "Whether the batch and its dead man's switch wait."
   value       = google_cloud_scheduler_job.default["batch"].paused && google_cloud_scheduler_job.default["watchdog"].paused

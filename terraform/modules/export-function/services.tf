@@ -17,7 +17,8 @@ locals {
       "storage.googleapis.com",
     ],
     var.drive_subject == null ? [] : ["iamcredentials.googleapis.com"],
-    var.static_egress == null ? [] : ["compute.googleapis.com"],
+    var.static_egress == null && var.page_domain == null ? [] : ["compute.googleapis.com"],
+    var.page_domain == null ? [] : ["iap.googleapis.com"],
   )
 }
 

@@ -182,6 +182,22 @@ variable "operators" {
   }
 }
 
+variable "page_domain" {
+  description = "Domain at which Identity-Aware Proxy opens the status page to operators and page_readers. Needs ingress ALLOW_INTERNAL_AND_GCLB."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.page_domain == null || can(regex("^([a-z0-9-]+\\.)+[a-z]{2,}$", var.page_domain))
+    error_message = "page_domain must be a domain in lower case, such as daybook.example.com."
+  }
+
+  validation {
+    condition     = var.page_domain == null || var.ingress != "ALLOW_INTERNAL_ONLY"
+    error_message = "With page_domain, ingress must let the load balancer in: ALLOW_INTERNAL_AND_GCLB."
+  }
+}
+
 variable "page_readers" {
   description = "E-mail addresses of the people who may read the status page, and do nothing on it. The operators may anyway."
   type        = set(string)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from daybook.errors import BadRequest
 from daybook.export.rendering.cells.money import CURRENCIES, is_currency
 from daybook.http.callers import verified_account
 from daybook.http.operation import Parameter
+from daybook.http.parameters import parameters as parameters
 from daybook.http.schema import Schema
 from daybook.ledger_app import LedgerApp
 from daybook.text import display
@@ -215,19 +216,6 @@ def moment(value: Any, name: str) -> datetime:
             f"must be a time like 2026-01-18T18:00:00Z, not {display.quoted(value)}", where=name
         ) from error
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
-
-
-def parameters(request: flask.Request, allowed: Collection[str]) -> dict[str, str]:
-    """The query string's parameters, each at most once; raises `BadRequest`."""
-    found: dict[str, str] = {}
-    for name, values in request.args.lists():
-        if name not in allowed:
-            known = ", ".join(sorted(allowed)) or "none"
-            raise BadRequest(f"unknown parameter; known are {known}", where=name[:80])
-        if len(values) > 1:
-            raise BadRequest(f"is given {len(values)} times", where=name)
-        found[name] = values[0]
-    return found
 
 
 def limit(given: Mapping[str, str], *, usual: int, most: int) -> int:

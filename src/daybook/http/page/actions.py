@@ -103,8 +103,8 @@ ask_verify, ask_audit = _form("verify"), _form("audit")
 def ask_requeue(app: App, request: flask.Request) -> flask.Response:
     """`GET /requeue?entry=`."""
     shown = profile_of(app, request)
+    view = View.of(app, request, _ENTRY)
     name = _entry_of(request.args)
-    view = View.of(app, request)
     found = lineages.lineage(app.database, shown.profile, name)
     return _asked(
         view,
@@ -147,7 +147,7 @@ def _action(name: str, do: _Do) -> Operation[App]:
     def act(app: App, request: flask.Request, day_text: str) -> flask.Response:
         given = _checked(OF_DAY, request)
         shown = profile_of(app, request, given.get("profile", DAILY))
-        return do(app, View.of(app, request), shown, day_of(app, shown, day_text))
+        return do(app, View.of(app, request, _LANG), shown, day_of(app, shown, day_text))
 
     return act
 
@@ -250,7 +250,7 @@ def do_requeue(app: App, request: flask.Request) -> flask.Response:
     """`POST /requeue`."""
     given = _checked(OF_ENTRY, request)
     shown = profile_of(app, request, given.get("profile", DAILY))
-    view = View.of(app, request)
+    view = View.of(app, request, _LANG)
     done = requeue(
         app.database,
         shown.profile,

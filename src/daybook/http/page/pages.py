@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 import flask
@@ -20,6 +21,7 @@ from daybook.http.page.view import (
     profile_of,
     profiles,
     settings_digest,
+    wants_html,
     wants_json,
 )
 from daybook.http.requests import MAX_TEXT_LENGTH, text_of
@@ -132,7 +134,7 @@ _NAME = Parameter(
 )
 def entry(app: App, request: flask.Request, name: str) -> flask.Response:
     """`GET /entries/{id}`."""
-    return _entry(app, request, name)
+    return _entry(app, request, name, QUERY)
 
 
 @operation(
@@ -149,18 +151,18 @@ def entries(app: App, request: flask.Request) -> flask.Response:
     """`GET /entries?name=`: a reference may contain a slash."""
     if "name" not in request.args:
         raise BadRequest("is missing", where="name")
-    return _entry(app, request, request.args["name"])
+    return _entry(app, request, request.args["name"], {*QUERY, "name"})
 
 
-def _entry(app: App, request: flask.Request, name: str) -> flask.Response:
+def _entry(app: App, request: flask.Request, name: str, allowed: Collection[str]) -> flask.Response:
     if not 0 < len(name) <= MAX_TEXT_LENGTH or "\0" in name:
         raise BadRequest(f"must be text of 1 to {MAX_TEXT_LENGTH} characters", where="name")
     shown = profile_of(app, request)
-    view = View.of(app, request)
+    view = View.of(app, request, allowed)
     try:
         found = lineages.lineage(app.database, shown.profile, name)
     except EntryUnknown:
-        if wants_json(request):
+        if not wants_html(request):
             raise
         return view.page("entry.html", status=404, name=name, found=(), searched=name)
     if wants_json(request):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from daybook.export.model.profile import DAILY
 from daybook.export.queue.manual import parse_date
 from daybook.http.callers import refusal
 from daybook.http.operation import Parameter
+from daybook.http.parameters import parameters
 from daybook.http.requests import PROFILE
 from daybook.http.schema import one_of
 from daybook.notifications.messages import chapter
@@ -100,8 +101,11 @@ class View:
     now: datetime
 
     @classmethod
-    def of(cls, app: App, request: flask.Request) -> View:
-        """Raises `BadRequest` for an unknown language."""
+    def of(
+        cls, app: App, request: flask.Request, allowed: Collection[str] = frozenset(QUERY)
+    ) -> View:
+        """Raises `BadRequest` for a parameter that is not allowed, and for an unknown language."""
+        parameters(request, allowed)
         language = request.args.get("lang", app.settings.language)
         if language not in LANGUAGES:
             raise BadRequest(f"must be en or th, not {quoted(language)}", where="lang")

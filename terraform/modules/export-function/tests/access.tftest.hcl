@@ -284,3 +284,42 @@ run "operators_can_run_the_command_line" {
     error_message = "A person may read a secret without acting as the function."
   }
 }
+
+run "page_is_behind_identity_aware_proxy_only_if_asked_for" {
+  assert {
+    condition     = length(google_compute_backend_service.page) == 0 && length(google_compute_global_forwarding_rule.page) == 0
+    error_message = "There is a load balancer that nobody asked for."
+  }
+}
+
+run "page_is_open_to_operators_and_readers_behind_the_proxy" {
+  variables {
+    ingress     = "ALLOW_INTERNAL_AND_GCLB"
+    page_domain = "daybook.example.com"
+  }
+
+  assert {
+    condition     = google_compute_backend_service.page[0].iap[0].enabled
+    error_message = "The load balancer lets everybody through."
+  }
+
+  assert {
+    condition     = toset([for grant in google_iap_web_backend_service_iam_member.page : grant.member]) == toset(["serviceAccount:pager@my-project.iam.gserviceaccount.com", "user:operator@example.com", "user:reader@example.com"])
+    error_message = "The proxy lets others in than operators and readers."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_PAGE_URL"] == "https://daybook.example.com"
+    error_message = "Alerts do not link to the page's domain."
+  }
+}
+
+run "page_domain_needs_an_ingress_that_lets_the_load_balancer_in" {
+  command = plan
+
+  variables {
+    page_domain = "daybook.example.com"
+  }
+
+  expect_failures = [var.page_domain]
+}
