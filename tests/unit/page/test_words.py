@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from daybook.export.outcome import Status
 from daybook.page import html
 from daybook.page.days import DayState
 from daybook.page.language import Tongue
@@ -39,6 +40,10 @@ def test_every_state_has_a_word_and_a_mark() -> None:
     for state in DayState:
         assert f"state_{state.value}" in en.WORDS
         assert f'<symbol id="m-{state.value}"' in marks
+
+
+def test_every_outcome_of_a_run_has_a_word() -> None:
+    assert {f"status_{status.value}" for status in Status} <= en.WORDS.keys()
 
 
 def test_every_word_that_a_template_names_exists() -> None:

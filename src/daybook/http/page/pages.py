@@ -76,6 +76,10 @@ def index(app: App, request: flask.Request) -> flask.Response:
         has_queue=app.cloud_tasks is not None,
         settings_digest=settings_digest(app),
         home=True,
+        # Once for each day and state, not for each of the 1,800 cells of twenty profiles.
+        suffix_of=lambda name: view.url("", name),
+        day_names=[view.tongue.day(cell.day) for cell in found.calendars[selected.name]],
+        state_words={state: view.tongue.words(f"state_{state.value}") for state in DayState},
     )
 
 
