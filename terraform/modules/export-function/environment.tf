@@ -37,7 +37,7 @@ locals {
     DAYBOOK_DRIVE_SUBJECT         = var.drive_subject
     DAYBOOK_LEASE_SECONDS         = var.settings.lease_seconds
     DAYBOOK_MULTIPART_LIMIT_BYTES = var.settings.multipart_limit_bytes
-    DAYBOOK_PAGE_URL              = var.page_domain == null ? var.page_url : coalesce(var.page_url, "https://${var.page_domain}")
+    DAYBOOK_PAGE_URL              = local.page_url
     DAYBOOK_RETRY_DELAYS_SECONDS  = join(",", var.settings.retry_delays_seconds)
     DAYBOOK_RUNBOOK_URL           = var.runbook
     DAYBOOK_RUN_DEADLINE_SECONDS  = var.settings.run_deadline_seconds

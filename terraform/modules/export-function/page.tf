@@ -3,6 +3,7 @@
 # the proxy names for the caller, and compares that with DAYBOOK_CALLERS.
 
 locals {
+  page_url     = var.page_domain == null ? var.page_url : coalesce(var.page_url, "https://${var.page_domain}")
   page_enabled = var.page_domain == null ? 0 : 1
 
   # https://cloud.google.com/iap/docs/enabling-cloud-run
