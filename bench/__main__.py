@@ -138,6 +138,9 @@ def _summary(results: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[di
                     "seconds": median[what],
                     "entries_per_second": entries / median[what],
                     "times_as_fast_as_naive": median["naive"] / median[what],
+                    "cpu_seconds": statistics.median(
+                        result["cpu_seconds"] + result["mongod_cpu_seconds"] for result in of_it
+                    ),
                     "peak_mb": max(result["peak_mb"] for result in of_it),
                     "over_idle_mb": max(r["peak_mb"] - r["idle_mb"] for r in of_it),
                 }
@@ -147,13 +150,23 @@ def _summary(results: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[di
 
 def _print(summary: Sequence[dict[str, Any]], rounds: int) -> None:
     table = Table(title=f"Median of {rounds} rounds, a process each")
-    for title in ("Entries", "What", "Seconds", "Entries/s", "x naive", "Peak MB", "Over idle MB"):
+    for title in (
+        "Entries",
+        "What",
+        "Seconds",
+        "CPU with mongod",
+        "Entries/s",
+        "x naive",
+        "Peak MB",
+        "Over idle MB",
+    ):
         table.add_column(title, justify="left" if title == "What" else "right")
     for row in summary:
         table.add_row(
             f"{row['entries']:,}",
             TITLES[row["what"]],
             f"{row['seconds']:.3f}",
+            f"{row['cpu_seconds']:.3f}",
             f"{row['entries_per_second']:,.0f}",
             f"{row['times_as_fast_as_naive']:.2f}",
             f"{row['peak_mb']:.0f}",
