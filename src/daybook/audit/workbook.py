@@ -77,15 +77,12 @@ class _Sheet:
         expected = 1
         width = len(self._types)
         with self._book.open(self._path()) as stream:
-            for _, element in ElementTree.iterparse(stream):  # noqa: S314 -- expat limits entities
-                if element.tag != f"{_MAIN}row":
-                    continue
+            for element in _each(stream, f"{_MAIN}row"):
                 number = int(element.get("r", expected))
                 for _ in range(expected, number):
                     yield [""] * width
                 expected = number + 1
                 yield self._cells(element, is_header=number == 1)
-                element.clear()
 
     def _cells(self, row: ElementTree.Element, *, is_header: bool) -> list[str]:
         cells = [""] * len(self._types)
@@ -143,12 +140,9 @@ class _Sheet:
     def _shared(self) -> Sequence[str]:
         if "xl/sharedStrings.xml" not in self._book.namelist():
             return ()
-        texts = []
+        texts: list[str] = []
         with self._book.open("xl/sharedStrings.xml") as stream:
-            for _, element in ElementTree.iterparse(stream):  # noqa: S314 -- expat limits entities
-                if element.tag == f"{_MAIN}si":
-                    texts.append(_string(element))
-                    element.clear()
+            texts += map(_string, _each(stream, f"{_MAIN}si"))
         return texts
 
     def _number_formats(self) -> Mapping[str, int]:
@@ -169,6 +163,20 @@ class _Sheet:
 
     def _parsed(self, name: str) -> ElementTree.Element:
         return ElementTree.fromstring(self._book.read(name))  # noqa: S314 -- expat limits entities
+
+
+def _each(stream: IO[bytes], tag: str) -> Iterator[ElementTree.Element]:
+    """The elements with the tag, none of which is kept."""
+    parents: list[ElementTree.Element] = []
+    # expat limits how far entities expand.
+    for event, element in ElementTree.iterparse(stream, events=("start", "end")):  # noqa: S314
+        if event == "start":
+            parents.append(element)
+            continue
+        parents.pop()
+        if element.tag == tag:
+            yield element
+            parents[-1].clear()
 
 
 def _string(element: ElementTree.Element | None) -> str:

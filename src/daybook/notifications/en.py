@@ -17,7 +17,7 @@ REASONS: Mapping[str, str] = {
     RejectionReason.STORED_AS_TEXT: "stored as text, not as a number or a date",
     RejectionReason.UNBALANCED: "debit and credit differ",
     RejectionReason.NOT_FINITE: "an amount is not a finite number",
-    RejectionReason.TOO_LARGE: "an amount has more than 18 digits before the decimal point",
+    RejectionReason.TOO_LARGE: "an amount has more digits than the file can hold",
     RejectionReason.TOO_MANY_DECIMALS: "an amount has more decimals than its currency",
     RejectionReason.INVALID_AMOUNT: "an amount is not a number",
     RejectionReason.INVALID_DATE: "the date is not valid",

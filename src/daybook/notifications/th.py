@@ -23,7 +23,7 @@ REASONS: Mapping[str, str] = {
     RejectionReason.STORED_AS_TEXT: "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่",
     RejectionReason.UNBALANCED: "ยอดเดบิตและยอดเครดิตไม่เท่ากัน",
     RejectionReason.NOT_FINITE: "จำนวนเงินไม่ใช่ตัวเลขที่ใช้ได้",
-    RejectionReason.TOO_LARGE: "จำนวนเงินมีเลขหน้าจุดทศนิยมเกิน 18 หลัก",
+    RejectionReason.TOO_LARGE: "จำนวนเงินมีจำนวนหลักเกินที่ไฟล์รองรับ",
     RejectionReason.TOO_MANY_DECIMALS: "จำนวนเงินมีทศนิยมเกินกว่าที่สกุลเงินกำหนด",
     RejectionReason.INVALID_AMOUNT: "จำนวนเงินไม่ใช่ตัวเลข",
     RejectionReason.INVALID_DATE: "วันที่ไม่ถูกต้อง",
