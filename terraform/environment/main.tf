@@ -16,6 +16,7 @@ module "export_function" {
   page_readers    = var.page_readers
   page_url        = var.page_url
   paused          = var.paused
+  profiles        = var.profiles
   project_id      = var.project_id
   region          = var.region
   runbook         = var.runbook

@@ -134,6 +134,16 @@ variable "probe_minutes" {
   default     = null
 }
 
+variable "profiles" {
+  description = "Profiles beside `daily`, by name: when each is due, and its other keys of docs/profiles.md as TOML."
+  type = map(object({
+    cron      = optional(string)
+    time_zone = optional(string)
+    toml      = optional(string)
+  }))
+  default = {}
+}
+
 variable "project_id" {
   description = "The Google Cloud project."
   type        = string

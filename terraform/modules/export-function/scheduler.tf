@@ -10,6 +10,31 @@ locals {
   cron_items   = [for value in local.cron_values : "(${value}|(\\*|${value}-${value})(/[1-9][0-9]?)?)"]
   cron_pattern = "^(?i:${join(" ", [for item in local.cron_items : "${item}(,${item})*"])})$"
 
+  profiles = join("\n", [
+    for name, profile in var.profiles : join("\n", compact([
+      "[${name}]",
+      profile.cron == null ? "" : "cron = ${jsonencode(profile.cron)}",
+      profile.time_zone == null ? "" : "time_zone = ${jsonencode(profile.time_zone)}",
+      trimspace(profile.toml),
+    ]))
+  ])
+
+  # With profiles, each job calls all of them: /run those that are due at that time. So one
+  # job for each distinct time is enough, however many profiles share it.
+  several   = length(var.profiles) > 0 || var.settings.profiles != null
+  body      = local.several ? jsonencode({ profile = "*" }) : "{}"
+  own_times = [for profile in values(var.profiles) : [coalesce(profile.cron, var.schedules.batch), coalesce(profile.time_zone, var.schedules.time_zone)]]
+  jobs_of_profiles = {
+    for time in setsubtract(local.own_times, [[var.schedules.batch, var.schedules.time_zone]]) :
+    "batch-${substr(sha256(join("\n", time)), 0, 8)}" => {
+      path        = "/run"
+      paused      = var.paused
+      schedule    = time[0]
+      time_zone   = time[1]
+      description = "Exports the entries of the profiles that are due at this time"
+    }
+  }
+
   jobs = {
     audit = {
       path        = "/audit"
@@ -62,14 +87,14 @@ locals {
 }
 
 resource "google_cloud_scheduler_job" "default" {
-  for_each = merge(local.jobs, local.jobs_by_hand)
+  for_each = merge(local.jobs, local.jobs_of_profiles, local.jobs_by_hand)
 
   project          = var.project_id
   region           = var.region
   name             = "${var.name}-${each.key}"
   description      = each.value.description
   schedule         = each.value.schedule
-  time_zone        = var.schedules.time_zone
+  time_zone        = try(each.value.time_zone, var.schedules.time_zone)
   paused           = each.value.paused
   attempt_deadline = "${var.function.timeout_seconds}s"
 
@@ -77,7 +102,7 @@ resource "google_cloud_scheduler_job" "default" {
     http_method = "POST"
     uri         = "${local.service_url}${each.value.path}"
     headers     = { "Content-Type" = "application/json" }
-    body        = base64encode("{}")
+    body        = base64encode(contains(keys(local.jobs_by_hand), each.key) ? "{}" : local.body)
 
     oidc_token {
       service_account_email = local.emails.scheduler

@@ -228,6 +228,42 @@ variable "paused" {
   nullable    = false
 }
 
+variable "profiles" {
+  description = "Profiles beside `daily`, by name (docs/profiles.md): when each is due, in schedules.time_zone unless it has its own, and its other keys as TOML. They become DAYBOOK_PROFILES, and each distinct time one job that calls every profile due then. For a change of `daily` itself, or profiles in a file or a secret, settings.profiles is DAYBOOK_PROFILES as it is."
+  type = map(object({
+    cron      = optional(string)
+    time_zone = optional(string)
+    toml      = optional(string, "")
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.profiles) : can(regex("^[a-z0-9-]{1,40}$", name)) && name != "daily"])
+    error_message = "profiles: a name has 1 to 40 of a-z, 0-9 and -, and is not daily."
+  }
+
+  validation {
+    condition     = alltrue([for profile in values(var.profiles) : profile.cron == null || can(regex(local.cron_pattern, profile.cron))])
+    error_message = "profiles: each cron must be a cron schedule of five fields: minute, hour, day of month, month, day of week."
+  }
+
+  validation {
+    condition     = alltrue([for profile in values(var.profiles) : profile.time_zone == null || can(regex("^(UTC|Etc/UTC|(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[A-Z][A-Za-z_-]+(/[A-Z][A-Za-z_-]+)?)$", profile.time_zone))])
+    error_message = "profiles: each time_zone must be an IANA time zone such as Asia/Bangkok."
+  }
+
+  validation {
+    condition     = length(var.profiles) == 0 || var.settings.profiles == null
+    error_message = "profiles and settings.profiles both give DAYBOOK_PROFILES: use one of them."
+  }
+
+  validation {
+    condition     = alltrue([for profile in values(var.profiles) : !can(regex("(?m)^\\s*(\\[[^\\[]|cron\\s*=|time_zone\\s*=)", profile.toml))])
+    error_message = "profiles: toml has a profile's other keys, without the table's own header, cron and time_zone; columns are [[NAME.columns]]."
+  }
+}
+
 variable "project_id" {
   description = "The Google Cloud project."
   type        = string

@@ -111,7 +111,7 @@ locals {
         # What was answered with 5xx is the function's to tell.
         filter = join(" AND ", [
           "resource.type=\"cloud_scheduler_job\"",
-          "resource.labels.job_id=(${join(" OR ", [for key in ["audit", "batch", "sweep", "watchdog"] : "\"${var.job_names[key]}\""])})",
+          "resource.labels.job_id=(${join(" OR ", [for key, name in var.job_names : "\"${name}\"" if contains(["audit", "batch", "sweep", "watchdog"], key) || startswith(key, "batch-")])})",
           "jsonPayload.\"@type\"=\"${local.attempt_finished}\"",
           "severity>=ERROR",
           "NOT httpRequest.status>=500",

@@ -154,3 +154,43 @@ run "a_job_waits_as_long_as_the_function_may_take" {
     error_message = "The timeout did not reach the function."
   }
 }
+
+run "profiles_become_the_setting_and_a_job_for_each_distinct_time" {
+  variables {
+    profiles = {
+      east  = {}
+      night = { cron = "0 3 * * *", time_zone = "Asia/Tokyo" }
+      owl   = { cron = "0 3 * * *", time_zone = "Asia/Tokyo", toml = "preset = \"xero\"\n[[owl.columns]]\ntitle = \"Date\"\nvalue = \"entry.date\"\n" }
+      west  = { cron = "0 18 * * *" }
+    }
+  }
+
+  assert {
+    condition = google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_PROFILES"] == join("\n", [
+      "[east]",
+      "[night]", "cron = \"0 3 * * *\"", "time_zone = \"Asia/Tokyo\"",
+      "[owl]", "cron = \"0 3 * * *\"", "time_zone = \"Asia/Tokyo\"", "preset = \"xero\"", "[[owl.columns]]", "title = \"Date\"", "value = \"entry.date\"",
+      "[west]", "cron = \"0 18 * * *\"",
+    ])
+    error_message = "DAYBOOK_PROFILES is another: ${google_cloudfunctions2_function.default.service_config[0].environment_variables["DAYBOOK_PROFILES"]}"
+  }
+
+  assert {
+    condition = [for key, job in google_cloud_scheduler_job.default : "${job.schedule} ${job.time_zone} ${job.http_target[0].uri}" if startswith(key, "batch-")] == [
+      "0 3 * * * Asia/Tokyo https://daybook-123456789012.asia-southeast1.run.app/run",
+    ]
+    error_message = "The profiles' jobs are others: ${join(", ", keys(google_cloud_scheduler_job.default))}"
+  }
+
+  assert {
+    condition     = alltrue([for key, job in google_cloud_scheduler_job.default : base64decode(job.http_target[0].body) == (contains(["doctor", "migrate", "retry"], key) ? "{}" : "{\"profile\":\"*\"}")])
+    error_message = "A job does not call every profile, or one by hand does."
+  }
+}
+
+run "one_profile_is_called_without_a_name" {
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.default : base64decode(job.http_target[0].body) == "{}"])
+    error_message = "A job's body changed although there are no profiles."
+  }
+}

@@ -556,3 +556,64 @@ run "refuses_other_invite_codes" {
 
   expect_failures = [var.settings]
 }
+
+run "refuses_a_profile_with_an_impossible_name" {
+  command = plan
+
+  variables {
+    profiles = { "Sales" = {} }
+  }
+
+  expect_failures = [var.profiles]
+}
+
+run "refuses_the_profile_daily_in_the_map" {
+  command = plan
+
+  variables {
+    profiles = { daily = {} }
+  }
+
+  expect_failures = [var.profiles]
+}
+
+run "refuses_a_profile_without_a_cron_schedule" {
+  command = plan
+
+  variables {
+    profiles = { sales = { cron = "daily" } }
+  }
+
+  expect_failures = [var.profiles]
+}
+
+run "refuses_a_profile_in_an_unknown_time_zone" {
+  command = plan
+
+  variables {
+    profiles = { sales = { time_zone = "Bangkok" } }
+  }
+
+  expect_failures = [var.profiles]
+}
+
+run "refuses_a_schedule_in_a_profiles_toml" {
+  command = plan
+
+  variables {
+    profiles = { sales = { toml = "cron = \"0 3 * * *\"" } }
+  }
+
+  expect_failures = [var.profiles]
+}
+
+run "refuses_profiles_given_twice" {
+  command = plan
+
+  variables {
+    profiles = { sales = {} }
+    settings = { profiles = "sm://profiles" }
+  }
+
+  expect_failures = [var.profiles]
+}
