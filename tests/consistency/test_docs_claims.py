@@ -56,7 +56,7 @@ def test_the_number_of_variables_is_that_of_an_environment_as_committed():
     )
     declared = (module / "variables.tf").read_text(encoding="utf-8")
     staging = (pages.ROOT / "terraform/environment/staging.tfvars").read_text(encoding="utf-8")
-    unset = {"local.ledger_accounts", "var.drive_subject", "local.page_url"}
+    unset = {"local.ledger_accounts", "local.profiles", "var.drive_subject", "local.page_url"}
     for value in (value for _, value in assigned if value.startswith("var.settings.")):
         name = value.removeprefix("var.settings.")
         if not re.search(rf"^\s+{name}\s+= optional\(.+, .+\)$", declared, re.M):

@@ -21,7 +21,7 @@ locals {
     DAYBOOK_MONGO_MIN_POOL_SIZE               = var.settings.mongo_min_pool_size
     DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS = var.settings.mongo_server_selection_timeout_ms
     DAYBOOK_MONGO_SOCKET_TIMEOUT_MS           = var.settings.mongo_socket_timeout_ms
-    DAYBOOK_PROFILES                          = length(var.profiles) == 0 ? var.settings.profiles : local.profiles
+    DAYBOOK_PROFILES                          = local.profiles
     GOOGLE_CLOUD_PROJECT                      = var.project_id
     # functions-framework's own: as many requests at once as Cloud Run sends to an instance.
     THREADS = var.function.concurrency

@@ -10,7 +10,7 @@ locals {
   cron_items   = [for value in local.cron_values : "(${value}|(\\*|${value}-${value})(/[1-9][0-9]?)?)"]
   cron_pattern = "^(?i:${join(" ", [for item in local.cron_items : "${item}(,${item})*"])})$"
 
-  profiles = join("\n", [
+  profiles = length(var.profiles) == 0 ? var.settings.profiles : join("\n", [
     for name, profile in var.profiles : join("\n", compact([
       "[${name}]",
       profile.cron == null ? "" : "cron = ${jsonencode(profile.cron)}",
