@@ -182,6 +182,7 @@ def test_ci_runs_the_makes_targets_on_each_python_that_is_there(
         program(bin_ / f"python{version_}", body)
     for version_ in kept:
         program(pyenv / "versions" / version_ / "bin" / f"python{version_[:4]}", "")
+    program(bin_ / "npm", "")
     program(
         bin_ / "make",
         f"""echo "$*" >> {tmp_path}/calls
@@ -222,6 +223,7 @@ def test_ci_fails_when_one_part_does_and_runs_the_others(tmp_path: Path, failing
         (bin_ / "python3.11", ""),
         (bin_ / "soffice", ""),
         (bin_ / "promtool", ""),
+        (bin_ / "npm", ""),
         (bin_ / "ldconfig", "echo 'libcurl.so.4 '"),
         (tmp_path / ".venv" / "bin" / "python", "echo 3.13"),
     ):

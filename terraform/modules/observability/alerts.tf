@@ -1,6 +1,6 @@
 locals {
   # By key, also for a job that was not given.
-  jobs = merge({ for key in ["batch", "doctor", "retry"] : key => "${var.function_name}-${key}" }, var.job_names)
+  jobs = merge({ for key in ["audit", "batch", "doctor", "retry"] : key => "${var.function_name}-${key}" }, var.job_names)
 
   # Alerts on a single record: they come at once, name the day and lead to the record. Each
   # key is the event, and the runbook's chapter with - for _. The advice begins with what can be
@@ -34,12 +34,12 @@ locals {
     entries_changed_after_export = {
       severity = "ERROR"
       title    = "entries were changed after their export"
-      advice   = "The file no longer says what the books say. Have the changes undone and corrected by a reversing entry and a new one; the record names the entries."
+      advice   = "Nothing to do tonight: the file can be used as it is. The record names the entries: have the changes undone, then correct the error by a reversing entry and a new one. Command: `daybook audit DATE` names every entry and field."
     }
     file_changed = {
       severity = "CRITICAL"
       title    = "a delivered file is gone or was changed"
-      advice   = "Have the accountant wait. Find out in Drive's activity who changed or moved it; restore it from the trash or from its earlier version."
+      advice   = "Tell the accountant not to import the day. Drive's activity says who changed or moved the file: restore it from the trash or from its earlier version, then Force run ${local.jobs.audit} in Cloud Scheduler. Command: `daybook audit DATE`."
     }
     file_unrecorded = {
       severity = "CRITICAL"

@@ -441,7 +441,7 @@ def test_a_file_that_an_earlier_version_quoted_and_spelt_its_way_is_verified(
     assert found.differences == ()
     assert found.status == "verified"
     assert found.notes == (
-        "151 entries are quoted or spelt as an earlier version did it; the cells say the same",
+        "quoted or spelt as an earlier version did it: 151 entries; the cells say the same",
     )
     assert found.to_doc()["notes"] == list(found.notes)
 
@@ -456,7 +456,7 @@ def test_an_edit_of_such_a_file_is_still_found(office: Office) -> None:
     (changed, _) = of_kind(found, VerifyKind.ROW_CHANGED)
     assert changed.entry_id == ids[1]
     assert "the file says 'fee;7', the entry gives 'fee;1'" in changed.detail
-    assert found.notes[0].startswith("1 entries are quoted")
+    assert found.notes[0].startswith("quoted or spelt as an earlier version did it: 1 entry")
 
 
 def test_an_entry_that_only_later_rules_reject_is_a_note_for_an_earlier_version(
@@ -471,7 +471,7 @@ def test_an_entry_that_only_later_rules_reject_is_a_note_for_an_earlier_version(
     found = verified(office)
     assert found.differences == ()
     (note,) = found.notes
-    assert note.startswith("1 entries of an earlier version's file would be rejected today")
+    assert note.startswith("1 entry of an earlier version's file would be rejected today")
     assert f"entry {odd}" in note
     assert "U+0007" in note
     # A file of today's version cannot contain it: the entry was changed since.
