@@ -29,6 +29,7 @@ PARTS = ["What happened", "For the accountant", "Look", "Do", "Over when"]
 PLACES = {
     "DATE": "2026-01-18",
     "ENTRY_ID": "6b0326e4796afecb35d29315",
+    "REFERENCE": "RV-202611-0000001",
     "USER_ID": "6b0326e4796afecb35d29315",
 }
 """What stands for an argument in a command of the pages."""

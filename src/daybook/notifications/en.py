@@ -301,7 +301,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     command = (
         f"{_status(facts)} lists them, each with its invalid field. Correct each, then run "
-        "`daybook requeue ENTRY_ID`."
+        "`daybook requeue REFERENCE`."
     )
     if facts.text("state") == "empty":
         return AlertText(

@@ -317,7 +317,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     command = (
         f"{_status(facts)} แสดงรายการและช่องข้อมูลที่ต้องแก้ไข "
-        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `daybook requeue ENTRY_ID`"
+        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `daybook requeue REFERENCE`"
     )
     if facts.text("state") == "empty":
         return AlertText(

@@ -29,7 +29,7 @@ locals {
     entries_rejected = {
       severity = "WARNING"
       title    = "entries were rejected"
-      advice   = "Nothing to do tonight: the file can be used, and the entries that it leaves out have to be corrected. Command: `daybook status DATE` lists them, `daybook requeue ENTRY_ID` queues each again."
+      advice   = "Nothing to do tonight: the file can be used, and the entries that it leaves out have to be corrected. Command: `daybook status DATE` lists them, `daybook requeue REFERENCE` queues each again."
     }
     entries_changed_after_export = {
       severity = "ERROR"
