@@ -114,6 +114,19 @@ def test_a_retry_is_made_when_it_is_due_and_delivers(desk: Desk) -> None:
     assert desk.references() == ["INV-0", "INV-1", "INV-2"]
 
 
+def test_a_retry_of_another_profile_is_made_too(desk: Desk) -> None:
+    books.put(desk.database, books.entry("INV-1"))
+    desk.database["exportqueues"].update_many({}, {"$set": {"profile": "sales"}})
+    desk.drive.down = True
+    with desk.serving(DAYBOOK_PROFILES='[sales]\nformula_guard = "none"') as served:
+        first = served.post("/run", {"batchDate": DATE, "profile": "sales"})
+        assert first["status"] == "retry_scheduled"
+        desk.drive.down = False
+        batch = desk.until(is_done)
+    assert (batch["profile"], batch["state"]) == ("sales", "committed")
+    assert desk.references() == ["INV-1"]
+
+
 def test_when_all_attempts_are_used_up_the_day_has_failed(desk: Desk) -> None:
     desk.fill(1)
     desk.drive.down = True

@@ -107,7 +107,9 @@ def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
         clock=app.clock,
     )
     return FollowUps(
-        lambda now: due_calls(app.database, app.profile().name, now), courier, app.clock
+        lambda now: [call for name in app.profiles for call in due_calls(app.database, name, now)],
+        courier,
+        app.clock,
     )
 
 
