@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from threading import RLock
 from typing import Any
 
@@ -249,6 +249,7 @@ class App:
             database=self.database,
             mongodb_uri=self.settings.mongodb_uri,
             destination=lambda: self.destination,
+            other_destinations=self._other_destinations(),
             tasks=self.cloud_tasks,
             needed=rights.NEEDED if self.settings.answer_days is None else rights.WITH_ANSWER_DAYS,
             messages={
@@ -259,6 +260,15 @@ class App:
             schedule=self.schedule,
             clock=self.clock,
         )
+
+    def _other_destinations(self) -> dict[str, Callable[[], Destination]]:
+        """Of the enabled profiles, by those that deliver there; without that of `DAILY`."""
+        names: dict[str, list[str]] = {}
+        for name, configured in self.profiles.items():
+            if configured.enabled:
+                names.setdefault(configured.destination.url, []).append(name)
+        names.pop(self.configured(DAILY).destination.url, None)
+        return {", ".join(of): partial(self.destination_of, of[0]) for of in names.values()}
 
 
 @dataclass(frozen=True)

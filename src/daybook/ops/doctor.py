@@ -51,6 +51,8 @@ class Installation:
     mongodb_uri: str = field(repr=False)
     destination: Callable[[], Destination]
     """Builds the destination, which may fail, for instance without credentials."""
+    other_destinations: Mapping[str, Callable[[], Destination]] = field(default_factory=dict)
+    """The same for the other profiles, by the profiles that deliver there."""
     tasks: CloudTasks | None
     """None without a queue."""
     messages: Mapping[str, Sequence[str]]
@@ -82,6 +84,9 @@ def _findings(installation: Installation) -> Iterator[Finding]:
             except PyMongoError as error:
                 yield _bad(name, f"MongoDB refused the check: {write_errors.describe(error)}")
     yield from _destination(installation.destination)
+    for profiles, build in installation.other_destinations.items():
+        for finding in _destination(build):
+            yield replace(finding, name=f"{finding.name} of {profiles}")
     if installation.tasks is not None:
         yield installation.tasks.check()
     for name, urls in installation.messages.items():

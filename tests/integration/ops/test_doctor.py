@@ -112,6 +112,30 @@ def test_without_a_destination_the_rest_is_still_examined(
     assert list(wrong(installation)) == ["folder"]
 
 
+def test_the_destination_of_each_profile_is_examined_once(
+    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
+) -> None:
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.mkdir()
+    profiles = f"""
+        [daily]
+        [alike]
+        [sales]
+        destination = "{gone.as_uri()}"
+        [returns]
+        destination = "{gone.as_uri()}"
+        filename = "returns_{{date}}.csv"
+        [off]
+        enabled = false
+        destination = "{(tmp_path / "off").as_uri()}"
+    """
+    with Office(database, mongo_uri, there, DAYBOOK_PROFILES=profiles) as office:
+        found = findings(office.app.installation(office.env))
+    folders = {name: one.ok for name, one in found.items() if name.startswith("folder")}
+    assert folders == {"folder": True, "folder of sales, returns": False}
+    assert str(gone) in found["folder of sales, returns"].detail
+
+
 def test_a_destination_that_cannot_even_be_built_is_a_finding(installation: Installation) -> None:
     def without_credentials() -> Destination:
         raise ConfigurationError("no Google credentials for drive://")
