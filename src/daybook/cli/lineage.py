@@ -23,13 +23,16 @@ def lineage(entry: str, profile_name: str) -> CommandResult:
     """Show which files and rows contain an entry.
 
     If none does, show why: it is rejected, with the reason, or still queued. A reference
-    that several entries have shows each of them.
+    that several entries have shows each of them. An entry that another profile takes is
+    shown as that profile's.
     """
     from daybook.audit import lineage as lineages
+    from daybook.export.operations.requeue import taking
 
     app = app_from_env()
-    found = lineages.lineage(app.database, app.profile(profile_name), entry)
-    zone = app.profile(profile_name).time_zone
+    profile = taking(app.database, app.profile(profile_name), entry)
+    found = lineages.lineage(app.database, profile, entry)
+    zone = profile.time_zone
     return CommandResult(
         doc=lineages.to_doc(found), lines=[line for one in found for line in _lines(one, zone)]
     )

@@ -37,13 +37,13 @@ def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandRes
     app = app_from_env()
     found = receipt_of_day(app.database, app.profile(profile_name), day, every=every)
     sent = _send(app, found) if send else None
-    settings = app.settings
+    configured = app.configured(profile_name)
     message = receipt_message(
-        found, language=settings.language, zone=settings.time_zone, every=every
+        found, language=configured.language, zone=configured.profile.time_zone, every=every
     )
     lines = [message.title, "", *message.text.split("\n")]
     if sent is not None:
-        of = len(settings.receipt_urls)
+        of = len(configured.receipt_urls)
         lines += ["", row("sent", f"to {sent} of {number(of, 'address', 'addresses')}")]
     return CommandResult(
         doc={**found.to_doc(), "title": message.title, "text": message.text, "sentCount": sent},
@@ -54,8 +54,8 @@ def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandRes
 
 def _send(app: App, found: Receipt) -> int:
     """How many addresses got it."""
-    if not app.settings.receipt_urls:
+    if not app.configured(found.profile).receipt_urls:
         raise ConfigurationError(
             "DAYBOOK_RECEIPT_URLS: is not set, so there is nobody to send the receipt to"
         )
-    return app.messenger.receipt(found)
+    return app.messenger_of(found.profile).receipt(found)

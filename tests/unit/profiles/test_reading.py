@@ -215,6 +215,7 @@ def test_the_generic_preset_is_the_default_profile() -> None:
         ('[sales]\ndelimiter = "."', r'delimiter: must be one of ",", ";", "\t", "|", not "."'),
         ('[sales]\nformula_guard = "x"', "formula_guard: must be one of apostrophe, none"),
         ('[sales]\ndate_format = "%Q"', "sales, date_format: date_format '%Q': '%Q' is not"),
+        ('[sales]\ndate_format = "dd/mm/yyyy"', "has no directive such as %d"),
         ('[sales]\ncalendar = "BE"', "sales, calendar: must be one of ce, be"),
         ('[sales]\ncurrency = "baht"', "sales, currency: must be an ISO 4217 code"),
         ('[sales]\ncurrency = "ABC"', "profile sales: currency 'ABC' is neither an ISO 4217"),

@@ -63,10 +63,12 @@ def requeue(
     """Queue a rejected entry again and record it, in one transaction.
 
     `entry_id` is the ID as the file shows it, whatever its type, or the reference of a single
-    entry; `performed_by` is recorded. Raises `NotRequeued`, with nothing changed, when a
+    entry; `performed_by` is recorded. An entry that only another profile takes is checked as that
+    profile's. Raises `NotRequeued`, with nothing changed, when a
     reference names several entries, when the entry has no scheduled queue item, when one is
     already queued or was exported, and when a run would reject the entry again.
     """
+    profile = taking(database, profile, entry_id)
     queue = database[profile.source.queue]
     items = _items(database, profile, entry_id)
     _check_marked(database, profile, entry_id, items)
@@ -97,6 +99,17 @@ def requeue(
         ),
         reason=reason if isinstance(reason, str) else None,
     )
+
+
+def taking(database: Database[dict[str, Any]], profile: Profile, text: str) -> Profile:
+    """The profile, or the one of `profile.others` that alone takes the entry's queue items."""
+    for one in (profile, *profile.others):
+        try:
+            if any(map(one.matches, _items(database, one, text))):
+                return one
+        except NotRequeued:  # no such entry there, or several
+            continue
+    return profile
 
 
 def _items(

@@ -37,7 +37,12 @@ NO_DATE = Date("", None)
 
 
 def check_format(date_format: str) -> None:
-    """Raise `ConfigurationError` for a format with an unknown directive."""
+    """Raise `ConfigurationError` for a format with an unknown directive, or with none at all."""
+    if not _DIRECTIVE.search(date_format):
+        raise ConfigurationError(
+            f"date_format {date_format!r}: has no directive such as %d, so each date would be this "
+            "text; days first are %d/%m/%Y"
+        )
     for found in _DIRECTIVE.finditer(composed(date_format)):
         if found[1] not in _DIRECTIVES or not found[1]:
             raise ConfigurationError(

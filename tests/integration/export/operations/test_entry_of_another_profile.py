@@ -1,0 +1,72 @@
+"""An entry is found and checked by the profile that takes it, whichever is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pymongo.database import Database
+
+from daybook.cli.main import main
+from tests.acceptance.runbook_stage import own_logging
+from tests.integration.office import DAY, Office
+
+pytestmark = pytest.mark.migrated
+PROFILES = """
+[sales]
+require = ["date", "accountCode", "amount", "reference"]
+language = "th"
+"""
+
+
+@pytest.fixture
+def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -> Iterator[Office]:
+    with Office(database, mongo_uri, tmp_path, DAYBOOK_PROFILES=PROFILES) as office:
+        yield office
+
+
+def asked(office: Office, *arguments: str) -> Result:
+    with own_logging():
+        return CliRunner(env=office.env).invoke(main, arguments)
+
+
+def of_sales(office: Office, **fields: Any) -> Any:
+    entry_id = office.add(**fields)
+    office.queue.update_one({"entryId": entry_id}, {"$set": {"profile": "sales"}})
+    return entry_id
+
+
+def deliver(office: Office) -> None:
+    ran = asked(office, "run", DAY.isoformat(), "--profile", "sales")
+    assert ran.exit_code == 0, ran.output
+
+
+def test_its_file_is_found_without_naming_the_profile(office: Office) -> None:
+    of_sales(office, reference="S-1")
+    deliver(office)
+    for arguments in (["lineage", "S-1"], ["lineage", "S-1", "--profile", "sales"]):
+        found = json.loads(asked(office, *arguments, "--json").stdout)
+        assert [file["filename"] for file in found["files"]] == ["sales_2026-01-18.csv"]
+
+
+def test_it_is_not_queued_again_while_its_own_profile_would_reject_it(office: Office) -> None:
+    entry_id = of_sales(office, reference="")
+    of_sales(office, reference="S-2")
+    deliver(office)
+    refused = asked(office, "requeue", str(entry_id))
+    assert refused.exit_code == 1
+    assert "would be rejected again" in refused.output
+    office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "S-1"}})
+    assert asked(office, "requeue", "S-1").exit_code == 0
+    assert [item["status"] for item in office.items(entry_id)] == ["queued"]
+
+
+def test_its_receipt_is_in_the_language_of_its_profile(office: Office) -> None:
+    of_sales(office)
+    deliver(office)
+    shown = asked(office, "receipt", DAY.isoformat(), "--profile", "sales")
+    assert "เดบิต" in shown.stdout
