@@ -179,11 +179,11 @@ def receipt_of(
             f"{batch_date} was recorded by another application, which knows its figures"
         )
     delivered = batch.state is BatchState.COMMITTED
-    made_for = batches.profile_of(batch, batch.marking, profile) if batch.marking else profile
-    named = rejected.entries_of_batch(database, made_for, batch, every=every)
-    named = named[: None if every else MAX_NAMED]
     manifest = batch.marking
     made_with = profile if manifest is None else batches.profile_of(batch, manifest, profile)
+    named = rejected.entries_of_batch(database, made_with, batch, every=every)
+    named = named[: None if every else MAX_NAMED]
+    shows_currency = any(column.value == "entry.currency" for column in made_with.columns)
     return Receipt(
         profile=batch.key.profile,
         batch_date=batch_date,
@@ -196,7 +196,7 @@ def receipt_of(
         totals=doc["totals"],
         rejected_count=doc["rejectedCount"],
         rejected=named,
-        max_rows=made_for.max_rows,
+        max_rows=made_with.max_rows,
         done_at=doc["committedAt"],
         unclaimed={
             reason.value: count for reason, count in waiting.unclaimed(database, profile).items()
@@ -205,5 +205,8 @@ def receipt_of(
         other_months=doc.get("otherMonths") or {},
         no_currency_count=doc.get("noCurrencyCount", 0),
         currency=made_with.currency,
+        hidden_currencies=()
+        if shows_currency
+        else tuple(sorted(set(doc["totals"]) - {made_with.currency})),
         repeated=batch.generation > 1,
     )

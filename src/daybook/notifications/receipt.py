@@ -142,6 +142,10 @@ def _unusual_in_english(receipt: Receipt) -> str | None:
     found = [
         f"- {months}." if receipt.other_month_count else None,
         f"- {of} {verbs} as {receipt.currency}." if bare else None,
+        f"- No column says which rows are in {', '.join(receipt.hidden_currencies)} instead of "
+        f"{receipt.currency}."
+        if receipt.hidden_currencies
+        else None,
     ]
     return _lines("Check before you import the file:", *found) if any(found) else None
 
@@ -252,6 +256,10 @@ def _unusual_in_thai(receipt: Receipt) -> str | None:
         f"- {months}" if receipt.other_month_count else None,
         f"- {bare:,} จาก {entries:,} รายการไม่ระบุสกุลเงิน จึงนับเป็น {receipt.currency}"
         if bare
+        else None,
+        f"- ไฟล์ไม่มีคอลัมน์สกุลเงิน แต่มีบรรทัดที่เป็น {', '.join(receipt.hidden_currencies)} "
+        f"นอกจาก {receipt.currency}"
+        if receipt.hidden_currencies
         else None,
     ]
     return _lines("กรุณาตรวจสอบก่อนนำเข้าไฟล์:", *found) if any(found) else None

@@ -117,6 +117,9 @@ class Receipt:
     max_rows: int | None = None
     """Rows that the importing program takes in one file; None without such a limit."""
 
+    hidden_currencies: tuple[str, ...] = ()
+    """Currencies in the file besides `currency`, when no column says which row is in which."""
+
     @property
     def has_too_many_rows(self) -> bool:
         return self.max_rows is not None and self.row_count > self.max_rows
@@ -139,6 +142,7 @@ class Receipt:
             "otherMonths": dict(self.other_months),
             "noCurrencyCount": self.no_currency_count,
             "maxRows": self.max_rows,
+            "hiddenCurrencies": list(self.hidden_currencies),
             "doneAt": self.done_at,
         }
 

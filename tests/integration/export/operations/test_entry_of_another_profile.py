@@ -65,6 +65,19 @@ def test_it_is_not_queued_again_while_its_own_profile_would_reject_it(office: Of
     assert [item["status"] for item in office.items(entry_id)] == ["queued"]
 
 
+def test_a_file_that_cannot_show_a_second_currency_says_so(office: Office) -> None:
+    profiles = '[sales]\npreset = "xero"\nrequire = []'
+    office.env["DAYBOOK_PROFILES"] = profiles
+    for currency in ("THB", "USD"):
+        of_sales(office, currency=currency, reference=f"S-{currency}")
+    deliver(office)
+    told = asked(office, "receipt", DAY.isoformat(), "--profile", "sales").stdout
+    assert "No column says which rows are in USD instead of THB." in told
+    office.add(currency="USD")
+    assert asked(office, "run", DAY.isoformat()).exit_code == 0
+    assert "No column says" not in asked(office, "receipt", DAY.isoformat()).stdout
+
+
 def test_its_receipt_is_in_the_language_of_its_profile(office: Office) -> None:
     of_sales(office)
     deliver(office)
