@@ -180,7 +180,8 @@ def _arguments(database: Database[Document], query: Query) -> list[dict[str, Any
     for doc in stored.aggregate(chosen):
         try:
             given = query.arguments(doc)
-        except (AttributeError, LookupError, TypeError):  # another shape, or another application's
+        # Another shape, or another application's.
+        except (AttributeError, LookupError, TypeError, ValueError):
             continue
         if _can_be_asked(given):
             found.append(given)

@@ -31,7 +31,8 @@ class Query:
     arguments: Callable[[Document], dict[str, Any]]
     """Takes from a document of the collection the arguments of `filter` that find it.
 
-    Raises `AttributeError`, `LookupError` or `TypeError` for a document that it cannot find.
+    Raises `AttributeError`, `LookupError`, `TypeError` or `ValueError` for a document that it
+    cannot find.
     """
     sort: tuple[tuple[str, int], ...] = ()
     projection: Mapping[str, int] | None = None

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, combinations
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from bson import Int64, ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -503,6 +505,21 @@ def test_a_shard_that_scans_or_sorts_is_seen() -> None:
     assert sharded(good, bad).scans == ["scans the collection"]
     sorting = {"winningPlan": {"queryPlan": {"stage": "SORT", "inputStage": found}}}
     assert sharded(good, sorting).sorts == ["sorts in memory"]
+
+
+def test_documents_that_supply_no_arguments_are_left_out(database: Db) -> None:
+    """One of each declared query's collection, with nothing in it as the query expects."""
+    prepare(database)
+    odd: list[dict[str, Any]] = [
+        {},
+        {"action": "csv_superseded", "metadata": {"batchDate": "2026-01-16"}},
+        {"profile": 7, "batchDate": {"a": 1}, "metadata": [], "state": "?", "lease": "x"},
+    ]
+    for collection in {query.collection for query in DECLARED}:
+        for doc in odd:
+            with suppress(PyMongoError):
+                database[collection].insert_one({"_id": ObjectId(), **doc})
+    assert {each.name for each in explain(database, DECLARED).queries}
 
 
 @pytest.mark.storm
