@@ -88,6 +88,10 @@ def test_every_command_prints_what_the_page_promises(
     env["DAYBOOK_DESTINATION"] = (tmp_path / "gone").as_uri()
     answer("retry", "2026-01-19", codes=(1, 4))
     answer("release", "2026-01-19")
+    env["DAYBOOK_DESTINATION"] = tmp_path.as_uri()
+    every = daybook(env, "run", "--profile", "*", "--json")
+    check(SCHEMAS["run --profile *"], json.loads(every.stdout))
+    seen.add("run --profile *")
     env["DAYBOOK_MONGODB_URI"] = "mongodb://127.0.0.1:1/?replicaSet=rs0"
     env["DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS"] = "200"
     error("status", DATE, code=1)

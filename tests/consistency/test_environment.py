@@ -133,7 +133,7 @@ settings      = { language = "de", lease_seconds = 5, upload_chunk_bytes = 1000 
             [
                 "limits.duration_seconds and limits.entries must be above 0",
                 "probe_minutes must be 1, 5, 10 or 15",
-                "schedules.batch, .sweep and .watchdog must be cron schedules",
+                "schedules.audit, .batch, .sweep and .watchdog must be cron schedules",
                 "schedules.time_zone must be an IANA time zone",
                 "settings.language must be en or th",
                 "settings.lease_seconds must be from 15 to 600",

@@ -61,7 +61,7 @@ CASES = {
         batch={},
         plan=("already_exported", "it was delivered before, and a run would do nothing"),
         run=("already_exported", f"{FILE} was delivered before; no second file was made."),
-        status=f"{DATE}: committed, 1 attempts.",
+        status=f"{DATE}: committed, 1 attempt.",
         watchdog="done",
         healthy=True,
     ),
@@ -70,7 +70,7 @@ CASES = {
         held=True,
         plan=("already_exported", "it was delivered before, and a run would finish marking its"),
         run=("in_progress", f"{FILE} is delivered; another run is marking"),
-        status=f"{DATE}: committed, 1 attempts.",
+        status=f"{DATE}: committed, 1 attempt.",
         watchdog="late",
         healthy=True,
     ),
@@ -78,7 +78,7 @@ CASES = {
         batch={"state": "empty", "entryCount": 0, "rejectedCount": 0},
         plan=("empty", "a run would find nothing to deliver now"),
         run=("empty", f"Nothing is queued; no file for {DATE}."),
-        status=f"{DATE}: empty, 1 attempts.",
+        status=f"{DATE}: empty, 1 attempt.",
         watchdog="done",
         healthy=True,
     ),
@@ -86,7 +86,7 @@ CASES = {
         batch={**OPEN, "state": "failed", "error": {"type": "timeout", "message": "slow"}},
         plan=("failed", "the day has failed or was closed, and a run would do nothing"),
         run=("failed", f"{FILE} could not be delivered, and no further attempt follows."),
-        status=f"{DATE}: failed, 1 attempts.",
+        status=f"{DATE}: failed, 1 attempt.",
         watchdog="missing",
         healthy=True,
     ),
@@ -94,7 +94,7 @@ CASES = {
         batch={**OPEN, "state": "failed", "releasedAt": EVENING},
         plan=("failed", "the day has failed or was closed, and a run would do nothing"),
         run=("failed", f"{FILE} could not be delivered, and no further attempt follows."),
-        status=f"{DATE}: failed, 1 attempts.",
+        status=f"{DATE}: failed, 1 attempt.",
         watchdog="done",
         healthy=True,
     ),
@@ -103,7 +103,7 @@ CASES = {
         held=True,
         plan=("empty", "a run would find nothing to deliver now"),
         run=("in_progress", "Another run is working, or a later day has to finish first."),
-        status=f"{DATE}: open, 1 attempts.",
+        status=f"{DATE}: open, 1 attempt.",
         watchdog="late",
         healthy=True,
     ),
@@ -119,7 +119,11 @@ def office(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path) -
 def lines_of_status(office: Office) -> list[str]:
     found = history.status(office.database, office.app.profile(), DAY)
     batch = None if found.batch is None else shown._summary(found.batch)
-    return [*shown._batch(DATE, batch), *shown._next(office.app, found)]
+    profile = office.app.profile()
+    return [
+        *shown._batch(DATE, batch, profile.time_zone),
+        *shown._next(office.app, found, profile),
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)

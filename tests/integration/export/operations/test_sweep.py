@@ -270,7 +270,7 @@ def test_a_manual_export_that_died_is_settled_too(office: Office) -> None:
     request = manual.parse({"entryIds": [str(entry_id)]}, key="copy")
     job = Job(
         key=BatchKey(profile=profile.name, manual_key="copy"),
-        filename=request.filename,
+        filename=request.file_name(profile),
         scan=lambda: manual.scan(office.database, profile, request),
         request=request.to_doc(),
     )
