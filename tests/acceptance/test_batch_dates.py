@@ -118,7 +118,8 @@ def test_commands_refuse_a_day_that_cannot_be_meant(office: Office, command: lis
     for day in ("0001-01-01", tomorrow, "9999-12-31"):
         process = daybook(office.env, *command, day)
         assert (process.returncode, process.stdout) == (2, ""), process.stderr
-        assert f"batchDate: {day}" in process.stderr
+        assert f"--date: {day} is " in process.stderr
+        assert "batchDate" not in process.stderr
     assert list(office.database["exportbatches"].find()) == []
 
 
