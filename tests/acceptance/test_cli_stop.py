@@ -120,7 +120,7 @@ def test_a_signal_stops_it_at_a_chunk_and_the_next_run_goes_on_from_there(
     assert (done["status"], done["attempt"], done["entryCount"]) == ("exported", 1, ENTRIES)
     assert operations(drive, "session_open") == 1
     assert sent_bytes(drive) == done["sizeBytes"]
-    assert "  continued 1 times in this attempt\n" in daybook(office.env, "status", DATE).stdout
+    assert "  continued 1 time in this attempt\n" in daybook(office.env, "status", DATE).stdout
     assert len(drive.files()) == 1
 
 
