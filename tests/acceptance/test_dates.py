@@ -37,18 +37,23 @@ NO_DATES = {
 TO_COME = ["2569-01-18", "9999-12-31"]
 """The first is 18 January 2026 as Thai calendars write it."""
 
+THEIRS = Path(__file__).parents[1] / "unit/profiles/golden/generic.csv"
+"""A file with entries, none of which is in the office."""
+
 COMMANDS: dict[tuple[str, str], list[str]] = {
     **{
         (command, parameter): [command, *option]
         for command in ("run", "plan", "retry", "release", "status", "verify", "receipt", "audit")
         for parameter, option in (("day_argument", []), ("day_option", ["--date"]))
     },
+    ("compare", "day_argument"): ["compare", "--file", str(THEIRS)],
+    ("compare", "day_option"): ["compare", "--file", str(THEIRS), "--date"],
     ("export", "first"): ["export", "--to", "9999-12-31", "--from"],
     ("export", "last"): ["export", "--from", "2000-01-01", "--to"],
 }
 """Command and parameter → how it is called, the date coming last."""
 ACTING = {"run", "plan", "retry", "release"}
-LOOKING = {"status": 0, "verify": 1, "receipt": 1, "audit": 1, "export": 0}
+LOOKING = {"status": 0, "verify": 1, "receipt": 1, "audit": 1, "compare": 1, "export": 0}
 """Exit codes on a day of which there is nothing."""
 TODAY = {
     "run": {0},
