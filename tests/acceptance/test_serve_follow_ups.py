@@ -18,7 +18,14 @@ from pymongo.database import Database
 
 from daybook.mongo.migrate import migrate
 from tests import books
-from tests.acceptance.test_serve import Served, is_function, linux_only, serving, wait_for_end
+from tests.acceptance.test_serve import (
+    Served,
+    command_of,
+    is_function,
+    linux_only,
+    serving,
+    wait_for_end,
+)
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.tasks import QUEUE, TasksEmulator
 
@@ -181,7 +188,9 @@ def test_an_attempt_that_died_with_its_process_is_looked_after(desk: Desk) -> No
         run_unheard(served)
         desk.drive.wait_for("chunk", nth=2)
         children = served.children()
-        (function,) = [pid for pid in children if is_function(pid, served.process.pid)]
+        functions = [pid for pid in children if is_function(pid, served.process.pid)]
+        (function,) = [pid for pid in functions if b"\0daybook\0--source" in command_of(pid)]
+        assert len(functions) == 2  # the other one is the ledger, which ends with it
         os.killpg(function, signal.SIGKILL)
         wait_for_end(children)
         assert served.process.wait(60) == 1
