@@ -79,7 +79,10 @@ def test_what_a_newer_version_applied_is_shown(environment: dict[str, str], data
     newer = answer["migrations"][3]
     assert (code, newer["version"], newer["known"], newer["pending"]) == (0, 4, False, False)
     text = CliRunner().invoke(command, ["status"], env=environment).stdout
-    assert "0004 later: applied 2026-01-18 11:00:00 UTC by a newer version" in text
+    assert (
+        "0004 later: applied 2026-01-18 18:00 (Asia/Bangkok) by a newer version of Daybook\n"
+        in text
+    )
     assert asked(environment)[0] == 0
 
 
