@@ -65,7 +65,10 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     status = answer(at_hand(evening), "status", DAY)
     assert (status["refused"]["count"], status["refused"]["type"]) == (6, "configuration")
     words = daybook(at_hand(evening), "status", DAY).stdout
-    assert "refused   6 calls, the last one at 2026-01-18T11:00:00+00:00: configuration:" in words
+    assert (
+        "refused   6 calls, the last one at 2026-01-18 18:00 (Asia/Bangkok): configuration:"
+        in words
+    )
 
     evening.tasks.advance(120 * MINUTE)
     seen = evening.function.post("/watchdog").json()
@@ -73,7 +76,9 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     missing = evening.mail("alerts")[-1]
     assert "called at 2026-01-18 18:00 (Asia/Bangkok), and the run was refused, 6 times" in missing
     assert INDEX in missing
-    assert "Cloud Scheduler" not in missing
+    assert "Force run `daybook-doctor` in Cloud Scheduler" in missing
+    assert "no trace of a run" not in missing  # nor is the scheduler suspected:
+    assert "whether the job called" not in missing
 
     migrate(evening.database, now=evening.tasks.now())
     assert evening.function.post("/run", {"batchDate": DAY}).json()["status"] == "exported"
@@ -159,7 +164,8 @@ def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(
     assert (seen["status"], seen["state"], seen["refused"]) == ("missing", None, None)
     told = evening.mail("alerts")[-1]
     assert "either no call was made, or MongoDB could not be reached when it came" in told
-    assert "check whether the Cloud Scheduler job called, and which response it got" in told
+    assert "Force run `daybook-batch` in Cloud Scheduler" in told
+    assert "check there whether the job called, and which response it got" in told
 
 
 @pytest.mark.parametrize(
