@@ -205,6 +205,8 @@ def test_no_request_reaches_the_function_as_an_exception(
         "nothing but a line break": b"\r\n\r\n\r\n" + request(method, path, *length, body=body),
     }
     found = {name: server.send(sent, method=method).status for name, sent in odd.items()}
+    root = server.send(request(method, "/", *length, body=body), method=method).status
+    assert found.pop("path: slashes alone") == root
     # 501: gunicorn's answer to a transfer coding that it does not know; 308: Flask's to an
     # address without a path.
     blamed = {

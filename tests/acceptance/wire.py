@@ -137,9 +137,9 @@ def both(
 
 
 def path_of(route: str) -> str:
-    for name in ("ownerUserId", "transactionId", "code"):
+    for name in ("ownerUserId", "transactionId", "code", "id"):
         route = route.replace(f"{{{name}}}", UNKNOWN_ID)
-    return route
+    return route.replace("{date}", "2026-01-18")
 
 
 def method_of(target: str, route: str) -> str:
