@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from bson import ObjectId
@@ -43,6 +44,7 @@ WELL_FORMED: dict[str, dict[str, Any]] = {
     "/exports": {"profile": "daily", "from": "2026-01-01", "to": "2026-01-31"},
     "/watchdog": {"profile": "daily"},
     "/sweep": {"profile": "daily"},
+    "/audit": {"profile": "daily", "days": 7, "since": "2026-01-18T18:00:00Z"},
     "/admin/retry": {"profile": "daily", "batchDate": "2026-01-18"},
     "/admin/release": {"profile": "daily", "batchDate": "2026-01-18"},
     "/admin/requeue": {"profile": "daily", "entryId": "A-1"},
@@ -71,6 +73,18 @@ WELL_FORMED: dict[str, dict[str, Any]] = {
     "/invites/{code}/accept": {"userId": UNKNOWN_ID},
 }
 """Each field is replaced in turn, so that what follows it in the checks is reached as well."""
+
+TOKEN = "t" * 43
+"""Of the page's forms: the cookie and the form have the same."""
+FORMS: dict[str, dict[str, str]] = {
+    "/days/{date}/retry": {"token": TOKEN, "profile": "daily"},
+    "/days/{date}/release": {"token": TOKEN, "profile": "daily"},
+    "/days/{date}/verify": {"token": TOKEN, "profile": "daily"},
+    "/days/{date}/audit": {"token": TOKEN, "profile": "daily"},
+    "/requeue": {"token": TOKEN, "profile": "daily", "entry": "A-1"},
+}
+"""Each field is replaced in turn here, too."""
+FROM_THE_PAGE = ("Sec-Fetch-Site: same-origin", f"Cookie: daybook_token={TOKEN}")
 
 
 def repeated(part: str, size: int, *, ends: str = "") -> str:
@@ -114,6 +128,28 @@ BODIES: dict[str, Callable[[int], str]] = {
     "zeros": lambda size: repeated("\0", size),
     "backslashes": lambda size: '{"' + repeated("\\", size),
 }
+FORM_VALUES: dict[str, Callable[[int], str]] = {
+    **{
+        name: lambda size, value=value: quote_plus(value(size // 3), errors="surrogateescape")
+        for name, value in VALUES.items()
+        if name != "moderately nested"
+    },
+    "text, unescaped": lambda size: repeated("x", size),
+    "spaces": lambda size: repeated("+", size),
+    "escapes": lambda size: repeated("%41", size),
+    "escapes that are not UTF-8": lambda size: repeated("%FF", size),
+    "half escapes": lambda size: repeated("%", size),
+    "equals signs": lambda size: repeated("=", size),
+    "one field again and again": lambda size: repeated("x&token=", size),
+}
+"""A form knows no nesting: what is moderately nested is a short text there."""
+FORM_BODIES: dict[str, Callable[[int], str]] = {
+    **BODIES,
+    "many fields": lambda size: repeated("n=1&", size),
+    "separators": lambda size: repeated("&", size, ends="x"),
+    "name of escapes": lambda size: repeated("%41", size),
+    "name of escapes that are not UTF-8": lambda size: repeated("%FF", size),
+}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +170,7 @@ def post(server: Server, route: str, body: str) -> tuple[Answer, float]:
         path_of(route),
         f"Content-Length: {len(data)}",
         f"Idempotency-Key: {ObjectId()}",
+        *(FROM_THE_PAGE if route in FORMS else ()),
         body=data,
     )
     before = server.cpu_seconds()
@@ -152,6 +189,8 @@ def assert_clear(answer: Answer, what: str) -> None:
 
 
 def cases(route: str) -> dict[str, Callable[[int], str]]:
+    if route in FORMS:
+        return form_cases(FORMS[route])
     found = dict(BODIES)
     for field in WELL_FORMED[route]:
         rest = {name: value for name, value in WELL_FORMED[route].items() if name != field}
@@ -159,6 +198,17 @@ def cases(route: str) -> dict[str, Callable[[int], str]]:
         for name, value in VALUES.items():
             found[f"{field}: {name}"] = lambda size, start=start, field=field, value=value: (
                 f'{start}"{field}": {value(size)}}}'
+            )
+    return found
+
+
+def form_cases(form: dict[str, str]) -> dict[str, Callable[[int], str]]:
+    found = dict(FORM_BODIES)
+    for field in form:
+        start = "".join(f"{name}={text}&" for name, text in form.items() if name != field)
+        for name, value in FORM_VALUES.items():
+            found[f"{field}: {name}"] = lambda size, start=start, field=field, value=value: (
+                f"{start}{field}={value(size)}"
             )
     return found
 
