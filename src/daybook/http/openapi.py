@@ -185,7 +185,8 @@ def _request_body(body: Body) -> Mapping[str, Any]:
     if body.required:
         schema["required"] = list(body.required)
     return {
-        "required": bool(body.required or body.rules),
+        # A choice of several sets of fields has none that is empty.
+        "required": bool(body.required or "oneOf" in body.rules),
         "description": f"At most {body.longest} bytes. An empty body counts as an empty object.",
         "content": {body.media: {"schema": schema}},
     }

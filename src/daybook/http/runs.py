@@ -60,7 +60,15 @@ _ENTRY_ID: Schema = {
     "pattern": "^[^\u0000]*$",
 }
 
-RUN_BODY = Body(fields={"profile": PROFILE_OR_EVERY, "batchDate": BATCH_DATE, "dryRun": FLAG})
+RUN_BODY = Body(
+    fields={"profile": PROFILE_OR_EVERY, "batchDate": BATCH_DATE, "dryRun": FLAG},
+    rules={
+        "anyOf": [
+            {"properties": {"profile": PROFILE}},
+            {"properties": {"dryRun": {"const": False}}},
+        ]
+    },
+)
 TASK_BODY = Body(
     fields={
         "profile": PROFILE,
