@@ -20,7 +20,8 @@ from daybook.export.slot.refused_run import RefusedRun
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
 from daybook.mongo.query import Query
-from daybook.page.days import Cell, DayState, RecordedDay
+from daybook.page.days import Cell, DayState
+from daybook.page.recorded import RecordedDay
 from daybook.page.slots import Working
 
 _ORPHANS = Query(

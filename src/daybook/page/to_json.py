@@ -7,9 +7,10 @@ from typing import Any
 
 from daybook.page.attention import Item
 from daybook.page.day import DayPage
-from daybook.page.days import Cell, RecordedDay
+from daybook.page.days import Cell
 from daybook.page.headline import Headline
 from daybook.page.overview import Overview
+from daybook.page.recorded import RecordedDay
 from daybook.page.rejected import RejectedEntry
 from daybook.page.slots import Working
 

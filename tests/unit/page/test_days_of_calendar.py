@@ -10,7 +10,8 @@ import pytest
 from bson import ObjectId
 
 from daybook.export.batch.schedule import Schedule
-from daybook.page.days import DayState, RecordedDay, due_times, state_of
+from daybook.page.days import DayState, due_times, state_of
+from daybook.page.recorded import RecordedDay
 
 DUE = datetime(2026, 1, 18, 11, tzinfo=UTC)
 
