@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
+import bson
 from bson import ObjectId
 from pymongo.database import Database
 
@@ -20,6 +23,7 @@ from daybook.export.batch.schedule import Schedule
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import DAILY, Profile
+from daybook.mongo.client import LENIENT as AS_STORED
 from daybook.mongo.query import Query
 from daybook.ops.watchdog import TASK_GRACE
 from daybook.page.recorded import FIELDS, RecordedDay
@@ -27,6 +31,8 @@ from daybook.page.recorded import FIELDS, RecordedDay
 SHOWN = 90
 """Days of the calendar, today included."""
 
+_REMEMBERED = 4096
+_SIZE = struct.Struct("<i")
 _DAYS = Query(
     name="days_of_profiles",
     collection=COLLECTION,
@@ -114,68 +120,87 @@ class Damaged:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The days that were read; `elsewhere` are those that another application recorded."""
+    """The days that were read, of each profile by name."""
 
-    days: Mapping[tuple[str, date], RecordedDay]
+    days: Mapping[str, Mapping[date, RecordedDay]]
     damaged: tuple[Damaged, ...]
-    elsewhere: frozenset[tuple[str, date]]
+    elsewhere: Mapping[str, frozenset[date]]
+    """Days that another application recorded."""
 
 
 def read(
     database: Database[dict[str, Any]], profiles: Sequence[str], since: date, until: date
 ) -> Found:
     """The days of all of the profiles, in two queries. Raises `PyMongoError`."""
-    found = _DAYS.find(
+    found = _DAYS.find_raw(
         database,
         profiles=list(profiles),
         since=since.isoformat(),
         until=until.isoformat(),
         batch_size=10_000,
     )
-    days: dict[tuple[str, date], RecordedDay] = {}
+    days: dict[str, dict[date, RecordedDay]] = {name: {} for name in profiles}
     damaged: list[Damaged] = []
-    for doc in found:
-        if not isinstance(doc["_id"], ObjectId):
-            continue  # not written by Daybook
-        try:
-            record = RecordedDay.from_doc(doc)
-        except DocumentDamaged as error:
-            damaged += _damaged(doc, error)
-        else:
-            days[record.profile, record.day] = record
+    for stored in chain.from_iterable(map(_documents, cast("Iterable[bytes]", found))):
+        read_day = _read_day(stored)
+        if isinstance(read_day, Damaged):
+            damaged.append(read_day)
+        elif read_day is not None:
+            days[read_day.profile][read_day.day] = read_day
     span = (until - since).days + 1
     every = [since + timedelta(days=number) for number in range(span)]
     open_days = [
-        day.isoformat() for day in every if any((name, day) not in days for name in profiles)
+        day.isoformat() for day in every if any(day not in known for known in days.values())
     ]
     return Found(
         days=days, damaged=tuple(damaged), elsewhere=_elsewhere(database, profiles, open_days)
     )
 
 
-def _damaged(doc: Mapping[str, Any], error: DocumentDamaged) -> Iterable[Damaged]:
+def _documents(batch: bytes) -> Iterator[bytes]:
+    """The documents of a batch; each begins with its size: https://bsonspec.org/spec.html"""
+    at = 0
+    while at < len(batch):
+        (size,) = _SIZE.unpack_from(batch, at)
+        yield batch[at : at + size]
+        at += size
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_day(stored: bytes) -> RecordedDay | Damaged | None:
+    """What the document says of its day; None if it is not Daybook's, or of no day.
+
+    Most days never change again. What is stored is read again each time, and understood once:
+    twenty profiles have 1,800 days, which would take most of the page's time.
+    """
+    doc = bson.decode(stored, AS_STORED)
+    if not isinstance(doc["_id"], ObjectId):
+        return None
     try:
-        day = date.fromisoformat(doc["batchDate"])
-    except ValueError:
-        return ()  # no day of the calendar; `doctor` reports it
-    return (Damaged(profile=doc["profile"], day=day, message=str(error)),)
+        return RecordedDay.from_doc(doc)
+    except DocumentDamaged as error:
+        try:
+            day = date.fromisoformat(doc["batchDate"])
+        except (TypeError, ValueError):
+            return None  # no day of the calendar; `doctor` reports it
+        return Damaged(profile=doc["profile"], day=day, message=str(error))
 
 
 def _elsewhere(
     database: Database[dict[str, Any]], profiles: Sequence[str], days: list[str]
-) -> frozenset[tuple[str, date]]:
+) -> Mapping[str, frozenset[date]]:
     if not days:
-        return frozenset()
+        return {}
     records = database.get_collection(export_log.COLLECTION, codec_options=LENIENT)
-    pairs = set()
+    recorded: dict[str, set[date]] = {}
     for doc in _RECORDED.find(records, days=days, batch_size=10_000):
         metadata = doc["metadata"]
         if not isinstance(metadata, Mapping):
             continue
         name, day = metadata.get("profile", DAILY), metadata.get("batchDate")
         if name in profiles and day in days:
-            pairs.add((str(name), date.fromisoformat(str(day))))
-    return frozenset(pairs)
+            recorded.setdefault(str(name), set()).add(date.fromisoformat(str(day)))
+    return {name: frozenset(of_name) for name, of_name in recorded.items()}
 
 
 def calendar(
@@ -194,21 +219,17 @@ def calendar(
     """
     name = shown.name
     damaged = {one.day for one in found.damaged if one.profile == name}
-    known = [
-        *(day for profile, day in found.days if profile == name),
-        *(day for profile, day in found.elsewhere if profile == name),
-        *damaged,
-    ]
-    first = min(known, default=until + timedelta(days=1))
+    own, elsewhere = found.days.get(name, {}), found.elsewhere.get(name, frozenset())
+    first = min((*own, *elsewhere, *damaged), default=until + timedelta(days=1))
     due = due_times(shown.schedule, since, until)
     cells: list[Cell] = []
     for number in range((until - since).days + 1):
         day = since + timedelta(days=number)
-        record = found.days.get((name, day))
+        record = own.get(day)
         due_at = due.get(day) if day >= first else None
         if day in damaged:
             state = DayState.UNREADABLE
-        elif record is None and (name, day) in found.elsewhere:
+        elif record is None and day in elsewhere:
             state = DayState.DELIVERED
         else:
             state = state_of(record, due=due_at, working_fence=working_fence, now=now)

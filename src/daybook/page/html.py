@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from daybook.page import chart
 from daybook.page.days import DayState
 from daybook.page.language import Tongue
+from daybook.page.strip import mark_of
 from daybook.text.visible import visible
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def render(
             entry_url=lambda name: url("/entries", name=name),
             link_of=link_of,
             bars=chart.bars,
+            mark_of=mark_of,
             chart_size=(chart.WIDTH, chart.HEIGHT),
             states=tuple(DayState),
             style=_constant(style()),

@@ -14,9 +14,9 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.rendering.entry_id import displayed
 
 FIELDS = (
-    *("profile", "batchDate", "state", "generation", "attempt", "endedAttempt", "attemptCount"),
+    *("profile", "batchDate", "state", "generation", "attempt", "attemptCount"),
     *("fence", "entryCount", "rowCount", "rejectedCount", "totals", "filename", "fileId"),
-    *("webViewLink", "sha256", "createdAt", "startedAt", "committedAt", "markedAt", "releasedAt"),
+    *("webViewLink", "sha256", "startedAt", "committedAt", "markedAt", "releasedAt"),
     *("pendingTask.due", "pendingTask.kind", "error.type", "error.message", "errorCounts"),
     *("recordedElsewhere", "conflictCount", "hiddenAt", "rejectedManifest.batchId"),
     *("audit.auditedAt", "audit.findingCount", "audit.allFound", "audit.findings"),

@@ -7,10 +7,12 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson import Int64, ObjectId
@@ -29,6 +31,7 @@ from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli import breakers
 from daybook.cli.explain import queries
+from daybook.export.batch.schedule import Schedule
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.operations import history
 from daybook.export.operations.requeue import requeue
@@ -41,6 +44,9 @@ from daybook.mongo.indexes import INDEXES
 from daybook.mongo.migrate import migrate
 from daybook.ops.doctor import examine
 from daybook.ops.metrics import stored as stored_figures
+from daybook.page import day as page_of_day
+from daybook.page import overview
+from daybook.page.days import ShownProfile
 from daybook.wallets import answers, invites, move, users
 from daybook.wallets import history as wallet_history
 from daybook.wallets.context import Ledger, stamp
@@ -167,6 +173,20 @@ def a_day_with_everything(app: App) -> None:
 
     watch(database, DAILY, app.schedule, datetime(2026, 1, 18, 14, tzinfo=UTC), app.messenger)
     list(examine(app.installation(os.environ)))
+    the_pages(database, profile, now)
+
+
+def the_pages(database: Db, profile: Profile, now: datetime) -> None:
+    """The overview of several profiles, and the day of a file, of a failure and of no run."""
+    schedule = Schedule("0 18 * * *", ZoneInfo("Asia/Bangkok"))
+    shown = ShownProfile(profile=profile, schedule=schedule)
+    others = [
+        ShownProfile(profile=replace(profile, name=f"other-{number}"), schedule=schedule)
+        for number in range(2)
+    ]
+    overview.read(database, [shown, *others], kinds=["local"], selected=DAILY, now=now)
+    for days in (0, 1, 2):
+        page_of_day.read(database, shown, TODAY - timedelta(days=days), now)
 
 
 def all_requests(ledger: Ledger) -> None:
@@ -228,6 +248,7 @@ OF_NO_DOCUMENT = {
     '["exportorphans", {"alertedAt": {"$type": "null"}, "profile": "?"}, []]',
     '["exportorphans", {"profile": "?", "seenAt": "?", "watchUntil": {"$gt": "?"}}, []]',
     '["exportorphans", {"profile": "?", "watchUntil": {"$gt": "?"}}, []]',
+    '["exportorphans", {"profile": {"$in": ["?"]}, "watchUntil": {"$gt": "?"}}, []]',
     '["circuitbreakers", {}, []]',
     # Counted by the collection's metadata, without a scan.
     '["wallets", {}, []]',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -54,11 +54,13 @@ class Fields:
         return value
 
     def text_or_none(self, name: str) -> str | None:
-        return self.text(name) if self.has(name) else None
+        return None if self._doc.get(name) is None else self.text(name)
 
     def whole(self, name: str, default: int | None = None) -> int:
         """A whole number from 0; some shells store every number as a double."""
         value = self._doc.get(name)
+        if type(value) is int and value >= 0:
+            return value
         if value is None and default is not None:
             return default
         if isinstance(value, float) and value.is_integer():
@@ -88,12 +90,13 @@ class Fields:
         return value
 
     def time_or_none(self, name: str) -> datetime | None:
-        return self.time(name) if self.has(name) else None
+        return None if self._doc.get(name) is None else self.time(name)
 
     def one_of(self, name: str, kind: type[_E]) -> _E:
         value = self._doc.get(name)
-        if isinstance(value, str) and value in kind.__members__.values():
-            return kind(value)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                return kind(value)
         raise self._wrong(name, f"one of {', '.join(kind)}")
 
     def array(self, name: str) -> list[Any]:
@@ -153,6 +156,8 @@ class Fields:
 
 
 def _encodable(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -33,6 +33,7 @@ from daybook.page.days import DayState
 from daybook.page.headline import headline
 from daybook.page.language import Tongue
 from daybook.page.slots import Working
+from daybook.page.strip import strip
 from daybook.page.to_json import day_to_doc, overview_to_doc
 
 OF_PAGE = frozenset({"CONFIGURATION", "DATABASE_UNAVAILABLE"})
@@ -62,6 +63,8 @@ def index(app: App, request: flask.Request) -> flask.Response:
     top = headline(found.verdicts, view.tongue)
     if wants_json(request):
         return json_response(200, overview_to_doc(found, top))
+    day_names = {cell.day: view.tongue.day(cell.day) for cell in found.calendars[selected.name]}
+    state_words = {state: view.tongue.words(f"state_{state.value}") for state in DayState}
     present = {cell.state for cells in found.calendars.values() for cell in cells}
     return view.page(
         "overview.html",
@@ -76,10 +79,9 @@ def index(app: App, request: flask.Request) -> flask.Response:
         has_queue=app.cloud_tasks is not None,
         settings_digest=settings_digest(app),
         home=True,
-        # Once for each day and state, not for each of the 1,800 cells of twenty profiles.
-        suffix_of=lambda name: view.url("", name),
-        day_names=[view.tongue.day(cell.day) for cell in found.calendars[selected.name]],
-        state_words={state: view.tongue.words(f"state_{state.value}") for state in DayState},
+        strip_of=lambda name, cells: strip(
+            cells, suffix=view.url("", name), days=day_names, words=state_words
+        ),
     )
 
 
