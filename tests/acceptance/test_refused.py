@@ -16,6 +16,7 @@ from daybook.http import routes
 from daybook.mongo.migrate import migrate
 from tests import books
 from tests.acceptance.evening import DAY, MINUTE, Db, Evening, MakeEvening
+from tests.acceptance.tasks_calls import hold_run
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.mongo_proxy import MongoProxy
 
@@ -53,7 +54,7 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     assert [one.status_code for one in answers] == [500] * 6
     assert evening.alarms() == [("CRITICAL", "run_refused")]
     (mail,) = evening.mail("alerts")
-    assert "the run was REFUSED" in mail
+    assert "the call for the run FAILED" in mail
     assert INDEX in mail
     assert "daybook migrate" in mail
     stored = refused(evening)
@@ -74,7 +75,7 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     seen = evening.function.post("/watchdog").json()
     assert (seen["status"], seen["refused"]["count"]) == ("missing", 6)
     missing = evening.mail("alerts")[-1]
-    assert "called at 2026-01-18 18:00 (Asia/Bangkok), and the run was refused, 6 times" in missing
+    assert "called at 2026-01-18 18:00 (Asia/Bangkok), and the call failed, 6 times" in missing
     assert INDEX in missing
     assert "Force run `daybook-doctor` in Cloud Scheduler" in missing
     assert "no trace of a run" not in missing  # nor is the scheduler suspected:
@@ -100,7 +101,7 @@ def test_a_retry_that_is_refused_is_told_too(evening: Evening) -> None:
     assert [event for _, event in evening.alarms()] == ["attempt_failed", "run_refused"]
     evening.tasks.advance(120 * MINUTE)
     assert evening.function.post("/watchdog").json()["status"] == "missing"
-    assert "and the run was refused." in evening.mail("alerts")[-1]
+    assert "and the call failed." in evening.mail("alerts")[-1]
 
 
 def test_another_cause_on_the_same_day_is_told_as_well(evening: Evening) -> None:
@@ -146,7 +147,71 @@ def test_while_mongodb_is_away_each_instance_tells_once(
         assert "mongodb" in evening.mail("alerts")[0]
         assert len(evening.logged("refusal_not_stored")) == 3
         assert refused(evening) is None
+        assert "A file of this day may already be visible" in evening.mail("alerts")[0]
         assert evening.trigger().json()["status"] == "empty"
+        stored = refused(evening)
+        assert stored is not None
+        assert (stored["batchDate"], stored["type"]) == (DAY, "mongodb")
+        assert evening.alarms()[1:] == [("INFO", "batch_recovered")]
+
+
+@pytest.mark.parametrize(
+    ("request_to_drive", "language", "known"),
+    [
+        ("generateIds", "en", "A file of this day may already be visible"),
+        ("create_multipart", "en", "A file of this day may already be visible"),
+        ("create_multipart", "th", "อาจมีไฟล์ของวันนี้อยู่ที่ปลายทางแล้วแต่ยังไม่มีบันทึก"),
+    ],
+)
+def test_mongodb_that_dies_in_a_run_leaves_only_what_is_known_and_the_next_run_clears_it(
+    make_evening: MakeEvening, mongo_uri: str, request_to_drive: str, language: str, known: str
+) -> None:
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    with MongoProxy(host, port) as proxy:
+        evening = make_evening(
+            DAYBOOK_MONGODB_URI=proxy.uri,
+            DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="1000",
+            DAYBOOK_MONGO_SOCKET_TIMEOUT_MS="2000",
+            DAYBOOK_LANGUAGE=language,
+        )
+        books.put_many(evening.database, 1)
+        running, held = hold_run(evening, request_to_drive)
+        with proxy.down():
+            held.let_go()
+            assert running.result().status_code == 503
+        assert evening.alarms() == [("CRITICAL", "run_refused")]
+        (mail,) = evening.mail("alerts")
+        assert known in mail
+        assert "before a run began" not in mail
+        assert "There is no file" not in mail
+        evening.bury()
+        # Another instance, which knows nothing of the alert.
+        again = evening.instance(DAYBOOK_MONGODB_URI=mongo_uri).trigger(evening.starts_at)
+    assert again.status_code == 200
+    assert evening.alarms()[1:] == [("INFO", "batch_recovered")]
+    assert evening.delivered() == {f"batch_{DAY}.csv": ["INV-0"]}
+
+
+def test_a_missing_index_behind_a_file_without_a_record_does_not_deny_the_file(
+    evening: Evening,
+) -> None:
+    books.put_many(evening.database, 1)
+    # The answer is lost, and so is every look at the file.
+    evening.drive.fault("answer_lost", on="create_multipart", times=50)
+    evening.drive.fault("status", on="get", status=503, times=50)
+    evening.trigger()
+    assert "ended without a recorded file" in evening.mail("alerts")[0]
+    evening.database["exportlogs"].drop_index(INDEX)
+
+    evening.function.post("/run", {"batchDate": DAY})
+    assert "A file of this day may already be visible" in evening.mail("alerts")[-1]
+
+    evening.tasks.advance(120 * MINUTE)
+    evening.function.post("/watchdog")
+    missing = evening.mail("alerts")[-1]
+    assert "the batch is MISSING" in missing
+    assert "A file of this day may already be visible" in missing
+    assert "There is no file" not in missing
 
 
 def test_after_an_outage_the_watchdog_names_both_things_that_leave_no_trace(

@@ -110,7 +110,8 @@ def _send(ctx: Context, batch: Batch) -> None:
     if batch.state is BatchState.FAILED:
         _alert_failed(ctx, batch)
         return
-    recovered = batch.generation > 1 or batch.attempt > 1 or batch.doc.get("errorCounts")
+    again = batch.generation > 1 or batch.attempt > 1
+    recovered = again or batch.doc.get("errorCounts") or batch.doc.get("recoveredAt")
     if recovered or refused_run.of_day(ctx.database, batch.key.profile, batch.key.batch_date):
         ctx.alert(
             AlertEvent.BATCH_RECOVERED,
@@ -149,6 +150,7 @@ def _alert_failed(ctx: Context, batch: Batch) -> None:
         error_type=error.get("type"),
         error=error.get("message"),
         permanent=batch.attempt < ctx.exporter.limits.attempts,
+        file_possible=ctx.slot.state.may_show(batch.key.batch_date),
     )
 
 

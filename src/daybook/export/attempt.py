@@ -77,6 +77,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
             error_type=kind,
             error=str(error),
             next_attempt_at=retry.due,
+            file_possible=ctx.slot.state.may_show(batch.key.batch_date),
         )
     if opened is not None:
         ctx.alert(

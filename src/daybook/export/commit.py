@@ -86,6 +86,7 @@ def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
                 seal,
                 file,
                 hidden_at=ctx.destination.identity if ctx.destination.publishes else None,
+                recovered=_is_of_dead_run(ctx, seal),
                 now=ctx.now(),
             )
         except FencedOut:
@@ -112,6 +113,17 @@ def _profile_of(ctx: Context, seal: Seal) -> Profile:
     return batches.profile_of(batch, manifest, current)
 
 
+def _is_of_dead_run(ctx: Context, seal: Seal) -> bool:
+    """Whether the run that sent the file neither ended its attempt nor handed it back."""
+    batch = batches.of_manifest(ctx.batches, ctx.job.key.profile, seal.manifest.batch_id)
+    return (
+        batch is not None
+        and batch.attempt > batch.ended_attempt
+        and not batch.continued
+        and batch.fence < ctx.first_fence
+    )
+
+
 def _commit(
     database: Database[dict[str, Any]],
     slot: Slot,
@@ -120,6 +132,7 @@ def _commit(
     file: DeliveredFile,
     *,
     hidden_at: str | None,
+    recovered: bool,
     now: datetime,
 ) -> Committed:
     """Record a sealed file as delivered and empty the slot, in one transaction.
@@ -129,7 +142,14 @@ def _commit(
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
     recording = Recording.of(
-        database, profile, seal, file_id=file.id, link=file.link, hidden_at=hidden_at, now=now
+        database,
+        profile,
+        seal,
+        file_id=file.id,
+        link=file.link,
+        hidden_at=hidden_at,
+        recovered=recovered,
+        now=now,
     )
     try:
         slot.transaction(recording.write, sets=EMPTIED)

@@ -45,6 +45,8 @@ class Recording:
     file_id: str
     link: str
     hidden_at: str | None
+    recovered: bool
+    """Whether a later run found the file of one that ended without recording anything."""
     now: datetime
 
     @classmethod
@@ -58,6 +60,7 @@ class Recording:
         link: str,
         hidden_at: str | None,
         now: datetime,
+        recovered: bool = False,
     ) -> Self:
         stored = database[manifests.COLLECTION]
         return cls(
@@ -77,6 +80,7 @@ class Recording:
             file_id=file_id,
             link=link,
             hidden_at=hidden_at,
+            recovered=recovered,
             now=now,
         )
 
@@ -93,6 +97,7 @@ class Recording:
             profile=self.delivery.profile.name,
             hidden_at=self.hidden_at,
             record_id=self.record["_id"],
+            recovered=self.recovered,
             now=self.now,
         )
         rejections.keep(

@@ -14,8 +14,10 @@ from daybook.export.batch.schedule import is_current, parse_schedule_time
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LONGEST_BYTES
 from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.profile import Profile
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.operations.runs import run_day, run_manual, run_task
+from daybook.export.outcome import Outcome
 from daybook.export.queue import manual
 from daybook.http.answers import FANNED_OUT, RUN
 from daybook.http.body import MAX_EXPORT_BYTES
@@ -142,7 +144,7 @@ def run(app: App, request: flask.Request) -> flask.Response:
     return run_response(
         profile.name,
         day,
-        lambda: run_day(app.exporter(profile), day, schedule_time),
+        lambda: _run_day(app, profile, day, schedule_time),
         final_is_ok=TASK_NAME in request.headers,
         on_error=_alert(app, profile.name, day),
     )
@@ -160,7 +162,7 @@ def _run_every(app: App, given: date | None, schedule_time: datetime | None) -> 
             here=lambda: run_response(
                 profile.name,
                 one.day,
-                lambda: run_day(app.exporter(profile), one.day, found.trigger),
+                lambda: _run_day(app, profile, one.day, found.trigger),
                 on_error=_alert(app, profile.name, one.day),
             ),
         )
@@ -249,6 +251,11 @@ def _task_key(app: App, body: Mapping[str, Any]) -> BatchKey:
     if day is None:
         raise BadRequest("is missing", where="batchDate")
     return BatchKey(profile=name, batch_date=day.isoformat())
+
+
+def _run_day(app: App, profile: Profile, day: date, schedule_time: datetime | None) -> Outcome:
+    app.refused_runs.store_missed(profile.name, day)
+    return run_day(app.exporter(profile), day, schedule_time)
 
 
 def _alert(app: App, profile: str, day: date) -> OnError:

@@ -52,6 +52,12 @@ DESTINATIONS: Mapping[str, str] = {
 
 STAYS_QUEUED = "The entries stay queued; none is lost and none is exported twice."
 
+MAY_BE_VISIBLE = (
+    "A file of this day may already be visible without a record: the next run finds it and "
+    "records it, or makes the file. None of the entries is lost and none is exported twice."
+)
+"""What is known while a file may have been sent whose delivery could not be recorded."""
+
 _STATES = {
     "failed": "It has failed, and no further attempt follows.",
     "open": "A run began, but none is working on it now.",
@@ -123,8 +129,14 @@ def _attempt_failed(facts: Facts) -> AlertText:
         command=f"`{commanded('run', facts)}` starts it sooner."
         if facts.day
         else "The same request to POST /exports starts it sooner, once the cause is removed.",
-        happened=sentences(f"{which} ended without a file.", follows, last_error(facts)),
-        meaning=f"{whose}'s file is late. {STAYS_QUEUED}",
+        happened=sentences(
+            f"{which} ended without a recorded file."
+            if _file_possible(facts)
+            else f"{which} ended without a file.",
+            follows,
+            last_error(facts),
+        ),
+        meaning=f"{whose}'s file is late. {_known(facts)}",
     )
 
 
@@ -146,7 +158,9 @@ def _batch_failed(facts: Facts) -> AlertText:
             no_use if facts.is_true("permanent") else None,
             last_error(facts),
         ),
-        meaning=f"There is no file. {queued if facts.day else 'The entries are unchanged.'}",
+        meaning=f"No file is recorded. {MAY_BE_VISIBLE}"
+        if _file_possible(facts)
+        else f"There is no file. {queued if facts.day else 'The entries are unchanged.'}",
     )
 
 
@@ -166,20 +180,31 @@ def _run_refused(facts: Facts) -> AlertText:
     at = facts.at("at")
     phone, command = _find_cause(facts)
     return AlertText(
-        title="the run was REFUSED",
+        title="the call for the run FAILED",
         phone=phone,
         command=command,
         happened=sentences(
             f"A call for the day's run{f' at {moment(at)}' if at else ''} was answered with an "
-            "error before a run began.",
+            "error, and no result of a run could be recorded.",
             last_error(facts),
         ),
-        meaning=f"There is no file for this day yet. {STAYS_QUEUED}",
+        meaning=MAY_BE_VISIBLE
+        if _file_possible(facts)
+        else f"There is no file for this day yet. {STAYS_QUEUED}",
     )
 
 
+def _file_possible(facts: Facts) -> bool:
+    """Whether a file of the day may be visible that is not recorded."""
+    return facts.day is not None and facts.is_true("file_possible")
+
+
+def _known(facts: Facts) -> str:
+    return MAY_BE_VISIBLE if _file_possible(facts) else STAYS_QUEUED
+
+
 def _find_cause(facts: Facts) -> tuple[str, str]:
-    """What to do when no run begins: from a phone, and by command."""
+    """What to do when calls fail: from a phone, and by command."""
     return (
         f"{_EXAMINE} Once that is removed, force run `daybook-batch`; the next scheduled or "
         "repeated call delivers the file as well.",
@@ -246,7 +271,7 @@ def _day_missing(facts: Facts) -> AlertText:
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f", {number(count, 'time')} in all" if count and count > 1 else ""
-        how = f"It was called at {moment(refused_at)}, and the run was refused{times}."
+        how = f"It was called at {moment(refused_at)}, and the call failed{times}."
     phone, command = (
         _reopen(facts) if state == "failed" else _find_cause(facts) if refused_at else _start(facts)
     )
@@ -255,7 +280,9 @@ def _day_missing(facts: Facts) -> AlertText:
         phone=phone,
         command=command,
         happened=sentences(f"{batch} is not done. {how}", last_error(facts)),
-        meaning=f"There is no file for this day. {STAYS_QUEUED}",
+        meaning=f"The day is not done. {MAY_BE_VISIBLE}"
+        if _file_possible(facts)
+        else f"There is no file for this day. {STAYS_QUEUED}",
     )
 
 

@@ -63,6 +63,12 @@ DESTINATIONS: Mapping[str, str] = {
 
 STAYS_QUEUED = "รายการยังอยู่ในคิวครบถ้วน ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
 
+MAY_BE_VISIBLE = (
+    "อาจมีไฟล์ของวันนี้อยู่ที่ปลายทางแล้วแต่ยังไม่มีบันทึก การทำงานครั้งถัดไปจะค้นหาและบันทึกไฟล์นั้น หรือสร้างไฟล์ใหม่ "
+    "ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
+)
+"""What is known while a file may have been sent whose delivery could not be recorded."""
+
 _HOW_IT_STANDS = {
     "failed": "ระบบหยุดดำเนินการของวันนี้แล้ว",
     "open": "ระบบเริ่มทำงานแล้วแต่ขณะนี้ไม่มีงานใดดำเนินการต่อ",
@@ -145,8 +151,12 @@ def _attempt_failed(facts: Facts) -> AlertText:
         command=f"`{commanded('run', facts)}` เริ่มก่อนเวลา"
         if facts.day
         else "หากแก้ไขสาเหตุแล้ว การส่งคำขอเดิมไปที่ POST /exports อีกครั้งจะเริ่มก่อนเวลา",
-        happened=sentences(f"{which}ไม่สำเร็จ ยังไม่มีไฟล์", follows, last_error(facts)),
-        meaning=f"{'ไฟล์ประจำวัน' if facts.day else 'ไฟล์'}จะล่าช้า {STAYS_QUEUED}",
+        happened=sentences(
+            f"{which}ไม่สำเร็จ {'ยังไม่มีไฟล์ที่บันทึกไว้' if _file_possible(facts) else 'ยังไม่มีไฟล์'}",
+            follows,
+            last_error(facts),
+        ),
+        meaning=f"{'ไฟล์ประจำวัน' if facts.day else 'ไฟล์'}จะล่าช้า {_known(facts)}",
     )
 
 
@@ -167,7 +177,9 @@ def _batch_failed(facts: Facts) -> AlertText:
             no_use if facts.is_true("permanent") else None,
             last_error(facts),
         ),
-        meaning=f"ไม่มีไฟล์ {queued if facts.day else 'รายการยังคงสถานะเดิม'}",
+        meaning=f"ยังไม่มีไฟล์ที่บันทึกไว้ {MAY_BE_VISIBLE}"
+        if _file_possible(facts)
+        else f"ไม่มีไฟล์ {queued if facts.day else 'รายการยังคงสถานะเดิม'}",
     )
 
 
@@ -189,19 +201,29 @@ def _run_refused(facts: Facts) -> AlertText:
     at = facts.at("at")
     phone, command = _find_cause(facts)
     return AlertText(
-        title="ระบบปฏิเสธการเริ่มส่งออกประจำวัน",
+        title="คำขอส่งออกประจำวันไม่สำเร็จ",
         phone=phone,
         command=command,
         happened=sentences(
-            f"คำขอส่งออกประจำวัน{f'เมื่อวันที่ {moment(at)} ' if at else ''}ได้รับข้อผิดพลาดก่อนเริ่มทำงาน",
+            f"คำขอส่งออกประจำวัน{f'เมื่อวันที่ {moment(at)} ' if at else ''}ได้รับข้อผิดพลาด "
+            "และไม่สามารถบันทึกผลการทำงานได้",
             last_error(facts),
         ),
-        meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+        meaning=MAY_BE_VISIBLE if _file_possible(facts) else f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
     )
 
 
+def _file_possible(facts: Facts) -> bool:
+    """Whether a file of the day may be visible that is not recorded."""
+    return facts.day is not None and facts.is_true("file_possible")
+
+
+def _known(facts: Facts) -> str:
+    return MAY_BE_VISIBLE if _file_possible(facts) else STAYS_QUEUED
+
+
 def _find_cause(facts: Facts) -> tuple[str, str]:
-    """What to do when no run begins: from a phone, and by command."""
+    """What to do when calls fail: from a phone, and by command."""
     return (
         f"{_EXAMINE} เมื่อแก้ไขแล้ว {force_run('batch')} "
         "หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
@@ -265,7 +287,7 @@ def _day_missing(facts: Facts) -> AlertText:
     refused_at, count = facts.at("refused_at"), facts.count("refused_count")
     if refused_at:
         times = f" รวมทั้งหมด {count} ครั้ง" if count and count > 1 else ""
-        how = f"มีคำขอเข้ามาเมื่อวันที่ {moment(refused_at)} แต่ระบบปฏิเสธ{times}"
+        how = f"มีคำขอเข้ามาเมื่อวันที่ {moment(refused_at)} แต่ไม่สำเร็จ{times}"
     phone, command = (
         _reopen(facts) if state == "failed" else _find_cause(facts) if refused_at else _start(facts)
     )
@@ -274,7 +296,9 @@ def _day_missing(facts: Facts) -> AlertText:
         phone=phone,
         command=command,
         happened=sentences(f"{batch}ยังไม่เสร็จ {how}", last_error(facts)),
-        meaning=f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
+        meaning=f"วันนี้ยังไม่เสร็จ {MAY_BE_VISIBLE}"
+        if _file_possible(facts)
+        else f"ยังไม่มีไฟล์ของวันนี้ {STAYS_QUEUED}",
     )
 
 

@@ -26,6 +26,7 @@ from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import slot as slots
 from daybook.export.slot.refused_run import RefusedRun, of_day
+from daybook.export.slot.state import may_be_visible
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
 from daybook.text.phrases import number
@@ -62,6 +63,8 @@ class Watch:
     """End of the lease of the run in progress, in the schedule's zone."""
     refused: RefusedRun | None = None
     """Calls for the day that got an error instead of a run, if no attempt has begun since."""
+    file_possible: bool = False
+    """Whether a file of the day may be visible that no run could record yet."""
 
     @property
     def http_status(self) -> int:
@@ -112,7 +115,9 @@ def watch(
         _quiet(seen, f"Nothing was due in the past {WATCHED // timedelta(hours=1)} hours.")
         return seen
     try:
-        day, lease_expires_at, refused, recorded = _look(database, profile_name, seen.batch_date)
+        day, lease_expires_at, refused, recorded, sealed = _look(
+            database, profile_name, seen.batch_date
+        )
         unclaimed = waiting.unclaimed(database, profile or Profile(name=profile_name))
     except DocumentDamaged as error:
         _unseen(seen, messenger, error)
@@ -133,6 +138,7 @@ def watch(
         lease_expires_at=_in_zone_of(seen.due, lease_expires_at),
         refused=None if elsewhere else _standing(refused, day),
         unclaimed=unclaimed,
+        file_possible=sealed,
     )
     if unclaimed:
         _tell_unclaimed(seen)
@@ -180,11 +186,11 @@ def verdict(day: Day | None, *, at_work: bool, now: datetime) -> WatchStatus:
     return WatchStatus.LATE if at_work or follows else WatchStatus.MISSING
 
 
-_Seen = tuple[Day | None, datetime | None, RefusedRun | None, Mapping[str, Any] | None]
+_Seen = tuple[Day | None, datetime | None, RefusedRun | None, Mapping[str, Any] | None, bool]
 
 
 def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _Seen:
-    """Read the day, the end of a live lease, refused calls, and the record of the day's file.
+    """Read the day, the end of a live lease, refused calls, the file's record, and its seal.
 
     All are read as of one moment; otherwise a run that ends or begins between two reads could
     be missed.
@@ -198,6 +204,7 @@ def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _
             _lease_expires_at(database, slot_id, session),
             of_day(database, profile_name, batch_date, session=session),
             export_log.generated(database, profile_name, batch_date, session=session),
+            may_be_visible(database[slots.COLLECTION], slot_id, batch_date, session=session),
         )
 
     with pymongo.timeout(ASKING_SECONDS):
@@ -242,6 +249,7 @@ def _missing(seen: Watch, *, state: str | None, error: Mapping[str, str]) -> Ale
         "error": error.get("message"),
         "refused_at": None if seen.refused is None else seen.refused.last_at,
         "refused_count": None if seen.refused is None else seen.refused.count,
+        "file_possible": seen.file_possible or None,
     }
     return _alert(seen, AlertEvent.DAY_MISSING, logging.CRITICAL, facts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -53,9 +53,17 @@ class Item:
 
 
 def of_cells(
-    profile: str, cells: Sequence[Cell], *, refused: RefusedRun | None, working: Working | None
+    profile: str,
+    cells: Sequence[Cell],
+    *,
+    refused: RefusedRun | None,
+    working: Working | None,
+    sealed: Container[str],
 ) -> Iterator[Item]:
-    """Items of a profile's days, newest first."""
+    """Items of a profile's days, newest first.
+
+    `sealed` are the days of which a file may be visible without a record.
+    """
     for cell in reversed(cells):
         if refused is not None and cell.day.isoformat() == refused.batch_date:
             record = cell.record
@@ -64,12 +72,20 @@ def of_cells(
                 done=cell.state.settled and cell.state is not DayState.NONE,
             )
             if applies:
-                yield _refused(profile, cell, refused)
+                possible = _possible(cell, sealed)
+                yield _refused(profile, cell, refused, file_possible=possible)
                 continue
-        yield from _of_cell(profile, cell, working)
+        yield from _of_cell(profile, cell, working, file_possible=_possible(cell, sealed))
 
 
-def _of_cell(profile: str, cell: Cell, working: Working | None) -> Iterator[Item]:
+def _possible(cell: Cell, sealed: Container[str]) -> bool | None:
+    """True or unknown, so that an alert without the fact says what it always said."""
+    return cell.day.isoformat() in sealed or None
+
+
+def _of_cell(
+    profile: str, cell: Cell, working: Working | None, *, file_possible: bool | None
+) -> Iterator[Item]:
     record = cell.record
     if cell.state is DayState.MISSING and not cell.superseded:
         yield _item(
@@ -80,6 +96,7 @@ def _of_cell(profile: str, cell: Cell, working: Working | None) -> Iterator[Item
             act=Act.RETRY,
             state=None if record is None else record.state.value,
             due=cell.due,
+            file_possible=file_possible,
             **_error(record),
         )
     if record is None:
@@ -92,6 +109,7 @@ def _of_cell(profile: str, cell: Cell, working: Working | None) -> Iterator[Item
             logging.CRITICAL,
             act=Act.RETRY,
             attempt=record.attempt,
+            file_possible=file_possible,
             **_error(record),
         )
     if cell.state is DayState.RETRYING:
@@ -104,6 +122,7 @@ def _of_cell(profile: str, cell: Cell, working: Working | None) -> Iterator[Item
             attempt=record.attempt,
             next_attempt_at=record.follow_up_due,
             due=cell.due,
+            file_possible=file_possible,
             **_error(record),
         )
     if cell.state is DayState.RUNNING and working is not None and record.error:
@@ -184,7 +203,7 @@ def _unmarked(profile: str, cell: Cell, record: RecordedDay) -> Item:
     )
 
 
-def _refused(profile: str, cell: Cell, refused: RefusedRun) -> Item:
+def _refused(profile: str, cell: Cell, refused: RefusedRun, *, file_possible: bool | None) -> Item:
     return _item(
         profile,
         cell,
@@ -195,6 +214,7 @@ def _refused(profile: str, cell: Cell, refused: RefusedRun) -> Item:
         at=refused.last_at,
         error_type=refused.type,
         error=refused.message,
+        file_possible=file_possible,
     )
 
 

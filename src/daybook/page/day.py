@@ -130,7 +130,11 @@ def read(
             cell=cell,
             items=tuple(
                 attention.of_cells(
-                    shown.name, [cell], refused=held.refused.get(shown.name), working=working
+                    shown.name,
+                    [cell],
+                    refused=held.refused.get(shown.name),
+                    working=working,
+                    sealed=held.sealed.get(shown.name, ()),
                 )
             ),
             working=working if cell.state is DayState.RUNNING else None,

@@ -141,6 +141,7 @@ def read(
             calendars[name],
             refused=held.refused.get(name),
             working=held.working.get(name),
+            sealed=held.sealed.get(name, ()),
         )
     ]
     return Overview(

@@ -36,7 +36,9 @@ class Slots:
 
     working: Mapping[str, Working]
     refused: Mapping[str, RefusedRun]
-    """The latest calls that were answered with an error before a run began."""
+    """The latest calls that were answered with an error that no batch records."""
+    sealed: Mapping[str, frozenset[str]]
+    """The days of which a file may be visible without a record."""
     damaged: tuple[str, ...]
 
 
@@ -51,6 +53,7 @@ def read(database: Database[dict[str, Any]], profiles: Sequence[str]) -> Slots:
     )
     working: dict[str, Working] = {}
     refused: dict[str, RefusedRun] = {}
+    sealed: dict[str, frozenset[str]] = {}
     damaged: list[str] = []
     for doc in found:
         try:
@@ -61,9 +64,10 @@ def read(database: Database[dict[str, Any]], profiles: Sequence[str]) -> Slots:
         except DocumentDamaged as error:
             damaged.append(str(error))
             continue
+        sealed[doc["_id"]] = frozenset(seal.batch_date or "" for seal in state.seals)
         if doc["held"]:
             working[doc["_id"]] = _working(doc, state)
-    return Slots(working=working, refused=refused, damaged=tuple(damaged))
+    return Slots(working=working, refused=refused, sealed=sealed, damaged=tuple(damaged))
 
 
 def _working(doc: Mapping[str, Any], state: SlotState) -> Working:

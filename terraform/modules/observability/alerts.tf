@@ -68,7 +68,7 @@ locals {
     }
     run_refused = {
       severity = "CRITICAL"
-      title    = "the run was REFUSED"
+      title    = "the call for a run FAILED"
       advice   = "Force run ${local.jobs.doctor} in Cloud Scheduler: its record says what is wrong. Once that is removed, Force run ${local.jobs.batch}. Command: `daybook doctor`, then `daybook run --date DATE`."
     }
     unsealed_file = {

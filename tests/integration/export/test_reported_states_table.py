@@ -378,7 +378,7 @@ STATES = {
         receipt=(1, "no run yet"),
         retry=DELIVERS,
         release=NO_BATCH,
-        watchdog=("missing", "and the run was refused"),
+        watchdog=("missing", "and the call failed"),
     ),
     "recorded by another application": Reported(
         made=elsewhere,

@@ -21,6 +21,7 @@ import pytest
 from daybook import log
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.slot.orphans import OrphanReason as OrphanReason
+from daybook.notifications import en, th
 from daybook.notifications.alerts import Messages
 from daybook.notifications.messages import Language, Message, alert_message
 from daybook.notifications.th import ORPHANS
@@ -340,7 +341,7 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (
             AlertEvent.DAY_MISSING,
             {"state": None, "refused_at": DUE, "refused_count": 3},
-            "called at 2026-01-18 18:00 (Asia/Bangkok), and the run was refused, 3 times in all.",
+            "called at 2026-01-18 18:00 (Asia/Bangkok), and the call failed, 3 times in all.",
         ),
         (AlertEvent.DAY_MISSING, {"state": "unknown"}, "its state cannot be read"),
         (AlertEvent.DAY_LATE, {}, "resumes at 2026-01-18 20:05 (Asia/Bangkok)"),
@@ -349,6 +350,27 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
 )
 def test_the_facts_are_told(event: AlertEvent, facts: dict[str, Any], said: str) -> None:
     assert said in told(alert(event, **facts)).text
+
+
+@pytest.mark.parametrize(
+    ("language", "known", "denials"),
+    [
+        ("en", en.MAY_BE_VISIBLE, ("There is no file", "stay queued", "ended without a file")),
+        ("th", th.MAY_BE_VISIBLE, ("ไม่มีไฟล์ของ", "ยังอยู่ในคิว")),
+    ],
+)
+@pytest.mark.parametrize("event", AlertEvent)
+def test_no_alert_denies_a_file_that_may_be_visible(
+    event: AlertEvent, language: Language, known: str, denials: tuple[str, ...]
+) -> None:
+    text = told(alert(event, file_possible=True), language).text
+    could_deny = (
+        *(AlertEvent.ATTEMPT_FAILED, AlertEvent.BATCH_FAILED, AlertEvent.RUN_REFUSED),
+        AlertEvent.DAY_MISSING,
+    )
+    assert (known in text) == (event in could_deny)
+    if event in could_deny:
+        assert not [denial for denial in denials if denial in text.replace(known, "")]
 
 
 @pytest.mark.parametrize("reason", OrphanReason)

@@ -231,7 +231,7 @@ class Batch:
 
 _TIMES = (
     *("nextAttemptAt", "startedAt", "committedAt", "alertedAt", "releasedAt", "publishAlertedAt"),
-    *("markingAlertedAt", "createdAt", "updatedAt"),
+    *("markingAlertedAt", "recoveredAt", "createdAt", "updatedAt"),
 )
 _TEXTS = ("filename", "fileId", "webViewLink", "md5", "sha256", "rejectedId", "hiddenAt")
 _COUNTS = (

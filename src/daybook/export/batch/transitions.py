@@ -268,8 +268,12 @@ def record_commit(
     hidden_at: str | None,
     record_id: ObjectId,
     now: datetime,
+    recovered: bool = False,
 ) -> None:
     """Store the seal's figures in its batch, whatever the batch's state was before.
+
+    `recovered`: the run that sent the file ended without recording anything, and a later one
+    found it.
 
     A batch that was deleted by hand is restored from the seal: without it the remaining
     items would never be marked, and the next day would export them again. If the day has
@@ -296,6 +300,8 @@ def record_commit(
         "markedAt": None,
         "updatedAt": now,
     }
+    if recovered:
+        changes["recoveredAt"] = now
     batch_id = ObjectId(seal.manifest.batch_id)
     if batches.update_one({"_id": batch_id}, {"$set": changes}, session=session).matched_count:
         return

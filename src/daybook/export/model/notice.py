@@ -16,7 +16,7 @@ class AlertEvent(StrEnum):
 
     ATTEMPT_FAILED = "attempt_failed"  # WARNING: ended without a file; the next one is scheduled
     BATCH_FAILED = "batch_failed"  # CRITICAL: failed for good; the entries stay queued
-    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run failed before the run
+    RUN_REFUSED = "run_refused"  # CRITICAL: a call for the day's run failed, unrecorded
     BATCH_RECOVERED = "batch_recovered"  # INFO: delivered or signed off after a failure
     BREAKER_OPENED = "breaker_opened"  # WARNING: the destination is not called for a while
     ENTRIES_REJECTED = (

@@ -1,14 +1,16 @@
-"""Refused runs: calls for a day's run that failed with an error before the run started.
+"""Refused runs: calls for a day's run that were answered with an error that no batch records.
 
-They are stored in the profile's slot, whose `_id` is always unique. No batch is created for
-them: without the batches' unique index, whose absence is one of the causes, the repeated call
-would create a second one.
+Most failed before the run started; MongoDB may also have failed in the middle of one. They are
+stored in the profile's slot, whose `_id` is always unique. No batch is created for them: without
+the batches' unique index, whose absence is one of the causes, the repeated call would create a
+second one.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
@@ -21,10 +23,13 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import ConfigurationError, DocumentDamaged
+from daybook.export.batch import batch as batches
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
+from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.slot import slot
+from daybook.export.slot.state import may_be_visible
 
 STORING_SECONDS = 3.0
 """How long storing may take: the caller is waiting, and MongoDB may be the cause."""
@@ -82,8 +87,11 @@ def record(
     kind: str,
     message: str,
     now: datetime,
-) -> RefusedRun:
-    """Count a refused call; returns what is stored afterwards."""
+) -> tuple[RefusedRun, bool]:
+    """Count a refused call; returns what is stored, and whether a file of the day may be visible.
+
+    A file may be visible that an earlier run could not record, or one that is recorded.
+    """
     same_day = {"$eq": ["$refused.batchDate", day.isoformat()]}
     same = {"$and": [same_day, {"$eq": ["$refused.type", kind]}]}
     refused = {
@@ -104,9 +112,14 @@ def record(
             [{"$set": {"refused": refused}}],
             return_document=ReturnDocument.AFTER,
         )
-    stored = None if doc is None else RefusedRun.from_slot(doc)
+        stored = None if doc is None else RefusedRun.from_slot(doc)
+        batch = batches.find(
+            database[batches.COLLECTION], BatchKey(profile=profile, batch_date=day.isoformat())
+        )
+        delivered = batch is not None and batch.state is BatchState.COMMITTED
+        file_possible = delivered or may_be_visible(slots, slot_id, day.isoformat())
     assert stored is not None  # noqa: S101  (inserted above, and never deleted)
-    return stored
+    return stored, file_possible
 
 
 def record_alerted(
@@ -128,6 +141,10 @@ class RefusedRuns:
     messenger: Messenger
     _alerted: set[tuple[str, date, str]] = field(default_factory=set, init=False)
     """What this process has alerted, for when it cannot be stored: profile, day, type of error."""
+    _unstored: dict[tuple[str, date], tuple[str, str, datetime]] = field(
+        default_factory=dict, init=False
+    )
+    """The last refusal of each day that could not be stored: type, message, time."""
 
     def announce(self, profile: str, day: date, *, kind: str, message: str, now: datetime) -> None:
         """Alert that a call for the day's run failed, and store it for `status`.
@@ -135,8 +152,11 @@ class RefusedRuns:
         It alerts once for each type of error and day, however often the call is repeated.
         """
         stored: RefusedRun | None = None
+        file_possible = True  # for all that can be known here
         try:
-            stored = record(self.database(), profile, day, kind=kind, message=message, now=now)
+            stored, file_possible = record(
+                self.database(), profile, day, kind=kind, message=message, now=now
+            )
         except (PyMongoError, ConfigurationError, DocumentDamaged) as error:
             log.event(
                 logging.WARNING,
@@ -144,6 +164,7 @@ class RefusedRuns:
                 "The refused run is alerted, but not stored.",
                 error=str(error),
             )
+            self._unstored[profile, day] = (kind, message, now)
         seen = (profile, day, kind)
         if seen in self._alerted or (stored is not None and stored.alerted_at is not None):
             return
@@ -153,7 +174,12 @@ class RefusedRuns:
                 severity=logging.CRITICAL,
                 profile=profile,
                 batch_date=day.isoformat(),
-                facts={"at": now, "error_type": kind, "error": message},
+                facts={
+                    "at": now,
+                    "error_type": kind,
+                    "error": message,
+                    "file_possible": file_possible,
+                },
             )
         )
         self._alerted.add(seen)
@@ -168,6 +194,21 @@ class RefusedRuns:
                 "It is not stored that the refused run was alerted; it may be alerted again.",
                 error=str(error),
             )
+
+    def store_missed(self, profile: str, day: date) -> None:
+        """Store what could not be stored when the day was refused, before its next run begins.
+
+        So that the run's success is announced as a recovery. Does nothing while MongoDB is
+        still away: the run will say so itself.
+        """
+        missed = self._unstored.get((profile, day))
+        if missed is None:
+            return
+        kind, message, at = missed
+        with suppress(PyMongoError, ConfigurationError, DocumentDamaged), pymongo.timeout(1):
+            stored, _ = record(self.database(), profile, day, kind=kind, message=message, now=at)
+            record_alerted(self.database(), profile, stored, now=at)
+            self._unstored.pop((profile, day), None)
 
 
 def of_day(

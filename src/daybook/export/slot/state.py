@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
@@ -113,6 +114,10 @@ class SlotState:
             manifest=None if manifest is None else ManifestRef.from_fields(manifest),
         )
 
+    def may_show(self, day: str | None) -> bool:
+        """Whether a file of the day may be visible under the ID: a seal of it is stored."""
+        return any(seal.batch_date == day for seal in self.seals)
+
 
 ABANDONED: Mapping[str, Any] = {
     "fileId": None,
@@ -166,6 +171,18 @@ def _lease(doc: Mapping[str, Any]) -> Lease:
         left=timedelta(milliseconds=doc["left"]),
         session=(doc.get("lease") or {}).get("session"),
     )
+
+
+def may_be_visible(
+    slots: Collection[dict[str, Any]],
+    slot_id: str,
+    day: str,
+    *,
+    session: ClientSession | None = None,
+) -> bool:
+    """Whether a file of the day may be visible without a record: the slot has a seal of it."""
+    sealed = {"_id": slot_id, "seals.batchDate": day}
+    return slots.find_one(sealed, {"_id": 1}, session=session) is not None
 
 
 def end_abandoned(slots: Collection[dict[str, Any]], slot_id: str) -> None:
