@@ -14,6 +14,8 @@ RECENT := import sys; assert sys.version_info >= (3, 11)
 ARGS ?=
 
 export PYTHONPATH := src
+# Images of containers often set it; every process that a test starts would compile Daybook again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A .venv whose Python has been removed is made anew.
 ifeq ($(wildcard $(PYTHON)),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,19 @@ def imported(path: Path) -> Iterator[str]:
                 yield full if full in MODULES else node.module
 
 
-IMPORTS = {name: sorted(set(imported(path))) for name, path in MODULES.items()}
-OURS = {
-    name: [other for other in others if other in MODULES and other != "daybook"]
-    for name, others in IMPORTS.items()
-}
+@cache
+def imports() -> dict[str, list[str]]:
+    """Every module that each of ours names in an import."""
+    return {name: sorted(set(imported(path))) for name, path in MODULES.items()}
+
+
+@cache
+def ours() -> dict[str, list[str]]:
+    """Those of them that are ours."""
+    return {
+        name: [other for other in others if other in MODULES and other != "daybook"]
+        for name, others in imports().items()
+    }
 
 
 def group_of(module: str) -> str:
@@ -127,12 +136,12 @@ def needed_by(module: str) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += OURS[name]
+            waiting += ours()[name]
     return found
 
 
 def packages(module: str) -> set[str]:
-    return {name.partition(".")[0] for name in IMPORTS[module]}
+    return {name.partition(".")[0] for name in imports()[module]}
 
 
 def test_imports_point_down() -> None:
@@ -140,14 +149,14 @@ def test_imports_point_down() -> None:
         (name, other)
         for name in MODULES
         if name != "daybook"
-        for other in OURS[name]
+        for other in ours()[name]
         if layer_of(other) < layer_of(name)
     }
     assert upwards == UPWARDS
 
 
 def test_no_modules_need_each_other() -> None:
-    assert cycle(OURS) == []
+    assert cycle(ours()) == []
 
 
 def export_package(module: str) -> str:
@@ -160,7 +169,7 @@ def test_the_packages_of_the_export_point_down() -> None:
     upwards = {
         (name, other)
         for name in inside
-        for other in OURS[name]
+        for other in ours()[name]
         if other in inside
         and EXPORT.index(export_package(other)) < EXPORT.index(export_package(name))
     }
@@ -172,7 +181,7 @@ def test_no_packages_of_one_layer_need_each_other(layer: tuple[str, ...]) -> Non
     graph: dict[str, list[str]] = {group: [] for group in layer}
     for name in MODULES:
         if name != "daybook" and group_of(name) in graph:
-            others = {group_of(other) for other in OURS[name]} - {group_of(name)}
+            others = {group_of(other) for other in ours()[name]} - {group_of(name)}
             graph[group_of(name)] += others & set(layer)
     assert cycle(graph) == []
 

@@ -11,7 +11,7 @@ BIDIRECTIONAL = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 REORDERING = [
     *(
         chr(code)
-        for code in range(0x110000)
+        for code in range(0x10000)
         if unicodedata.bidirectional(chr(code)) in BIDIRECTIONAL
     ),
     *("\u200e", "\u200f", "\u061c"),

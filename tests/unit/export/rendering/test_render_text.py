@@ -127,7 +127,7 @@ def test_a_number_in_a_text_column_gets_no_apostrophe_and_a_text_does(value, cel
 
 
 ALLOWED = "\t\r\n"
-CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"]
+CONTROLS = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Cc"]
 
 
 @pytest.mark.parametrize("sign", CONTROLS)
