@@ -114,6 +114,8 @@ def _profile(
     if layout.get("match") == {"profile": name} and name != DAILY:
         del layout["match"]  # the default, spelt out
     profile = Profile(name=name, **{"time_zone": settings.time_zone, **layout})
+    if profile.filename == profile.default_filename:
+        profile = replace(profile, filename="")  # the same: it needs no plan of its own
     if profile.filename and (fault := _wrong_end(profile)) is not None:
         faults.append(f"profile {name}, filename: {fault}, not {_shown(profile.filename)}")
         return None
