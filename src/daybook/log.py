@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from daybook.text import display
 from daybook.text.scrub import scrubbed
@@ -32,10 +32,32 @@ REPORTED_ERROR = (
 
 _LOGGER = logging.getLogger("daybook")
 _LABELS = ("profile", "batchDate")
-_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_CLOUD = "logging.googleapis.com/"
+_RESERVED = frozenset(
+    {
+        *("severity", "httpRequest", "time", "timestamp", "timestampSeconds", "timestampNanos"),
+        *(f"{_CLOUD}{name}" for name in ("insertId", "labels", "operation", "sourceLocation")),
+        *(f"{_CLOUD}{name}" for name in ("spanId", "trace", "trace_sampled")),
+    }
+)
+"""What Cloud Logging takes out of a record; a field of that name would change the record itself."""
+_TRACE_ID = r"((?!0{32})[0-9a-f]{32})"
+_TRACEPARENT = re.compile(rf"[^-]*-{_TRACE_ID}-([^-]*)-([^-]*)(?:-.*)?")
+_CLOUD_TRACE = re.compile(rf"{_TRACE_ID}(?:/([^;]*))?(?:;o=(\d))?.*")
+_SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class _Trace(NamedTuple):
+    id: str
+    span_id: str
+    sampled: bool
+
+
+_NO_TRACE = _Trace(id="", span_id="", sampled=False)
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
-_trace: ContextVar[str | None] = ContextVar("trace", default=None)
+_trace: ContextVar[_Trace] = ContextVar("trace", default=_NO_TRACE)
+_request: ContextVar[Mapping[str, object]] = ContextVar("request", default=_NOTHING)
 
 
 def setup(
@@ -49,8 +71,7 @@ def setup(
     plain = readable or stream.isatty()
     handler = _readable_handler(stream) if plain else _json_handler(stream)
     handler.set_name(_LOGGER.name)
-    # First, because the JSON handler's own filter reads what this one adds.
-    handler.filters.insert(0, _add_context)
+    handler.addFilter(_add_context)
     root = logging.getLogger()
     for former in [former for former in root.handlers if former.name == handler.name]:
         root.removeHandler(former)
@@ -90,24 +111,33 @@ def bound(**fields: object) -> Iterator[None]:
 
 
 @contextmanager
-def traced(headers: Mapping[str, str]) -> Iterator[None]:
+def traced(headers: Mapping[str, str], request: Mapping[str, object] = _NOTHING) -> Iterator[None]:
     """Link every record made inside to the request that has these headers.
 
     Reads `traceparent` (https://www.w3.org/TR/trace-context/), else
-    `X-Cloud-Trace-Context`; the names may be in any case.
+    `X-Cloud-Trace-Context`; the names may be in any case. `request` is what a record says of it:
+    https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest
     """
-    token = _trace.set(_trace_id({name.lower(): text for name, text in headers.items()}))
+    trace = _trace.set(_trace_of({name.lower(): text for name, text in headers.items()}))
+    of_request = _request.set(request)
     try:
         yield
     finally:
-        _trace.reset(token)
+        _request.reset(of_request)
+        _trace.reset(trace)
 
 
-def _trace_id(headers: Mapping[str, str]) -> str | None:
-    parent = headers.get("traceparent", "").strip().split("-")
-    candidates = [parent[1] if len(parent) >= 4 else ""]
-    candidates.append(headers.get("x-cloud-trace-context", "").partition("/")[0].partition(";")[0])
-    return next((id_ for id_ in map(str.lower, candidates) if _TRACE_ID.fullmatch(id_)), None)
+def _trace_of(headers: Mapping[str, str]) -> _Trace:
+    if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower()):
+        id_, span_id, flags = found.groups()
+        sampled = re.fullmatch("[0-9a-f]{2}", flags) is not None and int(flags, 16) % 2 == 1
+        return _Trace(id_, span_id if _SPAN_ID.fullmatch(span_id) else "", sampled)
+    if found := _CLOUD_TRACE.fullmatch(headers.get("x-cloud-trace-context", "").lower()):
+        id_, span, option = found.groups(default="")
+        # Decimal here, hexadecimal in a record.
+        span_id = f"{int(span):016x}" if re.fullmatch(r"[0-9]{1,20}", span) else ""
+        return _Trace(id_, span_id if _SPAN_ID.fullmatch(span_id) else "", option == "1")
+    return _NO_TRACE
 
 
 def _camel_case(fields: Mapping[str, object]) -> dict[str, object]:
@@ -134,10 +164,6 @@ def _add_context(record: logging.LogRecord) -> bool:
         for name in _LABELS
         if fields.get(name) is not None
     }
-    trace = _trace.get()
-    if trace:
-        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
-        record.trace = f"projects/{project}/traces/{trace}" if project else trace
     return True
 
 
@@ -173,38 +199,46 @@ def _scrubbed(value: Any) -> Any:
 
 
 def _json_handler(stream: TextIO) -> logging.Handler:
-    # Imported here, because it takes most of a second and a terminal does not need it.
-    from google.cloud import logging_v2
-    from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
-
-    # Otherwise two records about the library would follow the first record of each process.
-    logging_v2._instrumentation_emitted = True
-
-    class Handler(StructuredLogHandler):
-        """Escapes hidden characters, since `docker logs` and `less` print them to a terminal."""
-
-        def format(self, record: logging.LogRecord) -> str:
-            return escaped(super().format(record))  # type: ignore[no-untyped-call]  # not annotated
-
-    handler: logging.Handler = Handler(  # type: ignore[no-untyped-call]  # not annotated
-        stream=stream, json_encoder_cls=_Encoder
-    )
-    handler.setFormatter(_MessageOnly())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Json())
     return handler
+
+
+class _Json(logging.Formatter):
+    """A line that Cloud Logging reads: https://cloud.google.com/logging/docs/structured-logging
+
+    Not the handler of google-cloud-logging, whose import takes as long as all of Daybook's and
+    24 MB of memory. Hidden characters are escaped, since `docker logs` and `less` print them to a
+    terminal.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, "json_fields", _NOTHING)
+        trace = _trace.get()
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        entry = {
+            **{name: value for name, value in fields.items() if name not in _RESERVED},
+            "message": record.getMessage(),
+            "severity": record.levelname,
+            f"{_CLOUD}labels": {"python_logger": record.name, **getattr(record, "labels", {})},
+            f"{_CLOUD}trace": (
+                f"projects/{project}/traces/{trace.id}" if project and trace.id else trace.id
+            ),
+            f"{_CLOUD}spanId": trace.span_id,
+            f"{_CLOUD}trace_sampled": trace.sampled,
+            f"{_CLOUD}sourceLocation": {
+                "line": record.lineno,
+                "file": record.pathname,
+                "function": record.funcName,
+            },
+            "httpRequest": _scrubbed(display.document(_request.get())),
+        }
+        return escaped(json.dumps(entry, ensure_ascii=False, cls=_Encoder))
 
 
 class _Encoder(json.JSONEncoder):
     def default(self, value: Any) -> str:  # the base class calls it `o`
         return display.plain(value)
-
-
-class _MessageOnly(logging.Formatter):
-    """The message alone: the stack trace has its own field, so `message` stays a sentence."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        # The handler parses text that starts with `{`, and would log its names as our fields.
-        return f" {text}" if text.startswith("{") else text
 
 
 def _readable_handler(stream: TextIO) -> logging.Handler:

@@ -19,8 +19,6 @@ from datetime import date
 from typing import Any
 
 # Imported before the fork for the sake of speed alone.
-import google.cloud.logging_v2.handlers.structured_log  # noqa: F401
-
 import daybook.destinations.drive.drive  # noqa: F401
 from daybook import log
 from daybook.app import App

@@ -229,11 +229,59 @@ def test_a_new_process_writes_nothing_but_its_own_records_to_stdout() -> None:
     assert done.stderr == ""
 
 
-def test_a_terminal_does_without_the_slow_google_libraries() -> None:
+REQUEST = {"requestMethod": "POST", "requestUrl": "https://example.com/run", "protocol": "HTTP/2"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "span_id", "sampled"),
+    [
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, "b7ad6b7169203331", True),
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}, "b7ad6b7169203331", False),
+        ({"traceparent": f"00-{TRACE}-{'0' * 16}-01"}, "", True),
+        ({"traceparent": f"00-{TRACE}-span-xx"}, "", False),
+        ({"X-Cloud-Trace-Context": f"{TRACE}/12345;o=1"}, "0000000000003039", True),
+        ({"X-Cloud-Trace-Context": f"{TRACE}/12345"}, "0000000000003039", False),
+        ({"X-Cloud-Trace-Context": f"{TRACE}/{2**64};o=0"}, "", False),
+        ({"X-Cloud-Trace-Context": f"{TRACE}/\u0e51;o=1"}, "", True),
+        ({}, "", False),
+    ],
+)
+def test_a_record_says_of_its_request_what_cloud_logging_shows(
+    stream: io.StringIO, headers: dict[str, str], span_id: str, sampled: bool
+) -> None:
+    with log.traced(headers, REQUEST):
+        logging.getLogger("some.library").warning("A line.")
+    log.event(logging.INFO, "after", "Outside.")
+    inside, after = records(stream)
+    assert inside["httpRequest"] == REQUEST
+    assert inside["logging.googleapis.com/spanId"] == span_id
+    assert inside["logging.googleapis.com/trace_sampled"] is sampled
+    assert inside[LABELS_FIELD] == {"python_logger": "some.library"}
+    assert after["httpRequest"] == {}
+
+
+def test_the_address_of_a_request_keeps_no_secret(stream: io.StringIO) -> None:
+    with log.traced({}, {"requestUrl": URL}):
+        log.event(logging.INFO, "tried", "Something happened.")
+    assert records(stream)[0]["httpRequest"] == {"requestUrl": URL.replace(SECRET, "…")}
+
+
+def test_a_field_cannot_change_the_record_itself(stream: io.StringIO) -> None:
+    special = ("severity", "time", "timestamp", "httpRequest", LABELS_FIELD, TRACE_FIELD)
+    more = [f"logging.googleapis.com/{name}" for name in ("insertId", "operation", "spanId")]
+    forged = dict.fromkeys([*special, *more, "message"], "forged")
+    logging.getLogger("some.library").warning("said", extra={"json_fields": {**forged, "own": 1}})
+    (record,) = records(stream)
+    assert "forged" not in record.values()
+    assert (record["message"], record["severity"], record["own"]) == ("said", "WARNING", 1)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_logging_takes_no_library_of_google(terminal: bool) -> None:
     program = (
-        "import io, sys; from daybook import log, settings;"
-        "terminal = io.StringIO(); terminal.isatty = lambda: True; log.setup(terminal);"
-        "print([name for name in sys.modules if name.startswith('google.cloud.')])"
+        "import io, sys; from daybook import log, settings; stream = io.StringIO();"
+        f"stream.isatty = lambda: {terminal}; log.setup(stream);"
+        "print([name for name in sys.modules if name.startswith(('google.api', 'grpc'))])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -326,4 +374,4 @@ def test_a_message_that_is_json_makes_no_fields(stream: io.StringIO) -> None:
     foreign, own = records(stream)
     assert "event" not in foreign
     assert (own["event"], own["severity"]) == ("tried", "INFO")
-    assert foreign["message"].strip() == own["message"].strip() == text
+    assert foreign["message"] == own["message"] == text

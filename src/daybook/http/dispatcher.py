@@ -62,7 +62,7 @@ class Dispatcher(Generic[App]):
             return _not_allowed(request, path, error.valid_methods or ())
         method = "GET" if request.method == "HEAD" else request.method
         handler = self.routes[route][method]
-        with log.traced(dict(request.headers)):
+        with log.traced(dict(request.headers), _described(request)):
             try:
                 _check_site(request)
                 _check_caller(app, self.permissions.get((route, method), route), request)
@@ -96,6 +96,16 @@ class Dispatcher(Generic[App]):
 
 _SAFE = frozenset({"GET", "HEAD"})
 _BRACES = str.maketrans("{}", "<>")
+
+
+def _described(request: flask.Request) -> dict[str, object]:
+    """What records of the request say of it."""
+    return {
+        "requestMethod": request.method,
+        "requestUrl": request.url,
+        "userAgent": request.user_agent.string,
+        "protocol": request.environ.get("SERVER_PROTOCOL"),
+    }
 
 
 def _not_allowed(request: flask.Request, path: str, methods: Iterable[str]) -> flask.Response:
