@@ -48,6 +48,7 @@ bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench $(ARGS)
 	$(PYTHON) -m bench.ledger
 	$(PYTHON) -m bench.page
+	$(PYTHON) -m bench.cold_start
 
 load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
 	$(PYTHON) -m bench.load $(ARGS)

@@ -1,8 +1,14 @@
 """The functions' entry points, for `functions-framework` and Cloud Run functions."""
 
+# ruff: noqa: E402  (what stands before an import changes it)
+
+import gc
 import os
 import sys
 from pathlib import Path
+
+# Nothing that is imported becomes garbage, and looking for it takes a tenth of the start.
+gc.disable()
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
@@ -29,6 +35,9 @@ try:
 except ConfigurationError as error:
     sys.exit(visible(scrubbed(f"Daybook cannot start: {error}")))
 _ledger = LedgerApp(_app.settings, threads=server_threads(os.environ))
+
+gc.freeze()  # what was imported stays, and later collections need not go through it
+gc.enable()
 
 
 @functions_framework.http

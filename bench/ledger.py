@@ -78,7 +78,7 @@ def measure(uri: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     environment = {"DAYBOOK_MONGODB_URI": uri, "DAYBOOK_DESTINATION": "file:///tmp"}
     app = LedgerApp(Settings.from_env(environment))
     migrate(app.database, now=datetime.now(UTC))
-    owners = [_holder(app.ledger) for _ in range(options.wallets)]
+    owners = [holder(app.ledger) for _ in range(options.wallets)]
     results = []
     with ThreadPoolExecutor(options.threads) as pool:
         for round_ in range(options.rounds + 1):
@@ -101,7 +101,7 @@ def _timed(
     return time.perf_counter() - started
 
 
-def _holder(ledger: Ledger) -> ObjectId:
+def holder(ledger: Ledger) -> ObjectId:
     user = users.create(ledger, NewUser(name="Somchai", roles=("agency",), status="active"))
     owner = ObjectId(user["userId"])
     open_wallet(ledger, owner)

@@ -1,7 +1,4 @@
-"""Rendering: Jinja2 with everything that comes from data escaped, made visible and inert.
-
-Jinja2 is imported with the first page, so that a run's cold start does not pay for it.
-"""
+"""Rendering: Jinja2 with everything that comes from data escaped, made visible and inert."""
 
 from __future__ import annotations
 
@@ -10,17 +7,17 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from daybook.page import chart
 from daybook.page.days import DayState
 from daybook.page.language import Tongue
 from daybook.page.strip import mark_of
 from daybook.text.visible import visible
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent / "templates"
 _LINKED = frozenset({"http", "https", "file"})
@@ -105,15 +102,11 @@ def link_of(text: object) -> str | None:
 
 
 def _constant(text: str) -> Any:
-    from markupsafe import Markup
-
     return Markup(text)  # noqa: S704  (a file of ours)
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,

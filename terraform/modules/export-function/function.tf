@@ -11,6 +11,8 @@ resource "google_cloudfunctions2_function" "default" {
     docker_repository = google_artifact_registry_repository.default.id
     service_account   = "projects/${var.project_id}/serviceAccounts/${local.emails.build}"
 
+    environment_variables = local.build_environment
+
     source {
       storage_source {
         bucket = google_storage_bucket.source.name

@@ -7,6 +7,12 @@ locals {
     for file in fileset(local.source_root, "src/**") : file
     if !can(regex("^src/daybook/local/|(^|/)(__pycache__|build|[^/]+\\.egg-info)/|\\.pyc$", file))
   ]))
+
+  # With this, the buildpack's compileall writes bytecode that is valid for the content of a
+  # file. By default it is valid for the file's time, which the image then replaces by 1980: the
+  # bytecode is never used, and every cold start compiles all of Daybook, for some 0.15 s.
+  # https://docs.python.org/3/library/py_compile.html#py_compile.PycInvalidationMode
+  build_environment = { SOURCE_DATE_EPOCH = "315532800" }
 }
 
 data "archive_file" "source" {

@@ -101,6 +101,11 @@ run "ledger_is_of_the_same_kind" {
   }
 
   assert {
+    condition     = alltrue([for function in concat([google_cloudfunctions2_function.default], google_cloudfunctions2_function.ledger) : function.build_config[0].environment_variables["SOURCE_DATE_EPOCH"] == "315532800"])
+    error_message = "The bytecode of the build is not used: each cold start compiles everything."
+  }
+
+  assert {
     condition     = google_cloudfunctions2_function.ledger[0].service_config[0].max_instance_request_concurrency >= 2 && google_cloudfunctions2_function.ledger[0].service_config[0].available_cpu == "1" && google_cloudfunctions2_function.ledger[0].service_config[0].max_instance_count == 3
     error_message = "The ledger answers requests that overlap with 429, or its instances are not limited."
   }
