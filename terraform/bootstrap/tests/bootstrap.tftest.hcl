@@ -189,8 +189,8 @@ run "reading_the_state_or_a_secret_leaves_a_record" {
   command = plan
 
   assert {
-    condition     = alltrue([for service in ["secretmanager.googleapis.com", "storage.googleapis.com"] : contains([for config in google_project_iam_audit_config.default[service].audit_log_config : config.log_type], "DATA_READ")])
-    error_message = "Nobody could tell who read a secret or the state."
+    condition     = alltrue([for service in ["iam.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com"] : contains([for config in google_project_iam_audit_config.default[service].audit_log_config : config.log_type], "DATA_READ")])
+    error_message = "Nobody could tell who read a secret or the state, or acted as one of the accounts."
   }
 }
 
