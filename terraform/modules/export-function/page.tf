@@ -62,6 +62,12 @@ resource "google_compute_backend_service" "page" {
   iap {
     enabled = true
   }
+
+  # Whom the proxy turns away never reaches the function, and so is not in its log.
+  log_config {
+    enable      = true
+    sample_rate = 1
+  }
 }
 
 resource "google_compute_url_map" "page" {
@@ -79,6 +85,19 @@ resource "google_compute_target_https_proxy" "page" {
   name             = "${var.name}-page"
   url_map          = google_compute_url_map.page[0].id
   ssl_certificates = [google_compute_managed_ssl_certificate.page[0].id]
+  ssl_policy       = google_compute_ssl_policy.page[0].id
+}
+
+# Without one the load balancer also speaks TLS 1.0.
+resource "google_compute_ssl_policy" "page" {
+  count = local.page_enabled
+
+  project         = var.project_id
+  name            = "${var.name}-page"
+  profile         = "MODERN"
+  min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.default]
 }
 
 resource "google_compute_global_forwarding_rule" "page" {

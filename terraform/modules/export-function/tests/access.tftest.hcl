@@ -304,6 +304,16 @@ run "page_is_open_to_operators_and_readers_behind_the_proxy" {
   }
 
   assert {
+    condition     = google_compute_backend_service.page[0].log_config[0].enable && google_compute_backend_service.page[0].log_config[0].sample_rate == 1
+    error_message = "A request that the proxy turns away leaves no record."
+  }
+
+  assert {
+    condition     = google_compute_target_https_proxy.page[0].ssl_policy == google_compute_ssl_policy.page[0].id && google_compute_ssl_policy.page[0].min_tls_version == "TLS_1_2"
+    error_message = "The load balancer speaks TLS 1.0."
+  }
+
+  assert {
     condition     = toset([for grant in google_iap_web_backend_service_iam_member.page : grant.member]) == toset(["serviceAccount:pager@my-project.iam.gserviceaccount.com", "user:operator@example.com", "user:reader@example.com"])
     error_message = "The proxy lets others in than operators and readers."
   }
