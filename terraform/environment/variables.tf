@@ -123,7 +123,7 @@ variable "page_url" {
 }
 
 variable "paused" {
-  description = "Whether the batch and its dead man's switch wait: true until everything is set up, and while another application still delivers."
+  description = "Whether the batch, its dead man's switch and the audit wait: true until everything is set up, and while another application still delivers."
   type        = bool
   default     = false
 }

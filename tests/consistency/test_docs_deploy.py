@@ -148,6 +148,31 @@ def test_the_numbers_are_those_of_the_modules_lists() -> None:
     )
 
 
+def test_what_is_charged_by_number_is_as_many_as_are_planned() -> None:
+    numbers = planned()
+
+    def of(kind: str) -> int:
+        return sum(count for address, count in numbers.items() if f".{kind}." in address)
+
+    charged = " ".join(row[1] for row in pages.table("deploy.md", "item"))
+    for noun, kind in (
+        ("jobs", "google_cloud_scheduler_job"),
+        ("metrics", "google_logging_metric"),
+        ("policies", "google_monitoring_alert_policy"),
+    ):
+        assert re.findall(rf"(\d+) {noun}\b", charged) == [str(of(kind))], noun
+
+
+def test_the_jobs_that_switching_on_changes_are_those_that_wait() -> None:
+    scheduled = block(hcl("modules/export-function"), "jobs = {")
+    waiting = re.findall(r"^    (\w+) = \{\n[^}]*paused += var\.paused$", scheduled, re.MULTILINE)
+    (listed,) = re.findall(
+        r"The plan changes three jobs, (.*?), and", pages.text_of("deploy.md"), re.DOTALL
+    )
+    assert sorted(pages.words(listed)) == sorted(f"daybook-{key}" for key in waiting)
+    assert len(waiting) == 3
+
+
 def test_every_output_that_the_page_asks_for_is_there() -> None:
     outputs = set(re.findall(r'^output "(\w+)"', hcl("environment"), re.MULTILINE))
     asked = re.findall(r"terraform output (?:-raw )?(\w+)", pages.text_of("deploy.md"))

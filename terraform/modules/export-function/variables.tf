@@ -222,7 +222,7 @@ variable "page_url" {
 }
 
 variable "paused" {
-  description = "Whether the batch and its dead man's switch wait, while Daybook is set up or another application still delivers. Jobs can be run by hand all the same."
+  description = "Whether the batch, its dead man's switch and the audit wait, while Daybook is set up or another application still delivers. Jobs can be run by hand all the same."
   type        = bool
   default     = false
   nullable    = false
