@@ -89,6 +89,18 @@ def test_file_sent_whole_is_reported_with_its_properties(destination: Destinatio
     assert_stands(destination, file, CONTENT)
 
 
+def test_response_that_describes_the_new_file_says_what_the_destination_holds(
+    destination: Destination,
+) -> None:
+    """Drive's always does; where it does not, the file is looked up."""
+    whole, chunked = new_file(destination), new_file(destination)
+    in_chunks = send_all(destination, destination.open_session(chunked), chunks_of(destination))
+    told = {whole.id: destination.send_whole(whole, CONTENT), chunked.id: in_chunks.file}
+    for file_id, file in told.items():
+        assert file in (None, destination.find_file(file_id))
+        assert file or destination.kind != "google_drive"
+
+
 def test_second_whole_file_under_an_id_is_refused(destination: Destination) -> None:
     file = new_file(destination)
     destination.send_whole(file, CONTENT)
@@ -172,9 +184,8 @@ def test_a_session_that_holds_all_bytes_is_finished_without_sending_any(
     content = b"a" * destination.chunk_multiple_bytes
     destination.send_chunk(session, content, offset=0, last=False)
 
-    assert place.destination().finish(session, len(content)) == Held(
-        size_bytes=len(content), complete=True
-    )
+    held = place.destination().finish(session, len(content))
+    assert (held.size_bytes, held.complete) == (len(content), True)
 
     assert_stands(destination, file, content)
 
@@ -257,7 +268,8 @@ def test_completed_session_never_offers_to_go_on(destination: Destination) -> No
     session = destination.open_session(new_file(destination))
     destination.send_chunk(session, CONTENT, offset=0, last=True)
     with contextlib.suppress(SessionExpired):  # a destination may forget it
-        assert destination.held(session) == Held(size_bytes=len(CONTENT), complete=True)
+        held = destination.held(session)
+        assert (held.size_bytes, held.complete) == (len(CONTENT), True)
 
 
 def test_published_file_is_read_back_under_its_name(place: Place, destination: Destination) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import traceback
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
@@ -365,6 +366,65 @@ def test_note_stands_in_the_description(
     destination.send_whole(file, CONTENT)
     destination.describe(file.id, "รวม 1.00")
     assert drive.files(drive.folder_id)[0].description == "รวม 1.00"
+
+
+def test_note_may_come_with_the_file(drive: DriveEmulator, destination: DriveDestination) -> None:
+    file = replace(new_file(destination), description="รวม 1.00")
+    told = destination.send_whole(file, CONTENT)
+    assert drive.files(drive.folder_id)[0].description == "รวม 1.00"
+    assert told is not None
+    assert told.description == "รวม 1.00"
+    assert [request.operation for request in drive.requests] == ["generateIds", "create_multipart"]
+
+
+SENT = ["create_multipart", "chunk_last"]
+NEEDED = ["name", "size", "md5Checksum", "webViewLink", "appProperties", "trashed"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: None} for name in NEEDED if name != "size"),
+        *({name: 7} for name in NEEDED if name != "size"),
+        {"trashed": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("operation", SENT)
+def test_answer_without_each_field_does_not_describe_the_new_file(
+    drive: DriveEmulator, destination: DriveDestination, operation: str, wrong: dict[str, Any]
+) -> None:
+    act = Act(destination)
+    drive.fault("wrong_fields", on=operation, fields=wrong)
+    told = getattr(act, operation)()
+    assert (told if operation == "create_multipart" else told.file) is None
+    assert destination.find_file(act.file.id) is not None
+
+
+@pytest.mark.parametrize("fields", [{"size": None}, {"size": "many"}], ids=str)
+def test_answer_to_a_whole_file_without_its_size_does_not_describe_it(
+    drive: DriveEmulator, destination: DriveDestination, fields: dict[str, Any]
+) -> None:
+    drive.fault("wrong_fields", on="create_multipart", fields=fields)
+    assert destination.send_whole(new_file(destination), CONTENT) is None
+
+
+@pytest.mark.parametrize("operation", SENT)
+def test_answer_is_passed_on_as_received(
+    drive: DriveEmulator, destination: DriveDestination, operation: str
+) -> None:
+    """Whether it is the file that was sent, the caller compares."""
+    act = Act(destination)
+    wrong = {"name": "another", "size": "3", "md5Checksum": "0" * 32, "appProperties": {"a": "b"}}
+    drive.fault("wrong_fields", on=operation, fields=wrong)
+    told = getattr(act, operation)()
+    file = told if operation == "create_multipart" else told.file
+    assert (file.name, file.size_bytes, file.md5, file.properties) == (
+        "another",
+        3,
+        "0" * 32,
+        {"a": "b"},
+    )
 
 
 @pytest.mark.parametrize("end", ["", "/", "//"])

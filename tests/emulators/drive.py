@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from tests.emulators import drive_world as names
 from tests.emulators.drive_faults import Fault, FaultKind, FaultPlan, planned
@@ -229,6 +229,7 @@ class DriveEmulator:
         message: str | None = None,
         at_bytes: int | None = None,
         after: bool = False,
+        fields: Mapping[str, Any] | None = None,
     ) -> Fault:
         """Plan a fault (see `FaultKind`); its `hits` tells later whether it struck."""
         return self.faults.add(
@@ -243,6 +244,7 @@ class DriveEmulator:
                 message=message,
                 at_bytes=at_bytes,
                 after=after,
+                fields=fields,
             )
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class FaultKind(StrEnum):
@@ -39,6 +40,9 @@ class FaultKind(StrEnum):
     """The act takes effect; the answer keeps its status, but is `{}`."""
     LYING_MD5 = "lying_md5"
     """The act takes effect; a wrong `md5Checksum` is reported."""
+    WRONG_FIELDS = "wrong_fields"
+    """The act takes effect; the resource is reported with other values of `fields`, and without
+    those that are null there."""
     SESSION_EXPIRED = "session_expired"
     """The upload session is gone from now on; answers `status` (404 by default, or 410)."""
     NOT_MADE = "not_made"
@@ -64,6 +68,7 @@ class Fault:
     message: str | None = None
     at_bytes: int | None = None
     after: bool = False
+    fields: Mapping[str, Any] | None = None
     seen: int = 0
     hits: int = 0
 
@@ -72,6 +77,8 @@ class Fault:
             raise ValueError(f"nth and times start at 1, got {self.nth} and {self.times}")
         if self.kind is FaultKind.STATUS and self.status is None:
             raise ValueError("a status fault needs its status")
+        if (self.kind is FaultKind.WRONG_FIELDS) != (self.fields is not None):
+            raise ValueError("wrong fields need their values, and nothing else has any")
 
     def matches(self, operation: str) -> bool:
         """Count the request; True when the fault strikes it."""
@@ -151,6 +158,7 @@ def planned(
     message: str | None = None,
     at_bytes: int | None = None,
     after: bool = False,
+    fields: Mapping[str, Any] | None = None,
 ) -> Fault:
     """A fault from plain values, as tests and the control API give them."""
     names = None if on is None else frozenset([on] if isinstance(on, str) else on)
@@ -168,6 +176,7 @@ def planned(
         message=message,
         at_bytes=at_bytes,
         after=after,
+        fields=fields,
     )
 
 

@@ -286,9 +286,14 @@ def _spoilt(answer: Answer, struck: Struck) -> Answer:
     if struck.first(FaultKind.EMPTY_JSON):
         answer = replace(answer, body=b"{}")
     is_resource = answer.status == 200 and answer.content_type.startswith("application/json")
-    if struck.first(FaultKind.LYING_MD5) and is_resource:
+    wrong: dict[str, Any] = {}
+    if struck.first(FaultKind.LYING_MD5):
+        wrong["md5Checksum"] = "0" * 32
+    if fault := struck.first(FaultKind.WRONG_FIELDS):
+        wrong |= fault.fields or {}
+    if wrong and is_resource:
         found = json.loads(answer.body)
-        if "md5Checksum" in found:
-            found["md5Checksum"] = "0" * 32
-        answer = replace(answer, body=json.dumps(found).encode())
+        told = {key: wrong.get(key, value) for key, value in found.items()}
+        kept = {key: value for key, value in told.items() if value is not None}
+        answer = replace(answer, body=json.dumps(kept).encode())
     return answer

@@ -1,4 +1,4 @@
-"""Look at what came of the last request, and commit it."""
+"""Look at what came of the last request, unless its answer said it, and commit it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .world import Record, Run, Slot, World, with_batch
 
 
 def verify(scenario: Scenario, world: World, number: int) -> list[Step]:
-    """Whatever the answer was, the id itself tells; without a file it may be sent again."""
+    """Without an answer that describes the file, the id tells; without a file it is sent again."""
     run = world.runs[number]
     assert run.file_id is not None
     file = world.files[run.file_id]

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
-from daybook.destinations.base import DeliveredFile
+from daybook.destinations.base import DeliveredFile, NewFile
 from daybook.export.model import settlement
 from daybook.export.model.figures import Figures
 from daybook.export.model.seal import Content as RealContent
@@ -29,6 +29,16 @@ def settle(
     delivered = None if file is None else _delivered(file, private)
     settled = settlement.settle([_seal(key) for key in seals], delivered)
     return settled.action, _key_of(seals, settled.seal)
+
+
+@cache
+def is_as_sent(key: SealKey, file: File | None, *, private: bool) -> bool:
+    """`settlement.is_as_sent`, for a file that was made by the request that the seal describes."""
+    sent = NewFile(
+        id="id", name=_filename(key.day), properties={settlement.DATE_PROPERTY: _date(key.day)}
+    )
+    delivered = None if file is None else _delivered(file, private)
+    return settlement.is_as_sent(delivered, sent, _seal(key))
 
 
 @cache

@@ -27,6 +27,7 @@ class Mutation(Enum):
     SEALS_DROPPED = "the seals are dropped when the id is found free"
     MATCH_BY_BYTES = "a file is matched by size and digests alone"
     MANIFEST_OUTLIVES_COMMIT = "a manifest that was stored before a commit is gone on with after it"
+    REFUSAL_TAKEN_FOR_SUCCESS = "a refusal of the id as taken counts as the file having been made"
     QUEUE_UNCHECKED = "the seal is stored without looking whether the items are still queued"
     REHEARSAL_SKIPPED = "the seal is stored without rehearsing the commit"
     TWO_PLANS_ONE_FENCE = "a run that plans again writes its parts under the same fence"

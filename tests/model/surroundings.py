@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import drive
+from . import drive, real
 from .scenario import Mutation, Scenario
-from .world import Request, World, replaced, with_run
+from .world import File, Request, World, replaced, with_run
 
 Step = tuple[str, World]
 
@@ -21,7 +21,8 @@ def land(world: World, at: int, scenario: Scenario) -> Step:
     text = f"Drive takes the {_name(request)} for id {request.file_id}"
     if request.meant is not None:
         text += f": {made}"
-    return text, _answered(world, request, scenario, doubtful=False)
+    file = world.files[request.file_id] if world.files != before else None
+    return text, _answered(world, request, scenario, doubtful=False, made=file)
 
 
 def lose(world: World, at: int, scenario: Scenario) -> Step:
@@ -83,13 +84,28 @@ def _change(world: World, number: int, status: str) -> Step:
     )
 
 
-def _answered(world: World, request: Request, scenario: Scenario, *, doubtful: bool) -> World:
+def _answered(
+    world: World,
+    request: Request,
+    scenario: Scenario,
+    *,
+    doubtful: bool,
+    made: File | None = None,
+) -> World:
+    """The sender reads the answer, which describes the file if the request made it."""
     if request.sender is None:
         return world
     run = world.runs[request.sender]
     if request.meant is not None:
-        late = scenario.breaks(Mutation.SEAL_AFTER_REQUEST)
-        run = run._replace(at="seal" if late else "verify")
+        assert run.seal is not None
+        refused = made is None and not doubtful
+        ours = real.is_as_sent(run.seal, made, private=scenario.private)
+        if scenario.breaks(Mutation.SEAL_AFTER_REQUEST):
+            run = run._replace(at="seal")
+        elif ours or (refused and scenario.breaks(Mutation.REFUSAL_TAKEN_FOR_SUCCESS)):
+            run = run._replace(at="commit")
+        else:
+            run = run._replace(at="verify")
     else:
         run = run._replace(at="ask")
     return with_run(world, request.sender, run._replace(doubtful=run.doubtful or doubtful))

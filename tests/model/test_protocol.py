@@ -96,6 +96,7 @@ BROKEN = {
     Mutation.SETTLE_SKIPPED: (SMALL, Invariant.NO_ORPHAN),
     Mutation.SEALS_DROPPED: (SMALL, Invariant.SEALED),
     Mutation.MATCH_BY_BYTES: (SMALL, Invariant.CONTENT),
+    Mutation.REFUSAL_TAKEN_FOR_SUCCESS: (SMALL, Invariant.CONTENT),
     Mutation.MANIFEST_OUTLIVES_COMMIT: ("an entry queued a second time", Invariant.ENTRY_ONCE),
     Mutation.QUEUE_UNCHECKED: ("items completed elsewhere", Invariant.ELSEWHERE),
     Mutation.REHEARSAL_SKIPPED: (

@@ -54,6 +54,8 @@ class NewFile:
     name: str
     properties: Mapping[str, str]
     """Stored with the file from the start: profile, date, batch, fence."""
+    description: str | None = None
+    """A note for the reader, if it is known that early and the destination supports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ class DeliveredFile:
     """Where a person opens it; for path destinations, the address after publishing."""
     sha256: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,8 @@ class Held:
     """Bytes that the destination holds, counted from the start of the file."""
     complete: bool = False
     """True once the file has been created from them."""
+    file: DeliveredFile | None = None
+    """That file, if the response describes it completely; otherwise `find_file` does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +140,10 @@ class Destination(Protocol):
         Path destinations refuse a name that is already taken; Drive accepts any.
         """
 
-    def send_whole(self, file: NewFile, content: bytes) -> None:
+    def send_whole(self, file: NewFile, content: bytes) -> DeliveredFile | None:
         """Create the file in one request.
 
+        Returns it if the response describes it completely; otherwise `find_file` does.
         Raises `IdTaken`, `IdInvalid`.
         """
 

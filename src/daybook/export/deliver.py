@@ -187,7 +187,7 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
             if not rehearse(ctx, seal):
                 return NoFile.RECORDED_ELSEWHERE
         ctx.slot.store_seal(seal)
-        delivered = upload.complete()
+        delivered = upload.complete(seal)
         return NoFile.ID_REFUSED if delivered is None else Visible(file=delivered)
 
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 from pymongo.errors import PyMongoError
 
 from daybook import log
+from daybook.destinations.base import DeliveredFile
 from daybook.errors import (
     CircuitOpen,
     DatabaseError,
@@ -36,9 +37,10 @@ from daybook.export.batch import transitions
 from daybook.export.commit import Committed, commit_file, finish_marking
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import AllRejected, NoFile, deliver
+from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState, Next
 from daybook.export.model.part import Part
-from daybook.export.model.seal import ManifestRef
+from daybook.export.model.seal import ManifestRef, description, totals_from
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.manual import same_request
@@ -47,7 +49,6 @@ from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
 from daybook.export.slot.state import end_abandoned
 from daybook.mongo import outage
-from daybook.text.phrases import number
 
 PLANS_PER_RUN = 3
 """Plans that one run may make because the queue or the ID changes while it works."""
@@ -239,7 +240,7 @@ def _export(ctx: Context) -> Outcome:
         if batch.finished:
             if committed is not Committed.OURS:
                 return decision.report(batch)
-            _describe(ctx, batch)
+            _describe(ctx, batch, delivered.file)
             return Outcome.of_batch(Status.EXPORTED, batch)
         # The file under the ID was another day's, or matched no seal: try again with a new ID.
         ctx.slot.raise_fence()
@@ -299,14 +300,14 @@ def _interruptible(ctx: Context) -> Iterator[Part]:
         yield part
 
 
-def _describe(ctx: Context, batch: batches.Batch) -> None:
-    """Add totals and digest to the file's description, for the accountant; best effort."""
-    totals = "".join(
-        f" {code}: debit {sums['debit']}, credit {sums['credit']}, amount {sums['amount']}."
-        for code, sums in batch.doc.get("totals", {}).items()
+def _describe(ctx: Context, batch: batches.Batch, file: DeliveredFile) -> None:
+    """Add totals and digest to a file that was created before they were known; best effort."""
+    fields = Fields.of(batch.doc, batches.COLLECTION)
+    text = description(
+        fields.whole("entryCount"), totals_from(fields), sha256=fields.text("sha256")
     )
-    entries = number(batch.doc.get("entryCount", 0), "entry", "entries")
-    text = f"{entries}.{totals} SHA-256 {batch.doc.get('sha256')}"
+    if file.description == text:
+        return
     try:
         ctx.destination.describe(batch.doc["fileId"], text)
     except DestinationError as error:

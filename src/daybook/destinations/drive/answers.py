@@ -12,7 +12,10 @@ from daybook.destinations.drive.errors import unanswered
 from daybook.destinations.drive.http import HttpResponse, Request
 from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
 
-FILE_FIELDS = "id,name,size,md5Checksum,sha256Checksum,webViewLink,appProperties,trashed"
+FILE_FIELDS = (
+    "id,name,size,md5Checksum,sha256Checksum,webViewLink,appProperties,description,trashed"
+)
+_IDENTIFYING = ("id", "name", "size", "md5Checksum")
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
 _SIZE = re.compile(r"\d{1,18}", re.ASCII)
@@ -48,14 +51,16 @@ def new_id(request: Request, answer: HttpResponse) -> str:
     raise DestinationError(f"Drive {request.operation} answered with {said}")
 
 
-def check_made(request: Request, answer: HttpResponse, file_id: str) -> None:
-    """Raise unless the response says that the file was created under its ID.
+def created(request: Request, answer: HttpResponse, file_id: str) -> DeliveredFile | None:
+    """The file that the request created, as `described`.
 
     A response without an ID says nothing about the file: it is uncertain, like a lost one.
+    Raises `DestinationRefused` when the file was created under another ID.
     """
-    made = document(request, answer).get("id")
+    file = document(request, answer)
+    made = file.get("id")
     if made == file_id:
-        return
+        return described(file)
     if not (isinstance(made, str) and _ID.fullmatch(made)):
         raise unanswered(request.operation, "no ID came back", effect=request.effect)
     raise DestinationRefused(
@@ -72,10 +77,28 @@ def progress(request: Request, answer: HttpResponse) -> Held:
         if held is None:
             raise unanswered(request.operation, "an unreadable Range", effect=request.effect)
         return Held(size_bytes=0 if stated is None else int(held[1]) + 1)
-    size = str(document(request, answer).get("size"))
+    file = document(request, answer)
+    size = str(file.get("size"))
     if not _SIZE.fullmatch(size):
         raise unanswered(request.operation, "no size came back", effect=request.effect)
-    return Held(size_bytes=int(size), complete=True)
+    return Held(size_bytes=int(size), complete=True, file=described(file))
+
+
+def described(file: Mapping[str, Any]) -> DeliveredFile | None:
+    """The file from the response to the request that created it.
+
+    None when a field of `FILE_FIELDS` is missing or cannot be read, which only a digest that Drive
+    need not have and a description that was not sent may be. Sessions that an earlier version
+    opened return fewer fields.
+    """
+    texts = (*_IDENTIFYING, "webViewLink")
+    readable = (
+        all(isinstance(file.get(key), str) for key in texts)
+        and _SIZE.fullmatch(file["size"]) is not None
+        and isinstance(file.get("appProperties"), dict)
+        and file.get("trashed") is False
+    )
+    return _read(file) if readable else None
 
 
 def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
@@ -88,8 +111,7 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
         raise DestinationRefused(
             f"Drive file {file_id} ({file.get('name')}) is in the trash: restore it, then retry"
         )
-    wanted = ("id", "name", "size", "md5Checksum")
-    missing = [key for key in wanted if not isinstance(file.get(key), str)]
+    missing = [key for key in _IDENTIFYING if not isinstance(file.get(key), str)]
     if missing:
         raise DestinationError(f"Drive files.get of {file_id}: no {', '.join(missing)} yet")
     if file["id"] != file_id or not _SIZE.fullmatch(file["size"]):
@@ -97,15 +119,21 @@ def delivered(file: Mapping[str, Any], file_id: str) -> DeliveredFile:
             f"Drive files.get of {file_id} answered about {file['id']:.100} "
             f"of {file['size']:.30} bytes"
         )
+    return _read(file)
+
+
+def _read(file: Mapping[str, Any]) -> DeliveredFile:
     sha256, properties = file.get("sha256Checksum"), file.get("appProperties")
+    description = file.get("description")
     return DeliveredFile(
-        id=file_id,
+        id=file["id"],
         name=file["name"],
         size_bytes=int(file["size"]),
         md5=file["md5Checksum"],
         sha256=sha256 if isinstance(sha256, str) else None,
         link=str(file.get("webViewLink") or ""),
         properties=properties if isinstance(properties, dict) else {},
+        description=description if isinstance(description, str) else None,
     )
 
 

@@ -77,7 +77,7 @@ class DriveDestination:
     def check_name(self, name: str) -> None:
         """Drive accepts any name, even one that is already taken."""
 
-    def send_whole(self, file: NewFile, content: bytes) -> None:
+    def send_whole(self, file: NewFile, content: bytes) -> DeliveredFile | None:
         boundary = secrets.token_hex(16)
         head = (
             f"--{boundary}\r\nContent-Type: {_JSON}\r\n\r\n{json.dumps(self._metadata(file))}\r\n"
@@ -87,19 +87,20 @@ class DriveDestination:
             operation=f"files.create in folder {self._folder_id}",
             method="POST",
             url=self._upload_url(),
-            params={**_ALL_DRIVES, "uploadType": "multipart", "fields": "id"},
+            params={**_ALL_DRIVES, "uploadType": "multipart", "fields": answers.FILE_FIELDS},
             headers={"Content-Type": f"multipart/related; boundary={boundary}"},
             body=(head.encode(), content, f"\r\n--{boundary}--\r\n".encode()),
             effect=Effect.CREATES,
         )
-        answers.check_made(request, self._http.expect(request, 200, 201), file.id)
+        return answers.created(request, self._http.expect(request, 200, 201), file.id)
 
     def open_session(self, file: NewFile) -> str:
         request = Request(
             operation=f"files.create (open session) in folder {self._folder_id}",
             method="POST",
             url=self._upload_url(),
-            params={**_ALL_DRIVES, "uploadType": "resumable", "fields": "id,size"},
+            # They are the fields of the response to the last chunk.
+            params={**_ALL_DRIVES, "uploadType": "resumable", "fields": answers.FILE_FIELDS},
             headers={"Content-Type": _JSON, "X-Upload-Content-Type": media_type(file.name)},
             body=(json.dumps(self._metadata(file)).encode(),),
             effect=Effect.CREATES,
@@ -228,12 +229,14 @@ class DriveDestination:
         return document(request, answer)
 
     def _metadata(self, file: NewFile) -> Mapping[str, Any]:
+        described = {} if file.description is None else {"description": file.description}
         return {
             "id": file.id,
             "name": file.name,
             "parents": [self._folder_id],
             "mimeType": media_type(file.name),
             "appProperties": dict(file.properties),
+            **described,
         }
 
     def _progress(self, request: Request) -> Held:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import CurrencyTotals, Figures
 from daybook.export.model.profile import Profile, before_profiles
+from daybook.text.phrases import number
 
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 
@@ -101,6 +104,10 @@ class Seal:
     manual_key: str | None = None
     """The key of a manual export; None for a day, and in seals of earlier versions."""
 
+    @property
+    def description(self) -> str:
+        return description(self.figures.entry_count, self.figures.totals, self.content.sha256)
+
     def to_doc(self) -> dict[str, Any]:
         return {
             "batchDate": self.batch_date,
@@ -135,6 +142,24 @@ class Seal:
             rejected_id=fields.text_or_none("rejectedId"),
             manual_key=fields.text_or_none("manualKey"),
         )
+
+
+def description(entry_count: int, totals: Mapping[str, CurrencyTotals], sha256: str) -> str:
+    """Entries, totals and digest in one line, for a person who looks at the file's details.
+
+    It is part of the request that creates the file, and Google publishes no limit for it, so it
+    has the totals of `_DESCRIBED` currencies at most.
+    """
+    sums = "".join(
+        f" {code}: debit {of.debit:f}, credit {of.credit:f}, amount {of.amount:f}."
+        for code, of in islice(totals.items(), _DESCRIBED)
+    )
+    left = len(totals) - _DESCRIBED
+    more = f" And {number(left, 'more currency', 'more currencies')}." if left > 0 else ""
+    return f"{number(entry_count, 'entry', 'entries')}.{sums}{more} SHA-256 {sha256}"
+
+
+_DESCRIBED = 10
 
 
 def figures_to_doc(figures: Figures) -> dict[str, Any]:

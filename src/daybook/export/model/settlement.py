@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from daybook.destinations.base import DeliveredFile
+from daybook.destinations.base import DeliveredFile, NewFile
 from daybook.export.model.seal import Seal
 
 FENCE_PROPERTY = "daybookFence"
@@ -60,6 +60,20 @@ def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
     if len({seal.filename for seal in same}) > 1:
         return Settlement(action=SettlementAction.UNCLEAR)
     return Settlement(action=SettlementAction.COMMIT, seal=same[-1])
+
+
+def is_as_sent(file: DeliveredFile | None, sent: NewFile, seal: Seal) -> bool:
+    """Whether the response to the request that created a file describes it exactly as sealed.
+
+    Only then need the ID not be looked up. Nobody can have renamed the file yet, and its
+    properties are visible to the application that wrote them, so each of them has to agree.
+    """
+    return (
+        file is not None
+        and (file.id, file.name) == (sent.id, seal.filename)
+        and file.properties == {**sent.properties, FENCE_PROPERTY: str(seal.opened_fence)}
+        and _same_content(seal, file)
+    )
 
 
 def _same_content(seal: Seal, file: DeliveredFile) -> bool:

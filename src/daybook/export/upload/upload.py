@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -21,8 +21,8 @@ from daybook.errors import (
     UncertainResponse,
 )
 from daybook.export.model.budgets import RetryBudget, StopToken, wait_for
-from daybook.export.model.seal import Content
-from daybook.export.model.settlement import Prefix, resume_at
+from daybook.export.model.seal import Content, Seal
+from daybook.export.model.settlement import Prefix, is_as_sent, resume_at
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import bytes_held, find_conflicting_file, find_file
@@ -230,9 +230,10 @@ class Upload:
             sha256=sha256.hexdigest(),
         )
 
-    def complete(self) -> DeliveredFile | None:
+    def complete(self, seal: Seal) -> DeliveredFile | None:
         """Send what makes the file visible and return the file then stored under the ID.
 
+        The response describes that file; unless it does so exactly as sealed, the ID is looked up.
         Returns None when the destination refuses the ID as taken but shows no file under it.
         Raises `RestartUpload`, `IdInvalid`, or the error that used up the retry budget.
         """
@@ -244,7 +245,7 @@ class Upload:
         while True:
             try:
                 self._answered = False
-                held = self._complete_once(content, at, whole=whole)
+                held = self._complete_once(seal, content, at, whole=whole)
                 self._answered = True
             except IdInvalid:
                 raise
@@ -268,7 +269,8 @@ class Upload:
                 at = self._held_of_last(at)
             else:
                 if held.complete:
-                    return self._find_sent()
+                    sealed = is_as_sent(held.file, self._file, seal)
+                    return held.file if sealed else self._find_sent()
                 arrived = self._within(held.size_bytes, len(content))
                 if arrived == at:
                     self._retry_budget.wait(
@@ -279,12 +281,13 @@ class Upload:
                     )
                 at = arrived
 
-    def _complete_once(self, content: bytes, at: int, *, whole: bool) -> Held:
+    def _complete_once(self, seal: Seal, content: bytes, at: int, *, whole: bool) -> Held:
         """Send the request that makes the file visible; `at` bytes of `content` are held."""
         size_bytes = self._offset + len(content)
         if whole:
-            self._destination.send_whole(self._file, content)
-            return Held(size_bytes=size_bytes, complete=True)
+            described = replace(self._file, description=seal.description)
+            file = self._destination.send_whole(described, content)
+            return Held(size_bytes=size_bytes, complete=True, file=file)
         assert self._session is not None  # noqa: S101  (opened by `complete`)
         self._slot.touch_upload()
         if at == len(content):
