@@ -41,7 +41,7 @@ class Measured:
     plan_seconds: float
     """From the first request until Drive was first asked: the slot, the plan."""
     mark_seconds: float
-    """From the file's verification until its description: the commit, the marking."""
+    """From the file's verification until its description or the end: the commit, the marking."""
     cpu_seconds: float
     """Of the function's process; MongoDB's stands apart, Drive's counts nowhere."""
     mongod: Spent

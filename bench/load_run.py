@@ -109,6 +109,7 @@ def _measure(
     cpu, mongod = cpu_seconds(process.worker), Spent.so_far(database.client, mongod_pid)
     began = time.monotonic()
     durations, answer = _run(port, database, say)
+    ended = time.monotonic()
     cpu = cpu_seconds(process.worker) - cpu
     mongod = Spent.so_far(database.client, mongod_pid) - mongod
     requests = drive.answered()
@@ -120,7 +121,7 @@ def _measure(
         seconds=sum(durations),
         drive_seconds=busy_seconds(requests),
         plan_seconds=requests[0].began - began,
-        mark_seconds=_last(requests, "update").began - _last(requests, "get").ended,
+        mark_seconds=_described_at(requests, ended) - _visible_at(requests),
         cpu_seconds=cpu,
         mongod=mongod,
         idle_mib=idle_mib,
@@ -187,5 +188,11 @@ def _batch(database: Database[dict[str, Any]]) -> Batch:
     return batch
 
 
-def _last(requests: list[Answered], operation: str) -> Answered:
-    return [request for request in requests if request.operation == operation][-1]
+def _visible_at(requests: list[Answered]) -> float:
+    """When Drive had made the file, and said or was asked so."""
+    return max(r.ended for r in requests if r.operation not in ("generateIds", "update"))
+
+
+def _described_at(requests: list[Answered], ended: float) -> float:
+    """When the items were marked: only a file sent in chunks is described after that."""
+    return next((r.began for r in requests if r.operation == "update"), ended)

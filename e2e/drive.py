@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import requests
 
@@ -43,7 +43,8 @@ class DriveProbe:
             ("Two uploads under one id, begun before any file was there: one file?", self._race),
             ("Is sha256Checksum there, in a shared drive, at once?", self._digests),
             (
-                "Are appProperties visible with the file, and can a note be added later?",
+                "Does the answer describe the file, note and appProperties included, "
+                "and can a note be added later?",
                 self._notes,
             ),
             ("Can another process go on with an upload session?", self._other_process),
@@ -118,12 +119,14 @@ class DriveProbe:
         return _AGREES, f"both digests are right ({found.link})"
 
     def _notes(self) -> tuple[Verdict, str]:
-        file = self._new("notes")
-        self.destination.send_whole(file, b"x")
+        file = replace(self._new("notes"), description="a note from the start")
+        told = self.destination.send_whole(file, b"x")
         found = self.destination.find_file(file.id)
         if found is None or dict(found.properties) != dict(file.properties):
             return _OTHERWISE, f"sent {dict(file.properties)}, seen {found and found.properties}"
         self.destination.describe(file.id, "a note by e2e")
+        if told != found or told.description != file.description:
+            return _EITHER, f"the answer is {told}, the file {found}: each run looks it up"
         return _AGREES, f"both ({found.link})"
 
     def _other_process(self) -> tuple[Verdict, str]:
@@ -134,10 +137,12 @@ class DriveProbe:
         held = other.held(session)
         if held != first or held != Held(size_bytes=CHUNK_BYTES):
             return _OTHERWISE, f"sent {CHUNK_BYTES} bytes, the other process is told of {held}"
-        other.send_chunk(session, content[CHUNK_BYTES:], offset=CHUNK_BYTES, last=True)
+        last = other.send_chunk(session, content[CHUNK_BYTES:], offset=CHUNK_BYTES, last=True)
         found = other.find_file(file.id)
         if found is None or found.md5 != _md5(content):
             return _OTHERWISE, "the file is not what was sent by both"
+        if last.file != found:
+            return _EITHER, f"the last answer is {last.file}: each run looks the file up"
         return (
             _AGREES,
             f"{held.size_bytes} bytes were held, and the rest completed it: {found.link}",

@@ -82,8 +82,9 @@ def orphan_left_behind(stage: Stage, _folder: Path) -> Iterator[str]:
 
 
 def sent_and_not_recorded(stage: Stage) -> str:
-    """The file is there, and the run could not look; returns its id."""
+    """The file is there, its answer was lost, and the run could not look; returns its id."""
     stage.queue()
+    stage.drive.fault("answer_lost", on="create_multipart")
     stage.drive.fault("status", on="get", status=503, times=None)
     stage.fails()
     stage.drive.faults.clear()

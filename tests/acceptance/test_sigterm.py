@@ -221,6 +221,7 @@ def test_a_last_chunk_that_is_never_answered_is_settled_by_looking(
 def test_whatever_drive_does_not_answer_is_given_up(stage: Stage, on: str) -> None:
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     instance = serve(stage)
+    stage.drive.fault("answer_lost", on="chunk_last")  # only then is the file looked up
     stage.drive.fault("hold_before", on=on)
     answer = instance.begin(*RUN)
     stage.drive.wait_for(on)

@@ -115,7 +115,7 @@ def test_nothing_follows_a_day_whose_marking_was_finished_by_a_later_call(
     evening: Evening,
 ) -> None:
     def end_process(moment: Moment) -> None:
-        if (moment.stage, moment.operation) == ("after", "get"):
+        if (moment.stage, moment.operation) == ("after", "create_multipart"):
             evening.function.app.shutdown.request()
 
     books.put_many(evening.database, PART_SIZE + 1)

@@ -14,7 +14,7 @@ from tests.faults.world import DAY, World
 MakeWorld = Callable[..., World]
 Fault = Mapping[str, Any]
 
-SMALL = ("generateIds", "create_multipart", "get", "update")
+SMALL = ("generateIds", "create_multipart", "get")
 LARGE = ("generateIds", "session_open", "chunk", "chunk_last", "get", "update")
 
 ANSWERS: Mapping[str, Fault] = {
@@ -35,6 +35,28 @@ ANSWERS: Mapping[str, Fault] = {
     "not_made": {"kind": "not_made"},
     "partial_chunk": {"kind": "partial_chunk"},
     "nothing_taken": {"kind": "partial_chunk", "at_bytes": 0},
+}
+WRONG: Mapping[str, Mapping[str, Any]] = {
+    "no_id": {"id": None},
+    "another_id": {"id": "1mT0kQ5zWc8rY3uJp7LhVb2XsGf6DnEaq"},
+    "no_name": {"name": None},
+    "another_name": {"name": "batch_2026-01-17.csv"},
+    "no_size": {"size": None},
+    "another_size": {"size": "7"},
+    "no_md5": {"md5Checksum": None},
+    "another_md5": {"md5Checksum": "0" * 32},
+    "no_sha256": {"sha256Checksum": None},
+    "another_sha256": {"sha256Checksum": "0" * 64},
+    "no_link": {"webViewLink": None},
+    "no_properties": {"appProperties": None},
+    "another_fence": {"appProperties": {"daybookDate": DAY, "daybookFence": "999"}},
+    "no_description": {"description": None},
+    "another_description": {"description": "by somebody"},
+    "no_trashed": {"trashed": None},
+    "trashed": {"trashed": True},
+}
+WRONG_FIELDS: Mapping[str, Fault] = {
+    f"says_{name}": {"kind": "wrong_fields", "fields": fields} for name, fields in WRONG.items()
 }
 REFUSALS: Mapping[str, Fault] = {
     f"{status}_{reason}{'_after' if after else ''}": {
@@ -59,9 +81,11 @@ REFUSALS: Mapping[str, Fault] = {
     )
     for after in (False, True)
 }
-FAULTS: Mapping[str, Fault] = {**ANSWERS, **REFUSALS}
+FAULTS: Mapping[str, Fault] = {**ANSWERS, **REFUSALS, **WRONG_FIELDS}
+LIES = {"lying_md5", "says_another_size", "says_another_md5", "says_another_sha256"}
+"""Of a file that was looked up; then it has to count as another one."""
 IN_CI = {
-    "create_multipart": set(FAULTS),
+    "create_multipart": set(FAULTS) - set(WRONG_FIELDS),
     "chunk_last": {
         "answer_lost",
         "answer_cut",
@@ -80,7 +104,7 @@ IN_CI = {
     },
     "chunk": {"answer_lost", "cut_body", "partial_chunk", "session_gone", "404_notFound"},
     "session_open": {"answer_lost", "409_fileIdInUse", "503_backendError"},
-    "get": {"cut_before", "truncated_json", "empty_json", "404_notFound", "lying_md5"},
+    "get": {"cut_before", "truncated_json", "empty_json", "404_notFound", *LIES, "says_no_md5"},
     "generateIds": {"answer_lost", "empty_json", "503_backendError"},
     "update": {"answer_lost", "403_storageQuotaExceeded"},
 }
@@ -91,6 +115,8 @@ def _at_rest_after(world: World, operation: str, nth: int, name: str, times: int
     world.reset()
     entries = world.seed()
     fault = world.drive.fault(on=operation, nth=nth, times=times, **FAULTS[name])
+    if operation == "get":
+        _put_in_doubt(world)
     disturbed = world.run()
     assert fault.hits, f"{operation} #{nth} was never asked for"
     world.drive.faults.clear()
@@ -98,10 +124,15 @@ def _at_rest_after(world: World, operation: str, nth: int, name: str, times: int
         _open_again(world)
     world.run_until_done()
     lied_about = [orphan["_id"] for orphan in world.database["exportorphans"].find()]
-    if name != "lying_md5" or operation != "get":
+    if name not in LIES or operation != "get":
         assert lied_about == [], "an id was given up although nobody touched its file"
     assert world.check(orphans=lied_about) == {DAY: entries}
     return disturbed.statuses
+
+
+def _put_in_doubt(world: World) -> None:
+    """Only then is the file looked up."""
+    world.drive.fault("answer_lost", on="create_multipart" if world.small else "chunk_last")
 
 
 def _open_again(world: World) -> None:
@@ -141,6 +172,47 @@ def test_a_large_upload_survives_each_fault(make_world: MakeWorld) -> None:
     assert _broken(make_world(small=False), cases) == []
 
 
+@pytest.mark.parametrize("small", [True, False], ids=["small", "large"])
+def test_an_answer_that_does_not_describe_the_sealed_file_is_looked_up(
+    make_world: MakeWorld, small: bool
+) -> None:
+    """At once, in the same run; the description alone is no reason to."""
+    world = make_world(small=small)
+    sends = "create_multipart" if small else "chunk_last"
+    told: dict[str, tuple[list[str], int]] = {}
+    for name in WRONG_FIELDS:
+        statuses = _at_rest_after(world, sends, 1, name)
+        asked = [request.operation for request in world.drive.requests]
+        told[name] = (statuses, asked.count("get"))
+
+    taken_as_told = {"says_no_sha256", "says_no_description", "says_another_description"}
+    expected = {name: (["exported"], int(name not in taken_as_told)) for name in WRONG_FIELDS}
+    if small:  # Drive says that it made another file; the next run finds ours
+        expected["says_another_id"] = (["failed"], 1)
+    assert told == expected
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small", "large"])
+@pytest.mark.parametrize("name", sorted(LIES))
+def test_a_file_of_other_bytes_by_answer_and_lookup_is_never_committed(
+    make_world: MakeWorld, name: str, small: bool
+) -> None:
+    world = make_world(small=small)
+    entries = world.seed()
+    sends = "create_multipart" if small else "chunk_last"
+    for operation in (sends, "get"):
+        world.drive.fault(on=operation, **FAULTS[name])
+
+    worker = world.run()
+
+    assert worker.statuses == ["exported"]
+    (orphan,) = world.database["exportorphans"].find()
+    assert orphan["reason"] == "unsealed"
+    alerts = worker.events_named("unsealed_file", severity="CRITICAL")
+    assert [alert["fileId"] for alert in alerts] == [orphan["_id"]]
+    assert world.check(orphans=[orphan["_id"]]) == {DAY: entries}
+
+
 def test_a_drive_that_is_down_for_a_whole_run_costs_an_attempt(world: World) -> None:
     entries = world.seed()
     world.drive.down = True
@@ -177,6 +249,7 @@ def test_storm_every_fault_at_every_request(make_world: MakeWorld, small: bool) 
     world.watched(steps).go().wait()
     requests = [step for step in steps.seen if step.drive_operation]
     cases = [(step.drive_operation or "", step.nth, name) for step in requests for name in FAULTS]
+    cases += [("get", 1, name) for name in FAULTS]
 
     broken = _broken(world, cases)
 

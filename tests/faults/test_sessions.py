@@ -47,6 +47,20 @@ def test_a_session_that_was_handed_back_is_carried_on(world: World) -> None:
     assert _attempts(world) == 1
 
 
+def test_a_session_of_an_earlier_version_answers_with_less_and_its_file_is_looked_up(
+    world: World,
+) -> None:
+    entries = _hand_back(world)
+    (session,) = world.drive.service.uploads.sessions.values()
+    session.fields = "id,size"
+
+    assert world.run().statuses == ["exported"]
+
+    assert world.check() == {DAY: entries}
+    assert [request.operation for request in world.drive.requests].count("get") == 1
+    assert [file.description is not None for file in world.drive.files()] == [True]
+
+
 def test_a_session_is_not_carried_on_when_its_beginning_was_edited(world: World) -> None:
     entries = _hand_back(world)
     world.database["journalentries"].update_one({}, {"$set": {"reference": "EDITED"}})

@@ -52,7 +52,8 @@ def events(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def stop_before_commit(drive: DriveEmulator) -> None:
-    """Let the file come to be and every question after it fail, once."""
+    """Let the file come to be, and its answer and every question after it fail, once."""
+    drive.fault("answer_lost", on=["create_multipart", "chunk_last"])
     drive.fault("status", on="get", status=503, times=100)
 
 

@@ -270,6 +270,7 @@ def test_a_late_file_of_a_released_day_is_recorded_for_that_day(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     ids = books.put_many(database, 2)
+    drive.fault("answer_lost", on="create_multipart")
     drive.fault("status", on="get", status=503, times=None)
     for _ in range(ATTEMPTS):
         commands.run_day(app, DAY)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from string import ascii_uppercase
 from typing import Any
 
 import pytest
 
-from daybook.destinations.base import DeliveredFile
-from daybook.export.model.figures import Figures
+from daybook.destinations.base import DeliveredFile, NewFile
+from daybook.export.model.figures import CurrencyTotals, Figures
 from daybook.export.model.seal import Content, ManifestRef, Seal
-from daybook.export.model.settlement import DATE_PROPERTY, FENCE_PROPERTY, SettlementAction, settle
+from daybook.export.model.settlement import (
+    DATE_PROPERTY,
+    FENCE_PROPERTY,
+    SettlementAction,
+    is_as_sent,
+    settle,
+)
 
 BYTES = Content(size_bytes=10, md5="a" * 32, sha256="b" * 64)
 OTHER = Content(size_bytes=10, md5="c" * 32, sha256="d" * 64)
@@ -124,3 +132,61 @@ def test_renamed_file_of_one_of_two_days_is_for_a_person_to_decide(
 
 def test_nothing_under_the_id_changes_nothing() -> None:
     assert settle(TWO_DAYS, None).action is SettlementAction.CONTINUE
+
+
+SENT = NewFile(id="id", name=EARLY, properties={DATE_PROPERTY: DAY, FENCE_PROPERTY: "3"})
+MADE = file(EARLY, marks(DAY, 3))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        replace(MADE, id="other"),
+        replace(MADE, name=LATE),
+        replace(MADE, size_bytes=9),
+        replace(MADE, md5=OTHER.md5),
+        replace(MADE, sha256=OTHER.sha256),
+        replace(MADE, properties=HIDDEN),
+        replace(MADE, properties=marks(DAY, 4)),
+        replace(MADE, properties=marks(NEXT, 3)),
+        replace(MADE, properties={**marks(DAY, 3), **FOREIGN}),
+    ],
+)
+def test_a_response_that_differs_in_any_detail_does_not_describe_the_sealed_file(
+    told: DeliveredFile | None,
+) -> None:
+    assert not is_as_sent(told, SENT, seal(DAY, 3))
+
+
+@pytest.mark.parametrize("told", [MADE, replace(MADE, sha256=None), replace(MADE, description="")])
+def test_a_response_that_agrees_in_every_detail_describes_the_sealed_file(
+    told: DeliveredFile,
+) -> None:
+    assert is_as_sent(told, SENT, seal(DAY, 3))
+
+
+def test_the_fence_of_a_resumed_session_is_that_of_its_opening() -> None:
+    resumed_by = replace(SENT, properties={DATE_PROPERTY: DAY, FENCE_PROPERTY: "5"})
+    assert is_as_sent(MADE, resumed_by, seal(DAY, 3))
+
+
+@pytest.mark.parametrize(
+    ("currencies", "text"),
+    [
+        (0, "1 entry. SHA-256 "),
+        (1, "1 entry. AAA: debit 1.50, credit 1.50, amount 0.00. SHA-256 "),
+        (11, " And 1 more currency. SHA-256 "),
+        (26, " And 16 more currencies. SHA-256 "),
+    ],
+)
+def test_the_description_names_totals_and_digest_and_stays_short(
+    currencies: int, text: str
+) -> None:
+    one = CurrencyTotals(debit=Decimal("1.50"), credit=Decimal("1.50"), amount=Decimal("0.00"))
+    totals = {letter * 3: one for letter in ascii_uppercase[:currencies]}
+    made = seal(DAY, 3)
+    described = replace(made, figures=replace(made.figures, totals=totals)).description
+    assert f"{text}{BYTES.sha256}" in described
+    assert described.endswith(BYTES.sha256)
+    assert len(described) < 800
