@@ -18,10 +18,13 @@ VARIABLE = "_DAYBOOK_COMPLETE"
 def completion(shell: str) -> CommandResult:
     """Print the script by which SHELL completes commands and options.
 
-    bash: daybook completion bash > ~/.local/share/bash-completion/completions/daybook;
-    zsh: daybook completion zsh > a file named _daybook in a folder of $fpath;
-    fish: daybook completion fish > ~/.config/fish/completions/daybook.fish.
-    """
+    To have it in every new shell, put it into a file: in zsh one that is called _daybook, in a
+    folder of $fpath. For bash and fish, whose folders may have to be made first:
+
+    \b
+    daybook completion bash > ~/.local/share/bash-completion/completions/daybook
+    daybook completion fish > ~/.config/fish/completions/daybook.fish
+    """  # noqa: D301  (click keeps the lines of a paragraph that begins with this character)
     kind = get_completion_class(shell)
     if kind is None:
         raise LookupError(f"click knows no shell {shell}")

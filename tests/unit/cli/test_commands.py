@@ -48,6 +48,15 @@ def test_every_help_states_the_exit_codes(name: str) -> None:
     assert not re.search(r"(?i)exit code", body)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_path_and_no_option_is_broken_between_two_lines_of_a_help(name: str) -> None:
+    """What is pasted into a shell; click wraps at hyphens too."""
+    text = main.commands[name].help or ""
+    pasted = {word for word in text.split() if "/" in word or word.startswith("--")}
+    answered = CliRunner().invoke(main, [name, "--help"], terminal_width=80)
+    assert pasted <= set(answered.output.split())
+
+
 def test_the_help_of_all_commands_states_the_exit_codes() -> None:
     said = " ".join(helped().split())
     assert all(re.search(rf"\b{code.value} ", said) for code in Exit)
