@@ -98,7 +98,7 @@ def _tell(app: App, url: str, folder: Path, say: Say) -> CommandResult:
     say("")
     say(f"{file}")
     for line in file.read_text(encoding="utf-8-sig").splitlines()[: 1 + _ROWS_SHOWN]:
-        say(f"  {line[:_WIDTH]}")
+        say(f"  {line if len(line) <= _WIDTH else line[: _WIDTH - 1] + '…'}")
     record = app.database[COLLECTION].find_one({"action": "csv_generated"}) or {}
     say(f"Its record: database {app.settings.database}, {COLLECTION}, _id {record.get('_id')}")
     doc = {
