@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -26,7 +25,7 @@ from daybook.export.queue import plan, waiting
 from daybook.mongo import indexes, objects, rights
 from daybook.mongo.client import unprotected
 from daybook.notifications import delivery
-from daybook.settings.settings import VARIABLES, unknown_variables
+from daybook.settings.settings import VARIABLES, unread
 from daybook.text.phrases import duration, number
 from daybook.text.scrub import scrubbed
 from daybook.write_errors import Cause
@@ -116,14 +115,11 @@ def to_doc(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _variables(env: Mapping[str, str]) -> Finding:
-    known = [variable.name for variable in VARIABLES]
-    unknown = []
-    for name in unknown_variables(env):
-        close = get_close_matches(name, known, n=1)
-        unknown.append(f"{name} (is {close[0]} meant?)" if close else name)
-    if unknown:
-        return _bad("variables", f"nothing reads {', '.join(unknown)}: correct or remove them")
-    return _good("variables", f"{sum(name in env for name in known)} set, none misspelt")
+    fault = unread(env)
+    if fault is not None:
+        return _bad("variables", fault)
+    known = sum(variable.name in env for variable in VARIABLES)
+    return _good("variables", f"{known} set, none misspelt")
 
 
 def _server(client: MongoClient[Document]) -> Finding:

@@ -19,7 +19,7 @@ from daybook.settings.parsers import DestinationAddress
 from daybook.settings.variable import Variable, setting, variables_of
 from daybook.settings.wallet_rights import WalletRights
 
-__all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables"]
+__all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables", "unread"]
 
 _SECRET_NAME = re.compile(r"projects/[a-z0-9:.-]+/secrets/[\w-]+/versions/[\w-]+", re.ASCII)
 _SCHEME = "sm://"
@@ -309,6 +309,18 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
     """Sorted names that look like Daybook's but that nothing reads: they are likely misspelt."""
     known = {variable.name for variable in VARIABLES}
     return sorted(name for name in env if name.startswith(_OWN_PREFIXES) and name not in known)
+
+
+def unread(env: Mapping[str, str]) -> str | None:
+    """Which names nothing reads, each with the one that seems to be meant; None without any."""
+    from difflib import get_close_matches
+
+    known = [variable.name for variable in VARIABLES]
+    named = []
+    for name in unknown_variables(env):
+        close = get_close_matches(name, known, n=1)
+        named.append(f"{name} (is {close[0]} meant?)" if close else name)
+    return f"nothing reads {', '.join(named)}: correct or remove them" if named else None
 
 
 def _misspelt(variable: Variable, env: Mapping[str, str]) -> str:
