@@ -130,10 +130,19 @@ def printable_errors() -> Iterator[None]:
 
 
 def app_from_env() -> App:
-    """Raises `ConfigurationError` naming each faulty variable."""
-    from daybook.app import App  # its libraries take most of a command's start
+    """Raises `ConfigurationError` naming each faulty variable.
 
-    return replace(App.from_env(os.environ), by_hand=True)
+    A variable that nothing reads is a warning on stderr: the setting that it was to be has its
+    default.
+    """
+    from daybook.app import App  # its libraries take most of a command's start
+    from daybook.settings.settings import unread
+
+    app = replace(App.from_env(os.environ), by_hand=True)
+    fault = unread(os.environ)
+    if fault is not None:
+        say(f"Warning: {fault}", err=True)
+    return app
 
 
 def _option(field: str) -> str:
@@ -180,6 +189,12 @@ class _OnFirstRecord(logging.Handler):
         logging.getLogger(record.name).handle(record)
 
 
+_AWAY = (
+    "Is it running, does DAYBOOK_MONGODB_URI lead to it, and does its allow-list have this "
+    "machine's address?"
+)
+
+
 def _code_of(error: DaybookError) -> Exit:
     from daybook.export.operations.reopen import SlotBusy
 
@@ -189,10 +204,13 @@ def _code_of(error: DaybookError) -> Exit:
 
 
 def _crash(error: Exception, *, as_json: bool) -> NoReturn:
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import ConnectionFailure, PyMongoError
 
     if isinstance(error, PyMongoError):
-        _fail("mongodb", f"MongoDB: {write_errors.describe(error)}", Exit.FAILED, as_json=as_json)
+        message = f"MongoDB: {write_errors.describe(error)}"
+        if isinstance(error, ConnectionFailure):
+            message += f". {_AWAY}"
+        _fail("mongodb", message, Exit.FAILED, as_json=as_json)
     log.event(logging.ERROR, "command_crashed", str(error), exc_info=error)
     _fail("unknown", f"{type(error).__name__}: {error}", Exit.FAILED, as_json=as_json)
 
