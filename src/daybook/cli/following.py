@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from daybook.cli.outcome import row
-from daybook.text.phrases import moment
+from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -61,7 +61,20 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
             return [row("next", f"when it has ended: {again}")]
         case "failed":
             return _after_failure(app, outcome, again=again)
+        case "already_exported" if outcome.batch_date is not None:
+            return _queued_since(app, outcome)
     return []
+
+
+def _queued_since(app: App, outcome: Outcome) -> list[str]:
+    """What came after the file was made, and is missed in it."""
+    from daybook.export.queue import waiting
+
+    count = waiting.count(app.database, app.profile(outcome.profile))
+    if not count:
+        return []
+    items = number(count, "item has", "items have")
+    return [row("queue", f"{items} been queued since, for the next file")]
 
 
 def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
