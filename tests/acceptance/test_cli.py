@@ -252,6 +252,41 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
     assert by_date["filename"] != by_id["filename"]
 
 
+def test_a_manual_export_takes_entries_as_arguments_as_other_commands_do(office: Office) -> None:
+    first, second = office.add(reference="RV-7"), office.add(reference="RV-8")
+    copied = answer(office.env, "export", "RV-7", str(second))
+    assert (copied["status"], copied["entryCount"]) == ("exported", 2)
+    again = answer(office.env, "export", "--reference", "RV-7", "--entry-id", str(second))
+    assert (again["status"], again["fileId"]) == ("already_exported", copied["fileId"])
+    assert str(first) in (office.folder / copied["filename"]).read_text(encoding="utf-8-sig")
+
+
+def test_what_was_queued_after_the_days_file_is_said_to_wait(office: Office) -> None:
+    office.add()
+    assert "queue " not in daybook(office.env, "run", DATE).stdout
+    assert "queue " not in daybook(office.env, "run", DATE).stdout
+    office.add(reference="RV-2")
+    repeated = daybook(office.env, "run", DATE)
+    assert (repeated.returncode, repeated.stdout.splitlines()[0]) == (
+        0,
+        f"batch_{DATE}.csv was delivered before; no second file was made.",
+    )
+    assert repeated.stdout.splitlines()[-1] == (
+        "  queue     1 item has been queued since, for the next file"
+    )
+
+
+def test_a_variable_that_nothing_reads_is_a_warning(office: Office) -> None:
+    env = {**office.env, "DAYBOOK_TIMEZONE": "Asia/Tokyo"}
+    told = daybook(env, "status", DATE, "--json")
+    assert (told.returncode, json.loads(told.stdout)["batchDate"]) == (0, DATE)
+    assert told.stderr == (
+        "Warning: nothing reads DAYBOOK_TIMEZONE (is DAILY_BATCH_TIMEZONE meant?): "
+        "correct or remove them\n"
+    )
+    assert daybook(office.env, "status", DATE).stderr == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -264,8 +299,9 @@ def test_a_manual_export_by_id_and_by_date(office: Office) -> None:
         (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),
         (["run", "2026-01-18", "--date", "2026-01-19"], "--date: 2026-01-19 is not DATE"),
         (["release", "2126-01-18"], "--date: 2126-01-18 is still to come"),
-        (["export"], "give either --entry-id, or --from and --to"),
-        (["export", "--entry-id", "a", "--from", "2026-01-18"], "give either --entry-id, or"),
+        (["export"], "give either entries, by ID or reference, or --from and --to"),
+        (["export", "--entry-id", "a", "--from", "2026-01-18"], "give either entries, by"),
+        (["export", "a", "--from", "2026-01-18"], "give either entries, by"),
         (["export", "--from", "2026-01-18"], "--to: is missing"),
         (["export", "--entry-id", ""], "--entry-id: must be a string"),
         (["export", "--entry-id", "a", "--key", ""], "--key: must have 1 to 255 characters"),
@@ -301,6 +337,7 @@ def test_without_mongodb_commands_fail_and_the_doctor_goes_on(tmp_path: Path) ->
     }
     error = answer(env, "status", code=1)["error"]
     assert error["type"] == "mongodb"
+    assert "does DAYBOOK_MONGODB_URI lead to it" in error["message"]
     report = answer(env, "doctor", code=1)
     assert {each["name"]: each["ok"] for each in report["findings"]} == {
         "variables": True,
