@@ -121,7 +121,7 @@ $(STAMP): $(REQUIREMENTS) pyproject.toml
 	  $$found -m venv --clear $(VENV); \
 	fi; \
 	if ! cat $(REQUIREMENTS) pyproject.toml | cmp -s - $(STAMP); then \
-	  echo "Installing the locked requirements, and daybook from this checkout"; \
+	  echo "Installing the locked requirements, and daybook from this checkout: some minutes, once"; \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    $(REQUIREMENTS:%=-r %); \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
