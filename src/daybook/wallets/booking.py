@@ -49,16 +49,25 @@ class Leg:
     """The transaction that this one reverses."""
 
 
-def book(
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """The documents of one movement, and the answer to its request."""
+
+    transactions: Sequence[Document]
+    entry: Document
+    item: Document
+    answer: Document
+
+
+def booking(
     ledger: Ledger,
-    session: ClientSession,
     movement: Movement,
     legs: Sequence[Leg],
     lines: Sequence[Document],
     *,
     describing: str,
-) -> Document:
-    """Write all documents; return the answer. `describing` replaces a missing description."""
+) -> Booking:
+    """The documents to write. `describing` replaces a missing description."""
     now = ledger.now()
     docs: list[Document] = [
         {
@@ -93,12 +102,34 @@ def book(
         now=now,
     )
     item = journal.queue_item(movement.item_id, movement.entry_id, profile=ledger.profile, now=now)
-    database = ledger.database
-    # First, since this insert conflicts with another request under the same key.
-    database[queries.TRANSACTIONS].insert_many(docs, session=session)
-    database[journal.ENTRIES].insert_one(entry, session=session)
-    database[journal.QUEUE].insert_one(item, session=session)
-    return answer
+    return Booking(transactions=docs, entry=entry, item=item, answer=answer)
+
+
+def write(ledger: Ledger, session: ClientSession, bookings: Sequence[Booking]) -> None:
+    """Write all documents of these movements."""
+    # Transactions first, since their insert conflicts with another request under the same key.
+    written = {
+        queries.TRANSACTIONS: [doc for one in bookings for doc in one.transactions],
+        journal.ENTRIES: [one.entry for one in bookings],
+        journal.QUEUE: [one.item for one in bookings],
+    }
+    for collection, docs in written.items():
+        ledger.database[collection].insert_many(docs, session=session)
+
+
+def book(
+    ledger: Ledger,
+    session: ClientSession,
+    movement: Movement,
+    legs: Sequence[Leg],
+    lines: Sequence[Document],
+    *,
+    describing: str,
+) -> Document:
+    """Write the documents of one movement; return its answer."""
+    made = booking(ledger, movement, legs, lines, describing=describing)
+    write(ledger, session, [made])
+    return made.answer
 
 
 def single_answer(doc: Document) -> Document:

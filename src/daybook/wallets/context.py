@@ -13,6 +13,7 @@ from daybook.chart_of_accounts import Chart
 from daybook.export.model.profile import DAILY
 from daybook.wallets.atomic import MAX_WAIT_SECONDS
 from daybook.wallets.striped_locks import StripedLocks
+from daybook.wallets.waiting import Waiting
 
 MAX_PAISE = 2**53 - 1
 """Larger JSON numbers are not exact everywhere (https://www.rfc-editor.org/rfc/rfc8259#section-6)."""
@@ -37,6 +38,8 @@ class Ledger:
     operation_timeout_seconds: float = OPERATION_TIMEOUT_SECONDS
     """How long a request may look up its key, before and after the movement."""
     striped_locks: StripedLocks = field(default_factory=StripedLocks)
+    waiting: Waiting[Any, Any] = field(default_factory=Waiting)
+    """Credits and debits that wait for their wallet."""
 
     def now(self) -> datetime:
         """The time as MongoDB keeps it, in whole milliseconds."""

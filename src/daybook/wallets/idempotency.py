@@ -26,14 +26,12 @@ from pymongo.read_concern import ReadConcern
 
 from daybook.errors import DatabaseError
 from daybook.mongo.query import Query
+from daybook.mongo.sessions import transaction
 from daybook.wallets import queries
-from daybook.wallets.atomic import atomically
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.striped_locks import TooContended
-
-LINEARIZABLE = ReadConcern("linearizable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,54 +73,35 @@ class KeyedResponse:
 
 
 def under_key(
-    ledger: Ledger,
-    wanted: IdempotencyKey,
-    work: Callable[[ClientSession], Document],
-    *,
-    owners: Collection[ObjectId],
+    ledger: Ledger, wanted: IdempotencyKey, book: Callable[[], KeyedResponse]
 ) -> KeyedResponse:
-    """Run `work` in a transaction, unless its key has been used; `work` inserts the key.
+    """Run `book`, which stores the key with the movement, for a limited time; or find its result.
 
-    `owners` are the owners of the wallets that it moves. Raises `LedgerError`,
-    `DocumentInvalid`, and `DatabaseError` when it is unknown whether anything was done: the same
-    request under the same key finds out.
+    `book` raises an error when the key has been used, and the first answer is returned then.
+    Raises `LedgerError`, `DocumentInvalid`, and `DatabaseError` when it is unknown whether anything
+    was done: the same request under the same key finds out.
     """
-    max_wait_seconds = ledger.max_wait_seconds
-
-    def unless_used(session: ClientSession) -> Document:
-        # The index forbids a second movement of one caller. This check forbids it where the first
-        # was stored without a caller, by a process of another deployment: both move the same
-        # wallets, so one of them starts over and finds the other's movement here.
-        used = queries.TRANSACTIONS_OF_KEY.some(
-            ledger.database, limit=0, session=session, key=wanted.key
-        )
-        if _own(wanted, used) is not None:
-            raise _reused("the key has been used")
-        return work(session)
-
-    def versions() -> list[Any]:
-        docs = [queries.WALLET_OF_OWNER.one(ledger.database, owner=owner) for owner in owners]
-        return [None if doc is None else doc.get("version") for doc in docs]
-
     try:
-        # Includes the wait for the locks: a request that waited long has less time left to try.
-        with (
-            pymongo.timeout(max_wait_seconds),
-            ledger.striped_locks.of(
-                owners, versions, max_wait_seconds=max_wait_seconds
-            ) as held_stripes,
-        ):
-            return _stored(ledger, wanted) or KeyedResponse(
-                body=atomically(
-                    ledger.database.client,
-                    unless_used,
-                    held_stripes=held_stripes,
-                    max_wait_seconds=max_wait_seconds,
-                ),
-                replayed=False,
-            )
+        with pymongo.timeout(ledger.max_wait_seconds):
+            return book()
     except (LedgerError, DocumentInvalid, TooContended, PyMongoError) as error:
         return _read_back(ledger, wanted, error)
+
+
+def check_unused(
+    ledger: Ledger, session: ClientSession, wanted: Collection[IdempotencyKey]
+) -> None:
+    """Raise `LedgerError` when one of the keys has been used, as the transaction sees it.
+
+    The index forbids a second movement of one caller. This check also forbids it where the first
+    was stored without a caller, by a process of another deployment: both move the same wallets,
+    so one of them starts over and finds the other's movement here.
+    """
+    keys = [one.key for one in wanted]
+    docs = queries.TRANSACTIONS_OF_KEYS.some(ledger.database, limit=0, session=session, keys=keys)
+    for one in wanted:
+        if _own(one, docs) is not None:
+            raise _reused("the key has been used")
 
 
 def _read_back(
@@ -130,52 +109,61 @@ def _read_back(
     wanted: IdempotencyKey,
     error: LedgerError | DocumentInvalid | TooContended | PyMongoError,
 ) -> KeyedResponse:
-    """Look for the movement again: another request came first, or the commit's reply was lost.
-
-    A refusal was decided in a transaction that did not commit, so possibly because of a write
-    by another request under the key that no majority had yet. A majority read might not find
-    that request's movement; a linearizable one waits until it does
-    (https://www.mongodb.com/docs/manual/reference/read-concern-linearizable/).
-    """
-    concern = LINEARIZABLE if isinstance(error, LedgerError | DocumentInvalid) else None
+    """Look for the movement again: another request came first, or the commit's reply was lost."""
     try:
-        stored = _stored(ledger, wanted, concern)
+        docs = _under_key(ledger, wanted)
+        if isinstance(error, LedgerError | DocumentInvalid) and _own(wanted, docs) is None:
+            docs = _under_key_for_certain(ledger, wanted)
     except PyMongoError as second:
         raise DatabaseError.of("reading back", second) from error
+    stored = _own(wanted, docs)
     if stored is not None:
-        return stored
+        check_same_request(wanted, stored.get("requestHash"))
+        return _first_answer(Stored(collection=queries.TRANSACTIONS, doc=stored))
     if isinstance(error, PyMongoError):
         refused = DatabaseError.of("booking", error)
         doubled = refused.refused is not None and refused.refused.is_by(queries.TRANSACTIONS)
-        if doubled and _under_key(ledger, wanted):
+        if doubled and docs:
             # The index is still that of an earlier version, on the key alone.
             raise _reused("another caller has used it; after `migrate` each has its own") from error
         raise refused from error
     raise error
 
 
-def _stored(
-    ledger: Ledger, wanted: IdempotencyKey, concern: ReadConcern | None = None
-) -> KeyedResponse | None:
-    doc = _own(wanted, _under_key(ledger, wanted, concern))
-    if doc is None:
-        return None
-    check_same_request(wanted, doc.get("requestHash"))
-    return _first_answer(Stored(collection=queries.TRANSACTIONS, doc=doc))
-
-
-def _under_key(
-    ledger: Ledger, wanted: IdempotencyKey, concern: ReadConcern | None = None
-) -> list[Document]:
-    """Every document that any caller has stored under the key."""
-    database = ledger.database.with_options(read_concern=concern)
+def _under_key(ledger: Ledger, wanted: IdempotencyKey) -> list[Document]:
+    """Every document that any caller has stored under the key, as far as a majority has it."""
     with pymongo.timeout(ledger.operation_timeout_seconds):
-        return queries.TRANSACTIONS_OF_KEY.some(database, limit=0, key=wanted.key)
+        return queries.TRANSACTIONS_OF_KEYS.some(ledger.database, limit=0, keys=[wanted.key])
+
+
+def _under_key_for_certain(ledger: Ledger, wanted: IdempotencyKey) -> list[Document]:
+    """Every document under the key of which any request has been told, or may still be.
+
+    A refusal was decided in a transaction that did not commit: on a member that may have lost its
+    office without knowing it, or because of a write by another request under the key that no
+    majority had yet. A majority read might not find that request's movement. The commit of a
+    transaction that only reads finds out: the primary writes a no-op to the oplog and waits until
+    a majority has it, as for a linearizable read; unlike one, it also has the journal written at
+    once, for which a single member otherwise waits up to 100 ms.
+    """
+
+    def read(session: ClientSession) -> list[Document]:
+        return queries.TRANSACTIONS_OF_KEYS.some(
+            ledger.database, limit=0, session=session, keys=[wanted.key]
+        )
+
+    with pymongo.timeout(ledger.operation_timeout_seconds):
+        return transaction(ledger.database.client, read, read_concern=ReadConcern("snapshot"))
 
 
 def _own(wanted: IdempotencyKey, docs: Sequence[Document]) -> Document | None:
     """The document under the key that this request made, else another one of the caller."""
-    own = [doc for doc in docs if wanted.may_be_of(doc.get("idempotencyCaller"))]
+    own = [
+        doc
+        for doc in docs
+        if doc.get("idempotencyKey") == wanted.key
+        and wanted.may_be_of(doc.get("idempotencyCaller"))
+    ]
     same = (doc for doc in own if doc.get("requestHash") == wanted.request_hash)
     return next(same, own[0] if own else None)
 

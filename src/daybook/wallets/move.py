@@ -11,12 +11,13 @@ from pymongo.client_session import ClientSession
 
 from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
-from daybook.wallets.booking import REVERSAL, Leg, Movement, book
+from daybook.wallets.booking import REVERSAL, Leg, Movement, book, booking, write
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.errors import ErrorCode, LedgerError
-from daybook.wallets.idempotency import KeyedResponse, under_key
+from daybook.wallets.idempotency import KeyedResponse
 from daybook.wallets.stored import Stored
-from daybook.wallets.wallet import Wallet, change, change_back
+from daybook.wallets.turn import alone, in_group
+from daybook.wallets.wallet import Wallet, change, change_back, change_each
 
 
 def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
@@ -32,21 +33,25 @@ def debit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
 def _single(
     ledger: Ledger, owner: ObjectId, movement: Movement, direction: Direction
 ) -> KeyedResponse:
-    amount_paise = movement.amount_paise
+    def book_all(session: ClientSession, movements: Sequence[Movement]) -> list[Document]:
+        amounts_paise = [one.amount_paise for one in movements]
+        wallets = change_each(ledger, session, owner, direction, amounts_paise, where="ownerUserId")
+        bookings = [
+            booking(
+                ledger,
+                one,
+                [Leg(direction=direction, wallet=wallet)],
+                journal.balanced(
+                    *ledger.chart.accounts(one.type, direction), one.amount_paise, wallet.currency
+                ),
+                describing=f"{one.type}, wallet of user {owner}",
+            )
+            for one, wallet in zip(movements, wallets, strict=True)
+        ]
+        write(ledger, session, bookings)
+        return [one.answer for one in bookings]
 
-    def work(session: ClientSession) -> Document:
-        wallet = change(ledger, session, owner, direction, amount_paise, where="ownerUserId")
-        debited, credited = ledger.chart.accounts(movement.type, direction)
-        return book(
-            ledger,
-            session,
-            movement,
-            [Leg(direction=direction, wallet=wallet)],
-            journal.balanced(debited, credited, amount_paise, wallet.currency),
-            describing=f"{movement.type}, wallet of user {owner}",
-        )
-
-    return under_key(ledger, movement.key, work, owners=[owner])
+    return in_group(ledger, movement, book_all, owner=owner, direction=direction)
 
 
 def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
@@ -91,7 +96,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
             describing=f"{movement.type}, from user {payer} to user {payee}",
         )
 
-    return under_key(ledger, movement.key, work, owners=[payer, payee])
+    return alone(ledger, movement, work, owners=[payer, payee])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +176,7 @@ def reverse(
         )
 
     owners = [original.owner for original in originals]
-    return under_key(ledger, movement.key, work, owners=owners)
+    return alone(ledger, movement, work, owners=owners)
 
 
 def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | None:

@@ -224,12 +224,18 @@ WALLET_TO_CREDIT = Query(
     arguments=_of_wallet_with_amount,
 )
 
-TRANSACTIONS_OF_KEY = Query(
-    name="transactions_of_key",
+TRANSACTIONS_OF_KEYS = Query(
+    name="transactions_of_keys",
     collection=TRANSACTIONS,
-    filter=lambda key: {"idempotencyKey": key},
-    arguments=lambda doc: {"key": doc.get("idempotencyKey", "")},
-    projection={"idempotencyCaller": 1, "requestHash": 1, "answer": 1, "answerRemovedAt": 1},
+    filter=lambda keys: {"idempotencyKey": {"$in": keys}},
+    arguments=lambda doc: {"keys": [doc.get("idempotencyKey", "")]},
+    projection=dict.fromkeys(
+        (
+            *("idempotencyKey", "idempotencyCaller", "requestHash"),
+            *("answer", "answerRemovedAt"),
+        ),
+        1,
+    ),
 )
 TRANSACTION = Query(
     name="transaction",
@@ -338,7 +344,7 @@ QUERIES: Sequence[Query] = (
     WALLET,
     WALLET_TO_DEBIT,
     WALLET_TO_CREDIT,
-    TRANSACTIONS_OF_KEY,
+    TRANSACTIONS_OF_KEYS,
     TRANSACTION,
     REVERSAL,
     HISTORY,

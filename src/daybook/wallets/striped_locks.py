@@ -111,6 +111,11 @@ class HeldStripes:
         self._seen: Sequence[Any] | None = None
         self._seen_at = 0.0
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether this request is counted as waiting for another process."""
+        return self._is_stalled
+
     def take(self) -> None:
         """Acquire the locks, unless they are held already. Raises `TooContended`."""
         if self._held is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
 from bson import Int64, ObjectId
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from daybook import write_errors
 from daybook.chart_of_accounts import Direction
+from daybook.errors import DaybookError
 from daybook.export.rendering.cells.money import is_currency
 from daybook.mongo.query import Query
 from daybook.wallets import queries
@@ -118,6 +119,9 @@ class _Road:
     to_debit: Query
     to_credit: Query
 
+    def to_move(self, direction: Direction) -> Query:
+        return self.to_debit if direction is Direction.DEBIT else self.to_credit
+
 
 _BY_OWNER = _Road(
     found=queries.WALLET_OF_OWNER,
@@ -148,6 +152,53 @@ def change(
     return wallet
 
 
+class NotAllApplied(DaybookError):
+    """The wallet does not cover, or has no room for, all the changes of a group."""
+
+    type = "not_all_applied"
+
+
+def change_each(
+    ledger: Ledger,
+    session: ClientSession,
+    owner: ObjectId,
+    direction: Direction,
+    amounts_paise: Sequence[int],
+    *,
+    where: str,
+) -> list[Wallet]:
+    """As `change`, by one conditional update per amount; the wallet after each of them.
+
+    Raises like `change` for the first amount, and `NotAllApplied` when a later one is refused.
+    """
+    # Once the first has changed the wallet, only this transaction can, so the states after the
+    # other updates follow from the first one's result.
+    wallets = [change(ledger, session, owner, direction, amounts_paise[0], where=where)]
+    if len(amounts_paise) == 1:
+        return wallets
+    wanted = _BY_ID.to_move(direction)
+    others = amounts_paise[1:]
+    updates = [
+        UpdateOne(
+            wanted.filter(wallet_id=wallets[0].id, amount_paise=amount_paise),
+            _moving(ledger, direction, amount_paise),
+        )
+        for amount_paise in others
+    ]
+    found = ledger.database[wanted.collection].bulk_write(updates, session=session)
+    if found.matched_count != len(updates):
+        raise NotAllApplied(f"{found.matched_count + 1} of {len(amounts_paise)} were applied")
+    for amount_paise in others:
+        wallets.append(
+            replace(
+                wallets[-1],
+                available_paise=wallets[-1].available_paise + _signed(direction, amount_paise),
+                version=wallets[-1].version + 1,
+            )
+        )
+    return wallets
+
+
 def change_back(
     ledger: Ledger,
     session: ClientSession,
@@ -171,17 +222,10 @@ def _change(
     amount_paise: int,
 ) -> Wallet | None:
     """None when there is no such wallet."""
-    debit = direction is Direction.DEBIT
-    wanted = road.to_debit if debit else road.to_credit
+    wanted = road.to_move(direction)
     doc = ledger.database[wanted.collection].find_one_and_update(
         wanted.filter(**given, amount_paise=amount_paise),
-        {
-            "$inc": {
-                "availablePaise": Int64(-amount_paise if debit else amount_paise),
-                "version": ONE,
-            },
-            "$set": {"updatedAt": ledger.now()},
-        },
+        _moving(ledger, direction, amount_paise),
         session=session,
         return_document=ReturnDocument.AFTER,
     )
@@ -192,6 +236,18 @@ def _change(
     if found is None:
         return None
     raise _refused(Wallet.from_doc(found), direction, amount_paise)
+
+
+def _moving(ledger: Ledger, direction: Direction, amount_paise: int) -> Document:
+    """The update that moves the amount."""
+    return {
+        "$inc": {"availablePaise": Int64(_signed(direction, amount_paise)), "version": ONE},
+        "$set": {"updatedAt": ledger.now()},
+    }
+
+
+def _signed(direction: Direction, amount_paise: int) -> int:
+    return -amount_paise if direction is Direction.DEBIT else amount_paise
 
 
 def _not_found(message: str, where: str | None) -> LedgerError:
