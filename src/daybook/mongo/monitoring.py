@@ -7,8 +7,9 @@ and end with the process.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import RLock, local
 from typing import Any, Final, Self
 
@@ -55,17 +56,6 @@ class CommandUse:
     failures: int = 0
     slow: int = 0
 
-    def plus(self, micros: int, *, failed: bool) -> CommandUse:
-        """A copy with one more command, which took `micros` microseconds."""
-        seconds = micros / 1e6
-        at = bisect_left(COMMAND_BOUNDS_SECONDS, seconds)
-        return CommandUse(
-            buckets=(*self.buckets[:at], self.buckets[at] + 1, *self.buckets[at + 1 :]),
-            total_micros=self.total_micros + micros,
-            failures=self.failures + failed,
-            slow=self.slow + (seconds > SLOW_SECONDS),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class PoolUse:
@@ -83,6 +73,50 @@ class PoolUse:
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKOUT_FAILURES, 0))
 
 
+# The driver calls the monitors several times per command, so they count in place, and make what
+# others see of the counts only when asked.
+
+
+@dataclass(slots=True)
+class _Commands:
+    """The counts behind a `CommandUse`."""
+
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMAND_BOUNDS_SECONDS) + 1))
+    total_micros: int = 0
+    failures: int = 0
+    slow: int = 0
+
+    def use(self) -> CommandUse:
+        return CommandUse(
+            buckets=tuple(self.buckets),
+            total_micros=self.total_micros,
+            failures=self.failures,
+            slow=self.slow,
+        )
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The counts behind a `PoolUse`."""
+
+    limit: float = MAX_POOL_SIZE
+    opened: int = 0
+    checked_out: int = 0
+    checkouts: int = 0
+    wait_seconds: float = 0.0
+    failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKOUT_FAILURES, 0))
+
+    def use(self) -> PoolUse:
+        return PoolUse(
+            limit=self.limit,
+            opened=self.opened,
+            checked_out=self.checked_out,
+            checkouts=self.checkouts,
+            wait_seconds=self.wait_seconds,
+            failures=dict(self.failures),
+        )
+
+
 class CommandMonitor(CommandListener):
     """Counts finished commands by name, except heartbeats and logins.
 
@@ -95,7 +129,7 @@ class CommandMonitor(CommandListener):
         # for itself for ever; and one observation changes several values, so a scrape could
         # return a count and a sum of different moments.
         self._lock = RLock()
-        self._use = dict.fromkeys(COMMANDS, CommandUse())
+        self._use = {name: _Commands() for name in COMMANDS}
         self._current = local()
 
     def started(self, event: CommandStartedEvent) -> None:
@@ -119,12 +153,17 @@ class CommandMonitor(CommandListener):
     def snapshot(self) -> dict[str, CommandUse]:
         """The counts for each name of `COMMANDS`, in that order."""
         with self._lock:
-            return dict(self._use)
+            return {name: commands.use() for name, commands in self._use.items()}
 
     def _add(self, event: CommandSucceededEvent | CommandFailedEvent, *, failed: bool) -> None:
-        name = event.command_name if event.command_name in self._use else OTHER
+        micros = event.duration_micros
+        seconds = micros / 1e6
+        commands = self._use.get(event.command_name) or self._use[OTHER]
         with self._lock:
-            self._use[name] = self._use[name].plus(event.duration_micros, failed=failed)
+            commands.buckets[bisect_left(COMMAND_BOUNDS_SECONDS, seconds)] += 1
+            commands.total_micros += micros
+            commands.failures += failed
+            commands.slow += seconds > SLOW_SECONDS
 
 
 class PoolMonitor(ConnectionPoolListener):
@@ -136,46 +175,43 @@ class PoolMonitor(ConnectionPoolListener):
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._pools: dict[str, PoolUse] = {}
+        self._pools: defaultdict[tuple[str, int | None], _Pool] = defaultdict(_Pool)
 
     def snapshot(self) -> dict[str, PoolUse]:
         """The pools by `host:port`, in alphabetical order."""
         with self._lock:
-            return dict(sorted(self._pools.items()))
+            named = {
+                host if port is None else f"{host}:{port}": pool.use()
+                for (host, port), pool in self._pools.items()
+            }
+        return dict(sorted(named.items()))
 
     def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
-        limit = event.options.get("maxPoolSize", MAX_POOL_SIZE)  # reported only if not the default
-        self._change(event.address, lambda pool: replace(pool, limit=limit))
+        with self._lock:  # the limit is reported only if it is not the default
+            self._pools[event.address].limit = event.options.get("maxPoolSize", MAX_POOL_SIZE)
 
     def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
-        self._change(event.address, lambda pool: replace(pool, opened=pool.opened + 1))
+        with self._lock:
+            self._pools[event.address].opened += 1
 
     def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
-        self._change(event.address, lambda pool: replace(pool, opened=pool.opened - 1))
+        with self._lock:
+            self._pools[event.address].opened -= 1
 
     def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
-        seconds = event.duration or 0.0
-        self._change(
-            event.address,
-            lambda pool: replace(
-                pool,
-                checked_out=pool.checked_out + 1,
-                checkouts=pool.checkouts + 1,
-                wait_seconds=pool.wait_seconds + seconds,
-            ),
-        )
+        with self._lock:
+            pool = self._pools[event.address]
+            pool.checked_out += 1
+            pool.checkouts += 1
+            pool.wait_seconds += event.duration or 0.0
 
     def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
-        self._change(event.address, lambda pool: replace(pool, checked_out=pool.checked_out - 1))
+        with self._lock:
+            self._pools[event.address].checked_out -= 1
 
     def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
-        self._change(
-            event.address,
-            lambda pool: replace(
-                pool,
-                failures={**pool.failures, event.reason: pool.failures[event.reason] + 1},
-            ),
-        )
+        with self._lock:
+            self._pools[event.address].failures[event.reason] += 1
 
     # The methods below change no count, but the driver's interface requires them.
 
@@ -190,14 +226,6 @@ class PoolMonitor(ConnectionPoolListener):
     def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None: ...
 
     def pool_closed(self, event: monitoring.PoolClosedEvent) -> None: ...
-
-    def _change(
-        self, address: tuple[str, int | None], change: Callable[[PoolUse], PoolUse]
-    ) -> None:
-        host, port = address
-        server = host if port is None else f"{host}:{port}"
-        with self._lock:
-            self._pools[server] = change(self._pools.get(server, PoolUse()))
 
 
 @dataclass(frozen=True, kw_only=True)
