@@ -113,8 +113,12 @@ def write(ledger: Ledger, session: ClientSession, bookings: Sequence[Booking]) -
         journal.ENTRIES: [one.entry for one in bookings],
         journal.QUEUE: [one.item for one in bookings],
     }
-    for collection, docs in written.items():
-        ledger.database[collection].insert_many(docs, session=session)
+    for name, docs in written.items():
+        collection = ledger.database[name]
+        if len(docs) == 1:  # most often, and cheaper for the driver
+            collection.insert_one(docs[0], session=session)
+        else:
+            collection.insert_many(docs, session=session)
 
 
 def book(

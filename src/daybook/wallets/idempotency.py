@@ -72,6 +72,10 @@ class KeyedResponse:
     """True when an earlier request did the work."""
 
 
+class _KeyUsed(LedgerError):
+    """The transaction has found the key; what is stored under it decides what is answered."""
+
+
 def under_key(
     ledger: Ledger, wanted: IdempotencyKey, book: Callable[[], KeyedResponse]
 ) -> KeyedResponse:
@@ -101,7 +105,7 @@ def check_unused(
     docs = queries.TRANSACTIONS_OF_KEYS.some(ledger.database, limit=0, session=session, keys=keys)
     for one in wanted:
         if _own(one, docs) is not None:
-            raise _reused("the key has been used")
+            raise _KeyUsed(ErrorCode.IDEMPOTENCY_KEY_REUSED, "the key has been used")
 
 
 def _read_back(
@@ -110,9 +114,11 @@ def _read_back(
     error: LedgerError | DocumentInvalid | TooContended | PyMongoError,
 ) -> KeyedResponse:
     """Look for the movement again: another request came first, or the commit's reply was lost."""
+    refused = isinstance(error, LedgerError | DocumentInvalid)
     try:
-        docs = _under_key(ledger, wanted)
-        if isinstance(error, LedgerError | DocumentInvalid) and _own(wanted, docs) is None:
+        # Nearly always a majority has what made the key used, and nothing is under another one.
+        docs = _under_key(ledger, wanted) if isinstance(error, _KeyUsed) or not refused else []
+        if refused and _own(wanted, docs) is None:
             docs = _under_key_for_certain(ledger, wanted)
     except PyMongoError as second:
         raise DatabaseError.of("reading back", second) from error
@@ -121,12 +127,12 @@ def _read_back(
         check_same_request(wanted, stored.get("requestHash"))
         return _first_answer(Stored(collection=queries.TRANSACTIONS, doc=stored))
     if isinstance(error, PyMongoError):
-        refused = DatabaseError.of("booking", error)
-        doubled = refused.refused is not None and refused.refused.is_by(queries.TRANSACTIONS)
+        failed = DatabaseError.of("booking", error)
+        doubled = failed.refused is not None and failed.refused.is_by(queries.TRANSACTIONS)
         if doubled and docs:
             # The index is still that of an earlier version, on the key alone.
             raise _reused("another caller has used it; after `migrate` each has its own") from error
-        raise refused from error
+        raise failed from error
     raise error
 
 

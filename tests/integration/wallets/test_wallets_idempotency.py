@@ -89,13 +89,18 @@ def test_before_a_refusal_the_key_is_looked_for_among_all_that_could_have_caused
 ) -> None:
     """A twin's debit that no majority has yet is why the funds are short, and the answer too.
 
-    One mongod is its own majority, so that the question is asked so is all to be seen here.
+    One mongod is its own majority, so all to be seen here is that the question is asked in a
+    transaction whose commit a majority has to have. `test_wallets_refusals` has three.
     """
     (owner,) = purses(app.ledger, 100)
     host, port = app.client.address or ("", 0)
     asked: list[dict[str, Any]] = []
+    committed: list[tuple[dict[str, Any], int]] = []
+    before = app.client.admin.command("ping")["operationTime"]
 
     def watch(event: Event) -> None:
+        if (event.name, event.phase) == ("commitTransaction", Phase.AFTER):
+            committed.append((event.document["writeConcern"], int((event.reply or {})["ok"])))
         if (event.name, event.collection, event.phase) == ("find", "transactions", Phase.BEFORE):
             asked.append(event.document)
 
@@ -108,9 +113,11 @@ def test_before_a_refusal_the_key_is_looked_for_among_all_that_could_have_caused
         far.client.close()
 
     levels = [command["readConcern"]["level"] for command in asked if "readConcern" in command]
-    assert [command["filter"] for command in asked] == [{"idempotencyKey": {"$in": [key]}}] * 3
-    # In the transaction the level is the transaction's.
-    assert levels == ["snapshot", "majority", "snapshot"]
+    assert [command["filter"] for command in asked] == [{"idempotencyKey": {"$in": [key]}}] * 2
+    assert levels == ["snapshot", "snapshot"]
+    assert committed == [({"w": "majority", "j": True}, 1)]
+    waited_for = {"op": "n", "ts": {"$gte": before}, "o.msg": {"$regex": "^read-only transaction"}}
+    assert app.client["local"]["oplog.rs"].find_one(waited_for) is not None
 
 
 @pytest.mark.parametrize("what", ["debit", "transfer", "reversal"])
