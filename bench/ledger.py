@@ -1,8 +1,10 @@
-"""Debits per second on one wallet and on many, beside the bare conditional update alone.
+"""Debits on one wallet, on many, and refused ones, beside the bare conditional update alone.
 
 The bare update is what a debit would cost if nothing had to be booked: the same
 `find_one_and_update`, majority and journalled, without transaction, journal or queue.
-Both are measured in turn in one process, so their ratio is the price of the booking.
+Both are measured in turn in one process, so their ratio is the price of the booking. A refusal is
+measured by one thread, in milliseconds. Each figure is the median of all rounds, a ratio of each
+round's own.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from daybook.settings.settings import Settings
 from daybook.wallets import move, queries, users
 from daybook.wallets.booking import Movement
 from daybook.wallets.context import Ledger
+from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
@@ -55,7 +58,22 @@ def bare(ledger: Ledger, owner: ObjectId) -> None:
     assert found is not None
 
 
-MEASURED: dict[str, Debit] = {"bare update": bare, "debit": booked}
+def refused(ledger: Ledger, owner: ObjectId) -> None:
+    """A debit that the balance does not cover, as a request makes it."""
+    body = {"amountPaise": BALANCE_PAISE + 1}
+    key = IdempotencyKey.of(str(ObjectId()), f"wallets/{owner}/debits", body)
+    try:
+        move.debit(ledger, owner, Movement(key=key, type="payout", amount_paise=BALANCE_PAISE + 1))
+    except LedgerError as error:
+        if error.code is ErrorCode.INSUFFICIENT_FUNDS:
+            return
+        raise
+    raise AssertionError("it was not refused")
+
+
+BARE, DEBIT, REFUSAL = "bare update", "debit", "refusal"
+MEASURED: dict[str, Debit] = {BARE: bare, DEBIT: booked}
+BY_ONE_THREAD: dict[str, Debit] = {BARE: bare, REFUSAL: refused}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,22 +92,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(uri: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One result per round, number of wallets and kind of debit."""
+    """One result per round, number of threads and of wallets, and kind of debit."""
     environment = {"DAYBOOK_MONGODB_URI": uri, "DAYBOOK_DESTINATION": "file:///tmp"}
     app = LedgerApp(Settings.from_env(environment))
     migrate(app.database, now=datetime.now(UTC))
     owners = [holder(app.ledger) for _ in range(options.wallets)]
+    plan = [
+        *((options.threads, 1, options.debits, what, debit) for what, debit in MEASURED.items()),
+        *(
+            (options.threads, options.wallets, options.debits, what, debit)
+            for what, debit in MEASURED.items()
+        ),
+        *((1, 1, options.refusals, what, debit) for what, debit in BY_ONE_THREAD.items()),
+    ]
     results = []
-    with ThreadPoolExecutor(options.threads) as pool:
-        for round_ in range(options.rounds + 1):
-            for wallets in (1, options.wallets):
-                for what, debit in MEASURED.items():
-                    seconds = _timed(pool, app.ledger, debit, owners[:wallets], options.debits)
-                    if round_:  # the first one warms up
-                        results.append({"wallets": wallets, "what": what, "seconds": seconds})
-                        print(f"{wallets:>5} {what:<11} {seconds:8.3f} s", file=sys.stderr)
+    for round_ in range(options.rounds + 1):
+        for threads, wallets, count, what, debit in plan:
+            with ThreadPoolExecutor(threads) as pool:
+                seconds = _timed(pool, app.ledger, debit, owners[:wallets], count)
+            if round_:  # the first one warms up
+                each = {"threads": threads, "wallets": wallets, "what": what, "round": round_}
+                results.append({**each, "seconds": seconds / count})
+                print(
+                    f"{threads:>3} threads, {wallets:>3} wallets, {what:<11} "
+                    f"{seconds / count * 1000:8.3f} ms each",
+                    file=sys.stderr,
+                )
     app.client.close()
-    return [{**result, "per_second": options.debits / result["seconds"]} for result in results]
+    return results
 
 
 def _timed(
@@ -111,39 +141,40 @@ def holder(ledger: Ledger) -> ObjectId:
 
 
 def _summary(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Medians, and each one's ratio to the bare update on as many wallets."""
+    """Medians over the rounds, and each one's ratio to the bare update of the same round."""
+    seconds = {
+        (one["threads"], one["wallets"], one["what"], one["round"]): one["seconds"]
+        for one in results
+    }
+    rounds = range(1, 1 + max(one["round"] for one in results))
     summary = []
-    for wallets in sorted({result["wallets"] for result in results}):
-        median = {
-            what: statistics.median(
-                result["per_second"]
-                for result in results
-                if (result["wallets"], result["what"]) == (wallets, what)
-            )
-            for what in MEASURED
-        }
-        summary += [
+    for threads, wallets, what in dict.fromkeys(key[:3] for key in seconds):
+        each = [seconds[threads, wallets, what, round_] for round_ in rounds]
+        of_bare = [seconds[threads, wallets, BARE, round_] / each[round_ - 1] for round_ in rounds]
+        summary.append(
             {
+                "threads": threads,
                 "wallets": wallets,
                 "what": what,
-                "per_second": per_second,
-                "of_bare": per_second / median["bare update"],
+                "milliseconds": statistics.median(each) * 1000,
+                "per_second": 1 / statistics.median(each),
+                "of_bare": statistics.median(of_bare),
             }
-            for what, per_second in median.items()
-        ]
+        )
     return summary
 
 
 def _print(summary: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
     table = Table(
-        title=f"{options.debits:,} debits by {options.threads} threads, "
+        title=f"{options.debits:,} debits and {options.refusals:,} refusals, "
         f"median of {options.rounds} rounds"
     )
-    for title in ("Wallets", "What", "Per second", "Of the bare update"):
+    for title in ("Threads", "Wallets", "What", "ms each", "Per second", "Of the bare update"):
         table.add_column(title, justify="left" if title == "What" else "right")
     for row in summary:
         table.add_row(
-            f"{row['wallets']}", row["what"], f"{row['per_second']:,.0f}", f"{row['of_bare']:.2f}"
+            *(f"{row['threads']}", f"{row['wallets']}", row["what"]),
+            *(f"{row['milliseconds']:.2f}", f"{row['per_second']:,.0f}", f"{row['of_bare']:.2f}"),
         )
     Console(width=100).print(table)
 
@@ -157,7 +188,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--debits", type=int, default=1000, help="debits of one measurement")
     parser.add_argument("--threads", type=int, default=8, help="at once")
     parser.add_argument("--wallets", type=int, default=64, help="how many 'many' are")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
+    parser.add_argument("--refusals", type=int, default=50, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--cache-gb", type=float, default=1.0, help="MongoDB's cache")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
