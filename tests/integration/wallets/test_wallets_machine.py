@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import hypothesis
@@ -65,6 +66,15 @@ commands = [
 freezing = st.builds(
     lambda command, phase: (*command, phase), st.sampled_from(commands), st.sampled_from(Phase)
 )
+
+
+def _by_wallet(
+    act: Callable[[Ledger, ObjectId, Movement], KeyedResponse],
+    owner: ObjectId,
+    ledger: Ledger,
+    wanted: Movement,
+) -> KeyedResponse:
+    return act(ledger, owner, wanted)
 
 
 class Freeze:
@@ -216,6 +226,33 @@ class Books(RuleBasedStateMachine):
         if answer is not None:
             side = "from" if amount % 2 else "to"
             self.reversible.append((ObjectId(answer.body[side]["transactionId"]), changes))
+
+    @rule(
+        holder=holders,
+        amount=amounts,
+        count=st.integers(2, 6),
+        direction=st.sampled_from(["credit", "debit"]),
+    )
+    def crowd(self, holder: int, amount: int, count: int, direction: str) -> None:
+        """Several at once, of which as many are booked as the balance covers."""
+        owner, debits = self.owners[holder], direction == "debit"
+        act: Act = partial(_by_wallet, move.debit if debits else move.credit, owner)
+        wanted = [movement(amount) for _ in range(count)]
+        with ThreadPoolExecutor(count) as pool:
+            jobs = [pool.submit(act, self.app.ledger, one) for one in wanted]
+        covered = min(count, self.balances[holder] // amount) if debits else count
+        for one, job in zip(wanted, jobs, strict=True):
+            error = job.exception()
+            if error is None:
+                changes = [(holder, -amount if debits else amount)]
+                self.book(changes)
+                self.done.append((act, one, job.result()))
+                self.reversible.append((ObjectId(job.result().body["transactionId"]), changes))
+                covered -= 1
+            else:
+                assert isinstance(error, LedgerError)
+                assert error.code is ErrorCode.INSUFFICIENT_FUNDS
+        assert covered == 0
 
     @precondition(lambda self: self.reversible)
     @rule(data=st.data(), where=st.none() | freezing)
