@@ -37,9 +37,12 @@ class ReplicaSet:
         self.ports = [free_port() for _ in range(MEMBERS)]
         self.processes = [self._start(folder / str(port), port) for port in self.ports]
         self.uri = f"mongodb://127.0.0.1:{self.ports[0]}/?replicaSet=three"
-        with self.direct(0) as client:
-            client.admin.command("replSetInitiate", self._config())
-        until(self._is_complete, within_seconds=START_SECONDS)
+
+    def initiate(self) -> None:
+        with self.direct() as client:
+            client.admin.command("replSetInitiate", self._config(1, 1000))
+            until(lambda: self._is_complete(client), within_seconds=START_SECONDS)
+            client.admin.command("replSetReconfig", self._config(2, STEPS_DOWN_AFTER_MS))
 
     def _start(self, folder: Path, port: int) -> Popen[bytes]:
         folder.mkdir()
@@ -56,28 +59,27 @@ class ReplicaSet:
             stdout=DEVNULL,
         )
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self, version: int, election_timeout_ms: int) -> dict[str, Any]:
         return {
             "_id": "three",
-            "settings": {"electionTimeoutMillis": STEPS_DOWN_AFTER_MS},
+            "version": version,
+            "settings": {"electionTimeoutMillis": election_timeout_ms},
             "members": [
                 {"_id": number, "host": f"127.0.0.1:{port}", "priority": int(number == 0)}
                 for number, port in enumerate(self.ports)
             ],
         }
 
-    def direct(self, number: int) -> MongoClient[dict[str, Any]]:
-        return MongoClient(f"mongodb://127.0.0.1:{self.ports[number]}/?directConnection=true")
+    def direct(self) -> MongoClient[dict[str, Any]]:
+        return MongoClient(f"mongodb://127.0.0.1:{self.ports[0]}/?directConnection=true")
 
-    def _is_complete(self) -> bool:
-        with self.direct(0) as client:
-            try:
-                states = [
-                    member["stateStr"]
-                    for member in client.admin.command("replSetGetStatus")["members"]
-                ]
-            except OperationFailure:
-                return False
+    @staticmethod
+    def _is_complete(client: MongoClient[dict[str, Any]]) -> bool:
+        try:
+            status = client.admin.command("replSetGetStatus")
+        except OperationFailure:
+            return False
+        states = [member["stateStr"] for member in status["members"]]
         return states == ["PRIMARY", "SECONDARY", "SECONDARY"]
 
     @contextmanager
@@ -100,8 +102,11 @@ class ReplicaSet:
 @pytest.fixture
 def replica_set(tmp_path: Path) -> Iterator[ReplicaSet]:
     replica_set = ReplicaSet(tmp_path)
-    yield replica_set
-    replica_set.stop()
+    try:
+        replica_set.initiate()
+        yield replica_set
+    finally:
+        replica_set.stop()
 
 
 @pytest.fixture
