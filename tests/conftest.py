@@ -6,13 +6,11 @@ A test that needs MongoDB is skipped where there is none, and fails when `CI` is
 
 from __future__ import annotations
 
+import gc
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -23,13 +21,11 @@ from pymongo.periodic_executor import PeriodicExecutor
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import EmbeddedMongod
+from tests.in_memory import in_memory
 from tests.reusable import ReusableDatabase
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator
-
-ROOM_BYTES = 8 * 1024**3
-"""Free memory that makes a folder in it harmless."""
 
 # An example's time says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("daybook", deadline=None)
@@ -53,6 +49,12 @@ def pytest_configure() -> None:
     PeriodicExecutor.__init__ = make_with_short_pauses  # type: ignore[method-assign]
 
 
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end, so no garbage collection needs to look through them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
     """A replica set; with several workers, each has one of its own."""
@@ -62,17 +64,6 @@ def mongo_uri() -> Iterator[str]:
         return
     with in_memory() as folder:
         yield from _serve(folder)
-
-
-@contextmanager
-def in_memory() -> Iterator[Path | None]:
-    """A folder that no disk slows down; None where there is no room for one."""
-    shared = Path("/dev/shm")  # noqa: S108  (not predictable: a new folder in it)
-    if not shared.is_dir() or shutil.disk_usage(shared).free < ROOM_BYTES:
-        yield None
-        return
-    with TemporaryDirectory(dir=shared, prefix="daybook-") as folder:
-        yield Path(folder)
 
 
 def _serve(data_dir: Path | None) -> Iterator[str]:

@@ -11,15 +11,19 @@ from pathlib import Path
 _PREFIX = "daybook-mongod-"
 
 
-def make_scratch_dir() -> Path:
-    """A new directory with this process's ID in its name; abandoned ones are removed first."""
-    _discard_abandoned()
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+def make_scratch_dir(parent: Path | None = None) -> Path:
+    """A new directory with this process's ID in its name; abandoned ones are removed first.
+
+    It is made in the system's directory for temporary files, unless `parent` is given.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    _discard_abandoned(parent)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
 
 
-def _discard_abandoned() -> None:
+def _discard_abandoned(parent: Path) -> None:
     """Remove temporary data directories whose owner was killed before it could do so."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+    for path in parent.glob(f"{_PREFIX}*-*"):
         owner = path.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)) and not _locked(path / "mongod.lock"):
             shutil.rmtree(path, ignore_errors=True)  # another start may be removing it as well
