@@ -17,7 +17,6 @@ from urllib.parse import quote_plus
 
 import pytest
 import requests
-from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, OperationFailure
@@ -37,7 +36,9 @@ from daybook.settings.settings import Settings
 from tests import books, commands, pages
 from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
 from tests.acceptance.test_cli import daybook
+from tests.in_memory import in_memory
 from tests.integration.office import Office
+from tests.reusable import ReusableDatabase
 
 Db = Database[dict[str, Any]]
 
@@ -124,7 +125,10 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[dict
         find_mongod()
     except ConfigurationError as error:
         pytest.skip(f"no MongoDB here: {error}")
-    with guarded_mongod(tmp_path_factory.mktemp("guarded")) as port:
+    with (
+        in_memory() as memory,
+        guarded_mongod(memory or tmp_path_factory.mktemp("guarded")) as port,
+    ):
         with MongoClient[dict[str, Any]](
             "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500
         ) as first:
@@ -144,11 +148,17 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[dict
             yield client
 
 
+@pytest.fixture(scope="module")
+def migrated(admin: MongoClient[dict[str, Any]]) -> Iterator[ReusableDatabase]:
+    reusable = ReusableDatabase(admin)
+    yield reusable
+    reusable.drop()
+
+
 @pytest.fixture
-def books_database(admin: MongoClient[dict[str, Any]]) -> Iterator[Db]:
+def books_database(admin: MongoClient[dict[str, Any]], migrated: ReusableDatabase) -> Iterator[Db]:
     """A migrated database on which the user `daybook` has the role and nothing else."""
-    database = admin[f"guarded_{ObjectId()}"]
-    migrate(database, now=SIX)
+    database = migrated.take()
     command = named(role(), database.name)
     name = command.pop("createRole")
     admin.admin.command("createRole", name, **command)
@@ -156,7 +166,7 @@ def books_database(admin: MongoClient[dict[str, Any]]) -> Iterator[Db]:
     yield database
     admin.admin.command("updateUser", "daybook", roles=[])
     admin.admin.command("dropRole", name)
-    admin.drop_database(database)
+    migrated.give_back()
 
 
 @pytest.fixture
