@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from daybook.export.slot.slot import REHEARSAL
 from tests.emulators.drive_log import Moment
@@ -16,6 +16,7 @@ Stage = Literal["before", "after"]
 
 HOLD_SECONDS = 120.0
 _POLL_SECONDS = 0.01
+_READS = ("find ", "listIndexes ", "getMore ")
 
 SEAL = "findAndModify exportslots push seals"
 TAKE = "findAndModify exportslots take"
@@ -43,6 +44,28 @@ class Step:
         """As the stand-in names it; None for a command to MongoDB."""
         source, _, operation = self.kind.partition(" ")
         return operation if source == "drive" else None
+
+
+class Point(NamedTuple):
+    """Where a run is killed."""
+
+    step: Step
+    stage: Stage
+
+
+def each_kind_once(steps: Iterable[Step]) -> list[Point]:
+    """Reads leave nothing behind, so there killing before and after is the same.
+
+    Every commit of a transaction is a kind of its own.
+    """
+    points = []
+    for step in steps:
+        if step.nth > 1 and step.kind != "commitTransaction":
+            continue
+        points.append(Point(step, "before"))
+        if not step.kind.startswith(_READS):
+            points.append(Point(step, "after"))
+    return points
 
 
 def kind_of(event: Event) -> str:

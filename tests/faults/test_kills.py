@@ -5,23 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from threading import Event
-from typing import NamedTuple
 
 import pytest
 
-from tests.faults.steps import LAST_CHUNK, WHOLE, Stage, Step, Steps
+from tests.faults.steps import LAST_CHUNK, WHOLE, Point, Step, Steps, each_kind_once
 from tests.faults.world import DAY, NEXT_DAY, World, kill_in_flight
 
 MakeWorld = Callable[..., World]
-
-_READS = ("find ", "listIndexes ", "getMore ")
-
-
-class Point(NamedTuple):
-    """Where a run is killed."""
-
-    step: Step
-    stage: Stage
 
 
 def _seed(world: World) -> list[str]:
@@ -54,23 +44,8 @@ def _kill_at(world: World, points: Iterable[Point]) -> list[str]:
     return broken
 
 
-def _each_kind_once(steps: Iterable[Step]) -> list[Point]:
-    """Reads leave nothing behind, so there killing before and after is the same.
-
-    Every commit of a transaction is a kind of its own.
-    """
-    points = []
-    for step in steps:
-        if step.nth > 1 and step.kind != "commitTransaction":
-            continue
-        points.append(Point(step, "before"))
-        if not step.kind.startswith(_READS):
-            points.append(Point(step, "after"))
-    return points
-
-
 def test_killed_at_each_kind_of_step_of_a_small_upload(world: World) -> None:
-    points = _each_kind_once(_steps_of_a_clean_run(world))
+    points = each_kind_once(_steps_of_a_clean_run(world))
 
     assert len(points) > 40
     assert _kill_at(world, points) == []
@@ -82,7 +57,7 @@ def test_killed_at_each_step_that_only_a_large_upload_has(make_world: MakeWorld)
     own = [step for step in steps if "upload" in step.kind or step.drive_operation in _LARGE]
 
     assert {step.drive_operation for step in own} >= _LARGE
-    assert _kill_at(world, _each_kind_once(own)) == []
+    assert _kill_at(world, each_kind_once(own)) == []
 
 
 _LARGE = {"session_open", "chunk", "chunk_last"}

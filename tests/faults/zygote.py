@@ -6,6 +6,7 @@ be killed. It has no threads and no clients of its own, which makes forking safe
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -51,6 +52,7 @@ class Channel:
 
 def serve(control: socket.socket) -> None:
     """Fork a child per request, reap one when told to, until the other side closes."""
+    gc.freeze()  # what is imported stays, so no child needs to look through it
     children: set[int] = set()
     while True:
         message, fds, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 1)
