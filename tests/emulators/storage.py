@@ -173,7 +173,7 @@ def storage(name: str, may: May) -> Iterator[Bucket]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     here = Bucket(name=name, url=f"http://127.0.0.1:{server.server_address[1]}", may=may)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     try:
         yield here

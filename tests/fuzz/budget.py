@@ -12,15 +12,15 @@ SECONDS_IN_CI = 60.0
 SECONDS_ELSEWHERE = 10.0
 
 
-def budget_seconds() -> float:
+def budget_seconds(*, in_ci: float = SECONDS_IN_CI) -> float:
     """For one fuzzer; `DAYBOOK_FUZZ_SECONDS` overrides the default."""
     given = os.environ.get(VARIABLE)
     if given:
         return float(given)
-    return SECONDS_IN_CI if os.environ.get("CI") else SECONDS_ELSEWHERE
+    return in_ci if os.environ.get("CI") else SECONDS_ELSEWHERE
 
 
-def rounds(*, share: float = 1.0) -> Iterator[int]:
+def rounds(*, share: float = 1.0, seconds_in_ci: float = SECONDS_IN_CI) -> Iterator[int]:
     """0, 1, 2, … until this share of the budget is used up; always 0.
 
     Hypothesis counts examples, not seconds, so a fuzzer runs a property of a few examples
@@ -29,7 +29,7 @@ def rounds(*, share: float = 1.0) -> Iterator[int]:
         for number in rounds():
             hypothesis.seed(number)(property_to_check)()
     """
-    until = time.monotonic() + share * budget_seconds()
+    until = time.monotonic() + share * budget_seconds(in_ci=seconds_in_ci)
     for number in count():
         yield number
         if time.monotonic() >= until:

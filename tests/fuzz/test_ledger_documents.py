@@ -38,6 +38,7 @@ from tests.integration.ledgers import make_app, prepare
 
 EXAMPLES = 10
 """In a round."""
+SECONDS_IN_CI = 20.0
 BALANCE, AMOUNT = 1000, 10
 ALTERABLE = ("wallets", "transactions", "users", "invites", "journalentries")
 COLLECTIONS = (*ALTERABLE, "exportqueues")
@@ -362,7 +363,7 @@ def check_example(
 def test_documents_of_any_shape_are_used_or_named(stage: Stage) -> None:
     logging.disable(logging.CRITICAL)
     try:
-        for seed in rounds():
+        for seed in rounds(seconds_in_ci=SECONDS_IN_CI):
 
             @settings(
                 max_examples=EXAMPLES,
