@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +26,7 @@ from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
 from daybook.mongo.migrate import migrate
+from tests import forked
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Hook, MongoProxy
 from tests.emulators.tasks import QUEUE, TasksEmulator
@@ -60,20 +59,18 @@ class Instance:
         self.told = False
         """Whether it has been told to end, so that it serves nobody any more."""
         with output.open("wb") as stream:
-            self._process = subprocess.Popen(
+            self._process = forked.start(
                 [
-                    *(sys.executable, "-m", "functions_framework", "--target", "daybook"),
+                    *("functions_framework", "--target", "daybook"),
                     *("--source", str(ROOT / "main.py")),
                     *("--host", "127.0.0.1", "--port", str(self.port)),
                 ],
-                env={
+                {
                     **{name: text for name, text in os.environ.items() if "DAYBOOK" not in name},
                     **self.env,
                 },
-                stdin=subprocess.DEVNULL,
                 stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                stderr=stream,
             )
 
     def ready(self) -> Instance:

@@ -18,6 +18,7 @@ from pymongo.database import Database
 
 from daybook.cli.main import main
 from daybook.export.slot.slot import Slot
+from tests import forked
 from tests.installed import DAYBOOK
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 
@@ -69,6 +70,11 @@ def surroundings(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def daybook(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return forked.run(["daybook", *arguments], surroundings(env), timeout=120)
+
+
+def installed(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same by the program that `make` installs, which has to import everything."""
     return subprocess.run(
         [DAYBOOK, *arguments],
         env=surroundings(env),
@@ -139,7 +145,7 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
     planned = answer(office.env, "plan", "--date", DATE)
     assert (planned["status"], list(office.folder.iterdir())) == ("planned", [])
 
-    run = daybook(office.env, "run", "--date", DATE)
+    run = installed(office.env, "run", "--date", DATE)
     assert run.returncode == 0
     (line,) = run.stderr.splitlines()  # in words, since no log was asked for
     assert "WARNING" in line
@@ -164,24 +170,25 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
         False,
     )
     assert [item["entryId"] for item in status["rejected"]] == [str(wrong)]
-    words = daybook(office.env, "status", DATE).stdout
+    words = installed(office.env, "status", DATE).stdout
     assert f"rejected  RV-1 ({wrong}): lines: debit 10.00 is not credit 9.00. To correct: " in words
     (day,) = answer(office.env, "history")["batches"]
     assert (day["batchDate"], day["entryCount"]) == (DATE, 2)
 
-    verified = daybook(office.env, "verify", DATE)
+    verified = installed(office.env, "verify", DATE)
     assert verified.returncode == 0
     assert verified.stdout.startswith(f"batch_{DATE}.csv is as it was delivered")
     office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "RV-2"}})
     differs = answer(office.env, "verify", DATE, code=1)
     assert differs["status"] == "differs"
     assert {each["entryId"] for each in differs["differences"]} == {str(entry_id)}
-    assert str(entry_id) in daybook(office.env, "verify", DATE).stdout
+    assert str(entry_id) in installed(office.env, "verify", DATE).stdout
 
     followed = answer(office.env, "lineage", str(entry_id))
     assert [(file["firstRow"], file["lastRow"]) for file in followed["files"]] == [(3, 4)]
     assert (
-        "rows 3 to 4 (batch of 2026-01-18)" in daybook(office.env, "lineage", str(entry_id)).stdout
+        "rows 3 to 4 (batch of 2026-01-18)"
+        in installed(office.env, "lineage", str(entry_id)).stdout
     )
 
 

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 from daybook.export.model.part import PART_SIZE
-from tests import books, commands
+from tests import books, commands, forked
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator
@@ -55,12 +55,8 @@ class Held:
 
     def __init__(self, office: Office, drive: DriveEmulator, *arguments: str) -> None:
         drive.fault("hold_before", on="chunk", nth=2)
-        self.process = subprocess.Popen(
-            [DAYBOOK, *(arguments or ("run", "--date", DATE))],
-            env=surroundings(office.env),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        self.process = forked.start(
+            ["daybook", *(arguments or ("run", "--date", DATE))], surroundings(office.env)
         )
         self._drive = drive
         drive.wait_for("chunk", nth=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +16,10 @@ from pymongo.uri_parser import parse_uri
 
 from daybook.export.model.profile import Profile
 from daybook.wallets.reconcile.reconcile import reconcile
+from tests import forked
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_ledger import Function
 from tests.emulators.mongo_proxy import CUT, FORWARD, Action, Event, MongoProxy, Phase
-from tests.installed import DAYBOOK
 from tests.integration.ledgers import check_books, prepare
 
 Db = Database[dict[str, Any]]
@@ -160,7 +159,7 @@ class Killer:
     """Kills the command at its `number`-th write, before or after MongoDB carried it out."""
 
     def __init__(self, number: int, phase: Phase) -> None:
-        self.process: subprocess.Popen[str] | None = None
+        self.process: forked.Process | None = None
         self._at, self._phase = number, phase
         self._seen: list[int] = []
         self.killed = False
@@ -191,12 +190,9 @@ def test_erase_can_be_killed_at_any_write_and_repeated(
         owner = ObjectId(user)
         killer = Killer(number, phase)
         with MongoProxy(host, port) as proxy:
-            killer.process = subprocess.Popen(
-                [DAYBOOK, "erase", user, "--yes", "--json"],
-                env=surroundings({**env, "DAYBOOK_MONGODB_URI": proxy.uri}),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+            killer.process = forked.start(
+                ["daybook", "erase", user, "--yes", "--json"],
+                surroundings({**env, "DAYBOOK_MONGODB_URI": proxy.uri}),
             )
             proxy.hook = killer
             stdout, stderr = killer.process.communicate(timeout=60)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from pymongo.database import Database
 from urllib3.util import Retry
 
 from daybook.export.outcome import Status
-from tests import books, commands
+from tests import books, commands, forked
 from tests.integration.ledgers import balance_of, check_books, check_whole, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -49,28 +47,27 @@ class Function:
         again.respect_retry_after_header = False  # a 503 is an answer, which a test wants to see
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=64, max_retries=again)
         self.session.mount("http://", adapter)
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "functions_framework", "--target", "ledger"),
-                *("--source", str(ROOT / "main.py")),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
-            ],
-            env={
-                **{name: text for name, text in os.environ.items() if "DAYBOOK" not in name},
-                "DAYBOOK_MONGODB_URI": uri,
-                "DAYBOOK_DATABASE": database.name,
-                "DAYBOOK_DESTINATION": "file:///tmp",
-                **more,
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with Path(os.devnull).open("wb") as nowhere:
+            self.process = forked.start(
+                [
+                    *("functions_framework", "--target", "ledger"),
+                    *("--source", str(ROOT / "main.py")),
+                    *("--host", "127.0.0.1", "--port", str(self.port)),
+                ],
+                {
+                    **{name: text for name, text in os.environ.items() if "DAYBOOK" not in name},
+                    "DAYBOOK_MONGODB_URI": uri,
+                    "DAYBOOK_DATABASE": database.name,
+                    "DAYBOOK_DESTINATION": "file:///tmp",
+                    **more,
+                },
+                stdout=nowhere,
+            )
 
     def wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.process.communicate()[1]
+            assert self.process.poll() is None, self.process.communicate(1)[1]
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return

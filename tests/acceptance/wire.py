@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +19,7 @@ from pymongo import MongoClient
 from daybook.http.ledger.routes import ROUTES as LEDGER
 from daybook.http.routes import ROUTES as DAYBOOK
 from daybook.mongo.migrate import migrate
+from tests import forked
 from tests.acceptance.processes import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    process: subprocess.Popen[bytes]
+    process: forked.Process
     port: int
     output: Path
 
@@ -87,22 +86,21 @@ def serving(
     """The function's process; `env` are variables beside those that it needs."""
     port, output = free_port(), folder / f"{target}.log"
     with output.open("wb") as stream:
-        process = subprocess.Popen(
+        process = forked.start(
             [
-                *(sys.executable, "-m", "functions_framework", "--target", target),
+                *("functions_framework", "--target", target),
                 *("--source", str(ROOT / "main.py")),
                 *("--host", "127.0.0.1", "--port", str(port)),
             ],
-            env={
+            {
                 **{name: text for name, text in os.environ.items() if "DAYBOOK" not in name},
                 "DAYBOOK_MONGODB_URI": mongo_uri,
                 "DAYBOOK_DATABASE": database,
                 "DAYBOOK_DESTINATION": folder.as_uri(),
                 **env,
             },
-            stdin=subprocess.DEVNULL,
             stdout=stream,
-            stderr=subprocess.STDOUT,
+            stderr=stream,
         )
     server = Server(process=process, port=port, output=output)
     try:

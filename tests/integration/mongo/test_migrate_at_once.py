@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +16,7 @@ from pymongo.uri_parser import parse_uri
 from daybook.mongo import indexes
 from daybook.mongo.migrate import COLLECTION, migrate, standings
 from daybook.mongo.migrations import m0003_campaign_assignments as moving
+from tests import forked
 from tests.emulators.mongo_proxy import Action, Event, MongoProxy, Phase
 from tests.pages import ROOT
 
@@ -27,20 +26,17 @@ SIZE = moving.BATCH_SIZE + 10
 """Assignments of a campaign: two batches."""
 
 
-def start(uri: str, database: Db) -> subprocess.Popen[str]:
+def start(uri: str, database: Db) -> forked.Process:
     """`daybook migrate` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "daybook", "migrate"],
-        env={
+    return forked.start(
+        ["daybook", "migrate"],
+        {
             **{name: text for name, text in os.environ.items() if "DAYBOOK" not in name},
             "PYTHONPATH": str(ROOT / "src"),
             "DAYBOOK_DESTINATION": "file:///nowhere",
             "DAYBOOK_MONGODB_URI": uri,
             "DAYBOOK_DATABASE": database.name,
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
     )
 
 
@@ -71,9 +67,9 @@ class KilledAt:
     def __init__(self, step: tuple[str, str | None], number: int, phase: Phase) -> None:
         self.step, self.number, self.phase = step, number, phase
         self.seen = 0
-        self.other: subprocess.Popen[str] | None = None
-        self.victim: subprocess.Popen[str] | None = None
-        self.start_other: Callable[[], subprocess.Popen[str]] | None = None
+        self.other: forked.Process | None = None
+        self.victim: forked.Process | None = None
+        self.start_other: Callable[[], forked.Process] | None = None
 
     def __call__(self, event: Event) -> Action | None:
         if event.phase is not self.phase or (event.name, event.collection) != self.step:
@@ -116,7 +112,7 @@ def test_one_of_two_processes_is_killed_and_the_other_completes(
     assert hook.victim.returncode < 0
     # MongoDB ends what the killed process left open by itself, after a minute.
     database.client.admin.command("killAllSessions", [])
-    output, _ = hook.other.communicate(timeout=60)
+    output = hook.other.communicate(timeout=60)
     assert hook.other.returncode == 0, output
     check(database, docs)
 
@@ -124,7 +120,7 @@ def test_one_of_two_processes_is_killed_and_the_other_completes(
 def test_processes_that_migrate_at_once_leave_one_result(mongo_uri: str, database: Db) -> None:
     docs = old_shape(database)
     processes = [start(mongo_uri, database) for _ in range(3)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     check(database, docs)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +18,7 @@ from daybook.wallets import move
 from daybook.wallets.booking import Movement
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
+from tests import forked
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
 
 BALANCES = (300, 200, 100, 0)
@@ -39,14 +38,12 @@ def killed_after(
     app: LedgerApp, uri: str, owners: list[ObjectId], dice: random.Random
 ) -> list[list[str]]:
     """What a mover said until it was killed, at some moment after so many words of it."""
-    process = subprocess.Popen(
+    process = forked.start(
         [
-            *(sys.executable, "-m", "tests.integration.wallet_mover", uri, app.database.name),
+            *("tests.integration.wallet_mover", uri, app.database.name),
             *(str(dice.random()), *map(str, owners)),
         ],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        os.environ,
     )
     assert process.stdout is not None
     with process.stdout as stream:
