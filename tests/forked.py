@@ -30,6 +30,11 @@ from typing import IO, Any
 
 MAX_REQUEST_BYTES = 200_000
 _STREAMS = 3
+IMPORTED_LATE = (
+    *("functions_framework", "google.auth.transport.requests", "rich.console", "rich.progress"),
+    "xlsxwriter",
+)
+"""What most processes import beside the modules of Daybook, once they need it."""
 
 
 class Process:
@@ -168,7 +173,7 @@ def _import_daybook() -> None:
     for found in pkgutil.walk_packages(daybook.__path__, "daybook."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    for name in ("functions_framework", "google.cloud.logging_v2.handlers.structured_log"):
+    for name in IMPORTED_LATE:
         importlib.import_module(name)
     # main.py sets a variable that gunicorn reads when it is imported.
     assert "gunicorn" not in sys.modules

@@ -20,6 +20,8 @@ from datetime import date
 from typing import Any
 
 # Imported before the fork for the sake of speed alone.
+import google.auth.transport.requests  # noqa: F401
+
 import daybook.destinations.drive.drive  # noqa: F401
 from daybook import log
 from daybook.app import App
