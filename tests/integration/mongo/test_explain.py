@@ -551,7 +551,25 @@ def test_every_query_runs_on_an_index_among_a_hundred_thousand(
     real(mongo_uri, database, tmp_path)
     fill(database, MANY)
     found = by_name(database)
-    assert [each.to_doc() for each in found.values() if each.failed] == []
+    failed = [each.to_doc() for each in found.values() if each.failed]
+    assert failed == [], [as_stored(database, each["collection"]) for each in failed]
     for each in found.values():
         assert each.plan is not None
         print(each.to_doc())
+
+
+def as_stored(database: Db, collection: str) -> dict[str, Any]:
+    """How MongoDB plans `{profile}` by `batchDate`, with all candidates, and fields of its arrays.
+
+    An index whose key was ever an array orders nothing, which its plan alone does not show.
+    """
+    arrays = {
+        "$match": {"$or": [{"profile": {"$type": "array"}}, {"batchDate": {"$type": "array"}}]}
+    }
+    find = {"find": collection, "filter": {"profile": DAILY, "batchDate": {"$type": "string"}}}
+    return {
+        "arrays": list(database[collection].aggregate([arrays])),
+        "explained": database.command(
+            "explain", {**find, "sort": {"batchDate": -1}}, verbosity="allPlansExecution"
+        ),
+    }
