@@ -99,11 +99,31 @@ def _batch(day: str, batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[st
         lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
     if batch["error"]:
         lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
+    if asks_for_details():
+        lines += [_attempt(one, zone) for one in batch["attempts"]]
     if batch["continuations"]:
         lines.append(row("continued", f"{number(batch['continuations'], 'time')} in this attempt"))
     if _is_released(batch):
         lines.append(released_row(batch["releasedAt"], zone))
     return lines
+
+
+def _attempt(one: Mapping[str, Any], zone: ZoneInfo) -> str:
+    began = "" if one["startedAt"] is None else f" at {moment(one['startedAt'], zone)}"
+    ended = _OUTCOMES[one["outcome"]]
+    if one["error"] is not None:
+        ended += f": {one['error']['type']}: {one['error']['message']}"
+    return row(f"attempt {one['attempt']}", f"begun{began}; {ended}")
+
+
+_OUTCOMES = {
+    None: "no end yet",
+    "exported": "exported",
+    "recorded_elsewhere": "another application had recorded the day",
+    "empty": "nothing to export",
+    "failed": "failed",
+    "unfinished": "ended without a record",
+}
 
 
 def _recorded(file: Mapping[str, str | None] | None) -> list[str]:
@@ -132,10 +152,12 @@ def _next(app: App, found: Overview, profile: Profile) -> list[str]:
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
+    from daybook.export.batch import attempts
     from daybook.export.operations.history import summary
 
     return {
         **summary(batch),
+        "attempts": [one.to_doc() for one in attempts.of_batch(batch.doc)],
         "continuations": batch.continuations,
         "pendingTask": None if batch.pending is None else batch.pending.to_doc(),
         "releasedAt": batch.doc.get("releasedAt"),

@@ -319,9 +319,15 @@ def _publish(ctx: Context, batch: Batch) -> None:
 
 
 def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: DaybookError) -> None:
-    """Alert that the file has no record, unless a later run can record it."""
+    """Alert that the file has no record, and store it, unless a later run can record it."""
     if not error.permanent:
         return
+    transitions.record_unrecorded(
+        ctx.batches,
+        ObjectId(seal.manifest.batch_id),
+        file={"filename": seal.filename, "fileId": file.id, "webViewLink": file.link},
+        now=ctx.now(),
+    )
     ctx.exporter.messenger.alert(
         Alert(
             event=AlertEvent.FILE_UNRECORDED,

@@ -21,7 +21,7 @@ from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
 from daybook.mongo.query import Query
 from daybook.page.days import Cell, DayState
-from daybook.page.recorded import RecordedDay
+from daybook.page.recorded import RecordedDay, UnrecordedFile
 from daybook.page.slots import Working
 
 _ORPHANS = Query(
@@ -87,6 +87,9 @@ def _of_cell(
     profile: str, cell: Cell, working: Working | None, *, file_possible: bool | None
 ) -> Iterator[Item]:
     record = cell.record
+    if record is not None and record.unrecorded is not None:
+        yield _unrecorded(profile, cell, record, record.unrecorded)
+        return
     if cell.state is DayState.MISSING and not cell.superseded:
         yield _item(
             profile,
@@ -173,6 +176,21 @@ def _changed(profile: str, cell: Cell, record: RecordedDay) -> Iterator[Item]:
                 cut_short=not record.all_changes,
                 findings="; ".join(one.detail for one in found[:_TOLD]),
             )
+
+
+def _unrecorded(profile: str, cell: Cell, record: RecordedDay, file: UnrecordedFile) -> Item:
+    return _item(
+        profile,
+        cell,
+        AlertEvent.FILE_UNRECORDED,
+        logging.CRITICAL,
+        act=Act.RETRY,
+        mark=DayState.FAILED,
+        filename=file.filename,
+        file_id=file.file_id,
+        link=file.link,
+        **_error(record),
+    )
 
 
 def _unmarked(profile: str, cell: Cell, record: RecordedDay) -> Item:

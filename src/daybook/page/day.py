@@ -7,9 +7,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pymongo
+from bson import ObjectId
 from pymongo.database import Database
 
-from daybook.export.batch import export_log
+from daybook.export.batch import attempts, export_log
+from daybook.export.batch.attempts import Attempt
+from daybook.export.batch.batch import COLLECTION
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import DAILY
@@ -74,6 +77,8 @@ class DayPage:
     """The run that is at work on this very day."""
     damaged: str | None
     rejected: tuple[RejectedEntry, ...]
+    attempts: tuple[Attempt, ...]
+    """The latest ones, oldest first; none of a batch of an earlier version."""
     records: tuple[Record, ...]
     waiting: int | None
     """Items that the next run would take, up to `COUNTED`; None for a day that is settled."""
@@ -140,6 +145,7 @@ def read(
             working=working if cell.state is DayState.RUNNING else None,
             damaged=next((one.message for one in found.damaged if one.day == day), None),
             rejected=tuple(entries),
+            attempts=() if batch_id is None else _attempts(database, batch_id),
             records=_records(database, shown.name, day),
             waiting=None if cell.state.settled else _waiting(database, shown),
             last=day >= today,
@@ -149,6 +155,13 @@ def read(
 def _waiting(database: Database[dict[str, Any]], shown: ShownProfile) -> int:
     queue = database[shown.profile.source.queue]
     return queue.count_documents(plan.queued(shown.profile), limit=COUNTED + 1)
+
+
+def _attempts(database: Database[dict[str, Any]], batch_id: str) -> tuple[Attempt, ...]:
+    doc = database[COLLECTION].find_one(
+        {"_id": ObjectId(batch_id)}, dict.fromkeys(attempts.FIELDS, 1)
+    )
+    return () if doc is None else attempts.of_batch(doc)
 
 
 def _records(database: Database[dict[str, Any]], profile: str, day: date) -> tuple[Record, ...]:

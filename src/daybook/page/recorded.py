@@ -19,6 +19,7 @@ FIELDS = (
     *("webViewLink", "sha256", "startedAt", "committedAt", "markedAt", "releasedAt"),
     *("pendingTask.due", "pendingTask.kind", "error.type", "error.message", "errorCounts"),
     *("recordedElsewhere", "conflictCount", "hiddenAt", "rejectedManifest.batchId"),
+    *("unrecorded.filename", "unrecorded.fileId", "unrecorded.webViewLink"),
     *("audit.auditedAt", "audit.findingCount", "audit.allFound", "audit.findings"),
 )
 """The fields of a batch that `RecordedDay.from_doc` reads."""
@@ -44,6 +45,13 @@ class Change:
     detail: str
     entry_id: str | None
     row: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrecordedFile:
+    filename: str
+    file_id: str
+    link: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +87,8 @@ class RecordedDay:
     error_type: str | None
     error: str | None
     error_counts: Mapping[str, int]
+    unrecorded: UnrecordedFile | None
+    """A file that is visible at the destination, and that MongoDB refuses to record."""
     elsewhere: bool
     conflict_count: int
     """Items that changed while the file was being delivered."""
@@ -127,6 +137,7 @@ class RecordedDay:
             error_type=None if error is None else error.text_or_none("type"),
             error=None if error is None else error.text_or_none("message"),
             error_counts=_counts(fields),
+            unrecorded=None if state is BatchState.COMMITTED else _unrecorded(fields),
             elsewhere=fields.has("recordedElsewhere"),
             conflict_count=fields.whole("conflictCount", 0),
             audited_at=None if audit is None else audit.time_or_none("auditedAt"),
@@ -141,6 +152,17 @@ class RecordedDay:
         if self.started_at is None or self.done_at is None:
             return None
         return max(0.0, (self.done_at - self.started_at).total_seconds())
+
+
+def _unrecorded(fields: Fields) -> UnrecordedFile | None:
+    file = fields.inner_or_none("unrecorded")
+    if file is None:
+        return None
+    return UnrecordedFile(
+        filename=file.text("filename"),
+        file_id=file.text("fileId"),
+        link=file.text_or_none("webViewLink"),
+    )
 
 
 def _changes(audit: Any) -> tuple[Change, ...]:

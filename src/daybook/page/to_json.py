@@ -151,6 +151,7 @@ def day_to_doc(found: DayPage) -> dict[str, Any]:
             for change in (() if record is None else record.changes)
         ],
         "allFound": record is None or record.all_changes,
+        "attempts": [one.to_doc() for one in found.attempts],
         "records": [
             {
                 "action": one.action,

@@ -12,7 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from daybook.errors import DaybookError, RecordsDisagree
-from daybook.export.batch import rejections
+from daybook.export.batch import attempts, rejections
 from daybook.export.batch.batch import COLLECTION, Batch, has_ended
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import NOTHING, Rejected
@@ -58,6 +58,7 @@ def start_attempt(
         "uploadSessions": 0,
         **NOTHING_FOLLOWS,
         "startedAt": now,
+        "attempts": attempts.to_docs(attempts.with_begun(batch, number=attempt, now=now)),
         "updatedAt": now,
     }
     if batch.state is BatchState.EMPTY:
@@ -140,6 +141,11 @@ def record_failure(
         "nextAttemptAt": None if retry is None else retry.due,
         "pendingTask": None if retry is None else retry.to_doc(),
         "error": dict(error),
+        "attempts": attempts.to_docs(
+            attempts.with_failed(
+                batch, error=error, next_at=None if retry is None else retry.due, now=now
+            )
+        ),
         "updatedAt": now,
     }
     if retry is None:
@@ -296,6 +302,7 @@ def record_commit(
         "manifest": seal.manifest.to_doc(),
         "recordId": record_id,
         "hiddenAt": hidden_at,
+        "unrecorded": None,
         "committedAt": now,
         "markedAt": None,
         "updatedAt": now,
@@ -385,6 +392,20 @@ def adopt(
     }
     # If the batch was deleted by hand, the day's next run creates it again and then adopts it.
     batches.update_one({"_id": batch_id}, {"$set": changes}, session=session)
+
+
+def record_unrecorded(
+    batches: Collection[dict[str, Any]],
+    batch_id: ObjectId,
+    *,
+    file: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Store that the file is visible, and MongoDB refuses its record. Only adds a field."""
+    batches.update_one(
+        {"_id": batch_id, "state": {"$ne": BatchState.COMMITTED.value}},
+        {"$set": {"unrecorded": {**file, "at": now}}},
+    )
 
 
 def record_publish_alert(

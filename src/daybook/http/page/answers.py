@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daybook.export.batch.attempts import AttemptOutcome
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.notice import AlertEvent
@@ -147,6 +148,19 @@ DAY_PAGE = record(
             record({"kind": TEXT, "detail": TEXT, "entryId": or_null(TEXT), "row": or_null(COUNT)})
         ),
         "allFound": TRUTH,
+        "attempts": listed(
+            record(
+                {
+                    "generation": COUNT,
+                    "attempt": COUNT,
+                    "startedAt": or_null(TIME),
+                    "endedAt": or_null(TIME),
+                    "outcome": or_null(one_of(list(AttemptOutcome))),
+                    "error": or_null(record({"type": TEXT, "message": TEXT})),
+                    "nextAttemptAt": or_null(TIME),
+                }
+            )
+        ),
         "records": listed(
             record({"action": TEXT, "message": TEXT, "performedBy": TEXT, "at": or_null(TIME)})
         ),
