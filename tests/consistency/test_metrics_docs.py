@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from daybook.export.model.profile import Profile
 from daybook.mongo.client import connect
-from daybook.ops.metrics.metrics import render
+from daybook.ops.metrics.metrics import Measured, render
 from daybook.settings.settings import Settings
 from tests import pages
 
@@ -24,7 +24,7 @@ Labels = Mapping[str, set[str]]
 
 @pytest.fixture(scope="module")
 def page(mongo_uri: str) -> str:
-    """Of a client with a connection, over a database without anything."""
+    """Of two profiles and a client with a connection, over a database without anything."""
     settings = Settings.from_env(
         {"DAYBOOK_MONGODB_URI": mongo_uri, "DAYBOOK_DESTINATION": "file:///srv/books"}
     )
@@ -32,8 +32,12 @@ def page(mongo_uri: str) -> str:
         database: Database[dict[str, Any]] = client["metrics_docs"]
         _, body = render(
             database,
-            profile=Profile(name="daily"),
-            destination="google_drive",
+            [
+                Measured(
+                    profile=Profile(name=name), destination="google_drive", breaker="google_drive"
+                )
+                for name in ("daily", "sales")
+            ],
             now=datetime(2026, 1, 18, tzinfo=UTC),
         )
     return body.decode()

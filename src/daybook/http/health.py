@@ -19,6 +19,7 @@ from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
 from daybook.ops.health import DatabaseHealth, database_health
 from daybook.ops.metrics import metrics
+from daybook.ops.metrics.metrics import Measured
 from daybook.ops.schedule_health import ScheduleHealth, schedule_health
 from daybook.profiles.configured import ConfiguredProfile
 from daybook.profiles.due import enabled
@@ -76,8 +77,15 @@ def measurements(app: App, _request: flask.Request) -> flask.Response:
     try:
         kind, body = metrics.render(
             app.database,
-            profile=app.profile(),
-            destination=app.settings.destination.kind,
+            [
+                Measured(
+                    profile=one.profile,
+                    destination=one.destination.kind,
+                    breaker=app.breaker_of(name),
+                )
+                for name, one in app.profiles.items()
+                if one.enabled
+            ],
             now=app.now(),
         )
     except PyMongoError as error:  # not logged: scrapers repeat the request all day

@@ -18,6 +18,7 @@ from daybook.cli.main import main
 from daybook.export.model.part import PART_SIZE
 from daybook.export.slot.slot import Slot
 from daybook.ops.metrics import metrics
+from daybook.ops.metrics.metrics import Measured
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
 from daybook.text.phrases import number
@@ -73,7 +74,9 @@ class Scene:
     def measured(self) -> dict[str, float]:
         """`/metrics` by name, where something other than 0 is measured."""
         _, body = metrics.render(
-            self.database, profile=self.office.app.profile(), destination="drive", now=EVENING
+            self.database,
+            [Measured(profile=self.office.app.profile(), destination="drive", breaker="drive")],
+            now=EVENING,
         )
         lines = [line.rsplit(" ", 1) for line in body.decode().splitlines() if line[0] != "#"]
         return {name: float(value) for name, value in lines if float(value)}

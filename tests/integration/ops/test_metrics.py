@@ -17,7 +17,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from daybook.export.model.profile import Profile
 from daybook.mongo.migrate import migrate
-from daybook.ops.metrics.metrics import TIMEOUT_SECONDS, render
+from daybook.ops.metrics.metrics import TIMEOUT_SECONDS, Measured, render
 
 pytestmark = pytest.mark.migrated
 
@@ -34,7 +34,11 @@ Db = Database[dict[str, Any]]
 
 
 def text(database: Db, *, destination: str = "google_drive") -> bytes:
-    content_type, body = render(database, profile=DAILY, destination=destination, now=NOW)
+    content_type, body = render(
+        database,
+        [Measured(profile=DAILY, destination=destination, breaker=destination)],
+        now=NOW,
+    )
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
     return body
 
@@ -460,3 +464,81 @@ def test_a_database_that_is_away_is_no_page() -> None:
         pymongo.timeout(0.2),
     ):
         text(client["daybook"])
+
+
+# Several profiles
+
+
+def of_profiles(database: Db, *names: str) -> dict[str, float]:
+    _, body = render(
+        database,
+        [
+            Measured(
+                profile=Profile(name=name),
+                destination="google_drive" if name == "daily" else "s3",
+                breaker="google_drive" if name == "daily" else f"s3://books/{name}",
+            )
+            for name in names
+        ],
+        now=NOW,
+    )
+    lines = body.decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_each_profile_has_its_own_figures(database: Db) -> None:
+    put_days(
+        database,
+        delivered("2026-01-17", 4, entryCount=7, errorCounts={"timeout": 2}, attemptCount=3),
+        delivered("2026-01-17", 20, entryCount=11, profile="sales", conflictCount=1),
+        day("2026-01-18", state="failed", profile="sales", errorCounts={"s3": 4}),
+    )
+    database["exportqueues"].insert_many(
+        {"exportPath": "scheduled", "status": "queued", "createdAt": START, **fields}
+        for fields in ({}, {"profile": "sales"}, {"profile": "sales"}, {"profile": "nobody"})
+    )
+    database["circuitbreakers"].insert_one(
+        {"_id": "s3://books/sales", "failures": 3, "openUntil": NOW + timedelta(minutes=5)}
+    )
+    database["exportorphans"].insert_one(
+        {"_id": "x", "profile": "sales", "seenAt": None, "watchUntil": NOW + timedelta(days=1)}
+    )
+    found = of_profiles(database, "daily", "sales")
+
+    def of(name: str, label: str = "") -> list[float]:
+        """Of both profiles; the text has labels in alphabetical order."""
+        named = [sorted(filter(None, (label, f'profile="{one}"'))) for one in ("daily", "sales")]
+        return [found[f"{name}{{{','.join(labels)}}}"] for labels in named]
+
+    assert of(f"{BATCH}_entries") == [7, 11]
+    assert of(f"{BATCH}_entries_total") == [7, 11]
+    assert of(f"{BATCH}_last_duration_seconds") == [4, 20]
+    assert of(f"{BATCH}_conflicts_total") == [0, 1]
+    assert of(f"{BATCH}_errors_total", 'error_type="timeout"') == [2, 0]
+    assert found[f'{BATCH}_errors_total{{error_type="s3",profile="sales"}}'] == 4
+    assert of(f"{BATCH}_batches", 'state="failed"') == [0, 1]
+    assert of(f"{BATCH}_queue_entries") == [1, 2]
+    assert of("daybook_orphans", 'state="watched"') == [0, 1]
+    assert found[f'{BATCH}_duration_seconds_bucket{{le="5.0",profile="daily"}}'] == 1
+    assert found[f'{BATCH}_duration_seconds_bucket{{le="5.0",profile="sales"}}'] == 0
+    state = "daybook_circuit_breaker_state"
+    assert found[f'{state}{{destination="google_drive",state="closed"}}'] == 1
+    assert found[f'{state}{{destination="s3://books/sales",state="open"}}'] == 1
+
+
+def test_every_sample_of_the_batches_names_its_profile_if_there_are_several(database: Db) -> None:
+    one, several = of_profiles(database, "daily"), of_profiles(database, "daily", "sales")
+    apart = ("daybook_circuit", "daybook_damaged", f"{BATCH}_queue_unclaimed", "daybook_mongodb")
+    assert not [name for name in one if "profile=" in name]
+    assert not [name for name in several if "profile=" not in name and not name.startswith(apart)]
+
+
+def test_a_profile_other_than_daily_is_named_even_alone(database: Db) -> None:
+    assert f'{BATCH}_entries{{profile="sales"}}' in of_profiles(database, "sales")
+
+
+def test_items_that_no_profile_takes_are_counted_once_for_each_queue(database: Db) -> None:
+    database["exportqueues"].insert_one({"exportPath": "nowhere", "status": "queued"})
+    found = of_profiles(database, "daily", "sales")
+    assert found[f'{BATCH}_queue_unclaimed_entries{{reason="unknown_path"}}'] == 1

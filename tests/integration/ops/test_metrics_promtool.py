@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from daybook.export.model.profile import Profile
 from daybook.mongo.client import connect
-from daybook.ops.metrics.metrics import render
+from daybook.ops.metrics.metrics import Measured, render
 from daybook.settings.settings import Settings
 from tests import pages
 
@@ -33,8 +33,9 @@ def promtool(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.parametrize("names", [("daily",), ("daily", "sales")])
 def test_the_page_passes_without_a_remark(
-    mongo_uri: str, database: Database[dict[str, Any]]
+    mongo_uri: str, database: Database[dict[str, Any]], names: tuple[str, ...]
 ) -> None:
     database["exportbatches"].insert_one(
         {
@@ -54,8 +55,12 @@ def test_the_page_passes_without_a_remark(
     with connect(settings) as client:
         _, page = render(
             client[database.name],
-            profile=Profile(name="daily"),
-            destination="google_drive",
+            [
+                Measured(
+                    profile=Profile(name=name), destination="google_drive", breaker="google_drive"
+                )
+                for name in names
+            ],
             now=NOW,
         )
     assert b"daybook_mongodb_pool_open_connections{" in page

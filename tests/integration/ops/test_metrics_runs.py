@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.export.outcome import Status
-from daybook.ops.metrics.metrics import render
+from daybook.ops.metrics.metrics import Measured, render
 from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 
@@ -39,8 +39,13 @@ def app(mongo_uri: str, database: Db, drive: DriveEmulator) -> App:
 def values(app: App) -> dict[str, float]:
     _, body = render(
         app.database,
-        profile=app.profile(),
-        destination=app.destination.kind,
+        [
+            Measured(
+                profile=app.profile(),
+                destination=app.destination.kind,
+                breaker=app.destination.kind,
+            )
+        ],
         now=datetime.now(UTC),
     )
     pairs = (line.rsplit(" ", 1) for line in body.decode().splitlines() if line[0] != "#")

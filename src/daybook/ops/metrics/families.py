@@ -7,8 +7,10 @@ sees the first increment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Generic, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -27,6 +29,7 @@ from daybook.errors import (
     RunTimeout,
     TooManyRejected,
 )
+from daybook.export.queue.waiting import Unclaimed
 from daybook.export.upload.breaker import BreakerState
 from daybook.mongo.monitoring import COMMAND_BOUNDS_SECONDS, CommandUse, PoolUse
 from daybook.ops.metrics.stored import (
@@ -36,6 +39,7 @@ from daybook.ops.metrics.stored import (
     QueueFigures,
 )
 
+_T = TypeVar("_T")
 _BATCH = "daily_batch_export"
 _MONGODB = "daybook_mongodb"
 _ERRORS_ALWAYS_SHOWN = (
@@ -44,69 +48,113 @@ _ERRORS_ALWAYS_SHOWN = (
 )
 
 
-def of_batches(figures: BatchFigures, destination: str) -> Iterator[Metric]:
-    durations = figures.durations
-    yield HistogramMetricFamily(
+@dataclass(frozen=True, kw_only=True)
+class PerProfile(Generic[_T]):
+    """The figures of each profile, by the values of `labels`."""
+
+    labels: tuple[str, ...]
+    """`profile`; empty in an installation of `daily` alone, whose samples have no label."""
+    figures: Sequence[tuple[tuple[str, ...], _T]]
+
+    def gauge(self, name: str, meaning: str, value: Callable[[_T], float]) -> Metric:
+        return self._each(GaugeMetricFamily(name, meaning, labels=self.labels), value)
+
+    def counter(self, name: str, meaning: str, value: Callable[[_T], float]) -> Metric:
+        return self._each(CounterMetricFamily(name, meaning, labels=self.labels), value)
+
+    def _each(
+        self, family: GaugeMetricFamily | CounterMetricFamily, value: Callable[[_T], float]
+    ) -> Metric:
+        for label, figures in self.figures:
+            family.add_metric(label, value(figures))
+        return family
+
+
+def of_batches(
+    found: PerProfile[BatchFigures], destinations: Mapping[tuple[str, ...], str]
+) -> Iterator[Metric]:
+    """`destinations`: the kind of each profile's destination, by its labels."""
+    durations = HistogramMetricFamily(
         f"{_BATCH}_duration_seconds",
         "Time from the start of a day's last attempt until its file was recorded.",
-        _cumulative(DURATION_BOUNDS_SECONDS, durations.buckets),
-        durations.total_seconds,
+        labels=found.labels,
     )
-    yield GaugeMetricFamily(
+    for label, figures in found.figures:
+        durations.add_metric(
+            label,
+            _cumulative(DURATION_BOUNDS_SECONDS, figures.durations.buckets),
+            figures.durations.total_seconds,
+        )
+    yield durations
+    yield found.gauge(
         f"{_BATCH}_last_duration_seconds",
         "Time that the day which was delivered last took; 0 before the first.",
-        durations.last_seconds,
+        lambda figures: figures.durations.last_seconds,
     )
-    yield GaugeMetricFamily(
+    yield found.gauge(
         f"{_BATCH}_entries",
         "Entries in the file of the day that ended last; 0 when it was empty.",
-        figures.last_entries,
+        lambda figures: figures.last_entries,
     )
-    totals = (
-        ("entries", "Entries in delivered files.", figures.entries),
-        ("rows", "Rows in delivered files, without headers.", figures.rows),
-        ("bytes", "Size of delivered files in bytes.", figures.size_bytes),
-        ("rejected_entries", "Entries rejected with a reason.", figures.rejected),
-        ("attempts", "Attempts begun.", figures.attempts),
-        ("conflicts", "Refusals of an ID under which our own file was found.", figures.conflicts),
+    for what, meaning, value in _TOTALS:
+        yield found.counter(f"{_BATCH}_{what}", meaning, value)
+    errors = CounterMetricFamily(
+        f"{_BATCH}_errors", "Failed attempts.", labels=[*found.labels, "error_type"]
     )
-    for what, meaning, value in totals:
-        yield CounterMetricFamily(f"{_BATCH}_{what}", meaning, value)
-    errors = CounterMetricFamily(f"{_BATCH}_errors", "Failed attempts.", labels=["error_type"])
-    shown = dict.fromkeys((*_ERRORS_ALWAYS_SHOWN, destination), 0)
-    for error_type, attempts in sorted({**shown, **figures.errors}.items()):
-        errors.add_metric([error_type], attempts)
-    yield errors
     days = GaugeMetricFamily(
-        f"{_BATCH}_batches", "Days by what has become of them.", labels=["state"]
+        f"{_BATCH}_batches",
+        "Days by what has become of them.",
+        labels=[*found.labels, "state"],
     )
-    for state, count in figures.batches.items():
-        days.add_metric([state.value], count)
-    yield days
-    yield GaugeMetricFamily(
+    for label, figures in found.figures:
+        shown = dict.fromkeys((*_ERRORS_ALWAYS_SHOWN, destinations[label]), 0)
+        for error_type, attempts in sorted({**shown, **figures.errors}.items()):
+            errors.add_metric([*label, error_type], attempts)
+        for state, count in figures.batches.items():
+            days.add_metric([*label, state.value], count)
+    yield from (errors, days)
+    yield found.gauge(
         f"{_BATCH}_last_success_timestamp_seconds",
         "Unix time when a day was last delivered or signed off as empty; 0 when never.",
-        figures.last_success_timestamp_seconds,
+        lambda figures: figures.last_success_timestamp_seconds,
     )
 
 
-def of_queue(figures: QueueFigures) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        f"{_BATCH}_queue_entries", "Queued entries that the next run would take.", figures.entries
+_TOTALS: Sequence[tuple[str, str, Callable[[BatchFigures], float]]] = (
+    ("entries", "Entries in delivered files.", lambda figures: figures.entries),
+    ("rows", "Rows in delivered files, without headers.", lambda figures: figures.rows),
+    ("bytes", "Size of delivered files in bytes.", lambda figures: figures.size_bytes),
+    ("rejected_entries", "Entries rejected with a reason.", lambda figures: figures.rejected),
+    ("attempts", "Attempts begun.", lambda figures: figures.attempts),
+    (
+        "conflicts",
+        "Refusals of an ID under which our own file was found.",
+        lambda figures: figures.conflicts,
+    ),
+)
+
+
+def of_queue(
+    found: PerProfile[QueueFigures], unclaimed: Mapping[Unclaimed, int]
+) -> Iterator[Metric]:
+    yield found.gauge(
+        f"{_BATCH}_queue_entries",
+        "Queued entries that the next run would take.",
+        lambda figures: figures.entries,
     )
-    yield GaugeMetricFamily(
+    yield found.gauge(
         f"{_BATCH}_queue_oldest_age_seconds",
         "Age of the first queued entry; 0 when none is queued.",
-        figures.oldest_age_seconds,
+        lambda figures: figures.oldest_age_seconds,
     )
-    unclaimed = GaugeMetricFamily(
+    family = GaugeMetricFamily(
         f"{_BATCH}_queue_unclaimed_entries",
         "Queue items that no run ever takes, by reason.",
         labels=["reason"],
     )
-    for reason, count in figures.unclaimed.items():
-        unclaimed.add_metric([reason.value], count)
-    yield unclaimed
+    for reason, count in unclaimed.items():
+        family.add_metric([reason.value], count)
+    yield family
 
 
 def of_damaged(count: int) -> Metric:
@@ -117,25 +165,28 @@ def of_damaged(count: int) -> Metric:
     )
 
 
-def of_breaker(position: BreakerState, destination: str) -> Metric:
+def of_breakers(positions: Mapping[str, BreakerState]) -> Metric:
+    """By the breaker's name."""
     family = GaugeMetricFamily(
         "daybook_circuit_breaker_state",
         "1 for the state that the destination's circuit breaker is in, 0 for the others.",
         labels=["destination", "state"],
     )
-    for one in BreakerState:
-        family.add_metric([destination, one.value], int(one is position))
+    for destination, position in positions.items():
+        for one in BreakerState:
+            family.add_metric([destination, one.value], int(one is position))
     return family
 
 
-def of_orphans(figures: OrphanFigures) -> Metric:
+def of_orphans(found: PerProfile[OrphanFigures]) -> Metric:
     family = GaugeMetricFamily(
         "daybook_orphans",
         "Ids given up in the past 8 days, by whether a file was seen there.",
-        labels=["state"],
+        labels=[*found.labels, "state"],
     )
-    family.add_metric(["watched"], figures.watched)
-    family.add_metric(["seen"], figures.seen)
+    for label, figures in found.figures:
+        family.add_metric([*label, "watched"], figures.watched)
+        family.add_metric([*label, "seen"], figures.seen)
     return family
 
 

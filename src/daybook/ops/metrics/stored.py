@@ -6,7 +6,8 @@ nothing is lost when an instance ends, and a deleted batch is missing from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -83,8 +84,6 @@ class QueueFigures:
     entries: int
     oldest_age_seconds: float
     """Age of the first item by `_id`; 0 without one, or when its age is not known."""
-    unclaimed: Mapping[Unclaimed, int]
-    """Items that no run ever takes, by each reason that is counted."""
     damaged: tuple[DocumentDamaged, ...]
     """Batches and manifest parts that cannot be read; their items count as queued."""
 
@@ -132,10 +131,20 @@ def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> Q
     return QueueFigures(
         entries=waiting.count(database, profile, ended),
         oldest_age_seconds=0.0 if first is None else _age_seconds(first, now),
-        unclaimed=dict.fromkeys(waiting.items_unclaimed(profile), 0)
-        | waiting.unclaimed(database, profile),
         damaged=tuple(damaged),
     )
+
+
+def unclaimed(database: Database[Doc], profiles: Sequence[Profile]) -> Mapping[Unclaimed, int]:
+    """Items that no run ever takes, by each reason that is counted; raises `PyMongoError`.
+
+    Of each queue once: several profiles may take their items from the same one.
+    """
+    counts: Counter[Unclaimed] = Counter()
+    for profile in {one.source.queue: one for one in profiles}.values():
+        counts.update(dict.fromkeys(waiting.items_unclaimed(profile), 0))
+        counts.update(waiting.unclaimed(database, profile))
+    return counts
 
 
 def breaker_position(database: Database[Doc], destination: str, now: datetime) -> BreakerState:

@@ -27,6 +27,7 @@ from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.receipt import receipt_message
 from daybook.ops import doctor
 from daybook.ops.metrics import metrics
+from daybook.ops.metrics.metrics import Measured
 from daybook.ops.watchdog import watch
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
@@ -126,7 +127,9 @@ def test_every_place_that_tells_of_the_queue_counts_them(
     (told,) = [one for one in caplog.records if getattr(one, "event", "") == "items_unclaimed"]
     assert told.levelno == logging.ERROR
     assert "1: profile names no profile" in told.getMessage()
-    _, page = metrics.render(database, profile=profile, destination="x", now=EVENING)
+    _, page = metrics.render(
+        database, [Measured(profile=profile, destination="x", breaker="x")], now=EVENING
+    )
     for reason, count in counts.items():
         line = f'daily_batch_export_queue_unclaimed_entries{{reason="{reason}"}} {count}.0'
         assert line in page.decode().splitlines()
@@ -163,5 +166,7 @@ def test_delivered_items_that_are_not_marked_yet_do_not_wait(office: Office) -> 
     assert history.status(database, profile, DAY).queued == 2
     findings = {one.name: one for one in doctor.examine(office.app.installation(os.environ))}
     assert findings["queue"].detail == "2 items waiting"
-    _, page = metrics.render(database, profile=profile, destination="x", now=EVENING)
+    _, page = metrics.render(
+        database, [Measured(profile=profile, destination="x", breaker="x")], now=EVENING
+    )
     assert "daily_batch_export_queue_entries 2.0" in page.decode().splitlines()
