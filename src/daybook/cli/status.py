@@ -58,6 +58,7 @@ def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
         doc=doc,
         lines=[
             *_batch(found.batch_date, doc["batch"], zone),
+            *(_attempts(doc["batch"], zone) if asks_for_details() else ()),
             *_recorded(found.recorded_elsewhere),
             *_refused(found.refused, zone),
             *_rejected(found, every=every),
@@ -99,13 +100,15 @@ def _batch(day: str, batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[st
         lines.append(row("marking", "unfinished; the next run or `sweep` finishes it"))
     if batch["error"]:
         lines.append(row("error", f"{batch['error']['type']}: {batch['error']['message']}"))
-    if asks_for_details():
-        lines += [_attempt(one, zone) for one in batch["attempts"]]
     if batch["continuations"]:
         lines.append(row("continued", f"{number(batch['continuations'], 'time')} in this attempt"))
     if _is_released(batch):
         lines.append(released_row(batch["releasedAt"], zone))
     return lines
+
+
+def _attempts(batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[str]:
+    return [] if batch is None else [_attempt(one, zone) for one in batch["attempts"]]
 
 
 def _attempt(one: Mapping[str, Any], zone: ZoneInfo) -> str:
