@@ -23,7 +23,7 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench load storm fuzz terraform-test docs e2e lock audit pin clean
+.PHONY: help run serve test lint bench bench-peers load storm fuzz terraform-test docs e2e lock audit pin clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,10 @@ bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench.ledger
 	$(PYTHON) -m bench.page
 	$(PYTHON) -m bench.cold_start
+
+# Needs PyPI the first time: each peer gets an environment of its own under build/peers.
+bench-peers: $(STAMP) ## Measure dlt, Singer, Airflow and pymongoarrow beside Daybook
+	$(PYTHON) -m bench.peers $(ARGS)
 
 load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function process
 	$(PYTHON) -m bench.load $(ARGS)

@@ -1,0 +1,1 @@
+"""Other programs at Daybook's work: `make bench-peers`."""
