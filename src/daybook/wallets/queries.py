@@ -225,7 +225,7 @@ WALLET_TO_CREDIT = Query(
 )
 
 TRANSACTIONS_OF_KEYS = Query(
-    name="transactions_of_keys",
+    name="transactions_of_key",
     collection=TRANSACTIONS,
     filter=lambda keys: {"idempotencyKey": {"$in": keys}},
     arguments=lambda doc: {"keys": [doc.get("idempotencyKey", "")]},
