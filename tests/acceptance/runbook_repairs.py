@@ -86,7 +86,7 @@ def a_person_is_to_be_erased(stage: Stage, _folder: Path) -> Iterator[str]:
     ledger = Ledger(database=stage.database, clock=lambda: datetime.now(UTC))
     once = IdempotencyKey.of("order-7", "/", {})
     user = NewUser(name="Somchai", roles=("brand",), status="active", brand_code="B-1")
-    shown = users.create_once(ledger, user, once).body["userId"]
+    shown = users.create_under_key(ledger, user, once).body["userId"]
     owner = ObjectId(shown)
     stage.ids["6b032895657afc1ecf40e950"] = shown
     open_wallet(ledger, owner, wanted=once)

@@ -201,7 +201,9 @@ def _first_answer(stored: Stored) -> KeyedResponse:
 # MongoDB itself refuses a second document, without another index.
 
 
-def earlier(ledger: Ledger, query: Query, wanted: IdempotencyKey | None) -> KeyedResponse | None:
+def answered_before(
+    ledger: Ledger, query: Query, wanted: IdempotencyKey | None
+) -> KeyedResponse | None:
     """The first answer, if the key was used before. `query` is by `_id`.
 
     Raises `LedgerError` for a key that belongs to another request, `DocumentInvalid`.
@@ -248,23 +250,24 @@ def check_remembered(collection: str, doc: Document) -> None:
         stored.answer()
 
 
-def insert_once(
+def insert_under_key(
     ledger: Ledger, query: Query, doc: Document, answer: Document, wanted: IdempotencyKey | None
 ) -> KeyedResponse:
     """Store `doc`, whose `_id` is `new_id(wanted)`, or return what the key stored meanwhile.
 
-    Raises `DuplicateKeyError` for another unique value that is taken, `LedgerError` like `earlier`.
+    Raises `DuplicateKeyError` for another unique value that is taken, and `LedgerError` like
+    `answered_before`.
     """
     if wanted is not None and wanted.caller is not None:
         # A document stored without a caller has another `_id`, so it would not refuse this one.
-        found = earlier(ledger, query, wanted)
+        found = answered_before(ledger, query, wanted)
         if found is not None:
             return found
     remembered = {} if wanted is None else wanted.remembered(answer)
     try:
         ledger.database[query.collection].insert_one({**doc, **remembered})
     except DuplicateKeyError:
-        found = earlier(ledger, query, wanted)
+        found = answered_before(ledger, query, wanted)
         if found is None:
             raise
         return found

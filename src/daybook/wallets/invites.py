@@ -19,9 +19,9 @@ from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import (
     IdempotencyKey,
     KeyedResponse,
+    answered_before,
     check_same_request,
-    earlier,
-    insert_once,
+    insert_under_key,
     new_id,
 )
 from daybook.wallets.stored import Stored
@@ -50,10 +50,12 @@ class NewInvite:
 
 def create(ledger: Ledger, invite: NewInvite) -> Document:
     """Raises `LedgerError` when the code is taken."""
-    return create_once(ledger, invite, None).body
+    return create_under_key(ledger, invite, None).body
 
 
-def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None) -> KeyedResponse:
+def create_under_key(
+    ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None
+) -> KeyedResponse:
     """Under a key, a repeated request gets the first answer. Raises `LedgerError`."""
     now = ledger.now()
     doc = {
@@ -66,7 +68,7 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None
         "updatedAt": now,
     }
     try:
-        return insert_once(ledger, queries.INVITE_MADE, doc, to_answer(doc), wanted)
+        return insert_under_key(ledger, queries.INVITE_MADE, doc, to_answer(doc), wanted)
     except DuplicateKeyError as error:
         if write_errors.describe(error).permanent:
             raise
@@ -77,7 +79,7 @@ def create_once(ledger: Ledger, invite: NewInvite, wanted: IdempotencyKey | None
 
 def made_before(ledger: Ledger, wanted: IdempotencyKey | None) -> KeyedResponse | None:
     """The first answer, if the key made an invite. Raises `LedgerError`."""
-    return earlier(ledger, queries.INVITE_MADE, wanted)
+    return answered_before(ledger, queries.INVITE_MADE, wanted)
 
 
 def accept(ledger: Ledger, code: str, *, user_id: ObjectId | None) -> Document:

@@ -8,7 +8,7 @@ from typing import Any
 from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import Document, Ledger, stamp
-from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, insert_once, new_id
+from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, insert_under_key, new_id
 from daybook.wallets.queries import USERS
 from daybook.wallets.stored import Stored
 
@@ -50,10 +50,10 @@ class Wanted:
 
 
 def create(ledger: Ledger, user: NewUser) -> Document:
-    return create_once(ledger, user, None).body
+    return create_under_key(ledger, user, None).body
 
 
-def create_once(ledger: Ledger, user: NewUser, wanted: IdempotencyKey | None) -> KeyedResponse:
+def create_under_key(ledger: Ledger, user: NewUser, wanted: IdempotencyKey | None) -> KeyedResponse:
     """Under a key, a repeated request gets the first answer. Raises `LedgerError`."""
     now = ledger.now()
     doc = {
@@ -67,7 +67,7 @@ def create_once(ledger: Ledger, user: NewUser, wanted: IdempotencyKey | None) ->
         "createdAt": now,
         "updatedAt": now,
     }
-    return insert_once(ledger, queries.USER_MADE, doc, to_answer(doc), wanted)
+    return insert_under_key(ledger, queries.USER_MADE, doc, to_answer(doc), wanted)
 
 
 def find(ledger: Ledger, query: Query, wanted: Wanted, *, limit: int) -> Document:

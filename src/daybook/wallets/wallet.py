@@ -20,7 +20,13 @@ from daybook.mongo.query import Query
 from daybook.wallets import queries
 from daybook.wallets.context import MAX_PAISE, Document, Ledger, stamp
 from daybook.wallets.errors import ErrorCode, LedgerError
-from daybook.wallets.idempotency import IdempotencyKey, KeyedResponse, earlier, insert_once, new_id
+from daybook.wallets.idempotency import (
+    IdempotencyKey,
+    KeyedResponse,
+    answered_before,
+    insert_under_key,
+    new_id,
+)
 from daybook.wallets.stored import Stored
 
 INR = "INR"
@@ -76,7 +82,7 @@ def open_wallet(
     Users may be kept by another application, so an owner who is not in `users` is accepted.
     Under a key, a repeated request gets the first answer.
     """
-    found = earlier(ledger, queries.WALLET_MADE, wanted)
+    found = answered_before(ledger, queries.WALLET_MADE, wanted)
     if found is not None:
         return found
     if queries.DELETED_USER.one(ledger.database, user_id=owner) is not None:
@@ -94,7 +100,7 @@ def open_wallet(
     }
     answer = Wallet.from_doc(doc).to_answer()
     try:
-        return insert_once(ledger, queries.WALLET_MADE, doc, answer, wanted)
+        return insert_under_key(ledger, queries.WALLET_MADE, doc, answer, wanted)
     except DuplicateKeyError as error:
         if write_errors.describe(error).permanent:
             raise

@@ -222,12 +222,12 @@ def all_requests(ledger: Ledger) -> None:
 def remembered(ledger: Ledger) -> None:
     """One of everything that holds the first answer to its key."""
     once = IdempotencyKey.of(str(ObjectId()), "/", {})
-    users.create_once(ledger, NewUser(name="A", roles=("brand",), status="active"), once)
+    users.create_under_key(ledger, NewUser(name="A", roles=("brand",), status="active"), once)
     owner = ObjectId()
     open_wallet(ledger, owner, wanted=once)
     move.credit(ledger, owner, movement(1))
     expires = datetime.now(UTC) + timedelta(days=1)
-    invites.create_once(ledger, NewInvite(parent_code="P", expires_at=expires), once)
+    invites.create_under_key(ledger, NewInvite(parent_code="P", expires_at=expires), once)
 
 
 def declared_shapes(database: Db) -> set[str]:

@@ -102,7 +102,7 @@ def create_user(app: LedgerApp, request: flask.Request) -> flask.Response:
         mediator_code=None if mediator is None else code(mediator, "mediatorCode"),
     )
     wanted = idempotency_key_if_given(app, request, ("users",), body)
-    return keyed_response(users.create_once(app.ledger, user, wanted))
+    return keyed_response(users.create_under_key(app.ledger, user, wanted))
 
 
 @operation(
@@ -157,7 +157,7 @@ def create_invite(app: LedgerApp, request: flask.Request) -> flask.Response:
                 where="code",
             )
         return keyed_response(before)
-    return keyed_response(invites.create_once(app.ledger, invite, wanted))
+    return keyed_response(invites.create_under_key(app.ledger, invite, wanted))
 
 
 @operation(
