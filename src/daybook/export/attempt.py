@@ -138,7 +138,7 @@ def close_empty(
     """Sign off a day without a file; a later run of the day may still export.
 
     Nothing was queued, or all items of `manifest` are `rejected`. In the latter case the
-    transaction also marks the items of the first part, and `commit.finish_marking` marks
+    transaction also marks the items of the first part, and `marking.finish_marking` marks
     the others.
     """
     batch, now, day = ctx.batch(), ctx.now(), ctx.job.key.batch_date

@@ -1,7 +1,7 @@
-"""The commit: a file under the slot's ID gets its record, and its items are marked.
+"""The commit: a file under the slot's ID gets its record, and its first items are marked.
 
-The record, the batch, the first items and the slot change in one transaction, which never
-waits for the destination. The other items are marked directly afterwards, part by part.
+The record, the batch, the items and the slot change in one transaction, which never waits for
+the destination. The other items are marked directly afterwards, in `marking.py`.
 """
 
 from __future__ import annotations
@@ -21,26 +21,20 @@ from daybook.destinations.base import DeliveredFile
 from daybook.errors import (
     DatabaseError,
     DaybookError,
-    DestinationError,
     DestinationRefused,
     FencedOut,
 )
 from daybook.export.abandon import abandon_id
 from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log, rejections, transitions
-from daybook.export.batch.batch import Batch, unmarked
+from daybook.export.batch import export_log, transitions
 from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
 from daybook.export.model import settlement
-from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import Alert, AlertEvent
-from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import Seal
 from daybook.export.model.settlement import SettlementAction
-from daybook.export.queue import manifest as manifests
-from daybook.export.queue.mark import Delivery
-from daybook.export.recording import Recording, mark
+from daybook.export.recording import Recording
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import EMPTIED
@@ -137,7 +131,7 @@ def _commit(
 ) -> Committed:
     """Record a sealed file as delivered and empty the slot, in one transaction.
 
-    It marks the first part of the manifest; `finish_marking` marks the rest. `hidden_at` is
+    It marks the first part of the manifest; `marking.finish_marking` marks the rest. `hidden_at` is
     the identity of a destination that has yet to publish the file.
     Raises `FencedOut`, or `DatabaseError` when nothing was committed.
     """
@@ -210,114 +204,6 @@ def _read_back(
     return Committed.ANOTHER
 
 
-def finish_marking(ctx: Context) -> None:
-    """Publish the file and mark the items of every batch that has ended but is not yet marked.
-
-    Raises `DestinationError` when a committed file cannot be given its name, and
-    `DatabaseError` when items cannot be marked.
-    """
-    for batch in unmarked(ctx.batches, ctx.job.key):
-        _publish(ctx, batch)
-        with log.bound(step="mark"):
-            try:
-                _mark_parts(ctx, batch)
-            except PyMongoError as error:
-                failure = DatabaseError.of(f"marking the items of {_name(batch)}", error)
-                _alert_unmarked(ctx, batch, failure)
-                raise failure from error
-
-
-def _mark_parts(ctx: Context, batch: Batch) -> None:
-    """Mark the parts that are not marked yet, then record that all of them are.
-
-    Safe to repeat after a crash. Raises `Interrupted` between two parts when the process
-    has to end.
-    """
-    database, now = ctx.database, ctx.now()
-    assert batch.marking is not None  # noqa: S101  (it is unmarked)
-    delivery = Delivery.of_batch(
-        batch.doc,
-        profile=batches.profile_of(batch, batch.marking, ctx.exporter.profile),
-        rejected=rejections.of_batch(ctx.manifests, batch.doc),
-    )
-    parts = {
-        doc["_id"]: delivery.closing_field in doc
-        for doc in manifests.PARTS.find(
-            database, prefix=delivery.manifest.prefix, projection={delivery.closing_field: 1}
-        )
-    }
-    # Without a file nothing is lost with a missing part: its items are still queued.
-    dispensable = delivery.file_id is None
-    record_id = batch.doc["recordId"]
-    for number in range(delivery.manifest.part_count):
-        if parts.get(delivery.manifest.part_id(number), dispensable):
-            continue
-        ctx.stop_token.check_process()
-        part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
-
-        def work(session: ClientSession, part: Part = part) -> None:
-            mark(database, session, delivery, part, record_id=record_id, now=now)
-
-        ctx.slot.transaction(work)
-    if batch.state is BatchState.COMMITTED:
-        _alert_discrepancies(ctx, batch)
-    ctx.slot.transaction(
-        lambda session: transitions.record_marked(
-            database[batches.COLLECTION], session, batch.id, now=now
-        )
-    )
-
-
-def _name(batch: Batch) -> str:
-    if batch.state is BatchState.EMPTY:
-        return f"{batch.key.batch_date}, which has no file since all of them are rejected"
-    return f"{batch.doc['filename']}, which is delivered"
-
-
-def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
-    """Alert, once, that the items cannot be marked until an operator acts."""
-    if not error.permanent or batch.doc.get("markingAlertedAt") is not None:
-        return
-    ctx.alert(
-        AlertEvent.MARKING_REFUSED,
-        logging.CRITICAL,
-        batch,
-        filename=batch.doc.get("filename"),
-        file_id=batch.doc.get("fileId"),
-        link=batch.doc.get("webViewLink"),
-        error_type=error.type,
-        error=str(error),
-    )
-    if ctx.exporter.reaches_operator:
-        transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
-
-
-def _publish(ctx: Context, batch: Batch) -> None:
-    hidden_at = batch.doc.get("hiddenAt")
-    if hidden_at is None:
-        return
-    try:
-        if hidden_at != ctx.destination.identity:
-            raise DestinationRefused(
-                f"the file is hidden in {hidden_at}, and DAYBOOK_DESTINATION now names "
-                "another place: set it back until the file is published"
-            )
-        ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
-    except DestinationError as error:
-        if batch.doc.get("publishAlertedAt") is None:  # later failures are only logged
-            ctx.alert(
-                AlertEvent.PUBLISH_FAILED,
-                logging.CRITICAL,
-                batch,
-                filename=batch.doc["filename"],
-                file_id=batch.doc["fileId"],
-                error=str(error),
-            )
-            if ctx.exporter.reaches_operator:
-                transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
-        raise
-
-
 def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: DaybookError) -> None:
     """Alert that the file has no record, and store it, unless a later run can record it."""
     if not error.permanent:
@@ -363,20 +249,3 @@ def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:
         duration_seconds=took,
         sha256=seal.content.sha256,
     )
-
-
-def _alert_discrepancies(ctx: Context, batch: Batch) -> None:
-    record = ctx.logs.find_one({"_id": batch.doc["recordId"]})
-    metadata = {} if record is None else record["metadata"]
-    gone = metadata.get("goneCount", 0)
-    elsewhere = metadata.get("completedElsewhereCount", 0)
-    if gone or elsewhere:
-        ctx.alert(
-            AlertEvent.ITEMS_CHANGED_AFTER_SEAL,
-            logging.CRITICAL,
-            batch,
-            filename=metadata["filename"],
-            file_id=metadata["fileId"],
-            gone_count=gone,
-            completed_elsewhere_count=elsewhere,
-        )

@@ -1,7 +1,8 @@
 """One run of a batch: take the slot, settle, plan, deliver, commit, announce.
 
 A run can be stopped anywhere: the next one takes the slot and settles first. The steps are in
-`settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `announce.py` and `followup.py`.
+`settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `marking.py`, `announce.py` and
+`followup.py`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from daybook.export.abandon import abandon_id, count_refusal
 from daybook.export.announce import announce
 from daybook.export.batch import batch as batches
 from daybook.export.batch import transitions
-from daybook.export.commit import Committed, commit_file, finish_marking
+from daybook.export.commit import Committed, commit_file
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import AllRejected, NoFile, deliver
+from daybook.export.marking import finish_marking
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState, Next
 from daybook.export.model.part import Part

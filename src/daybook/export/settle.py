@@ -5,8 +5,9 @@ from __future__ import annotations
 from daybook import log
 from daybook.errors import CircuitOpen
 from daybook.export.abandon import abandon_id
-from daybook.export.commit import commit_file, finish_marking
+from daybook.export.commit import commit_file
 from daybook.export.context import Context
+from daybook.export.marking import finish_marking
 from daybook.export.restore import restore_deleted
 from daybook.export.slot import orphans
 from daybook.export.upload.lookup import find_file

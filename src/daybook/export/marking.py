@@ -1,0 +1,150 @@
+"""What follows a commit: its file is published, and the items that it left are marked."""
+
+from __future__ import annotations
+
+import logging
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from daybook import log
+from daybook.errors import (
+    DatabaseError,
+    DestinationError,
+    DestinationRefused,
+)
+from daybook.export.batch import batch as batches
+from daybook.export.batch import rejections, transitions
+from daybook.export.batch.batch import Batch, unmarked
+from daybook.export.context import Context
+from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.notice import AlertEvent
+from daybook.export.model.part import Part
+from daybook.export.queue import manifest as manifests
+from daybook.export.queue.mark import Delivery
+from daybook.export.recording import mark
+
+
+def finish_marking(ctx: Context) -> None:
+    """Publish the file and mark the items of every batch that has ended but is not yet marked.
+
+    Raises `DestinationError` when a committed file cannot be given its name, and
+    `DatabaseError` when items cannot be marked.
+    """
+    for batch in unmarked(ctx.batches, ctx.job.key):
+        _publish(ctx, batch)
+        with log.bound(step="mark"):
+            try:
+                _mark_parts(ctx, batch)
+            except PyMongoError as error:
+                failure = DatabaseError.of(f"marking the items of {_name(batch)}", error)
+                _alert_unmarked(ctx, batch, failure)
+                raise failure from error
+
+
+def _mark_parts(ctx: Context, batch: Batch) -> None:
+    """Mark the parts that are not marked yet, then record that all of them are.
+
+    Safe to repeat after a crash. Raises `Interrupted` between two parts when the process
+    has to end.
+    """
+    database, now = ctx.database, ctx.now()
+    assert batch.marking is not None  # noqa: S101  (it is unmarked)
+    delivery = Delivery.of_batch(
+        batch.doc,
+        profile=batches.profile_of(batch, batch.marking, ctx.exporter.profile),
+        rejected=rejections.of_batch(ctx.manifests, batch.doc),
+    )
+    parts = {
+        doc["_id"]: delivery.closing_field in doc
+        for doc in manifests.PARTS.find(
+            database, prefix=delivery.manifest.prefix, projection={delivery.closing_field: 1}
+        )
+    }
+    # Without a file nothing is lost with a missing part: its items are still queued.
+    dispensable = delivery.file_id is None
+    record_id = batch.doc["recordId"]
+    for number in range(delivery.manifest.part_count):
+        if parts.get(delivery.manifest.part_id(number), dispensable):
+            continue
+        ctx.stop_token.check_process()
+        part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
+
+        def work(session: ClientSession, part: Part = part) -> None:
+            mark(database, session, delivery, part, record_id=record_id, now=now)
+
+        ctx.slot.transaction(work)
+    if batch.state is BatchState.COMMITTED:
+        _alert_discrepancies(ctx, batch)
+    ctx.slot.transaction(
+        lambda session: transitions.record_marked(
+            database[batches.COLLECTION], session, batch.id, now=now
+        )
+    )
+
+
+def _name(batch: Batch) -> str:
+    if batch.state is BatchState.EMPTY:
+        return f"{batch.key.batch_date}, which has no file since all of them are rejected"
+    return f"{batch.doc['filename']}, which is delivered"
+
+
+def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
+    """Alert, once, that the items cannot be marked until an operator acts."""
+    if not error.permanent or batch.doc.get("markingAlertedAt") is not None:
+        return
+    ctx.alert(
+        AlertEvent.MARKING_REFUSED,
+        logging.CRITICAL,
+        batch,
+        filename=batch.doc.get("filename"),
+        file_id=batch.doc.get("fileId"),
+        link=batch.doc.get("webViewLink"),
+        error_type=error.type,
+        error=str(error),
+    )
+    if ctx.exporter.reaches_operator:
+        transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
+
+
+def _publish(ctx: Context, batch: Batch) -> None:
+    hidden_at = batch.doc.get("hiddenAt")
+    if hidden_at is None:
+        return
+    try:
+        if hidden_at != ctx.destination.identity:
+            raise DestinationRefused(
+                f"the file is hidden in {hidden_at}, and DAYBOOK_DESTINATION now names "
+                "another place: set it back until the file is published"
+            )
+        ctx.destination.publish(batch.doc["fileId"], batch.doc["filename"])
+    except DestinationError as error:
+        if batch.doc.get("publishAlertedAt") is None:  # later failures are only logged
+            ctx.alert(
+                AlertEvent.PUBLISH_FAILED,
+                logging.CRITICAL,
+                batch,
+                filename=batch.doc["filename"],
+                file_id=batch.doc["fileId"],
+                error=str(error),
+            )
+            if ctx.exporter.reaches_operator:
+                transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
+        raise
+
+
+def _alert_discrepancies(ctx: Context, batch: Batch) -> None:
+    record = ctx.logs.find_one({"_id": batch.doc["recordId"]})
+    metadata = {} if record is None else record["metadata"]
+    gone = metadata.get("goneCount", 0)
+    elsewhere = metadata.get("completedElsewhereCount", 0)
+    if gone or elsewhere:
+        ctx.alert(
+            AlertEvent.ITEMS_CHANGED_AFTER_SEAL,
+            logging.CRITICAL,
+            batch,
+            filename=metadata["filename"],
+            file_id=metadata["fileId"],
+            gone_count=gone,
+            completed_elsewhere_count=elsewhere,
+        )
