@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from tests import books
 from tests.acceptance.runbook_stage import AT_EIGHT, DAY, NEXT_DAY, Stage
 from tests.emulators.drive_log import Moment
@@ -150,7 +150,7 @@ def file_unrecorded(stage: Stage, _folder: Path) -> Iterator[str]:
 def marking_refused(stage: Stage, _folder: Path) -> Iterator[str]:
     bad = books.entry("BAD", lines=books.lines()[:1])
     stage.queue(bad)
-    books.put_many(stage.database, PART_SIZE)
+    books.put_many(stage.database, FIRST_PART_SIZE)
     stage.queue(books.entry("BAD-2", lines=books.lines()[:1]))
     queue = stage.database["exportqueues"]
     queue.insert_one(books.queue_item(bad["_id"]))

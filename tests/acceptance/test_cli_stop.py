@@ -14,7 +14,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from tests import books, commands, forked
 from tests.acceptance.test_cli import answer, daybook, surroundings
 from tests.acceptance.test_cli_retry import office_with
@@ -139,7 +139,7 @@ def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
         MongoProxy(host, port, hold) as proxy,
         office_with(database, proxy.uri, drive) as office,
     ):
-        many = (books.entry(f"INV-{n}", lines=[], amount=1) for n in range(PART_SIZE + 1))
+        many = (books.entry(f"INV-{n}", lines=[], amount=1) for n in range(FIRST_PART_SIZE + 1))
         books.put(database, *many)
         arguments = ["run", "--date", DATE, *(["--json"] if as_json else [])]
         with subprocess.Popen(
@@ -160,10 +160,10 @@ def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
         stored = office.batch()
         assert (stored["state"], stored["markedAt"]) == ("committed", None)
         queue = database["exportqueues"]
-        assert queue.count_documents({"status": "completed"}) == PART_SIZE
+        assert queue.count_documents({"status": "completed"}) == FIRST_PART_SIZE
         if as_json:
             told = json.loads(out)
-            assert (told["status"], told["entryCount"]) == ("continued", PART_SIZE + 1)
+            assert (told["status"], told["entryCount"]) == ("continued", FIRST_PART_SIZE + 1)
             assert told["fileId"] == stored["fileId"]
         else:
             assert out.startswith(
@@ -177,7 +177,7 @@ def test_ctrl_c_after_the_commit_says_that_the_file_is_delivered(
         done = answer(office.env, "run", "--date", DATE)
 
         assert (done["status"], done["fileId"]) == ("already_exported", stored["fileId"])
-        assert queue.count_documents({"status": "completed"}) == PART_SIZE + 1
+        assert queue.count_documents({"status": "completed"}) == FIRST_PART_SIZE + 1
         assert len(drive.files()) == 1
 
 

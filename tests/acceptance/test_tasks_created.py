@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from tests import books
 from tests.acceptance.evening import (
     DAY,
@@ -118,7 +118,7 @@ def test_nothing_follows_a_day_whose_marking_was_finished_by_a_later_call(
         if (moment.stage, moment.operation) == ("after", "create_multipart"):
             evening.function.app.shutdown.request()
 
-    books.put_many(evening.database, PART_SIZE + 1)
+    books.put_many(evening.database, FIRST_PART_SIZE + 1)
     evening.drive.on_request(end_process)
     answer = evening.trigger()
     assert (answer.status_code, answer.json()["status"]) == (202, "continued")

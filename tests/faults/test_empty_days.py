@@ -65,9 +65,9 @@ def test_killed_at_each_step_of_a_day_without_a_good_entry(world: World) -> None
     [
         # At the sign-off itself, where the steps of a small day are killed too.
         pytest.param(2, 0, NEXT_DAY, marks=pytest.mark.storm),
-        (3, 5_000, NEXT_DAY),
-        pytest.param(3, 5_000, THIRD_DAY, marks=pytest.mark.storm),
-        (4, 10_000, THIRD_DAY),
+        (3, 1_000, NEXT_DAY),
+        pytest.param(3, 1_000, THIRD_DAY, marks=pytest.mark.storm),
+        (4, 6_000, THIRD_DAY),
     ],
 )
 def test_marking_that_was_broken_off_is_finished_by_the_next_run(
@@ -90,7 +90,7 @@ def test_marking_that_was_broken_off_is_finished_by_the_next_run(
     assert world.killed(Step(kind=TRANSACTION, nth=nth), "before", day=NEXT_DAY)
     failed = queue.count_documents({"status": "failed"})
     assert failed <= most  # fewer where MongoDB had a transaction repeated, which counts too
-    assert failed % 5_000 == 0
+    assert failed in (0, 1_000, 6_000)
 
     assert world.run(next_run).statuses == ["empty"]
 

@@ -88,7 +88,7 @@ def tidy(scenario: Scenario, world: World, number: int, run: Run) -> World:
     for day, batch in enumerate(world.batches):
         if not batch.closed:
             done = batch.rest_marked and not scenario.breaks(Mutation.MARKED_TWICE)
-            at = "close marking" if done else "mark"
+            at = "close marking" if done else "complete"
             return with_run(world, number, run._replace(at=at, marking=day))
     if world.batches[run.day].record is not None:
         return with_run(world, number, Run(run.day, at="done"))
@@ -97,8 +97,24 @@ def tidy(scenario: Scenario, world: World, number: int, run: Run) -> World:
     return _with_plan(scenario, world, number, run)
 
 
+def complete(scenario: Scenario, world: World, number: int) -> list[Step]:
+    """Outside of any transaction, the items that the commit left, if the file has them."""
+    run = world.runs[number]
+    batch = world.batches[run.marking]
+    assert batch.record is not None
+    seal = batch.record.seal
+    left = tuple(
+        item
+        for item in seal.manifest.items[scenario.marked_in_transaction :]
+        if world.items[item.queue] == "queued"
+        and (item.queue not in seal.rejected or scenario.breaks(Mutation.REJECTED_COMPLETED_TOO))
+    )
+    world = world._replace(items=completed(world.items, seal, left))
+    return go(world, number, run._replace(at="mark"), f"complete {items_text(left)}")
+
+
 def mark(scenario: Scenario, world: World, number: int) -> list[Step]:
-    """The items that the commit left, and which they are, in one transaction."""
+    """What is left of the items, and that all of them are marked, in one transaction."""
     run = world.runs[number]
     if not holds(scenario, world, run, Mutation.MARKING_UNFENCED):
         return stop(world, number, "mark the rest: fenced out")
@@ -124,6 +140,13 @@ def marked(statuses: tuple[str, ...], seal: SealKey, items: tuple[Item, ...]) ->
     for item in items:
         word = "failed" if item.queue in seal.rejected else "done"
         statuses = replaced(statuses, item.queue, f"{word} {seal.day}")
+    return statuses
+
+
+def completed(statuses: tuple[str, ...], seal: SealKey, items: tuple[Item, ...]) -> tuple[str, ...]:
+    """An item that is completed outside of a transaction counts as one of the file."""
+    for item in items:
+        statuses = replaced(statuses, item.queue, f"done {seal.day}")
     return statuses
 
 

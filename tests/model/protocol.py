@@ -19,6 +19,7 @@ from .world import World
 _STEPS: dict[str, Callable[[Scenario, World, int], list[Step]]] = {
     "take": planning.take,
     "settle": planning.settle,
+    "complete": planning.complete,
     "mark": planning.mark,
     "close marking": planning.close_marking,
     "plan again": planning.plan_again,

@@ -19,6 +19,7 @@ class Mutation(Enum):
     ID_UNFENCED = "the id is stored whatever fence stands there"
     MANIFEST_UNFENCED = "the manifest is stored whatever fence stands there"
     MARKING_UNFENCED = "items beyond the transaction are marked whatever fence stands there"
+    REJECTED_COMPLETED_TOO = "what is completed without a fence are all items, rejected ones too"
     HANDOVER_KEPT = "taking the slot leaves the session marked as handed back"
     HANDED_BACK_IN_DOUBT = "a session is handed back with a request unanswered"
     PREFIX_UNCHECKED = "a session is carried on without comparing the prefix"
@@ -51,7 +52,7 @@ class Scenario:
     """(entry, version) that is rejected."""
     budget: Budget = field(default_factory=Budget)
     marked_in_transaction: int = 9
-    """How many items the commit marks; the rest follow in a step of their own."""
+    """How many items the commit marks; the rest follow in two steps of their own."""
     refused_at_open: bool = True
     """Whether Drive answers 409 when a session is opened, or only at its end."""
     private: bool = False

@@ -85,6 +85,10 @@ BROKEN = {
     Mutation.ID_UNFENCED: (SMALL, Invariant.NO_ORPHAN),
     Mutation.MANIFEST_UNFENCED: (SMALL, Invariant.MANIFEST),
     Mutation.MARKING_UNFENCED: ("a rejected item corrected and put back", Invariant.REQUEUE),
+    Mutation.REJECTED_COMPLETED_TOO: (
+        "a rejected item corrected and put back",
+        Invariant.ITEMS,
+    ),
     Mutation.MARKED_TWICE: ("a rejected item corrected and put back", Invariant.REQUEUE),
     Mutation.HANDOVER_KEPT: ("a session handed back, three runs", Invariant.SEALED),
     Mutation.HANDED_BACK_IN_DOUBT: ("a session handed back", Invariant.SEALED),

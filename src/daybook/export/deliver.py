@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -21,7 +20,8 @@ from daybook.export.model import settlement
 from daybook.export.model.figures import Figures, Rejected
 from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import plan, rejected
+from daybook.export.queue import rejected
+from daybook.export.queue_check import QueueCheck, queue_changed
 from daybook.export.recording import rehearse
 from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.render import Renderer
@@ -90,7 +90,7 @@ def deliver(ctx: Context, manifest: ManifestRef) -> DeliverResult:
         except SessionsUsedUp as error:
             raise (error if ended is None else SessionsUsedUp(f"{error}: {ended}")) from ended
         except TooManyRejected:
-            if _queue_changed(ctx, manifest):  # withdrawn items must not count as faulty
+            if queue_changed(ctx, manifest):  # withdrawn items must not count as faulty
                 return NoFile.QUEUE_CHANGED
             raise
         except RestartUpload as error:
@@ -152,6 +152,7 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
             on_conflict=ctx.conflict_absorbed,
             before_session=partial(_count_session, ctx),
         ) as upload,
+        QueueCheck(ctx, manifest) as check,
         log.bound(step="upload"),
     ):
         if resumed is not None:
@@ -165,14 +166,15 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
                 data = file.part(part, ctx.rendering.result(reading))
             check_rejected(renderer, manual=manual)
             upload.write(data)
+            rendered += len(part.queue_ids)
+            check.rendered(rendered)
             if ctx.exporter.progress is not None:
-                rendered += len(part.queue_ids)
                 ctx.exporter.progress(rendered, item_count)
             ctx.stop_token.check_process()
         figures = renderer.figures()
         check_rejected(renderer, item_count=item_count, manual=manual)
         if figures.entry_count == 0 and not manual:
-            if _queue_changed(ctx, manifest):
+            if check.changed():
                 return NoFile.QUEUE_CHANGED
             return AllRejected(rejected=_referenced(ctx, figures))
         # Outside the rendering's budget: an xlsx whose rows were made in time is always delivered,
@@ -180,7 +182,7 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
         for block in file.end():
             upload.write(block)
         content = upload.content()
-        if _queue_changed(ctx, manifest):
+        if check.changed():
             return NoFile.QUEUE_CHANGED
         seal = _seal(ctx, manifest, content, figures, opened_fence=upload.opened_fence)
         with log.bound(step="rehearse"):
@@ -273,22 +275,3 @@ def check_rejected(
             f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
             f"from. The first: entry {first.entry_id}: {first.detail}"
         )
-
-
-def _queue_changed(ctx: Context, manifest: ManifestRef) -> bool:
-    """Whether items of the manifest have left the queue; a manual export copies them regardless."""
-    if ctx.job.key.batch_date is None:
-        return False
-    for part in manifests.read(ctx.manifests, manifest):
-        ctx.stop_token.check_process()
-        changed = plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
-        if changed:
-            log.event(
-                logging.WARNING,
-                "queue_changed",
-                "Items left the queue while the file was being made; planning again.",
-                first_queue_id=str(changed[0]),
-                count=len(changed),
-            )
-            return True
-    return False

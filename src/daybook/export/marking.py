@@ -1,11 +1,23 @@
-"""What follows a commit: its file is published, and the items that it left are marked."""
+"""What follows a commit: its file is published, and the items that it left are marked.
+
+Items in the file are completed two parts at a time, outside of any transaction. Then a transaction
+under the fence marks what is left of the part, such as its rejected items, and closes it.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
+from datetime import datetime
+from typing import Any
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from daybook import log
 from daybook.errors import (
@@ -17,12 +29,16 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections, transitions
 from daybook.export.batch.batch import Batch, unmarked
 from daybook.export.context import Context
+from daybook.export.model.budgets import wait_for
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import AlertEvent
 from daybook.export.model.part import Part
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue.mark import Delivery
+from daybook.export.queue.mark import Delivery, complete_queued
 from daybook.export.recording import mark
+
+COMPLETED_AT_ONCE = 2
+"""Parts whose items are completed at the same time, while transactions close those before."""
 
 
 def finish_marking(ctx: Context) -> None:
@@ -63,17 +79,28 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
     }
     # Without a file nothing is lost with a missing part: its items are still queued.
     dispensable = delivery.file_id is None
-    record_id = batch.doc["recordId"]
-    for number in range(delivery.manifest.part_count):
-        if parts.get(delivery.manifest.part_id(number), dispensable):
-            continue
-        ctx.stop_token.check_process()
-        part = next(manifests.read(database[manifests.COLLECTION], delivery.manifest, first=number))
+    unmarked_parts = [
+        number
+        for number in range(delivery.manifest.part_count)
+        if not parts.get(delivery.manifest.part_id(number), dispensable)
+    ]
+    with closing(_completed_ahead(ctx, delivery, unmarked_parts, now)) as completed_parts:
+        for part, completed in completed_parts:
 
-        def work(session: ClientSession, part: Part = part) -> None:
-            mark(database, session, delivery, part, record_id=record_id, now=now)
+            def work(
+                session: ClientSession, part: Part = part, completed: int | None = completed
+            ) -> None:
+                mark(
+                    database,
+                    session,
+                    delivery,
+                    part,
+                    record_id=batch.doc["recordId"],
+                    now=now,
+                    completed=completed,
+                )
 
-        ctx.slot.transaction(work)
+            ctx.slot.transaction(work)
     if batch.state is BatchState.COMMITTED:
         _alert_discrepancies(ctx, batch)
     ctx.slot.transaction(
@@ -81,6 +108,53 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
             database[batches.COLLECTION], session, batch.id, now=now
         )
     )
+
+
+def _completed_ahead(
+    ctx: Context, delivery: Delivery, numbers: Sequence[int], now: datetime
+) -> Generator[tuple[Part, int | None], None, None]:
+    """The parts, each with how many of its items `complete_queued` has completed.
+
+    It is None where that is not to be tried, or where its outcome is unknown: the transaction
+    then marks all of them. Raises `Interrupted` when the process has to end.
+    """
+    stored = ctx.database[manifests.COLLECTION]
+    ahead: deque[tuple[Part, Future[int | None] | None]] = deque()
+    pool = ThreadPoolExecutor(max_workers=COMPLETED_AT_ONCE, thread_name_prefix="mark")
+    try:
+        for number in numbers:
+            ctx.stop_token.check_process()
+            part = next(manifests.read(stored, delivery.manifest, first=number))
+            completing = None
+            if delivery.file_id is not None and delivery.batch_date is not None:
+                completing = pool.submit(
+                    copy_context().run, _complete, ctx.database, delivery, part, now
+                )
+            ahead.append((part, completing))
+            if len(ahead) > COMPLETED_AT_ONCE:
+                yield _awaited(*ahead.popleft())
+        while ahead:
+            ctx.stop_token.check_process()
+            yield _awaited(*ahead.popleft())
+    finally:
+        # An update that hangs must not hold up a run that has to end. It may take effect later.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _complete(
+    database: Database[dict[str, Any]], delivery: Delivery, part: Part, now: datetime
+) -> int | None:
+    try:
+        return complete_queued(database, delivery, part, now=now)
+    except AutoReconnect:
+        return None  # the driver repeats a transaction after a failover, but not this update
+
+
+def _awaited(part: Part, completing: Future[int | None] | None) -> tuple[Part, int | None]:
+    if completing is None:
+        return part, None
+    wait_for(completing)
+    return part, completing.result()
 
 
 def _name(batch: Batch) -> str:

@@ -206,12 +206,16 @@ def mark(
     *,
     record_id: Any,
     now: datetime,
+    completed: int | None = None,
 ) -> None:
-    """Mark a part's items; the record lists those that others have changed since the plan."""
+    """Mark a part's items; the record lists those that others have changed since the plan.
+
+    `completed` is how many items are completed already, if that was tried; see `mark_part`.
+    """
     if delivery.batch_date is None:
         mark_copies(database, session, delivery, part, now=now)
     else:
-        found = mark_part(database, session, delivery, part, now=now)
+        found = mark_part(database, session, delivery, part, now=now, completed=completed)
         _list_discrepancies(database, session, record_id, found)
 
 

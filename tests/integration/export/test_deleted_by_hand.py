@@ -21,6 +21,7 @@ from daybook.export import jobs
 from daybook.export.batch import batch as batches
 from daybook.export.context import Job
 from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.operations.sweep import sweep
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
@@ -181,7 +182,7 @@ def test_a_batch_deleted_before_its_items_are_marked_is_restored_from_its_record
     exporter = office.app.exporter(office.app.profile())
     with pytest.raises(Killed):
         run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
-    assert office.queue.count_documents({"status": "queued"}) == COUNT - 5_000
+    assert office.queue.count_documents({"status": "queued"}) == COUNT - FIRST_PART_SIZE
     office.database["exportbatches"].delete_many({})
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
     if breaker_open:
@@ -252,7 +253,7 @@ def test_a_deleted_batch_whose_manifest_or_record_is_damaged_too_stops_every_run
     assert outcome.error is not None
     assert outcome.error["type"] == "records_disagree"
     assert "restore them from a backup" in outcome.error["message"]
-    assert office.queue.count_documents({"status": "queued"}) == COUNT - 5_000
+    assert office.queue.count_documents({"status": "queued"}) == COUNT - FIRST_PART_SIZE
     assert list(office.folder.glob("batch_*")) == []
 
 

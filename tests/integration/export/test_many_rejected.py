@@ -13,7 +13,7 @@ from bson import Decimal128
 from pymongo.database import Database
 
 from daybook.export.batch import rejections
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Status
 from daybook.shutdown import Shutdown
 from tests import books, commands
@@ -163,7 +163,7 @@ def test_duplicates_do_not_hide_that_most_of_the_others_are_bad(office: Office) 
 def test_delivered_items_of_two_parts_queued_again_are_rejected_and_all_recorded(
     office: Office,
 ) -> None:
-    count = PART_SIZE + 500
+    count = FIRST_PART_SIZE + 500
     entries = [books.entry(f"E-{number}") for number in range(count)]
     books.put(office.database, *entries)
     office.export()
@@ -191,7 +191,7 @@ def test_delivered_items_of_two_parts_queued_again_are_rejected_and_all_recorded
 def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ids = sorted(books.put_many(office.database, PART_SIZE + 2))
+    ids = sorted(books.put_many(office.database, FIRST_PART_SIZE + 2))
     office.export()
     office.queue.update_many({}, {"$set": {"status": "queued"}})
     last = {"status": "failed", "_id": ids[-1]}
@@ -217,6 +217,6 @@ def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(
 
     finished = commands.run_day(office.app, NEXT_DAY, schedule_time=EVENING)
     assert finished.status is Status.EMPTY
-    assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 2
-    assert office.logs.count_documents({"action": "entry_rejected"}) == PART_SIZE + 2
+    assert office.queue.count_documents({"status": "failed"}) == FIRST_PART_SIZE + 2
+    assert office.logs.count_documents({"action": "entry_rejected"}) == FIRST_PART_SIZE + 2
     assert events(caplog).count("entries_rejected") == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
 from tests import books, commands
@@ -75,7 +75,7 @@ def test_a_refused_commit_is_known_before_the_file_is_visible(
 
 
 def test_a_rejected_item_of_a_later_part_is_rehearsed_too(office: Office) -> None:
-    books.put_many(office.database, PART_SIZE)
+    books.put_many(office.database, FIRST_PART_SIZE)
     office.add("1", credit="2")
     office.database["exportlogs"].create_index(
         [("queueId", 1), ("performedBy", 1)],
@@ -95,7 +95,7 @@ def test_a_rejected_item_of_a_later_part_is_rehearsed_too(office: Office) -> Non
 
 
 def test_a_single_item_of_a_later_part_that_a_validator_refuses_is_found(office: Office) -> None:
-    books.put_many(office.database, PART_SIZE + 1)
+    books.put_many(office.database, FIRST_PART_SIZE + 1)
     (last,) = office.queue.find().sort("_id", -1).limit(1)
     refuse(
         office,

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 from daybook.cli.main import main
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.slot.slot import Slot
 from daybook.ops.metrics import metrics
 from daybook.ops.metrics.metrics import Measured
@@ -128,7 +128,7 @@ def delivered(scene: Scene) -> None:
 
 def unmarked(scene: Scene) -> None:
     """Stopped behind the commit, which marks the first part. The entry is in the second."""
-    many = [books.entry(f"INV-{n}") for n in range(PART_SIZE + 1)]
+    many = [books.entry(f"INV-{n}") for n in range(FIRST_PART_SIZE + 1)]
     books.put(scene.database, *many)
     scene.entry = many[-1]["_id"]
     app = scene.office.app

@@ -16,6 +16,9 @@ from daybook.export.model.fields import Fields
 COLLECTION = "exportmanifests"
 PART_SIZE = 5000
 """Pairs in a part. One part is planned, checked and marked at a time."""
+FIRST_PART_SIZE = 1000
+"""Pairs in the first part of a day, which the commit marks in its transaction, and the rehearsal
+before it: a small day is marked with its commit, and a large one does not wait twice for 5,000."""
 PART_BYTES = 1024 * 1024
 """Approximate limit of a part's IDs; 5,000 pairs of ObjectIds are far below it."""
 

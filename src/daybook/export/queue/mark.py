@@ -117,6 +117,23 @@ class Discrepancies:
         )
 
 
+def complete_queued(
+    database: Database[dict[str, Any]], delivery: Delivery, part: Part, *, now: datetime
+) -> int:
+    """Complete those of the part's items that are in the file and still queued; returns how many.
+
+    It runs outside of any transaction and checks no fence, so it may take effect at any time:
+    late, twice, for some of the items only, or after another run has marked the part. It only
+    completes items of entries that are in the delivered file, for which nothing else is right; see
+    docs/decisions/0020-completing-outside-of-the-transaction.md. `mark_part` marks the others.
+    """
+    queue = database[delivery.profile.source.queue]
+    exported = _exported(part, delivery.rejected_of(part))
+    return queue.update_many(
+        {**exported, "status": "queued"}, _completed(delivery, now), hint=BY_ID
+    ).matched_count
+
+
 def mark_part(
     database: Database[dict[str, Any]],
     session: ClientSession,
@@ -124,22 +141,27 @@ def mark_part(
     part: Part,
     *,
     now: datetime,
+    completed: int | None = None,
 ) -> Discrepancies:
     """Mark the part's items whatever their status: the file exists, so the manifest is right.
 
-    Runs inside the caller's transaction; a part is marked once.
+    Runs inside the caller's transaction; a part is marked once. `completed` is how many items
+    `complete_queued` has completed, if it was called.
     """
     queue = database[delivery.profile.source.queue]
     rejected = delivery.rejected_of(part)
     exported = _exported(part, rejected)
-    completed = _completed(delivery, now)
-    ordinary = queue.update_many(
-        {**exported, "status": "queued"}, completed, session=session, hint=BY_ID
-    ).matched_count
+    change = _completed(delivery, now)
+    if completed is None:
+        completed = queue.update_many(
+            {**exported, "status": "queued"}, change, session=session, hint=BY_ID
+        ).matched_count
     found = Discrepancies()
-    if ordinary < len(exported["_id"]["$in"]):
+    if completed < len(exported["_id"]["$in"]):
         found = _discrepancies(queue, session, delivery, exported)
-        queue.update_many(exported, completed, session=session, hint=BY_ID)
+        queue.update_many(
+            {**exported, **_not_marked(delivery)}, change, session=session, hint=BY_ID
+        )
     if rejected:
         failed = queue.bulk_write(
             [UpdateOne(_rejected_item(item), _failed(delivery, item, now)) for item in rejected],
@@ -235,6 +257,12 @@ def _rejected_discrepancies(
         gone=tuple(x for x in ids if statuses.get(hashable(x)) not in ("failed", "completed")),
         completed_elsewhere=tuple(x for x in ids if statuses.get(hashable(x)) == "completed"),
     )
+
+
+def _not_marked(delivery: Delivery) -> dict[str, Any]:
+    """The filter for items that do not name the delivery's file yet."""
+    marked = {"status": "completed", "metadata.fileId": delivery.file_id}
+    return {"$nor": [marked]}
 
 
 def _completed(delivery: Delivery, now: datetime) -> list[dict[str, Any]]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, cast
 
 import bson
+from bson import ObjectId
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from daybook import log
 from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections
+from daybook.export.model.budgets import wait_for
 from daybook.export.model.ids import (
     BY_ID,
     LENIENT,
@@ -23,7 +28,7 @@ from daybook.export.model.ids import (
     read_items,
     size_of,
 )
-from daybook.export.model.part import PART_BYTES, PART_SIZE, Part, PartId
+from daybook.export.model.part import FIRST_PART_SIZE, PART_BYTES, PART_SIZE, Part, PartId
 from daybook.export.model.profile import DAILY, MatchValue, Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.entry_id import displayed
@@ -33,6 +38,8 @@ UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes
 """What is wrong with an `_id` that is not `addressable`; the end of a sentence."""
 
 _IN_ORDER = (("_id", 1),)
+# What precedes the IDs in the BSON of an item both of whose IDs are ObjectIds, as nearly all are.
+_BEFORE_ID, _BEFORE_ENTRY_ID = b"\x2b\0\0\0\x07_id\0", b"\x07entryId\0"
 
 
 def queued(profile: Profile) -> dict[str, Any]:
@@ -138,36 +145,53 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
     """Everything queued, in parts, in the order of the queue's `_id`; reads only.
 
     An item is named as a duplicate when its entry has an earlier item in the queue or is in a
-    delivered file.
+    delivered file. The duplicates of a part are looked up while the next part is read.
     """
     duplicates = _Duplicates(database, profile)
+    # One thread: what one look-up finds is known to the next.
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="plan")
     # One cursor, not ranges by _id: a range only matches IDs of the same BSON type.
     cursor = read_items(_queue(database, profile), planned(profile), batch_size=PART_SIZE)
-    with closing(cursor):
-        items = (item for item in cursor if _can_be_marked(item))
-        for number, page in enumerate(_pages(items)):
-            queue_ids = [item["_id"] for item in page]
-            entry_ids = [_entry_id(item) for item in page]
-            yield Part(
-                number=number,
-                queue_ids=queue_ids,
-                entry_ids=entry_ids,
-                duplicates=duplicates.of(queue_ids, entry_ids),
-            )
+    try:
+        with closing(cursor):
+            items = (item for item in cursor if _can_be_marked(item))
+            ahead: tuple[Part, Future[dict[int, str]]] | None = None
+            for number, (queue_ids, entry_ids) in enumerate(_pages(items)):
+                part = Part(number=number, queue_ids=queue_ids, entry_ids=entry_ids, duplicates={})
+                looking = pool.submit(copy_context().run, duplicates.of, queue_ids, entry_ids)
+                if ahead is not None:
+                    yield _with_duplicates(*ahead)
+                ahead = (part, looking)
+            if ahead is not None:
+                yield _with_duplicates(*ahead)
+    finally:
+        # A query that hangs must not hold up a run that has to end.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """The items of each part: as many as one transaction can mark, however long their IDs are."""
-    page: list[Mapping[str, Any]] = []
-    size_bytes = 0
+def _with_duplicates(part: Part, looking: Future[dict[int, str]]) -> Part:
+    wait_for(looking)
+    return replace(part, duplicates=looking.result())
+
+
+def _pages(items: Iterable[Mapping[str, Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
+    """The IDs of each part's items, and of their entries.
+
+    They are as many as one transaction can mark, however long the IDs are.
+    """
+    queue_ids: list[Any] = []
+    entry_ids: list[Any] = []
+    size_bytes, most = 0, FIRST_PART_SIZE
     for item in items:
-        page.append(item)
-        size_bytes += size_of(item["_id"]) + size_of(_entry_id(item))
-        if len(page) == PART_SIZE or size_bytes >= PART_BYTES:
-            yield page
-            page, size_bytes = [], 0
-    if page:
-        yield page
+        queue_id, entry_id = item["_id"], _entry_id(item)
+        queue_ids.append(queue_id)
+        entry_ids.append(entry_id)
+        size_bytes += size_of(queue_id) + size_of(entry_id)
+        if len(queue_ids) == most or size_bytes >= PART_BYTES:
+            yield queue_ids, entry_ids
+            queue_ids, entry_ids, size_bytes, most = [], [], 0, PART_SIZE
+    if queue_ids:
+        yield queue_ids, entry_ids
 
 
 def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part: Part) -> list[Any]:
@@ -188,6 +212,12 @@ def no_longer_queued(database: Database[dict[str, Any]], profile: Profile, part:
 
 def _as_queued(part: Part) -> bytes:
     """The part's items as MongoDB returns them as long as nothing has changed."""
+    if set(map(type, part.queue_ids)) == set(map(type, part.entry_ids)) == {ObjectId}:
+        pairs = zip(part.queue_ids, part.entry_ids, strict=True)
+        return b"".join(
+            b"%b%b%b%b\0" % (_BEFORE_ID, queue_id.binary, _BEFORE_ENTRY_ID, entry_id.binary)
+            for queue_id, entry_id in pairs
+        )
     return b"".join(
         bson.encode({"_id": queue_id, "entryId": entry_id}, codec_options=LENIENT)
         for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True)

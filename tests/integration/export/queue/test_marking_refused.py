@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Outcome, Status
 from tests import books, commands
 from tests.integration.office import DAY, NEXT_DAY, Office
@@ -53,7 +53,7 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
 ) -> None:
     twice = bad("TWICE")
     books.put(office.database, twice)
-    good = books.put_many(office.database, PART_SIZE)
+    good = books.put_many(office.database, FIRST_PART_SIZE)
     books.put(office.database, bad("ONCE"))
     office.enqueue(twice["_id"])
     index(office)
@@ -64,7 +64,7 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
     for outcome in outcomes:
         check_named(outcome)
         assert outcome.next_attempt_at is not None
-    assert len(books.references(office.file().read_bytes())) == PART_SIZE
+    assert len(books.references(office.file().read_bytes())) == FIRST_PART_SIZE
     assert office.logs.count_documents({"action": "csv_generated"}) == 1
     assert office.batch()["state"] == "committed"
     (alert,) = told(caplog)  # once, however often it is tried
@@ -91,7 +91,7 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
 def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_repair(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
-    delivered = books.put_many(office.database, PART_SIZE)
+    delivered = books.put_many(office.database, FIRST_PART_SIZE)
     office.export()
     office.queue.update_many({}, {"$set": {"status": "queued"}})
     (first,) = office.queue.find({"_id": delivered[0]})
@@ -109,7 +109,7 @@ def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_r
 
     office.queue.drop_index("theirs")
     again = commands.run_day(office.app, NEXT_DAY)
-    assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, PART_SIZE + 1)
+    assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, FIRST_PART_SIZE + 1)
     assert office.batch(NEXT_DAY)["markedAt"] is not None
-    assert office.queue.count_documents({"status": "failed"}) == PART_SIZE + 1
+    assert office.queue.count_documents({"status": "failed"}) == FIRST_PART_SIZE + 1
     assert office.queue.count_documents({"status": "queued"}) == 0

@@ -20,7 +20,7 @@ from daybook.cli.main import main
 from daybook.export.announce import receipt_of
 from daybook.export.batch import batch as batches
 from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.part import PART_SIZE
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.operations import history
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
@@ -152,15 +152,17 @@ def test_every_place_that_tells_of_the_queue_counts_them(
 
 
 def test_delivered_items_that_are_not_marked_yet_do_not_wait(office: Office) -> None:
-    ids = books.put_many(office.database, PART_SIZE + 3)
+    ids = books.put_many(office.database, FIRST_PART_SIZE + 3)
     office.export()
     batch = office.batch()
     # As after a kill between the commit and the marking of the second part.
     office.database["exportbatches"].update_one({}, {"$set": {"markedAt": None}})
     office.database["exportmanifests"].update_one({"number": 1}, {"$unset": {"markedAt": ""}})
-    office.queue.update_many({"_id": {"$in": ids[PART_SIZE:]}}, {"$set": {"status": "queued"}})
+    office.queue.update_many(
+        {"_id": {"$in": ids[FIRST_PART_SIZE:]}}, {"$set": {"status": "queued"}}
+    )
     books.put_many(office.database, 2, prefix="NEW")
-    assert batch["entryCount"] == PART_SIZE + 3
+    assert batch["entryCount"] == FIRST_PART_SIZE + 3
 
     database, profile = office.app.database, office.app.profile()
     assert history.status(database, profile, DAY).queued == 2
