@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, Self
@@ -30,9 +30,12 @@ class QueueCheck:
     that time where the upload or the formatting is slow.
     """
 
-    def __init__(self, ctx: Context, manifest: ManifestRef) -> None:
+    def __init__(
+        self, ctx: Context, manifest: ManifestRef, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ctx = ctx
         self._manifest = manifest
+        self._clock = clock
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
         self._running: Future[list[Any]] | None = None
         self._began = 0.0
@@ -51,13 +54,13 @@ class QueueCheck:
 
     def changed(self) -> bool:
         """Whether items have left the queue. Call it before the seal is stored."""
-        if self._running is None or time.monotonic() - self._began > FRESH_SECONDS:
+        if self._running is None or self._clock() - self._began > FRESH_SECONDS:
             self._running = self._begin()
         wait_for(self._running, check=self._ctx.stop_token.check_process)
         return _told(self._running.result())
 
     def _begin(self) -> Future[list[Any]]:
-        self._began = time.monotonic()
+        self._began = self._clock()
         return self._pool.submit(copy_context().run, _changed, self._ctx, self._manifest)
 
 
