@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from operator import itemgetter
 from typing import Any
 
 import bson
@@ -70,18 +71,18 @@ class EntryPage:
 
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
         """The entries in `layout`'s form, in the order of the IDs; None for those not found."""
-        entries: dict[Any, Any] = {}
-        for batch in self._batches:
-            for entry in bson.decode_all(batch, LENIENT):
-                entries[_key(entry[ID])] = entry
+        decoded = [entry for batch in self._batches for entry in bson.decode_all(batch, LENIENT)]
+        # All of them have the same type as a rule, and then no ID needs a look of its own.
+        printed_ids = list(map(itemgetter(ID), decoded))
+        keys = printed_ids if set(map(type, printed_ids)) == {str} else map(_key, printed_ids)
+        entries: dict[Any, Any] = dict(zip(keys, decoded, strict=True))
         if self._lines is not None:
             self._lines.complete(entries)
         for entry_id in self._too_large:  # its lines may be what is too large
             entries.pop(str(entry_id) if type(entry_id) is ObjectId else entry_id, None)
-        found = [
-            entries.get(str(entry_id) if type(entry_id) is ObjectId else hashable(entry_id))
-            for entry_id in entry_ids
-        ]
+        found = list(map(entries.get, _wanted(entry_ids)))
+        if all(found):
+            return found
         missing = [
             entry_id
             for entry_id, entry in zip(entry_ids, found, strict=True)
@@ -226,6 +227,14 @@ class EntrySource:
         finally:
             # A read that hangs must not hold up a run that has to end.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _wanted(entry_ids: Sequence[Any]) -> Iterable[Hashable]:
+    """What `_key` returns for the entries with these IDs."""
+    if set(map(type, entry_ids)) != {ObjectId}:
+        return [str(one) if type(one) is ObjectId else hashable(one) for one in entry_ids]
+    digits = b"".join([one.binary for one in entry_ids]).hex()
+    return [digits[start : start + 24] for start in range(0, len(digits), 24)]
 
 
 def _key(printed_id: Any) -> Hashable:

@@ -202,6 +202,7 @@ class AmountReader:
         self._point = itemgetter(self._places)
         self._print = f"%.{decimals}f".__mod__
         self._short = 10 ** (float_info.dig - decimals)
+        self._zero = fixed_point(0, decimals)
         self._negative_zero = "-0." + "0" * decimals
         self._longest = _MOST_DIGITS + 1 + decimals
         # Equal numbers are equal amounts; a boolean arrives wrapped, and is never a key.
@@ -258,6 +259,7 @@ class AmountReader:
         return (
             self._canonical(values)
             or self._short_doubles(values)
+            or self._mixed(values)
             or Amounts.of(list(map(self.read_cached, values)))
         )
 
@@ -270,6 +272,26 @@ class AmountReader:
         except TypeError:
             return None
         return self._canonical(texts)
+
+    def _mixed(self, values: list[Any]) -> Amounts | None:
+        """Texts as they print, with numbers and blanks among them, which alone are read; else None.
+
+        Raises `RejectedValue` or TypeError.
+        """
+        others = [(at, value) for at, value in enumerate(values) if type(value) is not str]
+        if len(others) == len(values):
+            return None
+        read = [(at, self.read_cached(value)) for at, value in others]
+        texts = values.copy()
+        for at, amount in read:
+            texts[at] = amount.text or self._zero
+        found = self._canonical(texts)
+        if found is None:
+            return None
+        for at, amount in read:
+            texts[at] = amount.text
+        normalised_count = sum(amount.normalised for _, amount in read)
+        return Amounts(minor=found.minor, text=texts, normalised_count=normalised_count)
 
     def _canonical(self, values: list[Any]) -> Amounts | None:
         """Values that are texts exactly as they print, the usual case; else None."""

@@ -142,6 +142,7 @@ class Page:
         self._layout = readers.layout
         self._entries = entries
         self._lines: list[Entry] = []
+        self._values_of: dict[Field, list[Any]] = {}
         self._without_lines: list[int] = []
         self._counts = self._take_lines()
         self.ends = list(accumulate(self._counts, initial=0))
@@ -260,11 +261,15 @@ class Page:
         return [line or {} for line in lines]
 
     def _values(self, field: Field) -> list[Any]:
-        documents = self._lines if field.of_line else self._entries
-        try:
-            return list(map(itemgetter(field.key), documents))
-        except KeyError:
-            return [values.get(field.key) for values in documents]
+        """The field's value in each entry, or in each row; shared, so not to be changed."""
+        if field not in self._values_of:
+            documents = self._lines if field.of_line else self._entries
+            try:
+                values = list(map(itemgetter(field.key), documents))
+            except KeyError:
+                values = [document.get(field.key) for document in documents]
+            self._values_of[field] = values
+        return self._values_of[field]
 
     def _per_row(self, values: Iterable[_T]) -> list[_T]:
         return list(chain.from_iterable(map(repeat, values, self._counts)))
@@ -337,7 +342,11 @@ class Page:
         return self._dates[field]
 
     def _net_amounts(self) -> Amounts:
-        places = self._per_row(reader.decimals for reader in self._amount_readers)
+        first = self._amount_readers[0]
+        if self._amount_readers.count(first) == len(self._amount_readers):
+            places = [first.decimals] * self.ends[-1]
+        else:
+            places = self._per_row(reader.decimals for reader in self._amount_readers)
         net = difference(self.debits, self.credits, places)
         self._check_balances(net.minor)
         if self._readers.dialect.is_sheet:
@@ -517,14 +526,15 @@ class Page:
 
     def _line_numbers(self) -> list[str]:
         numbers = [str(number) for number in range(1, max(self._counts) + 1)]
-        cells = list(chain.from_iterable(numbers[:count] for count in self._counts))
+        of_count = {count: numbers[:count] for count in set(self._counts)}
+        cells = list(chain.from_iterable(map(of_count.__getitem__, self._counts)))
         for at in self._without_lines:
             cells[self.ends[at]] = ""
         return cells
 
     def _ids(self, cell: Cell, field: Field) -> Sequence[str]:
         values = self._values(field)
-        if cell.column.max_length is None and all(type(value) is str for value in values):
+        if cell.column.max_length is None and set(map(type, values)) == {str}:
             return values  # hex digits need neither guard nor quotes
         read = self._readers.text_of(cell).read
         return [
