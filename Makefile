@@ -46,6 +46,7 @@ lint: $(STAMP) ## Check style, formatting, types and unsafe calls
 
 bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench $(ARGS)
+	$(PYTHON) -m bench.parts
 	$(PYTHON) -m bench.ledger
 	$(PYTHON) -m bench.page
 	$(PYTHON) -m bench.cold_start
