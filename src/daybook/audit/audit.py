@@ -17,8 +17,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.compare import Comparison
 from daybook.audit.delivered import delivered
+from daybook.audit.delivered_rows import Comparison
 from daybook.audit.difference import VerifyDifference
 from daybook.audit.rerender import Rerendering
 from daybook.audit.verify import is_of_earlier_version

@@ -11,8 +11,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.compare import Comparison
 from daybook.audit.delivered import DeliveredBytes, delivered
+from daybook.audit.delivered_rows import Comparison
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.marks import check_marks
 from daybook.audit.rerender import Rerendering
