@@ -56,6 +56,7 @@ def breaker_opened(stage: Stage, _folder: Path) -> Iterator[str]:
     for _ in range(3):
         stage.fails()
     yield "run"
+    yield "retry"
     stage.drive.down = False
 
 

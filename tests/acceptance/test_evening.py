@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tests import books
-from tests.acceptance.evening import ACCOUNT, DAY, MINUTE, NEXT_DAY, Evening, MakeEvening
+from tests.acceptance.evening import (
+    ACCOUNT,
+    DAY,
+    DAY_BEFORE,
+    MINUTE,
+    NEXT_DAY,
+    Evening,
+    MakeEvening,
+)
 from tests.emulators.tasks import TaskView
 
 pytest_plugins = ["tests.acceptance.evening"]
@@ -314,25 +322,36 @@ def test_retry_while_drive_is_still_down_has_four_attempts_of_its_own(evening: E
     assert [event for _, event in evening.alarms()].count("batch_failed") == 2
 
 
-def test_retry_while_drive_rests_waits_without_an_attempt_until_it_may_be_tried(
-    evening: Evening,
+@pytest.mark.parametrize("again", [True, False], ids=["works again", "still down"])
+def test_an_operators_retry_tries_drive_at_once_and_nothing_else_does(
+    evening: Evening, again: bool
 ) -> None:
     books.put_many(evening.database, 2)
     evening.drive.down = True
     evening.trigger()
     evening.tasks.run_until(evening.at(70))
-    evening.drive.down = False
+    evening.drive.down = not again
     asked = len(evening.drive.requests)
+    waiting = evening.function.post("/run", {"batchDate": DAY_BEFORE})
+    assert waiting.json()["status"] == "circuit_open"
+    told = waiting.json()["error"]["message"]
+    assert "the next call is due at 2026-01-18 19:20 (Asia/Bangkok)" in told
+    assert f"`daybook retry {DAY_BEFORE}` or POST /admin/retry tries it at once" in told
+    assert len(evening.drive.requests) == asked
 
     answer = evening.function.post("/admin/retry", {"batchDate": DAY})
 
-    assert (answer.status_code, answer.json()["status"]) == (202, "circuit_open")
-    assert len(evening.drive.requests) == asked
-    (task,) = evening.tasks.tasks
-    assert (task.body["generation"], task.body["attempt"]) == (2, 1)
-    assert task.schedule_time == evening.at(65 + 15)
-    evening.tasks.run_until(task.schedule_time)
-    assert (evening.batch()["state"], evening.batch()["attempt"]) == ("committed", 1)
+    assert len(evening.drive.requests) > asked
+    assert evening.logged("circuit_half_opened")[0]["destination"] == "google_drive"
+    batch, breaker = evening.batch(), evening.breaker()
+    assert (batch["generation"], batch["attempt"]) == (2, 1)
+    if again:
+        assert (answer.status_code, answer.json()["status"]) == (200, "exported")
+        assert (breaker["failures"], breaker["openUntil"]) == (0, None)
+    else:
+        assert (answer.status_code, answer.json()["status"]) == (202, "retry_scheduled")
+        assert breaker["openUntil"] == evening.tasks.now() + 15 * MINUTE
+        assert evening.function.post("/run", {"batchDate": DAY}).json()["status"] == "circuit_open"
 
 
 @pytest.mark.parametrize("when", [30, 180], ids=["while a retry is pending", "once it failed"])

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.delivered import delivered
+from daybook.audit.delivered import delivered, delivered_elsewhere
 from daybook.audit.delivered_rows import Comparison
 from daybook.audit.difference import VerifyDifference
 from daybook.audit.rerender import Rerendering
 from daybook.audit.verify import is_of_earlier_version
-from daybook.destinations.base import Destination, FileMetadata
+from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
 from daybook.export.batch import batch as batches
 from daybook.export.batch.batch import Batch
@@ -77,6 +77,8 @@ class AuditedDay:
     findings: tuple[AuditFinding, ...]
     complete: bool = True
     """False when there are more findings than `MAX_FINDINGS`."""
+    note: str | None = None
+    """Why the file itself is not checked; None when it is."""
 
     @property
     def differs(self) -> bool:
@@ -84,7 +86,11 @@ class AuditedDay:
 
     def to_doc(self) -> dict[str, Any]:
         return {
-            "status": "differs" if self.differs else "unchanged",
+            "status": "differs"
+            if self.differs
+            else "unchanged"
+            if self.note is None
+            else "not_checked",
             "profile": self.batch.key.profile,
             "batchDate": self.batch.key.batch_date,
             "batchId": str(self.batch.id),
@@ -94,6 +100,7 @@ class AuditedDay:
             "auditedAt": self.audited_at,
             "findingCount": len(self.findings),
             "allFound": self.complete,
+            "note": self.note,
             "findings": [finding.to_doc() for finding in self.findings],
         }
 
@@ -127,15 +134,28 @@ def audit(
 ) -> Iterator[AuditedDay]:
     """Audit the days, in flat memory, changing nothing. A batch is rendered with its own profile.
 
+    A file that was delivered to another destination than this one, and is not here as it was
+    delivered, is not checked; its entries are.
+
     Raises `DestinationError` when the destination cannot be asked.
     """
     for batch in days:
-        found = list(islice(_findings(database, destination, profile, batch), MAX_FINDINGS + 1))
+        of_file = list(_of_file(destination, batch))
+        elsewhere = delivered_elsewhere(destination, batch.doc) if of_file else None
+        note = None
+        if elsewhere is not None:
+            of_file = []
+            note = f"{batch.doc['filename']} was delivered to {elsewhere} and is not checked"
+        of_rows = _of_rows(
+            database, destination, profile, batch, of_file=of_file, readable=elsewhere is None
+        )
+        found = list(islice(chain(of_file, of_rows), MAX_FINDINGS + 1))
         yield AuditedDay(
             batch=batch,
             audited_at=now(),
             findings=tuple(found[:MAX_FINDINGS]),
             complete=len(found) <= MAX_FINDINGS,
+            note=note,
         )
 
 
@@ -144,21 +164,24 @@ def first_day(today: date, days: int) -> date:
     return today - timedelta(days=days - 1)
 
 
-def _findings(
-    database: Database[dict[str, Any]], destination: Destination, profile: Profile, batch: Batch
+def _of_rows(
+    database: Database[dict[str, Any]],
+    destination: Destination,
+    profile: Profile,
+    batch: Batch,
+    *,
+    of_file: list[AuditFinding],
+    readable: bool,
 ) -> Iterator[AuditFinding]:
-    doc = batch.doc
-    metadata = destination.metadata(doc["fileId"], doc["filename"])
-    of_file = list(_of_file(destination, batch, metadata))
-    yield from of_file
+    """Of the entries; `readable`: the file is where `destination` is."""
     try:
-        unchanged = _rendered_sha256(Rerendering(database, profile, batch)) == doc["sha256"]
+        unchanged = _rendered_sha256(Rerendering(database, profile, batch)) == batch.doc["sha256"]
     except DaybookError as error:
         yield AuditFinding(kind=AuditKind.MANIFEST_DAMAGED, detail=str(error))
         return
     if unchanged:
         return
-    if any(one.kind is not AuditKind.FILE_RENAMED for one in of_file):
+    if not readable or any(one.kind is not AuditKind.FILE_RENAMED for one in of_file):
         yield AuditFinding(
             kind=AuditKind.ENTRY_CHANGED,
             detail="the entries would give another file today; which ones changed cannot be "
@@ -168,11 +191,10 @@ def _findings(
     yield from _of_entries(database, destination, profile, batch)
 
 
-def _of_file(
-    destination: Destination, batch: Batch, metadata: FileMetadata | None
-) -> Iterator[AuditFinding]:
+def _of_file(destination: Destination, batch: Batch) -> Iterator[AuditFinding]:
     doc = batch.doc
     name, file_id = doc["filename"], doc["fileId"]
+    metadata = destination.metadata(file_id, name)
     if metadata is None:
         yield AuditFinding(
             kind=AuditKind.FILE_MISSING, detail=f"{name} (ID {file_id}) is no longer there"

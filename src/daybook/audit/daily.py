@@ -70,7 +70,7 @@ def audit_daily(
     waiting = sorted(days, key=_audited_at)
     done: list[AuditedDay] = []
     for day in _until_interrupted(audit(database, destination, profile, waiting, now=now), check):
-        _announce(database, day, messenger)
+        store(database, day, messenger)
         done.append(day)
     found = Audit(profile=profile.name, days=tuple(done), remaining=len(waiting) - len(done))
     log.event(
@@ -113,14 +113,27 @@ def _until_interrupted(
             return
 
 
-def _announce(database: Database[dict[str, Any]], day: AuditedDay, messenger: Messenger) -> None:
+def store(database: Database[dict[str, Any]], day: AuditedDay, messenger: Messenger | None) -> None:
     """Store the findings, and alert if they are not those of the last time.
 
     The digest is stored after the alert: after a crash in between, the alert is sent again.
+    Without a `messenger` findings keep the last digest, so that the next audit with one alerts.
     """
-    stored = day.batch.doc.get("audit")
+    found = day.batch.doc.get("audit")
+    stored = found if isinstance(found, dict) else {}
     digest = _digest(day.findings)
-    if not (isinstance(stored, dict) and stored.get("digest") == digest):
+    if day.note is not None and stored.get("note") != day.note:
+        log.event(
+            logging.WARNING,
+            "file_not_checked",
+            f"{day.note}, since DAYBOOK_DESTINATION names another place now.",
+            profile=day.batch.key.profile,
+            batch_date=day.batch.key.batch_date,
+            batch_id=str(day.batch.id),
+        )
+    if messenger is None:
+        digest = str(stored.get("digest")) if day.findings else digest
+    elif stored.get("digest") != digest:
         of_file = [finding for finding in day.findings if finding.kind in FILE_KINDS]
         of_entries = [finding for finding in day.findings if finding.kind not in FILE_KINDS]
         if of_file:
@@ -136,7 +149,7 @@ def _announce(database: Database[dict[str, Any]], day: AuditedDay, messenger: Me
             "$set": {
                 "audit": {
                     name: doc[name]
-                    for name in ("auditedAt", "findingCount", "allFound", "findings")
+                    for name in ("auditedAt", "findingCount", "allFound", "findings", "note")
                 }
                 | {"digest": digest}
             }

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 from daybook.audit.workbook import text_of
+from daybook.destinations.base import Destination
+from daybook.export.batch.batch import delivered_to
 from daybook.export.model.profile import FileFormat, Profile
 
 WINDOW_BYTES = 1024 * 1024
+DRIVE = "google_drive"
+"""The one kind of destination that is not stored with what earlier versions delivered."""
+
+
+def delivered_elsewhere(destination: Destination, batch: Mapping[str, Any]) -> str | None:
+    """Where the file of a stored batch was delivered, in words; None if to `destination`.
+
+    None also when it is not known and may have been this one.
+    """
+    place = delivered_to(batch)
+    if place == destination.identity or (place is None and destination.kind == DRIVE):
+        return None
+    if place is None or place.startswith("drive:"):
+        account = "" if place is None else place.removeprefix("drive:").partition("@http")[0]
+        return "Google Drive" + (f" (by {account})" if account else "")
+    return place
 
 
 class DeliveredBytes:

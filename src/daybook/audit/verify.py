@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.audit.delivered import DeliveredBytes, delivered
+from daybook.audit.delivered import DeliveredBytes, delivered, delivered_elsewhere
 from daybook.audit.delivered_rows import Comparison
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.marks import check_marks
@@ -139,7 +139,9 @@ def _differences(
                 notes += _notes(comparison)
             file.drain()
     except DestinationRefused as error:
-        yield VerifyDifference(kind=VerifyKind.FILE_UNREADABLE, detail=str(error))
+        place = delivered_elsewhere(destination, batch.doc)
+        hint = f". It was delivered to {place}, which is not the destination now" if place else ""
+        yield VerifyDifference(kind=VerifyKind.FILE_UNREADABLE, detail=f"{error}{hint}")
     else:
         yield from _content(batch, file)
         yield from rows

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
+from daybook.export.model.batch_key import command
 from daybook.export.upload.breaker import ALL, BreakerRecord, BreakerState, is_own
 from daybook.text.phrases import moment, number
 
@@ -29,11 +30,14 @@ def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[s
     ]
 
 
-def sentence(breaker: Mapping[str, Any], zone: ZoneInfo) -> str:
-    """One of `not_closed`, in words."""
+def sentence(breaker: Mapping[str, Any], zone: ZoneInfo, profile: str, day: str) -> str:
+    """One of `not_closed`, in words, with the command that tries it for the day."""
     name, failures = breaker["destination"], breaker["failures"]
     if breaker["position"] == BreakerState.OPEN:
-        state = f"the circuit is open until {moment(breaker['openUntil'], zone)}"
+        state = (
+            f"the circuit is open until {moment(breaker['openUntil'], zone)}; "
+            f"to try it at once: {command('retry', profile, day)}"
+        )
     else:
         state = "the next run tries it"
     return f"Destination {name}: failed {number(failures, 'time')} in a row, {state}."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from daybook.cli.outcome import row
+from daybook.export.model.batch_key import command
+from daybook.export.model.task import TaskKind
 from daybook.text.phrases import moment, number
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ def task_row(task: Task, *, ended: bool, zone: ZoneInfo) -> str:
     return row("next", words)
 
 
+def at_once(kind: str, profile: str, day: str | None, *, again: str) -> str:
+    """The command that makes the next call now: `run` only waits while the circuit is open."""
+    if kind in (TaskKind.RETRY, TaskKind.HALF_OPEN) and day is not None:
+        return command("retry", profile, day)
+    return again
+
+
 def maker(app: App, *, again: str) -> list[str]:
     """Who makes the next call, or what the operator has to do."""
     if app.cloud_tasks is not None:
@@ -56,6 +65,7 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
                 return [row("next", f"once the cause is removed: {again}")]
             ended = outcome.delivered or outcome.signed_off
             follows = task_row(outcome.pending, ended=ended, zone=app.settings.time_zone)
+            again = at_once(outcome.pending.kind, outcome.profile, outcome.batch_date, again=again)
             return [follows, *maker(app, again=again)]
         case "in_progress":
             return [row("next", f"when it has ended: {again}")]
@@ -90,9 +100,9 @@ def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
         return [released_row(released, app.settings.time_zone)]
     return [
         row("next", "once the cause is removed, for a file of its own:"),
-        row("", f"daybook retry {outcome.batch_date}"),
+        row("", command("retry", outcome.profile, outcome.batch_date)),
         row("", "else its entries go with the next day; to close this one for good:"),
-        row("", f"daybook release {outcome.batch_date}"),
+        row("", command("release", outcome.profile, outcome.batch_date)),
     ]
 
 

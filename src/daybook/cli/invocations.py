@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from daybook.cli import following, outcome
 from daybook.cli.command import CommandResult, RequestAborted, asks_for_json
-from daybook.export.model.profile import DAILY
+from daybook.export.model.batch_key import command
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -28,8 +28,7 @@ _HINTS = {
 
 def run_again(profile: str, day: date | str) -> str:
     """The command that runs the profile's day once more."""
-    of = "" if profile == DAILY else f" --profile {profile}"
-    return f"daybook run{of} --date {day}"
+    return command("run", profile, day, option=True)
 
 
 def carry_out(app: App, call: Callable[[App], Outcome], *, again: str) -> CommandResult:

@@ -15,7 +15,7 @@ from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
-from daybook.cli.profile import takes_profile
+from daybook.cli.profile import EVERY, takes_profile
 from daybook.cli.table import table
 from daybook.errors import DaybookError
 from daybook.text.scrub import scrubbed
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.model.profile import Profile
 
-EVERY = "*"
 _WORST_LAST = (Exit.OK, Exit.ACCEPTED, Exit.FAILED)
 
 _profiles = click.option(

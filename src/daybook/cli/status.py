@@ -11,7 +11,7 @@ import click
 
 from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
 from daybook.cli.day import takes_day
-from daybook.cli.following import described, maker, released_row, task_row
+from daybook.cli.following import at_once, described, maker, released_row, task_row
 from daybook.cli.invocations import run_again
 from daybook.cli.outcome import figures, rejected, row
 from daybook.cli.profile import takes_profile
@@ -64,7 +64,10 @@ def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
             *_rejected(found, every=every),
             *_next(app, found, profile),
             _slot(found.slot, zone),
-            *(breakers.sentence(each, zone) for each in doc["breakers"]),
+            *(
+                breakers.sentence(each, zone, profile.name, found.batch_date)
+                for each in doc["breakers"]
+            ),
             *_unclaimed(found),
             f"Queue: {found.queued:,} waiting. Next batch due: {moment(next_slot, zone)}.",
         ],
@@ -149,7 +152,9 @@ def _next(app: App, found: Overview, profile: Profile) -> list[str]:
     task = None if found.batch is None else found.batch.pending
     if task is None:
         return []
-    again = run_again(profile.name, found.batch_date)
+    again = at_once(
+        task.kind, profile.name, found.batch_date, again=run_again(profile.name, found.batch_date)
+    )
     ended = found.batch is not None and found.batch.unmarked
     return [task_row(task, ended=ended, zone=profile.time_zone), *maker(app, again=again)]
 

@@ -77,6 +77,20 @@ class Exporter:
     progress: Callable[[int, int], None] | None = None
     """Called with the number of items rendered so far and the number in the manifest."""
 
+    @property
+    def breaker_name(self) -> str:
+        return self.breaker or self.destination.kind
+
+    @property
+    def circuit(self) -> Breaker:
+        """The breaker of the destination."""
+        return Breaker(
+            self.database,
+            self.breaker_name,
+            failures=self.limits.breaker_failures,
+            reset_seconds=self.limits.breaker_reset_seconds,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -152,17 +166,11 @@ class Context:
 
     @property
     def breaker_name(self) -> str:
-        return self.exporter.breaker or self.destination.kind
+        return self.exporter.breaker_name
 
     @property
     def breaker(self) -> Breaker:
-        limits = self.exporter.limits
-        return Breaker(
-            self.database,
-            self.breaker_name,
-            failures=limits.breaker_failures,
-            reset_seconds=limits.breaker_reset_seconds,
-        )
+        return self.exporter.circuit
 
     def alert(
         self, event: AlertEvent, severity: int, batch: Batch | None = None, **facts: Any

@@ -18,6 +18,7 @@ from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.decision import decide, report
+from daybook.export.model.batch_key import command
 from daybook.export.model.lifecycle import (
     BatchState,
     Next,
@@ -92,6 +93,10 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
     wanted = open_again and step.next is not Next.REPORT
     if not (batch.unmarked or wanted):
         return report(batch)
+    due = moment(error.until, ctx.exporter.profile.time_zone)
+    told = CircuitOpen(
+        f"{error}; the next call is due at {due}. {_at_once(batch)}", until=error.until
+    )
     kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
     pending = batch.pending
     same = pending is not None and (pending.kind, pending.due) == (kind, error.until)
@@ -102,11 +107,21 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
         log.event(
             logging.WARNING,
             "circuit_open",
-            f"{ctx.job.filename} waits: {error}. The next call is due at "
-            f"{moment(error.until, ctx.exporter.profile.time_zone)}.",
+            f"{ctx.job.filename} waits: {told}.",
             next_attempt_at=error.until,
         )
-    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=error)
+    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=told)
+
+
+def _at_once(batch: Batch) -> str:
+    """How to try the destination before the circuit may close."""
+    if batch.key.batch_date is None:
+        return (
+            "Once the destination works: `daybook retry DATE` or POST /admin/retry for any day, "
+            "then the same request"
+        )
+    retry = command("retry", batch.key.profile, batch.key.batch_date)
+    return f"Once the destination works, `{retry}` or POST /admin/retry tries it at once"
 
 
 def finish_later(ctx: Context, batch: Batch, error: DaybookError) -> Outcome:

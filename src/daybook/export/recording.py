@@ -44,6 +44,8 @@ class Recording:
     record: Mapping[str, Any]
     file_id: str
     link: str
+    delivered_to: str
+    """The destination's identity."""
     hidden_at: str | None
     recovered: bool
     """Whether a later run found the file of one that ended without recording anything."""
@@ -58,6 +60,7 @@ class Recording:
         *,
         file_id: str,
         link: str,
+        delivered_to: str,
         hidden_at: str | None,
         now: datetime,
         recovered: bool = False,
@@ -75,10 +78,16 @@ class Recording:
             ),
             first=next(manifests.read(stored, seal.manifest)),
             record=export_log.delivered(
-                seal, profile=profile.name, file_id=file_id, link=link, now=now
+                seal,
+                profile=profile.name,
+                file_id=file_id,
+                link=link,
+                delivered_to=delivered_to,
+                now=now,
             ),
             file_id=file_id,
             link=link,
+            delivered_to=delivered_to,
             hidden_at=hidden_at,
             recovered=recovered,
             now=now,
@@ -95,6 +104,7 @@ class Recording:
             file_id=self.file_id,
             link=self.link,
             profile=self.delivery.profile.name,
+            delivered_to=self.delivered_to,
             hidden_at=self.hidden_at,
             record_id=self.record["_id"],
             recovered=self.recovered,
@@ -162,6 +172,7 @@ def rehearse(ctx: Context, seal: Seal) -> bool:
         seal,
         file_id=file_id,
         link=destination.link(file_id, seal.filename),
+        delivered_to=destination.identity,
         hidden_at=destination.identity if destination.publishes else None,
         now=now,
     )

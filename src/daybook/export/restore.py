@@ -71,6 +71,7 @@ def restore_deleted(
                 file_id=file_id,
                 link=link,
                 profile=key.profile,
+                delivered_to=record["metadata"].get("deliveredTo"),
                 hidden_at=hidden_at,
                 record_id=record["_id"],
                 now=now,

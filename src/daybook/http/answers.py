@@ -214,7 +214,7 @@ AUDITED = record(
         "days": listed(
             record(
                 {
-                    "status": one_of(["unchanged", "differs"]),
+                    "status": one_of(["unchanged", "differs", "not_checked"]),
                     "profile": TEXT,
                     "batchDate": DAY,
                     "batchId": TEXT,
@@ -224,6 +224,7 @@ AUDITED = record(
                     "auditedAt": TIME,
                     "findingCount": COUNT,
                     "allFound": TRUTH,
+                    "note": or_null(TEXT),
                     "findings": listed(
                         record(
                             {

@@ -122,11 +122,11 @@ def _attempt_failed(facts: Facts) -> AlertText:
         title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
         phone=f"Nothing to do yet. {follows}"
         + (
-            f" {force_run('batch')} to start it sooner, once the cause is removed."
+            f" {force_run('retry')} to start it sooner, once the cause is removed."
             if facts.day
             else ""
         ),
-        command=f"`{commanded('run', facts)}` starts it sooner."
+        command=f"`{commanded('retry', facts)}` starts it sooner."
         if facts.day
         else "The same request to POST /exports starts it sooner, once the cause is removed.",
         happened=sentences(
@@ -245,8 +245,9 @@ def _breaker_opened(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
         phone="Check whether the service has an outage. Daybook resumes by itself once the "
-        f"destination works again. To check access: {_EXAMINE}",
-        command="`daybook doctor` checks access.",
+        f"destination works again; {_then_force_run('retry')} to try it sooner. "
+        f"To check access: {_EXAMINE}",
+        command=f"`{commanded('retry', facts)}` tries it at once, `daybook doctor` checks access.",
         happened=f"{place} failed{often}. The circuit is open {rest}; then one run tries again.",
         meaning=f"Files are late; no attempt is used up while the circuit is open. {STAYS_QUEUED}",
     )

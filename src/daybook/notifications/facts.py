@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from daybook.export.model.batch_key import command
 from daybook.export.model.notice import Alert
-from daybook.export.model.profile import DAILY
 from daybook.text.scrub import scrubbed
 from daybook.text.visible import clean
 
@@ -75,12 +75,9 @@ class Facts:
         return scrubbed(": ".join(told)) or None
 
 
-def commanded(command: str, facts: Facts) -> str:
+def commanded(name: str, facts: Facts) -> str:
     """The command for the alert's day and profile, as it is typed."""
-    profile = "" if facts.alert.profile == DAILY else f" --profile {facts.alert.profile}"
-    return (
-        f"daybook {command}{profile} {'--date ' if command == 'run' else ''}{facts.day or 'DATE'}"
-    )
+    return command(name, facts.alert.profile, facts.day, option=name == "run")
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:

@@ -144,11 +144,11 @@ def _attempt_failed(facts: Facts) -> AlertText:
     which += f" จากทั้งหมด {of} ครั้ง" if attempt and of else ""
     due = facts.at("next_attempt_at")
     follows = f"ระบบจะลองใหม่เองในวันที่ {moment(due)}" if due else "ระบบจะลองใหม่เอง"
-    sooner = f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('batch')}" if facts.day else None
+    sooner = f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('retry')}" if facts.day else None
     return AlertText(
         title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น." if due else ""),
         phone=sentences("ยังไม่ต้องดำเนินการใด", follows, sooner),
-        command=f"`{commanded('run', facts)}` เริ่มก่อนเวลา"
+        command=f"`{commanded('retry', facts)}` เริ่มก่อนเวลา"
         if facts.day
         else "หากแก้ไขสาเหตุแล้ว การส่งคำขอเดิมไปที่ POST /exports อีกครั้งจะเริ่มก่อนเวลา",
         happened=sentences(
@@ -264,8 +264,9 @@ def _breaker_opened(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
         phone="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง "
+        f"หากต้องการลองก่อนเวลา ให้{force_run('retry')} "
         f"หากต้องการตรวจสิทธิ์การเข้าถึง ให้{_EXAMINE}",
-        command="`daybook doctor` ตรวจสิทธิ์การเข้าถึง",
+        command=f"`{commanded('retry', facts)}` ลองทันที และ `daybook doctor` ตรวจสิทธิ์การเข้าถึง",
         happened=f"{place} {often} Daybook จะหยุดเรียกใช้{rest} แล้วจึงลองใหม่หนึ่งครั้ง",
         meaning=f"ไฟล์จะล่าช้า โดยระหว่างนี้ไม่นับเป็นจำนวนครั้งที่ลอง {STAYS_QUEUED}",
     )

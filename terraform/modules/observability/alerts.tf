@@ -9,7 +9,7 @@ locals {
     attempt_failed = {
       severity = "WARNING"
       title    = "an attempt failed"
-      advice   = "Nothing to do yet: the next attempt follows by itself, at the time that the record names. Force run ${local.jobs.batch} in Cloud Scheduler to start it sooner, once the cause is removed. Command: `daybook run --date DATE`."
+      advice   = "Nothing to do yet: the next attempt follows by itself, at the time that the record names. Force run ${local.jobs.retry} in Cloud Scheduler to start it sooner, once the cause is removed. Command: `daybook retry DATE`."
     }
     batch_failed = {
       severity = "CRITICAL"
@@ -19,7 +19,7 @@ locals {
     breaker_opened = {
       severity = "WARNING"
       title    = "the destination is paused, the circuit breaker is open"
-      advice   = "Check whether Google Drive has an outage: Daybook resumes by itself. To check access, Force run ${local.jobs.doctor} in Cloud Scheduler. Command: `daybook doctor`."
+      advice   = "Check whether Google Drive has an outage: Daybook resumes by itself; Force run ${local.jobs.retry} in Cloud Scheduler to try it sooner. To check access, Force run ${local.jobs.doctor}. Command: `daybook retry DATE` tries it at once, `daybook doctor` checks access."
     }
     day_missing = {
       severity = "CRITICAL"

@@ -14,6 +14,7 @@ from pymongo.database import Database
 
 from daybook.audit.audit import AuditedDay, AuditKind, audit, delivered_days
 from daybook.audit.daily import Audit, audit_daily, not_since
+from daybook.destinations.local.local import LocalDestination
 from daybook.errors import DestinationError, Interrupted
 from daybook.export.model.notice import Alert, Receipt
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
@@ -250,3 +251,68 @@ def test_an_audit_stops_between_days_and_goes_on_where_it_stopped(office: Office
         seen += [day.batch.key.batch_date for day in found.days]
     assert sorted(map(str, seen)) == [day.isoformat() for day in days]
     assert daily(office, Told(), since=started).days == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({}, "file:///"),
+        ({"$unset": {"deliveredTo": ""}}, "file:///"),  # as an earlier version stored it
+        ({"$unset": {"deliveredTo": ""}, "$set": {"hiddenAt": None}}, "Google Drive"),
+        ({"$set": {"deliveredTo": "drive:books@acme.example@https://x/"}}, "books@acme.example"),
+        ({"$set": {"deliveredTo": "s3://acme/books/"}}, "s3://acme/books/"),
+    ],
+)
+def test_a_file_delivered_to_another_destination_is_noted_once_and_never_missing(
+    office: Office,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    changes: dict[str, Any],
+    place: str,
+) -> None:
+    entry = office.add()
+    office.export()
+    stored = office.batch()
+    record = office.database["exportlogs"].find_one({"action": "csv_generated"})
+    assert record is not None
+    assert stored["deliveredTo"] == record["metadata"]["deliveredTo"] == office.folder.as_uri()
+    if changes:
+        office.database["exportbatches"].update_one({}, changes)
+    other = tmp_path / "other"
+    other.mkdir()
+    told = Told()
+    profile = office.app.profile()
+
+    def again() -> Audit:
+        days = delivered_days(office.database, profile.name, since=DAY)
+        return audit_daily(
+            *(office.database, LocalDestination(other), profile, days),
+            messenger=told,
+            now=office.app.now,
+            check=lambda: None,
+        )
+
+    for _ in range(2):
+        found = again()
+        (day,) = found.days
+        assert (found.status, day.to_doc()["status"], day.findings) == (
+            "unchanged",
+            "not_checked",
+            (),
+        )
+        assert place in str(day.note)
+    assert told.alerts == []
+    events = [record.__dict__.get("event") for record in caplog.records]
+    assert events.count("file_not_checked") == 1
+    assert office.batch()["audit"]["note"] == day.note
+
+    before = office.entries.find_one({"_id": entry})
+    assert before is not None
+    office.entries.update_one({"_id": entry}, {"$set": {"description": "Another"}})
+    assert again().status == "differs"
+    assert [alert.event.value for alert in told.alerts] == ["entries_changed_after_export"]
+
+    # Once the file is there as it was delivered, it is checked like any other.
+    office.entries.replace_one({"_id": entry}, before)
+    (other / office.file().name).write_bytes(office.file().read_bytes())
+    assert again().days[0].note is None

@@ -229,11 +229,28 @@ class Batch:
         return self.pending is not None and self.pending.kind is TaskKind.CONTINUATION
 
 
+def delivered_to(doc: Mapping[str, Any]) -> str | None:
+    """The identity of the destination that a batch's file was sent to.
+
+    None when it is not known, of a file in Drive that an earlier version has sent.
+    """
+    return doc.get("deliveredTo") or doc.get("hiddenAt")
+
+
 _TIMES = (
     *("nextAttemptAt", "startedAt", "committedAt", "alertedAt", "releasedAt", "publishAlertedAt"),
     *("markingAlertedAt", "recoveredAt", "createdAt", "updatedAt"),
 )
-_TEXTS = ("filename", "fileId", "webViewLink", "md5", "sha256", "rejectedId", "hiddenAt")
+_TEXTS = (
+    "filename",
+    "fileId",
+    "webViewLink",
+    "md5",
+    "sha256",
+    "rejectedId",
+    "hiddenAt",
+    "deliveredTo",
+)
 _COUNTS = (
     *("sizeBytes", "entryCount", "rowCount", "rejectedCount", "normalisedCount"),
     *("otherMonthCount", "noCurrencyCount", "attemptCount", "conflictCount"),

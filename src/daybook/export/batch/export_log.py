@@ -91,9 +91,12 @@ def by_another(metadata: Mapping[str, Any] | None, batch_id: str | None) -> bool
 
 
 def delivered(
-    seal: Seal, *, profile: str, file_id: str, link: str, now: datetime
+    seal: Seal, *, profile: str, file_id: str, link: str, delivered_to: str, now: datetime
 ) -> dict[str, Any]:
-    """The record of a delivered file: `csv_generated`, or `manual_export` without a date."""
+    """The record of a delivered file: `csv_generated`, or `manual_export` without a date.
+
+    `delivered_to` is the destination's identity.
+    """
     manual = seal.batch_date is None
     action = LogAction.MANUAL_EXPORT if manual else LogAction.CSV_GENERATED
     metadata = {
@@ -101,6 +104,7 @@ def delivered(
         "filename": seal.filename,
         "fileId": file_id,
         "webViewLink": link,
+        "deliveredTo": delivered_to,
         **figures_to_doc(seal.figures),
         "md5": seal.content.md5,
         "sha256": seal.content.sha256,

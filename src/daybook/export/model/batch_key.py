@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from daybook.export.model.profile import DAILY
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchKey:
@@ -34,3 +36,12 @@ class BatchKey:
         if key is None:
             return {"profile": self.profile, "batchDate": {"$eq": day, "$type": "string"}}
         return {"profile": self.profile, "manualKey": {"$eq": key, "$type": "string"}}
+
+
+def command(name: str, profile: str, day: object = None, *, option: bool = False) -> str:
+    """The command for a profile's day as it is typed; without `day`, for any.
+
+    `option` gives the day as `--date`.
+    """
+    of = "" if profile == DAILY else f" --profile {profile}"
+    return f"daybook {name}{of} {'--date ' if option else ''}{day or 'DATE'}"

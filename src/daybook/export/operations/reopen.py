@@ -37,14 +37,30 @@ class SlotBusy(DaybookError):
 def reopen_day(exporter: Exporter, day: date) -> Batch | None:
     """Reopen a failed day, as a new generation with all of its attempts.
 
-    A day that has not failed is left unchanged: running it again is enough. Returns None when
-    there is no batch. Raises `NotPossible` for a day that was closed for good, `SlotBusy` and
-    `DatabaseError`.
+    A day that has not failed is left unchanged: running it again is enough. If the circuit is
+    open, the next run may try the destination at once: an operator has asked for it. Returns
+    None when there is no batch. Raises `NotPossible` for a day that was closed for good,
+    `SlotBusy` and `DatabaseError`.
     """
     try:
-        return _reopen(exporter, _key(exporter, day))
+        reopened = _reopen(exporter, _key(exporter, day))
+        _let_try(exporter, day)
     except PyMongoError as error:
         raise DatabaseError.of(f"retry of {day}", error) from error
+    return reopened
+
+
+def _let_try(exporter: Exporter, day: date) -> None:
+    if exporter.circuit.let_try(exporter.clock()):
+        log.event(
+            logging.INFO,
+            "circuit_half_opened",
+            f"An operator asked for {day}: the next run tries {exporter.breaker_name} at "
+            "once, although the circuit was open.",
+            profile=exporter.profile.name,
+            batch_date=day.isoformat(),
+            destination=exporter.breaker_name,
+        )
 
 
 def _reopen(exporter: Exporter, key: BatchKey) -> Batch | None:

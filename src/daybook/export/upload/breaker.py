@@ -152,6 +152,21 @@ class Breaker:
             if claimed.matched_count:
                 return
 
+    def let_try(self, now: datetime) -> bool:
+        """Make an open circuit half-open before its time: the next run may try the destination.
+
+        For an operator who knows that the cause is removed. A trial that fails opens it again.
+        Returns whether the circuit was open.
+        """
+        state = self.state()
+        if state.state_at(now) is not BreakerState.OPEN:
+            return False
+        changed = self._collection.update_one(
+            {"_id": self._name, "openUntil": state.open_until},
+            {"$set": {"openUntil": now, "trial": None, "updatedAt": now}},
+        )
+        return changed.matched_count > 0
+
     def record_failure(self, now: datetime) -> BreakerRecord | None:
         """Count a failed attempt that is already recorded.
 

@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.audit.delivered import delivered_elsewhere
 from daybook.destinations.base import Destination
 from daybook.errors import DestinationRefused
 from daybook.export.batch import export_log
@@ -54,8 +55,11 @@ def content(destination: Destination, batch: Mapping[str, Any]) -> Iterator[Ledg
             digest.update(block)
             size_bytes += len(block)
     except DestinationRefused as error:
+        place = delivered_elsewhere(destination, batch)
         yield LedgerDifference(
-            kind=LedgerDifferenceKind.FILE, detail=f"{batch['filename']}: {error}"
+            kind=LedgerDifferenceKind.FILE,
+            detail=f"{batch['filename']}: {error}"
+            + (f"; it was delivered to {place}, which is not the destination now" if place else ""),
         )
         return
     if (size_bytes, digest.hexdigest()) != (batch["sizeBytes"], batch["sha256"]):
