@@ -101,7 +101,7 @@ def test_every_argument_that_is_a_date_is_in_the_table() -> None:
         (name, parameter.name)
         for name, command in main.commands.items()
         for parameter in command.params
-        if parameter.type is DAY_TYPE
+        if isinstance(parameter.type, type(DAY_TYPE))
     }
     assert found == set(COMMANDS)
 

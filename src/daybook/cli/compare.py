@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import takes_day
+from daybook.cli.day import BEFORE_FILE, file_beside_date, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.text.phrases import number
@@ -29,7 +29,7 @@ _SOURCES = {
 
 
 @command("compare", failed="the files differ")
-@takes_day()
+@takes_day(argument=BEFORE_FILE)
 @click.argument("file_argument", metavar="FILE", type=_FILE, required=False)
 @click.option("--file", "file_option", type=_FILE, help="The same as FILE.")
 @click.option("--profile", "profile_name", default="daily", show_default=True)
@@ -59,6 +59,11 @@ def compare(
     from daybook.audit import day_file, other_system
     from daybook.audit.table import DELIMITERS, read_table
 
+    beside_date = file_beside_date()
+    if beside_date is not None:
+        if file_argument is not None:
+            raise click.UsageError(f"Got unexpected extra argument ({file_argument})")
+        file_argument = _FILE.convert(beside_date, None, click.get_current_context())
     file = file_argument or file_option
     if file is None:
         raise click.UsageError("Missing argument 'FILE', or --file")

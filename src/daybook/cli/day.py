@@ -32,20 +32,42 @@ class _Day(click.ParamType[date]):
             self.fail(f"{value!r} is not a date like 2026-01-18", param, ctx)
 
 
+class _DayBeforeFile(_Day):
+    """The argument before FILE: beside `--date`, what is no date is FILE itself."""
+
+    def convert(
+        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        beside_option = ctx is not None and ctx.params.get("day_option") is not None
+        if ctx is not None and beside_option and not _DATE.fullmatch(str(value)):
+            ctx.meta[_FILE] = str(value)
+            value = ctx.params["day_option"]
+        return super().convert(value, param, ctx)
+
+
 DAY = _Day()
+BEFORE_FILE = _DayBeforeFile()
+_FILE = "daybook.file"
 
 
-def takes_day(*, default: str | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def file_beside_date() -> str | None:
+    """The FILE that was typed where DATE would be, since `--date` gave the day."""
+    return click.get_current_context().meta.get(_FILE)
+
+
+def takes_day(
+    *, default: str | None = None, argument: _Day = DAY
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Give a command the parameter `day`, which is typed as an argument or as `--date`.
 
     `default` says in the help what no day means, which is then None; without it a day is
-    required.
+    required. A command that takes a FILE after it has `argument` `BEFORE_FILE`.
     """
 
     def decorate(work: Callable[..., T]) -> Callable[..., T]:
         @click.argument(
             "day_argument",
-            type=DAY,
+            type=argument,
             required=False,
             metavar="DATE" if default is None else "[DATE]",
         )

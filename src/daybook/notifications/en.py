@@ -478,7 +478,7 @@ def run_it(facts: Facts) -> str:
 
 
 def _status(facts: Facts) -> str:
-    return f"`daybook status {facts.day or 'DATE'}`"
+    return f"`{commanded('status', facts)}`"
 
 
 def _then_force_run(job: str) -> str:
@@ -493,7 +493,7 @@ def _file_changed(facts: Facts) -> AlertText:
         title=f"{file} is gone or was changed",
         phone="Tell the accountant not to import this day. In Drive, the file's Activity says who "
         f"changed or moved it. Once it is restored, {_then_force_run('audit')} to check it.",
-        command=f"`daybook audit {facts.day or 'DATE'}` checks the day again.",
+        command=f"`{commanded('audit', facts)}` checks the day again.",
         happened=sentences(
             f"{file} is not as it was delivered.", f"{findings}." if findings else None
         ),
@@ -512,7 +512,7 @@ def _entries_changed_after_export(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{what} changed after the export",
         phone="Nothing. It can wait until office hours.",
-        command=f"`daybook audit {facts.day or 'DATE'}` names each entry with its fields. Have the "
+        command=f"`{commanded('audit', facts)}` names each entry with its fields. Have the "
         "change undone, then correct the error by a reversing entry and a new one.",
         happened=sentences(
             f"{what} no longer match {file}: they were changed or deleted after the export.",

@@ -482,7 +482,7 @@ def run_it(facts: Facts) -> str:
 
 
 def _status(facts: Facts) -> str:
-    return f"`daybook status {facts.day or 'DATE'}`"
+    return f"`{commanded('status', facts)}`"
 
 
 def _file_changed(facts: Facts) -> AlertText:
@@ -492,7 +492,7 @@ def _file_changed(facts: Facts) -> AlertText:
         title=f"{file} หายไปหรือถูกแก้ไข",
         phone="แจ้งฝ่ายบัญชีว่าอย่าเพิ่งนำเข้าไฟล์ของวันนี้ กิจกรรม (Activity) ของไฟล์ใน Drive บอกว่าใครแก้ไขหรือย้าย "
         f"เมื่อกู้คืนแล้ว {force_run('audit')} เพื่อตรวจอีกครั้ง",
-        command=f"`daybook audit {facts.day or 'DATE'}` ตรวจวันนี้อีกครั้ง",
+        command=f"`{commanded('audit', facts)}` ตรวจวันนี้อีกครั้ง",
         happened=sentences(f"{file} ไม่ตรงกับที่ส่งออกไว้", f"({findings})" if findings else None),
         meaning="ห้ามใช้ไฟล์นี้จนกว่าจะตรวจสอบเสร็จ ใบแจ้งผลของวันนี้มียอดรวมของไฟล์ตามที่ส่งออก",
         link=facts.text("link"),
@@ -508,7 +508,7 @@ def _entries_changed_after_export(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{what}ถูกแก้ไขหลังส่งออก",
         phone="ยังไม่ต้องทำอะไร รอถึงเวลาทำการได้",
-        command=f"`daybook audit {facts.day or 'DATE'}` แสดงแต่ละรายการพร้อมช่องที่เปลี่ยน กรุณาแก้ข้อมูลกลับ "
+        command=f"`{commanded('audit', facts)}` แสดงแต่ละรายการพร้อมช่องที่เปลี่ยน กรุณาแก้ข้อมูลกลับ "
         "แล้วแก้ไขข้อผิดพลาดด้วยรายการกลับบัญชีและรายการใหม่",
         happened=sentences(
             f"{what}ไม่ตรงกับ {file} เพราะถูกแก้ไขหรือลบหลังส่งออก",

@@ -36,7 +36,7 @@ WATCHED = timedelta(hours=24)
 """How long a due time is watched: the watchdog runs daily, so it has seen an older one before."""
 TASK_GRACE = timedelta(minutes=10)
 """How late a task may still come; after that it counts as lost."""
-ASKING_SECONDS = 30.0
+ASKING_SECONDS = 15.0
 """How long to try to reach MongoDB: an election takes about twelve seconds."""
 
 
@@ -123,7 +123,11 @@ def watch(
         _unseen(seen, messenger, error)
         raise
     except PyMongoError as error:
-        told = DatabaseError.of(f"watch over {seen.batch_date}", error)
+        told = DatabaseError.of(
+            f"watch over {seen.batch_date}: MongoDB did not answer, tried for at most "
+            f"{ASKING_SECONDS:.0f} seconds",
+            error,
+        )
         _unseen(seen, messenger, told)
         raise told from error
     elsewhere = (day is None or not day.done) and export_log.by_another(

@@ -106,7 +106,7 @@ class Cell:
     """When the schedule has the day's first run, in its zone; None on a day without one."""
     record: RecordedDay | None = None
     superseded: bool = False
-    """It failed or never ran, and its entries went with a later day's file."""
+    """It failed or never ran, and a later day has taken its entries since."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,13 +267,21 @@ def state_of(
 def _superseded(cells: Sequence[Cell]) -> list[Cell]:
     """The same cells: of those that are not done, the ones whose entries a later day has taken."""
     done = {DayState.DELIVERED, DayState.CHANGED, DayState.EMPTY}
-    last = max((cell.day for cell in cells if cell.state in done), default=date.min)
-    return [
-        replace(cell, superseded=True)
-        if cell.state in (DayState.MISSING, DayState.FAILED) and cell.day < last
-        else cell
-        for cell in cells
-    ]
+    marked = list(cells)
+    later = False
+    last_done: datetime | None = None
+    for at in range(len(marked) - 1, -1, -1):
+        cell = marked[at]
+        if cell.state in done:
+            later = True
+            if cell.record is not None and cell.record.done_at is not None:
+                last_done = max(cell.record.done_at, last_done or cell.record.done_at)
+        elif cell.state in (DayState.MISSING, DayState.FAILED) and later:
+            # What was queued after the later day was done waits for a run that comes still later.
+            began = None if cell.record is None else cell.record.started_at
+            if began is None or last_done is None or last_done >= began:
+                marked[at] = replace(cell, superseded=True)
+    return marked
 
 
 def due_times(schedule: Schedule, since: date, until: date) -> Mapping[date, datetime]:

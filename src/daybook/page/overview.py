@@ -35,7 +35,9 @@ class Verdict:
 
     profile: str
     cell: Cell | None
-    """The last due day; None when nothing has run yet."""
+    """The last due day, or an earlier one that failed after that was done; None without a run."""
+    last_slot: datetime
+    """When the last batch was due, in the schedule's zone."""
     next_slot: datetime
     """When the next batch is due, in the schedule's zone."""
     last_good: date | None
@@ -181,6 +183,9 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
     today = now.astimezone(shown.schedule.time_zone).date()
     early = [cell for cell in cells if cell.record is not None and due < cell.day <= today]
     chosen = early[-1:] or [cell for cell in cells if cell.day == due]
+    if chosen and chosen[-1].state.settled:
+        left = [cell for cell in cells if cell.day < chosen[-1].day and _is_left(cell)]
+        chosen = left[-1:] or chosen
     good = [
         cell.day
         for cell in cells
@@ -189,9 +194,15 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
     return Verdict(
         profile=shown.name,
         cell=chosen[-1] if chosen and (begun or early) else None,
+        last_slot=last_slot,
         next_slot=shown.schedule.next_slot(now),
         last_good=max(good, default=None),
     )
+
+
+def _is_left(cell: Cell) -> bool:
+    """Whether the day is not done, and no later day has taken its entries since."""
+    return cell.state in (DayState.FAILED, DayState.MISSING) and not cell.superseded
 
 
 def _rejected(

@@ -130,6 +130,28 @@ def test_a_day_whose_entries_went_with_a_later_file_needs_no_attention(
     assert "went with a later file" in get("/days/2026-01-14").get_data(as_text=True)
 
 
+@pytest.mark.parametrize("failed_later", [False, True])
+def test_an_earlier_day_that_failed_after_the_last_one_was_done_is_not_done(
+    database: Db, get: Get, failed_later: bool
+) -> None:
+    """What it planned was queued after the last day's run, and waits for a run to come."""
+    page_world.usual_days(database)
+    put, earlier = page_world.put, page_world.day_before(7)
+    database["exportbatches"].delete_many({"batchDate": earlier.isoformat()})
+    put(database, page_world.TODAY, "committed", **page_world.delivered(page_world.TODAY, 1200))
+    began = page_world.at(page_world.TODAY if failed_later else earlier, 19)
+    put(database, earlier, "failed", startedAt=began)
+    found = get("/", accept="application/json").get_json()
+    attention = [(item["event"], item["batchDate"]) for item in found["attention"]]
+    text = get("/").get_data(as_text=True)
+    if failed_later:
+        assert attention == [("batch_failed", earlier.isoformat())]
+        assert "12 January failed." in text
+    else:
+        assert attention == []
+        assert "12 January failed." not in text
+
+
 def test_the_rejected_entries_are_those_that_still_wait(database: Db, get: Get) -> None:
     page_world.every_state(database)
     found = get("/", accept="application/json").get_json()

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import click
 import pytest
@@ -90,6 +91,39 @@ def test_a_day_is_typed_in_either_way(arguments: list[str], code: int, said: str
 
     answered = CliRunner().invoke(command, arguments)
     assert (answered.exit_code, said in answered.output) == (code, True), answered.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["2026-01-18", "{}"], None),
+        (["2026-01-18", "--file", "{}"], None),
+        (["--date", "2026-01-18", "{}"], None),
+        (["{}", "--date", "2026-01-18"], None),
+        (["--date", "2026-01-18", "--file", "{}"], None),
+        (["2026-01-18", "{}", "--date", "2026-01-18"], None),
+        (["--batch-date", "2026-01-18", "{}"], None),
+        (["{}"], "is not a date like 2026-01-18"),
+        (["--date", "2026-01-18"], "Missing argument 'FILE', or --file"),
+        (["--date", "2026-01-18", "{}", "{}"], "unexpected extra argument"),
+        (["--date", "2026-01-18", "no such file"], "does not exist"),
+        (["2026-01-19", "{}", "--date", "2026-01-18"], "--date: 2026-01-18 is not DATE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_day_and_a_file_are_typed_in_any_mixture(
+    tmp_path: Path, arguments: list[str], said: str | None
+) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("a,b\r\n")
+    typed_words = [word.format(file) for word in arguments]
+    answered = CliRunner().invoke(main, ["compare", *typed_words], env={"DAYBOOK_DATABASE": "x"})
+    if said is None:
+        assert answered.exit_code != 2 or "DAYBOOK_" in answered.output, answered.output
+        assert "is not a date" not in answered.output
+        assert "Missing argument" not in answered.output
+    else:
+        assert (answered.exit_code, said in answered.output) == (2, True), answered.output
 
 
 def refusals() -> Iterator[tuple[str, str, str]]:

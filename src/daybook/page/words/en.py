@@ -47,7 +47,8 @@ WORDS: Mapping[str, str] = {
     "verdict_missing": "{day} never ran.",
     "verdict_stalled": "{day} is not done, and no run is working on it.",
     "verdict_due": "{day} is due now.",
-    "verdict_none": "Nothing has run yet.",
+    "verdict_none": "Nothing has run yet. A batch was due {at}: it is missing, unless Daybook "
+    "was set up later.",
     "verdict_unreadable": "{day} cannot be read.",
     "verdict_all": "{day} is done in all {count} profiles.",
     "verdict_some": "{done} of {count} profiles are done.",
@@ -148,7 +149,7 @@ WORDS: Mapping[str, str] = {
     # Dependencies
     "depends": "Depends on",
     "mongodb": "MongoDB {version}",
-    "circuit_closed": "{destination}: takes files, circuit closed",
+    "circuit_closed": "{destination}: circuit closed, not asked for this page",
     "circuit_open": "{destination}: failed {count} times in a row, circuit open until {at}",
     "circuit_half_open": "{destination}: failed {count} times in a row, the next run tries it",
     "queue_tasks": "Retries come from Cloud Tasks",

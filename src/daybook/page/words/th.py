@@ -53,7 +53,7 @@ WORDS: Mapping[str, str] = {
     "verdict_missing": "{day}ไม่ได้ทำงาน",
     "verdict_stalled": "{day}ยังไม่เสร็จ และไม่มีการทำงานอยู่",
     "verdict_due": "{day}ถึงกำหนดแล้ว",
-    "verdict_none": "ยังไม่เคยทำงาน",
+    "verdict_none": "ยังไม่เคยทำงาน กำหนดล่าสุดคือ {at} หากติดตั้งก่อนเวลานั้น ถือว่าขาดการส่งออก",
     "verdict_unreadable": "อ่านข้อมูลของ{day}ไม่ได้",
     "verdict_all": "{day}เสร็จเรียบร้อยแล้วทั้ง {count} โปรไฟล์",
     "verdict_some": "เสร็จแล้ว {done} จาก {count} โปรไฟล์",
@@ -154,7 +154,7 @@ WORDS: Mapping[str, str] = {
     # Dependencies
     "depends": "ระบบที่เกี่ยวข้อง",
     "mongodb": "MongoDB {version}",
-    "circuit_closed": "{destination}: รับไฟล์ได้ตามปกติ",
+    "circuit_closed": "{destination}: วงจรปิดตามปกติ หน้านี้ไม่ได้สอบถามปลายทาง",
     "circuit_open": "{destination}: ล้มเหลวติดต่อกัน {count} ครั้ง พักการส่งถึง {at}",
     "circuit_half_open": "{destination}: ล้มเหลวติดต่อกัน {count} ครั้ง การทำงานครั้งถัดไปจะลองส่ง",
     "queue_tasks": "Cloud Tasks เป็นผู้เรียกการลองใหม่",
