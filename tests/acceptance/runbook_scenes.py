@@ -144,6 +144,9 @@ def file_unrecorded(stage: Stage, _folder: Path) -> Iterator[str]:
     stage.drive.on_request(forbid)
     stage.fails()
     assert len(stage.drive.files()) == 1
+    batch = stage.database["exportbatches"].find_one({})
+    assert batch is not None
+    assert batch["unrecorded"]["fileId"] == stage.drive.files()[0].id
     yield "run"
     stage.database.command("collMod", "exportlogs", validator={})
 

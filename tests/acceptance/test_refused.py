@@ -77,7 +77,7 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     missing = evening.mail("alerts")[-1]
     assert "called at 2026-01-18 18:00 (Asia/Bangkok), and the call failed, 6 times" in missing
     assert INDEX in missing
-    assert "Force run `daybook-doctor` in Cloud Scheduler" in missing
+    assert "Force run `daybook-migrate` in Cloud Scheduler" in missing
     assert "no trace of a run" not in missing  # nor is the scheduler suspected:
     assert "whether the job called" not in missing
 

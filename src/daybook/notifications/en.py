@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
-from daybook.notifications.facts import AlertText, Facts, commanded, sentences
+from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
 from daybook.text.phrases import moment as moment
 from daybook.text.phrases import number as number
 
@@ -106,6 +106,11 @@ _EXAMINE = (
 )
 
 
+_LATEST = (
+    "It takes the latest day that was due; for an earlier one use the command or the status page."
+)
+
+
 def force_run(job: str) -> str:
     """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
     return f"Force run `daybook-{job}` in Cloud Scheduler"
@@ -169,7 +174,7 @@ def _reopen(facts: Facts) -> tuple[str, str]:
     if facts.day is None:
         return "Nothing: a manual export has to be requested again.", _AGAIN
     return (
-        f"{force_run('retry')}, once the cause is removed. It takes the latest day that was due.",
+        f"{force_run('retry')}, once the cause is removed. {_LATEST}",
         f"`{commanded('retry', facts)}` makes this day's file. "
         f"Or `{commanded('release', facts)}` closes the day without a file: its entries then go "
         "with the next day's.",
@@ -205,9 +210,15 @@ def _known(facts: Facts) -> str:
 
 def _find_cause(facts: Facts) -> tuple[str, str]:
     """What to do when calls fail: from a phone, and by command."""
+    if needs_migrate(facts):
+        return (
+            f"{force_run('migrate')}: it builds the index that is missing. Then force run "
+            f"`daybook-batch`. {_LATEST}",
+            f"`daybook migrate` builds the index. Then {run_it(facts)} delivers the file.",
+        )
     return (
         f"{_EXAMINE} Once that is removed, force run `daybook-batch`; the next scheduled or "
-        "repeated call delivers the file as well.",
+        f"repeated call delivers the file as well. {_LATEST}",
         f"`daybook doctor` says what is wrong. Then {run_it(facts)} delivers the file.",
     )
 
@@ -290,7 +301,7 @@ def _day_missing(facts: Facts) -> AlertText:
 def _start(facts: Facts) -> tuple[str, str]:
     """What to do when nothing has called: from a phone, and by command."""
     return (
-        f"{force_run('batch')}. It takes the latest day that was due. If that does not help, force "
+        f"{force_run('batch')}. {_LATEST} If that does not help, force "
         "run `daybook-doctor`. If there is no trace of a run, check there whether the job called, "
         "and which response it got.",
         f"{run_it(facts)} starts it. If that does not help, `daybook doctor` says what is wrong.",

@@ -80,6 +80,11 @@ def commanded(name: str, facts: Facts) -> str:
     return command(name, facts.alert.profile, facts.day, option=name == "run")
 
 
+def needs_migrate(facts: Facts) -> bool:
+    """Whether the error is a missing index, which `migrate` builds."""
+    return "run migrate" in (facts.text("error") or "")
+
+
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """`text` without line breaks, control characters and direction marks, shortened."""
     line = clean(text)

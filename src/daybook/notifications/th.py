@@ -9,7 +9,7 @@ from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot.orphans import OrphanReason
-from daybook.notifications.facts import AlertText, Facts, commanded, sentences
+from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
 
 _MONTHS = (
     *("มกราคม", "กุมภาพันธ์", "มีนาคม", "เมษายน", "พฤษภาคม", "มิถุนายน"),
@@ -133,6 +133,9 @@ _EXAMINE = "กด Force run ที่งาน `daybook-doctor` ใน Cloud Sc
 _IN_THE_WAY = "กรุณาแก้ไขตามที่ข้อผิดพลาดระบุ เพราะมีสิ่งใน MongoDB ที่เป็นของระบบอื่นขวางอยู่"
 
 
+_LATEST = "งานนี้ทำวันล่าสุดที่ถึงกำหนด หากเป็นวันก่อนหน้านั้นให้ใช้คำสั่งหรือหน้าสถานะ"
+
+
 def force_run(job: str) -> str:
     """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
     return f"กด Force run ที่งาน `daybook-{job}` ใน Cloud Scheduler"
@@ -191,7 +194,7 @@ def _reopen(facts: Facts) -> tuple[str, str]:
             "กรุณาแก้ไขสาเหตุ แล้วส่งคำขอเดิมไปที่ POST /exports หรือใช้คำสั่ง `daybook export` เดิมอีกครั้ง",
         )
     return (
-        f"เมื่อแก้ไขสาเหตุแล้ว {force_run('retry')} งานนี้ทำวันล่าสุดที่ถึงกำหนด",
+        f"เมื่อแก้ไขสาเหตุแล้ว {force_run('retry')} {_LATEST}",
         f"`{commanded('retry', facts)}` สร้างไฟล์ของวันนี้ หรือ `{commanded('release', facts)}` "
         "ปิดวันนี้โดยไม่มีไฟล์ รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป",
     )
@@ -224,9 +227,14 @@ def _known(facts: Facts) -> str:
 
 def _find_cause(facts: Facts) -> tuple[str, str]:
     """What to do when calls fail: from a phone, and by command."""
+    if needs_migrate(facts):
+        return (
+            f"{force_run('migrate')} เพื่อสร้างดัชนีที่ขาดไป แล้ว{force_run('batch')} {_LATEST}",
+            f"`daybook migrate` สร้างดัชนี แล้ว {run_it(facts)} ส่งออกไฟล์",
+        )
     return (
         f"{_EXAMINE} เมื่อแก้ไขแล้ว {force_run('batch')} "
-        "หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง",
+        f"หากมีคำขอเข้ามาอีกครั้งหลังแก้ไขแล้ว ระบบจะส่งออกไฟล์เอง {_LATEST}",
         f"`daybook doctor` บอกสาเหตุ แล้ว {run_it(facts)} ส่งออกไฟล์",
     )
 
@@ -306,7 +314,7 @@ def _day_missing(facts: Facts) -> AlertText:
 def _start(facts: Facts) -> tuple[str, str]:
     """What to do when nothing has called: from a phone, and by command."""
     return (
-        f"{force_run('batch')} งานนี้ทำวันล่าสุดที่ถึงกำหนด หากยังไม่สำเร็จ ให้กด Force run ที่งาน "
+        f"{force_run('batch')} {_LATEST} หากยังไม่สำเร็จ ให้กด Force run ที่งาน "
         "`daybook-doctor` และหากไม่พบบันทึกการเริ่มทำงาน กรุณาตรวจสอบที่นั่นว่างานส่งคำขอหรือไม่ "
         "และได้รับคำตอบใด",
         f"{run_it(facts)} เริ่มการทำงาน หากยังไม่สำเร็จ `daybook doctor` บอกสาเหตุ",

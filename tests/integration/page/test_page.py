@@ -152,6 +152,24 @@ def test_an_earlier_day_that_failed_after_the_last_one_was_done_is_not_done(
         assert "12 January failed." not in text
 
 
+def test_a_file_whose_record_was_refused_is_named_until_it_is_recorded(
+    database: Db, get: Get
+) -> None:
+    page_world.usual_days(database)
+    database["exportbatches"].delete_many({"batchDate": page_world.TODAY.isoformat()})
+    file = {"filename": "batch_2026-01-19.csv", "fileId": "1aBcD", "webViewLink": page_world.LINK}
+    page_world.put(database, page_world.TODAY, "failed", unrecorded=file)
+    (item,) = get("/", accept="application/json").get_json()["attention"]
+    assert (item["event"], item["batchDate"]) == ("file_unrecorded", "2026-01-19")
+    assert "batch_2026-01-19.csv exists, but MongoDB refuses its record" in get("/").get_data(
+        as_text=True
+    )
+    database["exportbatches"].delete_many({"batchDate": page_world.TODAY.isoformat()})
+    done = page_world.delivered(page_world.TODAY, 1200)
+    page_world.put(database, page_world.TODAY, "committed", **done, unrecorded=None)
+    assert get("/", accept="application/json").get_json()["attention"] == []
+
+
 def test_the_rejected_entries_are_those_that_still_wait(database: Db, get: Get) -> None:
     page_world.every_state(database)
     found = get("/", accept="application/json").get_json()

@@ -186,7 +186,11 @@ def problem_page(app: App, request: flask.Request, response: flask.Response) -> 
     )
     view = View(app=app, request=request, tongue=tongue, now=now)
     page = view.page(
-        "problem.html", status=response.status_code, title=doc["title"], detail=doc["detail"]
+        "problem.html",
+        status=response.status_code,
+        title=doc["title"],
+        detail=doc["detail"],
+        away=tongue.at(now) if doc["code"] == "DATABASE_UNAVAILABLE" else None,
     )
     if "Allow" in response.headers:
         page.headers["Allow"] = response.headers["Allow"]

@@ -25,6 +25,10 @@ WORDS: Mapping[str, str] = {
     "now": "{day}, {time} {zone}",
     "as_json": "The same as JSON",
     "problem": "That did not work",
+    "mongodb_away": "MongoDB did not answer (asked {at}), so nothing of the days is known here. "
+    "Nothing is lost, and runs go on once it answers. What to do: look whether the cluster is up "
+    "and lets this service in; `daybook doctor`, or Force run `daybook-doctor` in Cloud "
+    "Scheduler, says what is wrong. The runbook's chapter is Probe failed.",
     "back": "Back to the overview",
     # Days and times
     "today": "Today",

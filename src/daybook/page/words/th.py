@@ -31,6 +31,11 @@ WORDS: Mapping[str, str] = {
     "now": "{day} {time} น. {zone}",
     "as_json": "ข้อมูลเดียวกันในรูปแบบ JSON",
     "problem": "ดำเนินการไม่สำเร็จ",
+    "mongodb_away": "MongoDB ไม่ตอบ (สอบถามเมื่อ {at}) หน้านี้จึงยังไม่ทราบสถานะของวันต่าง ๆ "
+    "ไม่มีรายการสูญหาย และระบบจะทำงานต่อเมื่อ MongoDB กลับมา "
+    "สิ่งที่ต้องทำ: ตรวจว่าคลัสเตอร์ทำงานและอนุญาตให้บริการนี้เชื่อมต่อ "
+    "`daybook doctor` หรือกด Force run ที่งาน `daybook-doctor` ใน Cloud Scheduler บอกสาเหตุ "
+    "ดูบท Probe failed ในคู่มือแก้ปัญหา",
     "back": "กลับไปหน้าภาพรวม",
     # Days and times
     "today": "วันนี้",
