@@ -57,6 +57,9 @@ def test_every_command_prints_what_the_page_promises(
     answer("plan", "--date", DATE)
     assert answer("run", "--date", DATE)["rejectedCount"] == 1
     answer("status", DATE)
+    (left,) = answer("status", DATE, "--rejected")["stillRejected"]
+    assert (left["batchDate"], left["reference"]) == (DATE, "WRONG")
+    assert left["faults"][0]["reason"] == "unknown_currency"
     answer("history")
     answer("verify", DATE)
     answer("audit")

@@ -36,7 +36,7 @@ def explain(profile_name: str) -> CommandResult:
     missing = source_indexes.missing(app.database, profile.source)
     build = source_indexes.commands(app.database.name, missing)
     return CommandResult(
-        doc=found.to_doc(),
+        doc={**found.to_doc(), "missingSourceIndexes": build if missing else None},
         lines=[
             *(_line(each) for each in found.queries if each.failed or asks_for_details()),
             *_sum_up(found),

@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from daybook.export.model.profile import Profile
     from daybook.export.operations.history import Overview, SlotStatus
     from daybook.export.slot.refused_run import RefusedRun
+    from daybook.page.rejected import RejectedEntry
+
+_STORED = 100
+"""Rejected entries that a batch itself lists; `--all` shows the others of one day."""
+_FAULTS = 3
 
 
 @command("status")
 @takes_day(default="by default the latest day that was due")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry.")
+@click.option(
+    "--rejected", "earlier", is_flag=True, help="List what is still rejected of the last 30 days."
+)
 @takes_profile
-def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
+def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> CommandResult:
     """Show the state of a day.
 
     Shows its batch and the next call, the slot, the queue, an open circuit, and when the
@@ -54,6 +62,17 @@ def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
         "breakers": breakers.not_closed(app.database, now),
         "nextSlot": next_slot,
     }
+    waiting = _still_rejected(app, profile) if earlier else []
+    if earlier:
+        doc["stillRejected"] = [
+            {
+                "batchDate": one.day.isoformat(),
+                "entryId": one.entry_id,
+                "reference": one.reference,
+                "faults": [fault.to_doc() for fault in one.faults],
+            }
+            for one in waiting
+        ]
     return CommandResult(
         doc=doc,
         lines=[
@@ -69,6 +88,7 @@ def status(day: date | None, every: bool, profile_name: str) -> CommandResult:
                 for each in doc["breakers"]
             ),
             *_unclaimed(found),
+            *(_waiting(waiting) if earlier else []),
             f"Queue: {found.queued:,} waiting. Next batch due: {moment(next_slot, zone)}.",
         ],
     )
@@ -191,6 +211,41 @@ def _rejected(found: Overview, *, every: bool) -> list[str]:
         return []
     count = max(len(found.rejected), found.batch.doc.get("rejectedCount") or 0)
     return rejected(found.rejected, count, every=every)
+
+
+def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
+    """The entries of the last days whose items nobody has queued again, newest day first."""
+    from daybook.export.operations import history
+    from daybook.page import rejected as listed
+
+    days = {
+        str(batch.id): date.fromisoformat(batch.key.batch_date)
+        for batch in history.history(app.database, profile, limit=listed.DAYS)
+        if batch.key.batch_date is not None and batch.doc.get("rejectedCount")
+    }
+    return [
+        entry
+        for batch_id, day in days.items()
+        for entry in listed.of_batches(app.database, profile, {batch_id: day}, limit=_STORED)
+        if entry.waiting
+    ]
+
+
+def _waiting(entries: list[RejectedEntry]) -> list[str]:
+    if not entries:
+        return ["Still rejected: nothing of the last 30 days."]
+    return [
+        f"Still rejected: {number(len(entries), 'entry', 'entries')} of the last 30 days.",
+        *(
+            row(
+                one.day.isoformat(),
+                f"{one.reference or one.entry_id}: "
+                f"{'; '.join(fault.text for fault in one.faults[:_FAULTS])}",
+            )
+            for one in entries
+        ),
+        row("next", "correct each, then: daybook requeue REFERENCE"),
+    ]
 
 
 def _slot(slot: SlotStatus | None, zone: ZoneInfo) -> str:
