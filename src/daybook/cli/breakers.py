@@ -39,5 +39,5 @@ def sentence(breaker: Mapping[str, Any], zone: ZoneInfo, profile: str, day: str)
             f"to try it at once: {command('retry', profile, day)}"
         )
     else:
-        state = "the next run tries it"
-    return f"Destination {name}: failed {number(failures, 'time')} in a row, {state}."
+        state = "the next run tries it."
+    return f"Destination {name}: failed {number(failures, 'time')} in a row, {state}"
