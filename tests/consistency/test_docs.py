@@ -167,3 +167,10 @@ def test_the_statuses_of_a_dry_run_are_those_of_the_page() -> None:
     assert shown == {
         status.value: Outcome(status=status, profile="daily").http_status for status in PLANNED
     }
+
+
+def test_each_decision_has_a_number_of_its_own_and_begins_with_it() -> None:
+    found = sorted((pages.DOCS / "decisions").glob("*.md"))
+    assert [path.name[:4] for path in found] == [f"{n:04}" for n in range(1, len(found) + 1)]
+    for path in found:
+        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name

@@ -125,7 +125,7 @@ def complete_queued(
     It runs outside of any transaction and checks no fence, so it may take effect at any time:
     late, twice, for some of the items only, or after another run has marked the part. It only
     completes items of entries that are in the delivered file, for which nothing else is right; see
-    docs/decisions/0020-completing-outside-of-the-transaction.md. `mark_part` marks the others.
+    docs/decisions/0021-completing-outside-of-the-transaction.md. `mark_part` marks the others.
     """
     queue = database[delivery.profile.source.queue]
     exported = _exported(part, delivery.rejected_of(part))
