@@ -207,9 +207,9 @@ def _json_handler(stream: TextIO) -> logging.Handler:
 class _Json(logging.Formatter):
     """A line that Cloud Logging reads: https://cloud.google.com/logging/docs/structured-logging
 
-    Not the handler of google-cloud-logging, whose import takes as long as all of Daybook's and
-    24 MB of memory. Hidden characters are escaped, since `docker logs` and `less` print them to a
-    terminal.
+    As the handler of google-cloud-logging writes it, without its import: see
+    docs/decisions/0024-log-lines-without-google-cloud-logging.md. Hidden characters are escaped,
+    since `docker logs` and `less` print them to a terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -23,7 +23,7 @@ NOT_AT_START = {
     "daybook.local": "the embedded MongoDB and the samples",
     "google.api_core": "a secret of Google",
     "google.auth": "Drive and Cloud Tasks",
-    "google.cloud.logging": "nothing: records are written without it",
+    "google.cloud.logging": "tests alone: records are written without it",
     "google.cloud.secretmanager": "a secret of Google",
     "googleapiclient": "Drive",
     "grpc": "a secret of Google",

@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from google.cloud import logging_v2
+from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
 
 from daybook import log
 from daybook.text.visible import visible
+
+logging_v2._instrumentation_emitted = True
+"""Otherwise two records about the library follow its first one."""
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACE_FIELD = "logging.googleapis.com/trace"
@@ -274,6 +279,42 @@ def test_a_field_cannot_change_the_record_itself(stream: io.StringIO) -> None:
     (record,) = records(stream)
     assert "forged" not in record.values()
     assert (record["message"], record["severity"], record["own"]) == ("said", "WARNING", 1)
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        ("A sentence.", {}),
+        ("ค่าบริการ \u2028 {of} %d", {"entryCount": 3, "totals": {"THB": {"debit": "1.00"}}}),
+        ("two\nlines", {"at": datetime(2026, 1, 18, tzinfo=UTC), "id": ObjectId(b"x" * 12)}),
+        ("", {"nothing": None, "list": [1, True, 2.5, "\x1b[31m"]}),
+    ],
+)
+def test_a_line_is_what_the_handler_of_google_cloud_logging_writes(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, message: str, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
+    (ours,) = (handler for handler in logging.getLogger().handlers if handler.name == "daybook")
+    theirs = io.StringIO()
+    handler = StructuredLogHandler(stream=theirs, project_id="a-project", json_encoder_cls=Plain)
+    handler.filters[:] = [*ours.filters, of_request, *handler.filters]
+    logging.getLogger().addHandler(handler)
+    with log.traced({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, REQUEST):
+        log.event(logging.WARNING, "tried", message, profile="daily", **fields)
+    assert records(stream) == [json.loads(theirs.getvalue())]
+
+
+class Plain(json.JSONEncoder):
+    def default(self, value: Any) -> str:
+        return str(value.isoformat() if isinstance(value, datetime) else value)
+
+
+def of_request(record: logging.LogRecord) -> bool:
+    """What the library would take from flask's current request."""
+    record.trace = f"projects/a-project/traces/{TRACE}"
+    record.span_id, record.trace_sampled = "b7ad6b7169203331", True
+    record.http_request = REQUEST
+    return True
 
 
 @pytest.mark.parametrize("terminal", [False, True])
