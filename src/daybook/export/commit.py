@@ -211,12 +211,6 @@ def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: Dayb
     """Alert that the file has no record, and store it, unless a later run can record it."""
     if not error.permanent:
         return
-    transitions.record_unrecorded(
-        ctx.batches,
-        ObjectId(seal.manifest.batch_id),
-        file={"filename": seal.filename, "fileId": file.id, "webViewLink": file.link},
-        now=ctx.now(),
-    )
     ctx.exporter.messenger.alert(
         Alert(
             event=AlertEvent.FILE_UNRECORDED,
@@ -233,6 +227,16 @@ def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: Dayb
             },
         )
     )
+    try:
+        transitions.record_unrecorded(
+            ctx.batches,
+            ObjectId(seal.manifest.batch_id),
+            file={"filename": seal.filename, "fileId": file.id, "webViewLink": file.link},
+            now=ctx.now(),
+        )
+    except PyMongoError as unstored:
+        # The alert is out, and what the caller raises says more than this would.
+        error.add_note(f"The status page will not show it: {unstored}")
 
 
 def _log_commit(ctx: Context, seal: Seal, file: DeliveredFile) -> None:
