@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import count, islice
 
-from bench.load_process import cpu_seconds
+from bench.load.process import cpu_seconds
 from bench.naive import naive_csv
 from bench.two_collections import ENTRIES, LINES
 from daybook.app import App

@@ -21,7 +21,7 @@ from pymongo.collection import Collection
 from rich.console import Console
 from rich.table import Table
 
-from bench.load_process import cpu_seconds
+from bench.load.process import cpu_seconds
 from bench.measure import DAY
 from daybook.app import App
 from daybook.export.model.part import Part

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import load_drive
+from bench.load import drive
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
 
@@ -66,8 +66,8 @@ def test_the_times_fit_into_the_time_of_the_requests(
     cases: dict[str, dict[str, Any]], kind: str
 ) -> None:
     case = cases[kind]
-    waits = [load_drive.ANSWER_SECONDS[name] * n for name, n in case["requests"].items()]
-    sending = case["sizeBytes"] / load_drive.UPLOAD_BYTES_PER_SECOND
+    waits = [drive.ANSWER_SECONDS[name] * n for name, n in case["requests"].items()]
+    sending = case["sizeBytes"] / drive.UPLOAD_BYTES_PER_SECOND
     # A chunk is sent while the next request may already wait, but never two at a time.
     assert case["driveSeconds"] >= SLOWER * (sum(waits) + sending)
     of_it = ("driveSeconds", "planSeconds", "markSeconds")

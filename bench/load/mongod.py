@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pymongo import MongoClient
 
-from bench.load_process import cpu_seconds
+from bench.load.process import cpu_seconds
 
 _COMMANDS = (
     *("find", "getMore", "aggregate", "distinct", "count", "listIndexes"),

@@ -1,4 +1,4 @@
-"""What is measured of a day, and what came of it."""
+"""One case of `make load`, and the figures of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.load_mongod import Spent
+from bench.load.mongod import Spent
 
 DEADLINE = "DAYBOOK_RUN_DEADLINE_SECONDS"
 CHUNK = "DAYBOOK_UPLOAD_CHUNK_BYTES"

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.load_figures import CHUNK, DEADLINE, Case, Measured
+from bench.load.figures import CHUNK, DEADLINE, Case, Measured
 
 _MB = 1_000_000
 _WIDTH = 120
@@ -125,10 +125,10 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _tell_requests(console: Console, rounds: Rounds) -> None:
-    told = ", ".join(f"{count} {name}" for name, count in rounds.typical.requests.items())
+    requests = ", ".join(f"{count} {name}" for name, count in rounds.typical.requests.items())
     commands = rounds.typical.mongod.commands
     console.print(
-        f"{rounds.case.entries:,} entries: {told}; {commands} commands to MongoDB",
+        f"{rounds.case.entries:,} entries: {requests}; {commands} commands to MongoDB",
         soft_wrap=True,
         highlight=False,
     )

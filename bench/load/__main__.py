@@ -1,7 +1,7 @@
 """`make load`: whole days through the real function process, over HTTP, with a slow Drive.
 
 MongoDB is real, Google Drive is the stand-in of the tests answering as slowly as
-`bench/load_drive.py` says. Every round has a database, a Drive and a process of its own.
+`bench/load/drive.py` says. Every round has a database, a Drive and a process of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from bench import load_drive, load_process
-from bench.load_figures import CHUNK, DEADLINE, WHOLE, Case
-from bench.load_run import LoadError, measure
-from bench.load_table import Rounds, show
+from bench.load import drive, process
+from bench.load.figures import CHUNK, DEADLINE, WHOLE, Case
+from bench.load.run import LoadError, measure
+from bench.load.table import Rounds, show
 from daybook.errors import DaybookError
 from daybook.local.mongod import EmbeddedMongod
 
@@ -29,12 +29,12 @@ CHUNK_BYTES = 262_144
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
-    if not load_process.available():
+    if not process.available():
         sys.exit("make load reads memory and processor time from /proc, so it needs Linux")
-    told = Console(stderr=True)
+    progress = Console(stderr=True)
     try:
         with EmbeddedMongod(cache_gb=options.cache_gb) as mongod:
-            found = [_rounds(mongod, case, options.rounds, told) for case in _cases(options)]
+            found = [_rounds(mongod, case, options.rounds, progress) for case in _cases(options)]
     except (LoadError, DaybookError) as error:
         sys.exit(str(error))
     if options.json:
@@ -102,14 +102,14 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
             yield Case(entries=entries, settings={**settings, **short}, several=True, **shared)
 
 
-def _rounds(mongod: EmbeddedMongod, case: Case, count: int, told: Console) -> Rounds:
+def _rounds(mongod: EmbeddedMongod, case: Case, count: int, progress: Console) -> Rounds:
     kind = "several invocations" if case.several else "one invocation"
     measured = []
     for number in range(1, count + 1):
         what = f"{case.entries:>9,} entries, {kind}, {number} of {count}"
-        with told.status(what) as status:
+        with progress.status(what) as status:
             measured.append(measure(mongod, case, say=_onto(status, what)))
-        told.print(f"{what}: {measured[-1].seconds:.2f} s", highlight=False)
+        progress.print(f"{what}: {measured[-1].seconds:.2f} s", highlight=False)
     return Rounds(case=case, measured=measured)
 
 
@@ -123,10 +123,9 @@ def _doc(options: argparse.Namespace, found: Sequence[Rounds]) -> dict[str, Any]
         "python": platform.python_version(),
         "drive": {
             "answerSeconds": {
-                name: seconds * options.slower
-                for name, seconds in load_drive.ANSWER_SECONDS.items()
+                name: seconds * options.slower for name, seconds in drive.ANSWER_SECONDS.items()
             },
-            "uploadBytesPerSecond": load_drive.UPLOAD_BYTES_PER_SECOND / options.slower,
+            "uploadBytesPerSecond": drive.UPLOAD_BYTES_PER_SECOND / options.slower,
         },
         "cases": [rounds.to_doc() for rounds in found],
     }
@@ -134,10 +133,10 @@ def _doc(options: argparse.Namespace, found: Sequence[Rounds]) -> dict[str, Any]
 
 def _assumed(slower: float) -> str:
     return (
-        f"Drive is assumed to take {load_drive.READ_SECONDS * slower:.2f} s for an answer, "
-        f"{load_drive.CHANGE_SECONDS * slower:.2f} s for a change, "
-        f"{load_drive.CREATE_SECONDS * slower:.2f} s for a new file, and "
-        f"{load_drive.UPLOAD_BYTES_PER_SECOND / slower / 1e6:.1f} MB/s; see docs/capacity.md"
+        f"Drive is assumed to take {drive.READ_SECONDS * slower:.2f} s for an answer, "
+        f"{drive.CHANGE_SECONDS * slower:.2f} s for a change, "
+        f"{drive.CREATE_SECONDS * slower:.2f} s for a new file, and "
+        f"{drive.UPLOAD_BYTES_PER_SECOND / slower / 1e6:.1f} MB/s; see docs/capacity.md"
     )
 
 

@@ -15,11 +15,11 @@ from typing import IO, Any
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from bench.load_drive import Answered, PacedDrive, busy_seconds, by_operation, paced_drive
-from bench.load_drive import uploaded_bytes as uploaded
-from bench.load_figures import Case, Measured
-from bench.load_mongod import Spent
-from bench.load_process import FunctionProcess, cpu_seconds
+from bench.load.drive import Answered, PacedDrive, busy_seconds, by_operation, paced_drive
+from bench.load.drive import uploaded_bytes as uploaded
+from bench.load.figures import Case, Measured
+from bench.load.mongod import Spent
+from bench.load.process import FunctionProcess, cpu_seconds
 from daybook.export.batch import batch as batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
@@ -41,7 +41,7 @@ class LoadError(Exception):
 
 
 def measure(mongod: EmbeddedMongod, case: Case, *, say: Callable[[str], None]) -> Measured:
-    """Run the case's day from the queue to the file; `say` is told what is being done.
+    """Run the case's day from the queue to the file; `say` receives each step as text.
 
     Raises `LoadError` when the day does not end with all entries in one file.
     """
@@ -167,7 +167,7 @@ def _post(port: int, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(
     answer: Mapping[str, Any], database: Database[dict[str, Any]], drive: PacedDrive, case: Case
 ) -> Batch:
-    """The batch, once everything stands as after a good day."""
+    """The batch, once records, items and file are those of a successful day."""
     if answer["status"] != Status.EXPORTED:
         raise LoadError(f"the run of {case.entries} entries answered {json.dumps(answer)}")
     files = drive.emulator.files(drive.folder_id)
@@ -176,7 +176,7 @@ def _checked(
     if (answer["entryCount"], completed, digests) != (case.entries, case.entries, [answer["md5"]]):
         raise LoadError(
             f"of {case.entries} entries {answer['entryCount']} are in the file, {completed} "
-            f"completed, and {len(files)} files lie in Drive"
+            f"completed, and {len(files)} files are in Drive"
         )
     return _batch(database)
 
@@ -189,7 +189,7 @@ def _batch(database: Database[dict[str, Any]]) -> Batch:
 
 
 def _visible_at(requests: list[Answered]) -> float:
-    """When Drive had made the file, and said or was asked so."""
+    """When Drive had made the file and confirmed it."""
     return max(r.ended for r in requests if r.operation not in ("generateIds", "update"))
 
 
