@@ -27,7 +27,7 @@ from bench.two_collections import LINES, separate
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
-from tests.emulators.drive_remote import DriveProcess
+from tests.emulators.drive.remote import DriveProcess
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "folderId"

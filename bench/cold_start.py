@@ -31,7 +31,7 @@ from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
 from daybook.settings.settings import Settings
-from tests.emulators.drive_remote import DriveProcess
+from tests.emulators.drive.remote import DriveProcess
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = 100

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_faults import FaultKind
-from tests.emulators.drive_log import LoggedRequest, RequestLog
+from tests.emulators.drive.faults import FaultKind
+from tests.emulators.drive.log import LoggedRequest, RequestLog
 
 READ_SECONDS = 0.23
 CHANGE_SECONDS = 0.54

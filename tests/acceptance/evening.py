@@ -29,9 +29,9 @@ from daybook.mongo.migrate import migrate
 from daybook.shutdown import Shutdown
 from tests import books
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.tasks import TasksEmulator
-from tests.emulators.tasks_target import Target
+from tests.emulators.tasks.target import Target
 
 Db = Database[dict[str, Any]]
 

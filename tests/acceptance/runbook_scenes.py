@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from daybook.export.model.part import FIRST_PART_SIZE
 from tests import books
 from tests.acceptance.runbook_stage import AT_EIGHT, DAY, NEXT_DAY, Stage
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 
 Scene = Callable[[Stage, Path], Iterator[str]]

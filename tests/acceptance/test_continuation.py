@@ -19,9 +19,9 @@ from pymongo import MongoClient
 from tests import books
 from tests.acceptance.processes import CHUNK_BYTES, DAY, NEXT_DAY, TRACE, Instance, Stage
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_answers import Answer
-from tests.emulators.drive_call import Call
-from tests.emulators.tasks import Delivery
+from tests.emulators.drive.answers import Answer
+from tests.emulators.drive.call import Call
+from tests.emulators.tasks.delivery import Delivery
 
 MANY = 20_000
 FEW, LARGE_BYTES = 30, 9_000

@@ -18,7 +18,7 @@ from tests.acceptance.evening import (
     Evening,
     MakeEvening,
 )
-from tests.emulators.tasks import TaskView
+from tests.emulators.tasks.items import TaskView
 
 pytest_plugins = ["tests.acceptance.evening"]
 

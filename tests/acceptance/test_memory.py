@@ -14,7 +14,7 @@ from pymongo import MongoClient
 
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
-from tests.emulators.drive_remote import DriveProcess
+from tests.emulators.drive.remote import DriveProcess
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

@@ -15,7 +15,7 @@ from tests.acceptance.evening import (
 from tests.acceptance.tasks_calls import (
     pending_name,
 )
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 
 pytest_plugins = ["tests.acceptance.evening"]
 

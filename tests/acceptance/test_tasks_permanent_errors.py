@@ -16,6 +16,7 @@ from tests.acceptance.tasks_calls import (
     Db,
     assert_only_told,
 )
+from tests.emulators.drive import DriveEmulator
 
 pytest_plugins = ["tests.acceptance.evening"]
 
@@ -41,9 +42,7 @@ def given_up(evening: Evening, error_type: str) -> str:
 def test_a_refusal_by_drive_ends_the_day_at_once(
     make_evening: MakeEvening, folder: str, said: str
 ) -> None:
-    from tests.emulators import drive
-
-    wanted = getattr(drive.DriveEmulator(), folder)
+    wanted = getattr(DriveEmulator(), folder)
     evening = make_evening(DAYBOOK_DESTINATION=f"drive://{wanted}")
     ids = books.put_many(evening.database, 1)
 

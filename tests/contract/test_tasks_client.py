@@ -21,8 +21,9 @@ from daybook.cloud.tasks import api
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.errors import TaskError
 from tests.contract.raw_server import answer, serving
-from tests.emulators.tasks import QUEUE, RetryConfig, TasksEmulator
-from tests.emulators.tasks_target import Target
+from tests.emulators.tasks import QUEUE, TasksEmulator
+from tests.emulators.tasks.queue import RetryConfig
+from tests.emulators.tasks.target import Target
 
 START = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 DUE = START + timedelta(minutes=5)

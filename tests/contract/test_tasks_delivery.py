@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.emulators.tasks import QUEUE, Copies, RetryConfig, TasksEmulator
-from tests.emulators.tasks_target import Target
+from tests.emulators.tasks import QUEUE, TasksEmulator
+from tests.emulators.tasks.delivery import Copies
+from tests.emulators.tasks.queue import RetryConfig
+from tests.emulators.tasks.target import Target
 
 START = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)
 RETRY = RetryConfig(

@@ -15,7 +15,7 @@ import requests
 from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
 
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.tasks import QUEUE, TasksEmulator
 
 START = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)

@@ -23,7 +23,7 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.source import EntrySource
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_views import DriveFile
+from tests.emulators.drive.views import DriveFile
 
 
 def _manifest(batch: dict[str, Any]) -> ManifestRef:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from daybook.export.slot.slot import REHEARSAL
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.mongo_proxy import Action, Event, Phase
 
 Stage = Literal["before", "after"]

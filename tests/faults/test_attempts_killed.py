@@ -23,9 +23,9 @@ from daybook.local.serve import FunctionServer
 from tests import books
 from tests.acceptance.evening import MINUTE, Evening
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.mongo_proxy import MongoProxy
-from tests.emulators.tasks import TaskView
+from tests.emulators.tasks.items import TaskView
 from tests.faults.steps import Stage, Step, Trap
 from tests.faults.workers import Worker, Zygote
 from tests.faults.world import kill, kill_in_flight

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulators.drive_faults import FaultKind
+from tests.emulators.drive.faults import FaultKind
 from tests.faults.steps import Steps
 from tests.faults.world import DAY, World
 

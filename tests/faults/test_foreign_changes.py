@@ -6,7 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 from tests.emulators.mongo_proxy import Action
 from tests.faults.steps import COMMIT, SEAL, STORE_MANIFEST, Stage, Step
 from tests.faults.workers import Worker

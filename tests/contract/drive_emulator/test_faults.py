@@ -16,8 +16,8 @@ from tests.contract.drive_emulator.calls import (
     refused,
 )
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_faults import FaultKind
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.faults import FaultKind
+from tests.emulators.drive.log import Moment
 
 
 def test_lost_answer_leaves_the_file_behind(drive: DriveEmulator, client: Client) -> None:

@@ -21,7 +21,7 @@ from tests.contract.drive_emulator.calls import (
     refused,
 )
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_remote import DriveProcess
+from tests.emulators.drive.remote import DriveProcess
 
 
 @pytest.fixture

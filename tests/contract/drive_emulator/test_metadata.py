@@ -16,7 +16,7 @@ from tests.contract.drive_emulator.calls import (
     refused,
 )
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_items import Identity
+from tests.emulators.drive.items import Identity
 
 
 def test_fields_select_parts_and_must_exist(drive: DriveEmulator, client: Client) -> None:

@@ -22,7 +22,7 @@ from daybook.export.run import run
 from daybook.http import routes
 from tests import books, commands
 from tests.emulators.drive import DriveEmulator
-from tests.emulators.drive_log import Moment
+from tests.emulators.drive.log import Moment
 
 pytestmark = pytest.mark.migrated
 

@@ -8,7 +8,7 @@
         tasks.run_until(tasks.now() + timedelta(minutes=5))
         tasks.deliveries[-1].status
 
-It is written from Google's published rules (`tasks_rules`, `tasks_queue`, `tasks_delivery`
+It is written from Google's published rules (`rules.py`, `queue.py`, `delivery.py`
 name the pages) and refuses what Cloud Tasks refuses. Time stands still until a test moves it;
 deliveries are real HTTP requests, made only when a test asks for them.
 
@@ -37,26 +37,14 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from tests.emulators.drive_faults import Fault, FaultKind, FaultPlan
-from tests.emulators.drive_log import Hook, LoggedRequest, Moment, RequestLog
-from tests.emulators.tasks_delivery import Copies, Courier, Delivery
-from tests.emulators.tasks_http import TasksServer
-from tests.emulators.tasks_items import Task, TaskView
-from tests.emulators.tasks_queue import Queue, RetryConfig
-from tests.emulators.tasks_routes import OPERATIONS
-from tests.emulators.tasks_rules import Oidc
-from tests.emulators.tasks_world import Clock, World
-
-__all__ = [
-    "QUEUE",
-    "Copies",
-    "Delivery",
-    "Oidc",
-    "Queue",
-    "RetryConfig",
-    "TaskView",
-    "TasksEmulator",
-]
+from tests.emulators.drive.faults import Fault, FaultKind, FaultPlan
+from tests.emulators.drive.log import Hook, LoggedRequest, Moment, RequestLog
+from tests.emulators.tasks.delivery import Copies, Courier, Delivery
+from tests.emulators.tasks.http import TasksServer
+from tests.emulators.tasks.items import Task, TaskView
+from tests.emulators.tasks.queue import Queue, RetryConfig
+from tests.emulators.tasks.routes import OPERATIONS
+from tests.emulators.tasks.world import Clock, World
 
 QUEUE = "projects/acme-books/locations/asia-southeast1/queues/daybook-retries"
 
@@ -261,7 +249,7 @@ class TasksEmulator:
     ) -> Fault:
         """Plan a fault for requests to the API; its `hits` tells later whether it struck.
 
-        Kinds as in `drive_faults.FaultKind`, without those about uploads. Operations:
+        Kinds as in `drive.faults.FaultKind`, without those about uploads. Operations:
         create, get, list, delete, queue_get, unknown; None is any. `reason` is Google's
         name for the error ("ABORTED"), or the reason of its details ("SERVICE_DISABLED").
         """

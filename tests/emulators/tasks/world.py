@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.emulators.tasks_answers import TasksError, lacks, no_queue
-from tests.emulators.tasks_items import Task, TaskView
-from tests.emulators.tasks_queue import Queue
-from tests.emulators.tasks_rules import MOST_TASK_BYTES, new_task
+from tests.emulators.tasks.answers import TasksError, lacks, no_queue
+from tests.emulators.tasks.items import Task, TaskView
+from tests.emulators.tasks.queue import Queue
+from tests.emulators.tasks.rules import MOST_TASK_BYTES, new_task
 
 _EXISTED = (
     "The task cannot be created because a task with this name existed too recently. For more "

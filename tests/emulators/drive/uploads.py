@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from tests.emulators.drive_answers import Answer, DriveError, bad_request
-from tests.emulators.drive_call import Call, all_drives, file_answer
-from tests.emulators.drive_items import new_id
-from tests.emulators.drive_metadata import Metadata, for_create
-from tests.emulators.drive_multipart import parse_multipart
-from tests.emulators.drive_routes import sent_range
-from tests.emulators.drive_sessions import Session, session_gone
-from tests.emulators.drive_world import World
+from tests.emulators.drive.answers import Answer, DriveError, bad_request
+from tests.emulators.drive.call import Call, all_drives, file_answer
+from tests.emulators.drive.items import new_id
+from tests.emulators.drive.metadata import Metadata, for_create
+from tests.emulators.drive.multipart import parse_multipart
+from tests.emulators.drive.routes import sent_range
+from tests.emulators.drive.sessions import Session, session_gone
+from tests.emulators.drive.world import World
 
 MULTIPART_LIMIT_BYTES = 5 * 1024 * 1024
 

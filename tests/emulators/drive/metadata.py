@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.emulators.drive_answers import DriveError, invalid
-from tests.emulators.drive_items import Item
-from tests.emulators.drive_schema import check_body, output_only
+from tests.emulators.drive.answers import DriveError, invalid
+from tests.emulators.drive.items import Item
+from tests.emulators.drive.schema import check_body, output_only
 
 # https://developers.google.com/workspace/drive/api/guides/properties
 MAX_PROPERTY_BYTES = 124

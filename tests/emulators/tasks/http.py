@@ -10,10 +10,10 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.emulators.drive_faults import Fault, FaultKind, Struck
-from tests.emulators.drive_log import LoggedRequest, Moment
-from tests.emulators.tasks_answers import Answer, TasksError, html_page, refusal
-from tests.emulators.tasks_routes import Route, find_route
+from tests.emulators.drive.faults import Fault, FaultKind, Struck
+from tests.emulators.drive.log import LoggedRequest, Moment
+from tests.emulators.tasks.answers import Answer, TasksError, html_page, refusal
+from tests.emulators.tasks.routes import Route, find_route
 
 if TYPE_CHECKING:
     from tests.emulators.tasks import TasksEmulator

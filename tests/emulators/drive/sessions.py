@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tests.emulators.drive_answers import DriveError, PlainRefusal, bad_request
-from tests.emulators.drive_items import Identity
-from tests.emulators.drive_metadata import Metadata
+from tests.emulators.drive.answers import DriveError, PlainRefusal, bad_request
+from tests.emulators.drive.items import Identity
+from tests.emulators.drive.metadata import Metadata
 
 CHUNK_MULTIPLE = 256 * 1024
 SESSION_LIFE = timedelta(days=7)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.emulators.tasks_queue import Queue, seconds
-from tests.emulators.tasks_rules import HttpCall, Oidc
+from tests.emulators.tasks.queue import Queue, seconds
+from tests.emulators.tasks.rules import HttpCall, Oidc
 
 
 @dataclass(frozen=True, kw_only=True)

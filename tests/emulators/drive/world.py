@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.emulators.drive_answers import (
+from tests.emulators.drive.answers import (
     DriveError,
     file_not_found,
     invalid,
     no_permission,
     refusal,
 )
-from tests.emulators.drive_items import (
+from tests.emulators.drive.items import (
     FOLDER_TYPE,
     SHORTCUT_TYPE,
     Identity,
@@ -26,7 +26,7 @@ from tests.emulators.drive_items import (
     new_id,
     rank,
 )
-from tests.emulators.drive_metadata import Metadata
+from tests.emulators.drive.metadata import Metadata
 
 DRIVE_ID = "0AJxW4mT7cQz2Uk9PVA"
 FOLDER_ID = "1mT0kQ5zWc8rY3uJp7LhVb2XsGf6DnEaq"

@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tests.emulators.drive_answers import (
+from tests.emulators.drive.answers import (
     Answer,
     DriveError,
     bad_request,
     file_not_found,
     json_answer,
 )
-from tests.emulators.drive_faults import Fault, planned
+from tests.emulators.drive.faults import Fault, planned
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator

@@ -11,12 +11,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.emulators.drive_answers import Answer, html_page, refusal
-from tests.emulators.drive_call import Call
-from tests.emulators.drive_control import CONTROL_PREFIX, control
-from tests.emulators.drive_faults import Fault, FaultKind, Struck
-from tests.emulators.drive_log import LoggedRequest, Moment
-from tests.emulators.drive_routes import Head, Route, find_route
+from tests.emulators.drive.answers import Answer, html_page, refusal
+from tests.emulators.drive.call import Call
+from tests.emulators.drive.control import CONTROL_PREFIX, control
+from tests.emulators.drive.faults import Fault, FaultKind, Struck
+from tests.emulators.drive.log import LoggedRequest, Moment
+from tests.emulators.drive.routes import Head, Route, find_route
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.emulators.tasks_answers import TasksError, invalid
-from tests.emulators.tasks_schema import content, duration, moment
+from tests.emulators.tasks.answers import TasksError, invalid
+from tests.emulators.tasks.schema import content, duration, moment
 
 MOST_AHEAD = timedelta(days=30)
 DEFAULT_DEADLINE = timedelta(minutes=10)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.emulators.drive_answers import DriveError
-from tests.emulators.drive_items import Identity
-from tests.emulators.drive_sessions import ContentRange, parse_range
+from tests.emulators.drive.answers import DriveError
+from tests.emulators.drive.items import Identity
+from tests.emulators.drive.sessions import ContentRange, parse_range
 
 _FILE = re.compile(r"/drive/v3/files/([^/]+)")
 _DRIVE = re.compile(r"/drive/v3/drives/([^/]+)")

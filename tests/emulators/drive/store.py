@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.emulators.drive_items import Identity, Item, SharedDrive
-from tests.emulators.drive_metadata import Metadata
-from tests.emulators.drive_service import Service
-from tests.emulators.drive_sessions import Session
-from tests.emulators.drive_world import IssuedId
+from tests.emulators.drive.items import Identity, Item, SharedDrive
+from tests.emulators.drive.metadata import Metadata
+from tests.emulators.drive.service import Service
+from tests.emulators.drive.sessions import Session
+from tests.emulators.drive.world import IssuedId
 
 _COMPUTED = ("md5", "sha1", "sha256")
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.emulators.drive_answers import DriveError, bad_request, invalid
-from tests.emulators.drive_items import Identity, Item
-from tests.emulators.drive_world import World
+from tests.emulators.drive.answers import DriveError, bad_request, invalid
+from tests.emulators.drive.items import Identity, Item
+from tests.emulators.drive.world import World
 
 _TEXT = r"'((?:[^'\\]|\\.)*)'"
 _AND = re.compile(r"\s+and\s+", re.IGNORECASE)

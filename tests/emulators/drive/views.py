@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tests.emulators.drive_items import Item
-from tests.emulators.drive_sessions import Session
+from tests.emulators.drive.items import Item
+from tests.emulators.drive.sessions import Session
 
 
 @dataclass(frozen=True, kw_only=True)

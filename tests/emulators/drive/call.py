@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.emulators.drive_answers import Answer, DriveError, bad_request, json_answer
-from tests.emulators.drive_items import Identity, Item
-from tests.emulators.drive_routes import Head, Route
-from tests.emulators.drive_schema import check_query, parse_fields, project
-from tests.emulators.drive_world import World
+from tests.emulators.drive.answers import Answer, DriveError, bad_request, json_answer
+from tests.emulators.drive.items import Identity, Item
+from tests.emulators.drive.routes import Head, Route
+from tests.emulators.drive.schema import check_query, parse_fields, project
+from tests.emulators.drive.world import World
 
 # What `files.*` answers without `fields`.
 DEFAULT_FIELDS = "kind,id,name,mimeType"

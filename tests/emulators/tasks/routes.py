@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.emulators.tasks_answers import Answer, TasksError, json_answer
-from tests.emulators.tasks_schema import check_body, check_query
-from tests.emulators.tasks_world import World
+from tests.emulators.tasks.answers import Answer, TasksError, json_answer
+from tests.emulators.tasks.schema import check_body, check_query
+from tests.emulators.tasks.world import World
 
 _QUEUE = re.compile(r"/v2/(projects/[^/]+/locations/[^/]+/queues/[^/:]+)(/tasks(?:/([^/:]+))?)?")
 _MOST_PER_PAGE = 1000

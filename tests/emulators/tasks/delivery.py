@@ -16,9 +16,9 @@ from enum import StrEnum
 
 import requests
 
-from tests.emulators.tasks_items import Task
-from tests.emulators.tasks_rules import Oidc
-from tests.emulators.tasks_world import Attempt, World
+from tests.emulators.tasks.items import Task
+from tests.emulators.tasks.rules import Oidc
+from tests.emulators.tasks.world import Attempt, World
 
 _REPLACED = ("host", "content-length", "user-agent", "x-google-", "x-appengine-", "x-cloudtasks-")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from googleapiclient.discovery_cache import get_static_doc
 
-from tests.emulators.tasks_answers import bad_payload, invalid
+from tests.emulators.tasks.answers import bad_payload, invalid
 
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"  # RFC 3339

@@ -6,19 +6,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.emulators.drive_answers import Answer, DriveError, bad_request
-from tests.emulators.drive_call import (
+from tests.emulators.drive.answers import Answer, DriveError, bad_request
+from tests.emulators.drive.call import (
     DEFAULT_FIELDS,
     Call,
     all_drives,
     file_answer,
     resource_answer,
 )
-from tests.emulators.drive_items import Item, capabilities
-from tests.emulators.drive_metadata import for_update
-from tests.emulators.drive_search import search
-from tests.emulators.drive_uploads import Uploads
-from tests.emulators.drive_world import World
+from tests.emulators.drive.items import Item, capabilities
+from tests.emulators.drive.metadata import for_update
+from tests.emulators.drive.search import search
+from tests.emulators.drive.uploads import Uploads
+from tests.emulators.drive.world import World
 
 _IN_SESSION = frozenset(
     {"chunk", "chunk_last", "session_cancel", "session_finish", "session_query"}

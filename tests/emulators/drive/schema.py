@@ -15,7 +15,7 @@ from typing import Any
 
 from googleapiclient.discovery_cache import get_static_doc
 
-from tests.emulators.drive_answers import DriveError, bad_request
+from tests.emulators.drive.answers import DriveError, bad_request
 
 # A `fields` selection as a tree; None selects everything below.
 Selection = dict[str, "Selection | None"]

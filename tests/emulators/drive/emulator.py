@@ -1,9 +1,7 @@
-"""A stand-in for Google Drive v3 that tests start on this machine; see README.md beside it."""
+"""A stand-in for Google Drive v3 that tests start on this machine: see ../README.md."""
 
 from __future__ import annotations
 
-import argparse
-import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,15 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from tests.emulators import drive_world as names
-from tests.emulators.drive_faults import Fault, FaultKind, FaultPlan, planned
-from tests.emulators.drive_http import DriveServer
-from tests.emulators.drive_items import Identity, Item, new_id
-from tests.emulators.drive_log import Hook, LoggedRequest, Moment, RequestLog
-from tests.emulators.drive_service import Service
-from tests.emulators.drive_store import load_state, save_state
-from tests.emulators.drive_views import DriveFile, OpenSession, file_view, session_view
-from tests.emulators.drive_world import World
+from tests.emulators.drive import world as names
+from tests.emulators.drive.faults import Fault, FaultKind, FaultPlan, planned
+from tests.emulators.drive.http import DriveServer
+from tests.emulators.drive.items import Identity, Item, new_id
+from tests.emulators.drive.log import Hook, LoggedRequest, Moment, RequestLog
+from tests.emulators.drive.service import Service
+from tests.emulators.drive.store import load_state, save_state
+from tests.emulators.drive.views import DriveFile, OpenSession, file_view, session_view
+from tests.emulators.drive.world import World
 
 Value = TypeVar("Value")
 
@@ -321,21 +319,3 @@ class DriveEmulator:
             ]
 
         return found(self.log.wait_for(lambda all_: bool(found(all_)), timeout_seconds))[0]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the stand-in as a process until SIGTERM or SIGINT; prints its URL."""
-    parser = argparse.ArgumentParser(prog="python -m tests.emulators.drive", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 (default): any free port")
-    parser.add_argument("--state-file", type=Path, help="read at start, written at the end")
-    options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with DriveEmulator(port=options.port, state_file=options.state_file) as drive:
-        print(drive.url, flush=True)
-        stop.wait()
-
-
-if __name__ == "__main__":
-    main()

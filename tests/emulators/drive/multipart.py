@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
 
-from tests.emulators.drive_answers import bad_request
-from tests.emulators.drive_call import parse_json
+from tests.emulators.drive.answers import bad_request
+from tests.emulators.drive.call import parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
