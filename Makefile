@@ -49,6 +49,7 @@ bench: $(STAMP) ## Measure time and memory
 	$(PYTHON) -m bench.parts
 	$(PYTHON) -m bench.ledger
 	$(PYTHON) -m bench.page
+	$(PYTHON) -m bench.audit
 	$(PYTHON) -m bench.cold_start
 
 # Needs PyPI the first time: each peer gets an environment of its own under build/peers.

@@ -2,13 +2,14 @@
 
 A day costs one request for the file's metadata and one read of its entries, which are rendered
 again and compared with the recorded digest. Only when that differs, or when the destination
-knows no digest, is the file itself read.
+can tell neither a digest nor that nothing has changed since the file was last read, is the file
+itself read.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -34,6 +35,9 @@ DAYS = 7
 MAX_DAYS = 400
 MAX_FINDINGS = 100
 """Findings of a day that are looked for; a day with more is wrong as a whole."""
+
+_WITHOUT_LISTS = {"rejected": 0, "profiles": 0, "audit.findings": 0}
+"""Of many days at once, so that memory does not depend on what each has rejected."""
 
 
 class AuditKind(StrEnum):
@@ -79,6 +83,8 @@ class AuditedDay:
     """False when there are more findings than `MAX_FINDINGS`."""
     note: str | None = None
     """Why the file itself is not checked; None when it is."""
+    file_version: str | None = None
+    """The destination's version of the file in which its content was found as delivered."""
 
     @property
     def differs(self) -> bool:
@@ -110,10 +116,13 @@ def delivered_days(
 ) -> list[Batch]:
     """The days from `since` on whose file Daybook has delivered and published, newest first.
 
-    Raises `DocumentDamaged`.
+    Without the lists in them, which `audit` reads of one day at a time. Raises `DocumentDamaged`.
     """
     found = batches.NEWEST_DAYS.find(
-        database[batches.COLLECTION], profile=profile_name, limit=MAX_DAYS + 1
+        database[batches.COLLECTION],
+        profile=profile_name,
+        projection=_WITHOUT_LISTS,
+        limit=MAX_DAYS + 1,
     )
     days = []
     for batch in batches.own(found):
@@ -128,11 +137,14 @@ def audit(
     database: Database[dict[str, Any]],
     destination: Destination,
     profile: Profile,
-    days: list[Batch],
+    days: Iterable[Batch],
     *,
     now: Callable[[], datetime],
 ) -> Iterator[AuditedDay]:
     """Audit the days, in flat memory, changing nothing. A batch is rendered with its own profile.
+
+    A day whose batch, manifest or rejected items are damaged has that as a finding, so that it
+    holds up no other day.
 
     A file that was delivered to another destination than this one, and is not here as it was
     delivered, is not checked; its entries are.
@@ -140,7 +152,7 @@ def audit(
     Raises `DestinationError` when the destination cannot be asked.
     """
     for batch in days:
-        of_file = list(_of_file(destination, batch))
+        of_file, file_version = _of_file(destination, batch)
         elsewhere = delivered_elsewhere(destination, batch.doc) if of_file else None
         note = None
         if elsewhere is not None:
@@ -156,6 +168,7 @@ def audit(
             findings=tuple(found[:MAX_FINDINGS]),
             complete=len(found) <= MAX_FINDINGS,
             note=note,
+            file_version=file_version,
         )
 
 
@@ -175,6 +188,7 @@ def _of_rows(
 ) -> Iterator[AuditFinding]:
     """Of the entries; `readable`: the file is where `destination` is."""
     try:
+        batch = batches.whole(database[batches.COLLECTION], batch)
         unchanged = _rendered_sha256(Rerendering(database, profile, batch)) == batch.doc["sha256"]
     except DaybookError as error:
         yield AuditFinding(kind=AuditKind.MANIFEST_DAMAGED, detail=str(error))
@@ -191,41 +205,53 @@ def _of_rows(
     yield from _of_entries(database, destination, profile, batch)
 
 
-def _of_file(destination: Destination, batch: Batch) -> Iterator[AuditFinding]:
+def _of_file(destination: Destination, batch: Batch) -> tuple[list[AuditFinding], str | None]:
+    """What is wrong with the file, and the version in which its content is as delivered."""
     doc = batch.doc
     name, file_id = doc["filename"], doc["fileId"]
     metadata = destination.metadata(file_id, name)
     if metadata is None:
-        yield AuditFinding(
-            kind=AuditKind.FILE_MISSING, detail=f"{name} (ID {file_id}) is no longer there"
-        )
-        return
+        detail = f"{name} (ID {file_id}) is no longer there"
+        return [AuditFinding(kind=AuditKind.FILE_MISSING, detail=detail)], None
+    found = []
     if metadata.trashed:
-        yield AuditFinding(kind=AuditKind.FILE_TRASHED, detail=f"{name} is in the trash")
+        detail = f"{name} is in the trash"
+        found.append(AuditFinding(kind=AuditKind.FILE_TRASHED, detail=detail))
     if metadata.name != name:
-        yield AuditFinding(
-            kind=AuditKind.FILE_RENAMED,
-            detail=f"{name} is now named {displayed(metadata.name)}",
-        )
+        detail = f"{name} is now named {displayed(metadata.name)}"
+        found.append(AuditFinding(kind=AuditKind.FILE_RENAMED, detail=detail))
     if metadata.size_bytes != doc["sizeBytes"]:
         size = "no size" if metadata.size_bytes is None else f"{metadata.size_bytes:,} bytes"
-        yield AuditFinding(
-            kind=AuditKind.FILE_CONTENT,
-            detail=f"{name} now has {size}, delivered were {doc['sizeBytes']:,} bytes",
-        )
-        return
+        detail = f"{name} now has {size}, delivered were {doc['sizeBytes']:,} bytes"
+        return [*found, AuditFinding(kind=AuditKind.FILE_CONTENT, detail=detail)], None
+    version = metadata.version
+    if version is not None and version == _audited_version(batch):
+        return found, version
     md5, sha256 = metadata.md5, metadata.sha256
     if md5 is None and sha256 is None:
         try:
             sha256 = _sha256_of(destination.read(file_id, name))
         except DestinationRefused as error:
-            yield AuditFinding(kind=AuditKind.FILE_MISSING, detail=str(error))
-            return
+            return [*found, AuditFinding(kind=AuditKind.FILE_MISSING, detail=str(error))], None
+        version = _still(destination, batch, version)
     if md5 not in (None, doc["md5"]) or sha256 not in (None, doc["sha256"]):
-        yield AuditFinding(
-            kind=AuditKind.FILE_CONTENT,
-            detail=f"{name} has another content than was delivered, of the same size",
-        )
+        detail = f"{name} has another content than was delivered, of the same size"
+        return [*found, AuditFinding(kind=AuditKind.FILE_CONTENT, detail=detail)], None
+    return found, version
+
+
+def _audited_version(batch: Batch) -> str | None:
+    stored = batch.doc.get("audit")
+    found = stored.get("fileVersion") if isinstance(stored, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _still(destination: Destination, batch: Batch, version: str | None) -> str | None:
+    """The version, if the file still has it: it may have been replaced before it was read."""
+    if version is None:
+        return None
+    metadata = destination.metadata(batch.doc["fileId"], batch.doc["filename"])
+    return version if metadata is not None and metadata.version == version else None
 
 
 def _of_entries(

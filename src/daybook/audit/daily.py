@@ -62,14 +62,16 @@ def audit_daily(
     now: Callable[[], datetime],
     check: Callable[[], None],
 ) -> Audit:
-    """Audit the days, those first that were audited longest ago.
+    """Audit the days, those first that were audited, or at least begun, longest ago.
 
+    A day at which an invocation was killed, or its destination failed, so comes last in the next.
     Before each day but the first, `check` may raise `Interrupted`: then the rest remains.
     Raises `DestinationError`; what was found until then is stored.
     """
-    waiting = sorted(days, key=_audited_at)
+    waiting = sorted(days, key=_tried_at)
+    begun = _begun(database, waiting, now)
     done: list[AuditedDay] = []
-    for day in _until_interrupted(audit(database, destination, profile, waiting, now=now), check):
+    for day in _until_interrupted(audit(database, destination, profile, begun, now=now), check):
         store(database, day, messenger)
         done.append(day)
     found = Audit(profile=profile.name, days=tuple(done), remaining=len(waiting) - len(done))
@@ -98,8 +100,26 @@ def not_since(days: list[Batch], moment: datetime) -> list[Batch]:
 
 def _audited_at(batch: Batch) -> datetime:
     stored = batch.doc.get("audit")
-    found = stored.get("auditedAt") if isinstance(stored, dict) else None
-    return found if isinstance(found, datetime) else _LONG_AGO
+    return _moment(stored.get("auditedAt") if isinstance(stored, dict) else None)
+
+
+def _tried_at(batch: Batch) -> datetime:
+    return max(_audited_at(batch), _moment(batch.doc.get("auditStartedAt")))
+
+
+def _moment(stored: object) -> datetime:
+    return stored if isinstance(stored, datetime) else _LONG_AGO
+
+
+def _begun(
+    database: Database[dict[str, Any]], days: list[Batch], now: Callable[[], datetime]
+) -> Iterator[Batch]:
+    """The days, each stored as begun before it is taken."""
+    for batch in days:
+        database[batches.COLLECTION].update_one(
+            {"_id": batch.id}, {"$set": {"auditStartedAt": now()}}
+        )
+        yield batch
 
 
 def _until_interrupted(
@@ -151,7 +171,7 @@ def store(database: Database[dict[str, Any]], day: AuditedDay, messenger: Messen
                     name: doc[name]
                     for name in ("auditedAt", "findingCount", "allFound", "findings", "note")
                 }
-                | {"digest": digest}
+                | {"digest": digest, "fileVersion": day.file_version}
             }
         },
     )

@@ -84,6 +84,8 @@ class FileMetadata:
     md5: str | None = None
     """Hex digest; None when the destination cannot say without reading the content."""
     sha256: str | None = None
+    version: str | None = None
+    """Opaque; the content is the same as long as this is. None when the destination has none."""
     trashed: bool = False
 
 
@@ -191,7 +193,8 @@ class Destination(Protocol):
     def metadata(self, file_id: str, name: str) -> FileMetadata | None:
         """The file that was published under the name, in one request; None when it is gone.
 
-        A local folder reads the file, since nothing else knows its digest.
+        A local folder reads the file, since nothing else knows its digest. S3 knows none, but a
+        version.
         """
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:

@@ -253,6 +253,71 @@ def test_an_audit_stops_between_days_and_goes_on_where_it_stopped(office: Office
     assert daily(office, Told(), since=started).days == ()
 
 
+class Killed(BaseException):
+    """The end of the process while a day is audited."""
+
+
+class Deadly(Told):
+    def alert(self, alert: Alert) -> None:
+        raise Killed(alert)
+
+
+def test_a_day_at_which_every_invocation_dies_holds_up_no_other(office: Office) -> None:
+    days = [DAY + timedelta(days=n) for n in range(3)]
+    entries = []
+    for day in days:
+        entries.append(office.add())
+        office.export(day)
+    clock = iter(EVENING + timedelta(minutes=n) for n in range(100))
+    started = next(clock)
+    office.app = replace(office.app, clock=lambda: next(clock))
+    # The last day comes first as long as none has been audited: it is the one that is deadly.
+    office.entries.update_one({"_id": entries[-1]}, {"$set": {"description": "Another"}})
+    with pytest.raises(Killed):
+        daily(office, Deadly(), since=started)
+    assert "audit" not in office.batch(days[-1])
+    for _ in range(2):  # what the queue delivers again, and what it delivers after that
+        with pytest.raises(Killed):
+            daily(office, Deadly(), since=started)
+        assert "audit" not in office.batch(days[-1])
+        assert [office.batch(day)["audit"]["findings"] for day in days[:-1]] == [[], []]
+    told = Told()
+    (last,) = daily(office, told, since=started).days
+    assert last.batch.key.batch_date == days[-1].isoformat()
+    assert [alert.event.value for alert in told.alerts] == ["entries_changed_after_export"]
+
+
+@pytest.mark.parametrize(
+    "damage", [{"rejected": "none"}, {"rejected": [{"reason": 1}]}, {"profiles": "none"}]
+)
+def test_a_damaged_batch_is_a_finding_and_holds_up_no_other(
+    office: Office, damage: dict[str, Any]
+) -> None:
+    for day in (DAY, NEXT_DAY):
+        office.add()
+        office.export(day)
+    office.database["exportbatches"].update_one({"batchDate": DAY.isoformat()}, {"$set": damage})
+    newer, older = audited(office)
+    assert newer.findings == ()
+    (finding,) = older.findings
+    assert finding.kind is AuditKind.MANIFEST_DAMAGED
+    assert next(iter(damage)) in finding.detail
+
+
+def test_days_are_listed_without_what_each_has_rejected_and_audited_with_it(
+    office: Office,
+) -> None:
+    office.add()
+    office.add(credit="1.00")
+    office.export()
+    (listed,) = delivered_days(office.database, "daily", since=DAY)
+    assert not {"rejected", "profiles"} & listed.doc.keys()
+    assert len(office.batch()["rejected"]) == 1
+    # As an earlier version stored it: the only list of what the file leaves out.
+    office.database["exportbatches"].update_one({}, {"$unset": {"rejectedId": ""}})
+    assert kinds(audited(office)) == [[]]
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [

@@ -172,13 +172,17 @@ class S3Destination:
         """An object has no place for a note that a reader would see."""
 
     def metadata(self, file_id: str, name: str) -> FileMetadata | None:
-        """Without digests: the ETag of a multipart copy is not that of its content."""
+        """Without digests: the ETag of a multipart copy, or of an encrypted object, is none.
+
+        It changes with the content, and only with it:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+        """
         require_plain_id(file_id)
         real = self._note(self._real(name))
         if real is None:
             self._require_bucket(f"look for {self._link(name)}")
             return None
-        return FileMetadata(name=name, size_bytes=real.size_bytes)
+        return FileMetadata(name=name, size_bytes=real.size_bytes, version=real.etag or None)
 
     def read(self, file_id: str, name: str) -> Iterator[bytes]:
         require_plain_id(file_id)

@@ -358,6 +358,17 @@ def find(
     return None if doc is None else Batch.from_doc(doc)
 
 
+def whole(batches: Collection[dict[str, Any]], batch: Batch) -> Batch:
+    """The batch with all of its fields, of one that was read without some.
+
+    Raises `DocumentDamaged`, or `DaybookError` when it has been deleted since.
+    """
+    doc = batches.find_one({"_id": batch.id})
+    if doc is None:
+        raise DaybookError(f"batch {batch.id} has been deleted from {batches.name}")
+    return Batch.from_doc(doc)
+
+
 def of_manifest(batches: Collection[dict[str, Any]], profile: str, batch_id: str) -> Batch | None:
     """The batch of the file whose manifest was planned for `batch_id`.
 
