@@ -17,7 +17,7 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, PyMongoError
+from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import (
@@ -115,8 +115,8 @@ def _completed_ahead(
 ) -> Generator[tuple[Part, int | None], None, None]:
     """The parts, each with how many of its items `complete_queued` has completed.
 
-    It is None where that is not to be tried, or where its outcome is unknown: the transaction
-    then marks all of them. Raises `Interrupted` when the process has to end.
+    It is None where that is not to be tried, or has failed, or its outcome is unknown: then the
+    transaction marks all of them. Raises `Interrupted` when the process has to end.
     """
     stored = ctx.database[manifests.COLLECTION]
     ahead: deque[tuple[Part, Future[int | None] | None]] = deque()
@@ -132,10 +132,10 @@ def _completed_ahead(
                 )
             ahead.append((part, completing))
             if len(ahead) > COMPLETED_AT_ONCE:
-                yield _awaited(*ahead.popleft())
+                yield _awaited(ctx, *ahead.popleft())
         while ahead:
             ctx.stop_token.check_process()
-            yield _awaited(*ahead.popleft())
+            yield _awaited(ctx, *ahead.popleft())
     finally:
         # An update that hangs must not hold up a run that has to end. It may take effect later.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -146,14 +146,18 @@ def _complete(
 ) -> int | None:
     try:
         return complete_queued(database, delivery, part, now=now)
-    except AutoReconnect:
-        return None  # the driver repeats a transaction after a failover, but not this update
+    except PyMongoError:
+        # The transaction makes the same update. It is repeated after a failover, and raises what
+        # MongoDB refuses in the thread in which the client's monitor has noted the collection.
+        return None
 
 
-def _awaited(part: Part, completing: Future[int | None] | None) -> tuple[Part, int | None]:
+def _awaited(
+    ctx: Context, part: Part, completing: Future[int | None] | None
+) -> tuple[Part, int | None]:
     if completing is None:
         return part, None
-    wait_for(completing)
+    wait_for(completing, check=ctx.stop_token.check_process)
     return part, completing.result()
 
 

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from werkzeug.test import EnvironBuilder
 
 from daybook.app import App
-from daybook.errors import DestinationRefused
+from daybook.errors import DatabaseError, DestinationRefused
 from daybook.export import jobs
 from daybook.export.batch import attempts
 from daybook.export.operations.reopen import release_day, reopen_day
@@ -263,4 +263,28 @@ def test_a_file_that_mongodb_refuses_to_record_needs_attention_until_it_is_recor
     stored = database["exportbatches"].find_one({})
     assert stored is not None
     assert stored["unrecorded"] is None
+    assert len(drive.files()) == 1
+
+
+def test_a_file_without_a_record_is_alerted_although_its_batch_cannot_be_written(
+    app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    books.put_many(database, 2)
+
+    def forbid(moment: Moment) -> None:
+        if (moment.operation, moment.stage) == ("create_multipart", "before"):
+            database.command("collMod", "exportbatches", validator={"tenant": "theirs"})
+
+    drive.on_request(forbid)
+    with pytest.raises(DatabaseError) as caught:
+        commands.run_day(app, DAY)
+    assert "the validator of exportbatches" in str(caught.value)
+    (file,) = drive.files()
+    (alert,) = (one for one in caplog.records if getattr(one, "event", "") == "file_unrecorded")
+    assert file.id in str(alert.__dict__)
+    assert "the validator of exportbatches" in alert.getMessage()
+
+    drive.on_request(lambda _: None)
+    database.command("collMod", "exportbatches", validator={})
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert len(drive.files()) == 1

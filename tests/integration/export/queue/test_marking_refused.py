@@ -14,6 +14,8 @@ from pymongo.database import Database
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Outcome, Status
 from tests import books, commands
+from tests.emulators.drive import DriveEmulator
+from tests.emulators.drive.log import Moment
 from tests.integration.office import DAY, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -113,3 +115,33 @@ def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_r
     assert office.batch(NEXT_DAY)["markedAt"] is not None
     assert office.queue.count_documents({"status": "failed"}) == FIRST_PART_SIZE + 1
     assert office.queue.count_documents({"status": "queued"}) == 0
+
+
+def test_what_refuses_to_complete_an_item_of_a_later_part_is_named_with_its_collection(
+    database: Db, mongo_uri: str, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server does not name it, and another thread tries to complete these items first."""
+    app = books.make_app(
+        mongo_uri,
+        database.name,
+        f"drive://{drive.folder_id}",
+        DAYBOOK_DRIVE_ENDPOINT=drive.url,
+    )
+    ids = books.put_many(database, FIRST_PART_SIZE + 2)
+    refused = {"$nor": [{"_id": ids[-1], "status": "completed"}]}
+
+    def forbid(moment: Moment) -> None:
+        if (moment.operation, moment.stage) == ("create_multipart", "before"):
+            database.command("collMod", "exportqueues", validator=refused)
+
+    drive.on_request(forbid)
+    outcome = commands.run_day(app, DAY)
+    assert outcome.error is not None
+    assert "the validator of exportqueues refused the document" in outcome.error["message"]
+    (alert,) = told(caplog)
+    assert "change the validator of exportqueues" in alert.getMessage()
+
+    database.command("collMod", "exportqueues", validator={})
+    assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
+    assert set(books.statuses(database, ids)) == {"completed"}
+    assert len(drive.files()) == 1
