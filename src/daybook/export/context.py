@@ -74,6 +74,8 @@ class Exporter:
     stopping: Callable[[], bool] = _never
     """Whether the process has been asked to end."""
     sleep: Callable[[float], None] = time.sleep
+    stopwatch: Callable[[], float] = time.monotonic
+    """Times the rendering, in seconds from any beginning."""
     progress: Callable[[int, int], None] | None = None
     """Called with the number of items rendered so far and the number in the manifest."""
 
@@ -140,7 +142,9 @@ class Context:
             slot=slot,
             stop_token=stop_token,
             retry_budget=RetryBudget(exporter.sleep, stop_token),
-            rendering=TimeBudget(exporter.limits.csv_timeout_seconds, stop_token),
+            rendering=TimeBudget(
+                exporter.limits.csv_timeout_seconds, stop_token, clock=exporter.stopwatch
+            ),
             first_fence=slot.fence,
         )
 

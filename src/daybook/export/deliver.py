@@ -12,12 +12,14 @@ from daybook.errors import (
     DestinationError,
     IdInvalid,
     IdTaken,
+    RunTimeout,
     TooManyRejected,
 )
 from daybook.export.batch import rejections, transitions
 from daybook.export.context import Context
 from daybook.export.model import settlement
 from daybook.export.model.figures import Figures, Rejected
+from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import rejected
@@ -162,11 +164,15 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
         source = EntrySource(ctx.database, profile)
         rendered = 0
         for part, reading in source.read_ahead(manifests.read(ctx.manifests, manifest)):
-            with ctx.rendering:
-                data = file.part(part, ctx.rendering.result(reading))
+            try:
+                with ctx.rendering:
+                    data = file.part(part, ctx.rendering.result(reading))
+                    rendered += len(part.queue_ids)
+            except RunTimeout as error:
+                reached = f"{rendered:,} of {item_count:,} items"
+                raise _too_slow(error, profile, reached, renderer.figures()) from error
             check_rejected(renderer, manual=manual)
             upload.write(data)
-            rendered += len(part.queue_ids)
             check.rendered(rendered)
             if ctx.exporter.progress is not None:
                 ctx.exporter.progress(rendered, item_count)
@@ -191,6 +197,13 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
         ctx.slot.store_seal(seal)
         delivered = upload.complete(seal)
         return NoFile.ID_REFUSED if delivered is None else Visible(file=delivered)
+
+
+def _too_slow(error: RunTimeout, profile: Profile, reached: str, figures: Figures) -> RunTimeout:
+    hint = "raise that setting"
+    if profile.format is FileFormat.XLSX:
+        hint += ', or use format = "csv", which takes a fraction of the time'
+    return RunTimeout(f"{error} and reached {reached} ({figures.row_count:,} rows): {hint}")
 
 
 def _seal(

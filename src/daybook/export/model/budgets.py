@@ -65,17 +65,25 @@ _T = TypeVar("_T")
 class TimeBudget:
     """Adds up the time spent inside `with` blocks; beyond the limit they raise `RunTimeout`.
 
-    All renderings of a run share one budget, so starting over does not reset it.
+    All renderings of a run share one budget, so starting over does not reset it. `clock` gives
+    seconds and never goes back.
     """
 
-    def __init__(self, limit_seconds: float, stop_token: StopToken) -> None:
+    def __init__(
+        self,
+        limit_seconds: float,
+        stop_token: StopToken,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._stop_token = stop_token
         self._limit_seconds = limit_seconds
+        self._clock = clock
         self._spent_seconds = 0.0
         self._since = 0.0
 
     def __enter__(self) -> Self:
-        self._since = time.monotonic()
+        self._since = self._clock()
         return self
 
     def __exit__(
@@ -84,7 +92,7 @@ class TimeBudget:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._spent_seconds += time.monotonic() - self._since
+        self._spent_seconds += self._clock() - self._since
         if error is None and self._spent_seconds > self._limit_seconds:
             raise self._over()
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import pytest
 
-from daybook.errors import DestinationError, DestinationRefused, Interrupted, UncertainResponse
-from daybook.export.model.budgets import TOTAL_SECONDS, RetryBudget, StopToken
+from daybook.errors import (
+    DestinationError,
+    DestinationRefused,
+    Interrupted,
+    RunTimeout,
+    UncertainResponse,
+)
+from daybook.export.model.budgets import TOTAL_SECONDS, RetryBudget, StopToken, TimeBudget
 
 LONG = 3600.0
 OVER = -1.0
@@ -114,3 +122,54 @@ def test_the_deadline_does_not_cut_the_retry_budget_short() -> None:
         DestinationError("503")
     )
     assert len(waits.seconds) == 1
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _time_budget(clock: Clock, process: Process) -> TimeBudget:
+    stop_token = StopToken(process.stopping, deadline_seconds=LONG)
+    return TimeBudget(30, stop_token, clock=clock)
+
+
+def test_the_time_budget_adds_up_its_blocks_and_nothing_between_them() -> None:
+    clock = Clock()
+    budget = _time_budget(clock, Process())
+    for _ in range(3):
+        with budget:
+            clock.seconds += 10
+        clock.seconds += LONG
+
+    with pytest.raises(RunTimeout, match=r"DAYBOOK_CSV_TIMEOUT_SECONDS \(30 s\)"), budget:
+        clock.seconds += 0.1
+
+
+def test_an_error_in_a_block_is_not_hidden_by_the_time_that_it_took() -> None:
+    clock = Clock()
+    budget = _time_budget(clock, Process())
+
+    def refused_late() -> None:
+        with budget:
+            clock.seconds += 31
+            raise DestinationRefused("no access")
+
+    with pytest.raises(DestinationRefused):
+        refused_late()
+
+
+def test_a_read_is_not_awaited_beyond_the_time_budget_nor_by_a_process_that_has_to_end() -> None:
+    clock, process = Clock(), Process()
+    budget = _time_budget(clock, process)
+    never = Future[None]()
+    with budget:
+        clock.seconds += 30
+    with pytest.raises(RunTimeout), budget:
+        budget.result(never)
+    process.told = True
+    with pytest.raises(Interrupted), _time_budget(clock, process) as fresh:
+        fresh.result(never)
