@@ -23,7 +23,7 @@ ifeq ($(wildcard $(PYTHON)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench bench-peers load storm fuzz terraform-test docs e2e lock audit pin clean
+.PHONY: help run serve test lint bench bench-peers load storm faults-xlsx fuzz terraform-test docs e2e lock audit pin clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,11 @@ load: $(STAMP) ## Run days of 5,000 and 10,000 entries through the function proc
 
 storm: $(STAMP) ## Run the long fault storms, and slower repeats of other tests
 	$(PYTHON) -m pytest -m storm -s --timeout 0 $(ARGS)
+
+# The storms too; ARGS='-m "not storm"' leaves them out.
+faults-xlsx: $(STAMP) ## Run all of tests/faults, storms included, with xlsx in place of CSV
+	DAYBOOK_FAULTS_FORMAT=xlsx \
+	  $(PYTHON) -m pytest tests/faults -n 4 --dist worksteal -m "storm or not storm" $(ARGS)
 
 fuzz: $(STAMP) ## Run each fuzzer for DAYBOOK_FUZZ_SECONDS, half an hour by default
 	DAYBOOK_FUZZ_SECONDS="$${DAYBOOK_FUZZ_SECONDS:-1800}" \

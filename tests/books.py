@@ -1,4 +1,4 @@
-"""Entries and queue items as the tests write them, and what a delivered CSV says."""
+"""Entries and queue items as the tests write them, and what a delivered file says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from daybook.mongo.migrate import migrate
 
 NOON = datetime(2026, 1, 18, 5, 0, tzinfo=UTC)
 """2026-01-18, 12:00 in Bangkok."""
+_ZIP = b"PK\x03\x04"
+"""What an xlsx begins with."""
 
 
 def make_app(uri: str, database: str, destination: str, **more: str) -> App:
@@ -78,8 +80,27 @@ def put_many(database: Database[dict[str, Any]], count: int, prefix: str = "INV"
 
 
 def rows(content: bytes) -> list[dict[str, str]]:
-    """The CSV's rows by column title."""
+    """The rows by column title; those of an xlsx as a CSV would have them."""
+    if content.startswith(_ZIP):
+        return _rows_of_sheet(content)
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def _rows_of_sheet(content: bytes) -> list[dict[str, str]]:
+    from openpyxl import load_workbook  # slow to import, and most tests read CSV
+
+    sheet = load_workbook(io.BytesIO(content))["Journal"]
+    titles, *rows = sheet.iter_rows(values_only=True)
+    return [
+        {str(title): _printed(str(title), value) for title, value in zip(titles, row, strict=True)}
+        for row in rows
+    ]
+
+
+def _printed(title: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if title in ("Debit", "Credit", "Amount") else str(value)
 
 
 def references(content: bytes) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from openpyxl import load_workbook
 from pymongo.database import Database
 
 from daybook.export.batch import batch as batches
@@ -22,6 +19,7 @@ from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.file import FileRenderer
 from daybook.export.rendering.source import EntrySource
+from tests import books
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive.views import DriveFile
 
@@ -156,7 +154,7 @@ def _batch_faults(rest: Rest, batch: dict[str, Any], file: DriveFile) -> Iterato
     for name in _RECORDED:
         if said[name] != batch[name]:
             yield f"{day}: {name} is {said[name]} in the record, {batch[name]} in the batch"
-    rows = _rows(file)
+    rows = books.rows(file.content)
     found = {
         "batchDate": file.properties.get("daybookDate"),
         "filename": file.name,
@@ -248,32 +246,9 @@ def _render(rest: Rest, batch: dict[str, Any]) -> bytes:
         return b"".join([file.header(), *rows, *file.end()])
 
 
-def _rows(file: DriveFile) -> list[dict[str, str]]:
-    if file.name.endswith(".xlsx"):
-        return _rows_of_sheet(file.content)
-    text = io.StringIO(file.content.decode("utf-8-sig"), newline="")
-    return list(csv.DictReader(text))
-
-
-def _rows_of_sheet(content: bytes) -> list[dict[str, str]]:
-    """The rows as the CSV would have them, as far as the checks read them."""
-    sheet = load_workbook(io.BytesIO(content))["Journal"]
-    titles, *rows = sheet.iter_rows(values_only=True)
-    return [
-        {str(title): _printed(str(title), value) for title, value in zip(titles, row, strict=True)}
-        for row in rows
-    ]
-
-
-def _printed(title: str, value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if title in ("Debit", "Credit", "Amount") else str(value)
-
-
 def _entries(file: DriveFile) -> list[str]:
     """Ids in the order of their first lines; an id that comes back later comes twice."""
-    return [row["Entry ID"] for row in _rows(file) if row["Line"] in ("", "1")]
+    return [row["Entry ID"] for row in books.rows(file.content) if row["Line"] in ("", "1")]
 
 
 def _totals(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:

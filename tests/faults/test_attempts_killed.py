@@ -28,7 +28,7 @@ from tests.emulators.mongo_proxy import MongoProxy
 from tests.emulators.tasks.items import TaskView
 from tests.faults.steps import Stage, Step, Trap
 from tests.faults.workers import Worker, Zygote
-from tests.faults.world import kill, kill_in_flight
+from tests.faults.world import FILE_FORMAT, kill, kill_in_flight, profiles
 
 UPLOAD = Step(kind="drive create_multipart")
 OUTCOME = Step(kind="commitTransaction", nth=2)
@@ -47,7 +47,13 @@ def make_evening(
     """Evenings by the real clock, since killed processes have no other."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
-            Evening(migrated, mongo_uri, caplog, real_clock=True, **settings)
+            Evening(
+                migrated,
+                mongo_uri,
+                caplog,
+                real_clock=True,
+                **{"DAYBOOK_PROFILES": profiles(), **settings},
+            )
         )
 
 
@@ -169,7 +175,7 @@ def test_a_killed_run_is_finished_by_one_look_however_often_it_is_redelivered(
     assert delivery is not None
     assert delivery.status == 200
     assert (evening.batch()["state"], evening.batch()["attempt"]) == ("committed", 2)
-    assert evening.delivered() == {f"batch_{evening.day}.csv": ["INV-0", "INV-1"]}
+    assert evening.delivered() == {f"batch_{evening.day}.{FILE_FORMAT}": ["INV-0", "INV-1"]}
     assert evening.tasks.tasks == []
     assert evening.alarms() == [("INFO", "batch_recovered")]
     assert len(evening.mail("receipts")) == 1
@@ -368,7 +374,7 @@ def test_killed_in_the_last_attempt_after_the_upload_its_file_is_committed(
     assert [delivery.status for delivery in deliveries] == [200]
     assert evening.batch()["state"] == "committed"
     assert evening.attempts() == 2
-    assert evening.delivered() == {f"batch_{evening.day}.csv": ["INV-0", "INV-1"]}
+    assert evening.delivered() == {f"batch_{evening.day}.{FILE_FORMAT}": ["INV-0", "INV-1"]}
     assert books.statuses(evening.database, ids) == ["completed"] * 2
     assert [event for _, event in evening.alarms()] == ["attempt_failed", "batch_recovered"]
     assert len(evening.mail("receipts")) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.emulators.drive.faults import FaultKind
 from tests.faults.steps import Steps
-from tests.faults.world import DAY, World
+from tests.faults.world import DAY, FILE_FORMAT, World
 
 MakeWorld = Callable[..., World]
 Fault = Mapping[str, Any]
@@ -40,7 +40,7 @@ WRONG: Mapping[str, Mapping[str, Any]] = {
     "no_id": {"id": None},
     "another_id": {"id": "1mT0kQ5zWc8rY3uJp7LhVb2XsGf6DnEaq"},
     "no_name": {"name": None},
-    "another_name": {"name": "batch_2026-01-17.csv"},
+    "another_name": {"name": f"batch_2026-01-17.{FILE_FORMAT}"},
     "no_size": {"size": None},
     "another_size": {"size": "7"},
     "no_md5": {"md5Checksum": None},

@@ -16,7 +16,7 @@ from daybook.export.queue.manual import ManualRequest
 from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 from tests.faults.steps import COMMIT, LAST_CHUNK, SEAL, WHOLE, Stage, Step
-from tests.faults.world import DAY, NEXT_DAY, World
+from tests.faults.world import DAY, NEXT_DAY, World, profiles
 
 Db = Database[dict[str, Any]]
 MakeWorld = Callable[..., World]
@@ -150,6 +150,7 @@ def test_a_manual_export_makes_two(database: Db, mongo_uri: str, drive: DriveEmu
         database.name,
         f"drive://{drive.folder_id}",
         DAYBOOK_DRIVE_ENDPOINT=drive.url,
+        DAYBOOK_PROFILES=profiles(),
     )
     books.put(database, books.entry())
     request = ManualRequest(key="k", first=date(2026, 1, 1), last=date(2026, 1, 31))

@@ -33,7 +33,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "content changed": (lambda w: w.drive.tamper(_file_id(w), b"x"), "md5"),
     "file removed": (lambda w: w.drive.remove(_file_id(w)), "is not in the folder"),
     "second file": (
-        lambda w: w.drive.plant(b"a", name=f"batch_{DAY}.csv"),
+        lambda w: w.drive.plant(b"a", name=f"batch_{DAY}.{w.file_format}"),
         "nobody knows of it",
     ),
     "record lost": (lambda w: w.database["exportlogs"].delete_many({}), "0 csv_generated"),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from openpyxl import load_workbook
 from pymongo.database import Database
 
 from tests import books
 from tests.faults.steps import COMMIT, SEAL, WHOLE, Stage, Step
 from tests.faults.workers import Worker, Zygote
-from tests.faults.world import DAY, World, item_for
+from tests.faults.world import DAY, FILE_FORMAT, World, item_for
 
 WHEN = datetime(2026, 1, 18, 3, tzinfo=UTC)
 MakeMedici = Callable[[str], "MediciWorld"]
@@ -73,19 +71,12 @@ class MediciWorld(World):
         (record,) = self.database["exportlogs"].find({"action": "csv_generated"})
         assert batch["fileId"] == record["metadata"]["fileId"] == file.id
         assert batch["markedAt"] is not None
-        entries = [row for row in _entry_ids(file.name, file.content) if row]
+        entries = [row["Entry ID"] for row in books.rows(file.content)]
         assert record["metadata"]["rowCount"] == len(entries)
         unique = list(dict.fromkeys(entries))
         completed = self.database["exportqueues"].find({"status": "completed"}).sort("_id", 1)
         assert [str(item["entryId"]) for item in completed] == unique
         return unique
-
-
-def _entry_ids(name: str, content: bytes) -> list[str]:
-    if name.endswith(".csv"):
-        return [row["Entry ID"] for row in books.rows(content)]
-    sheet = load_workbook(io.BytesIO(content))["Journal"]
-    return [str(row[0]) for row in sheet.iter_rows(min_row=2, values_only=True)]
 
 
 @pytest.fixture
@@ -127,7 +118,7 @@ def test_killed_and_run_again_there_is_one_file(
 
 
 def test_a_run_that_is_woken_after_another_makes_no_second_file(make_medici: MakeMedici) -> None:
-    world = make_medici("csv")
+    world = make_medici(FILE_FORMAT)
     entries = world.seed()
     frozen = world.frozen(Step(kind=WHOLE))
     world.expire_lease()

@@ -24,6 +24,8 @@ from tests.faults.workers import Worker, Zygote
 
 DAY, NEXT_DAY, THIRD_DAY = "2026-01-18", "2026-01-19", "2026-01-20"
 CHUNK_BYTES = 256 * 1024
+FILE_FORMAT = os.environ.get("DAYBOOK_FAULTS_FORMAT", "csv")
+"""Of the profile, unless a test chooses it: `make faults-xlsx` runs all of them with xlsx."""
 
 _MANY_DELAYS = ",".join(["1"] * 40)
 _TRIES = 400
@@ -34,7 +36,7 @@ class World:
 
     `small` chooses the way of an upload: one multipart request, or a session with several
     chunks. The lease is long, so that it ends when the test says so (`expire_lease`).
-    `file_format` is that of the profile; the environment may set it for all tests.
+    `file_format` is that of the profile.
     `reach` gives the address by which a run finds MongoDB behind a proxy.
     """
 
@@ -45,7 +47,7 @@ class World:
         zygote: Zygote,
         *,
         small: bool = True,
-        file_format: str = os.environ.get("DAYBOOK_FAULTS_FORMAT", "csv"),
+        file_format: str = FILE_FORMAT,
         lease_seconds: float = 600.0,
         attempts: int | None = None,
         reach: Callable[[MongoProxy], str] = attrgetter("uri"),
@@ -138,7 +140,7 @@ class World:
             "DAYBOOK_UPLOAD_CHUNK_BYTES": str(CHUNK_BYTES),
             "DAYBOOK_MULTIPART_LIMIT_BYTES": "5242880" if self.small else "0",
             "DAYBOOK_RETRY_DELAYS_SECONDS": self._delays,
-            "DAYBOOK_PROFILES": f'[daily]\nformat = "{self.file_format}"',
+            "DAYBOOK_PROFILES": profiles(self.file_format),
             **settings,
         }
         worker = self._zygote.start(env, day, callers=callers)
@@ -251,6 +253,11 @@ class Frozen:
         self.worker.wake()
         self.trap.release()
         return self.worker.wait()
+
+
+def profiles(file_format: str = FILE_FORMAT) -> str:
+    """`DAYBOOK_PROFILES` with one profile, `daily`, of that format."""
+    return f'[daily]\nformat = "{file_format}"'
 
 
 def kill(worker: Worker) -> Action:
