@@ -90,7 +90,7 @@ def test_a_failed_days_run_wakes_up_after_the_next_day_took_its_entries(
 
 @pytest.mark.parametrize("kind", [WHOLE, LAST_CHUNK])
 @pytest.mark.parametrize("first", [DAY, NEXT_DAY], ids=["failed day", "next day"])
-def test_of_two_days_that_sealed_the_same_bytes_the_one_is_committed_that_sent_them(
+def test_of_two_days_that_sealed_the_same_rows_the_one_is_committed_that_sent_them(
     make_world: MakeWorld, kind: str, first: str
 ) -> None:
     world = make_world(small=kind == WHOLE, attempts=2)
@@ -101,7 +101,9 @@ def test_of_two_days_that_sealed_the_same_bytes_the_one_is_committed_that_sent_t
     slot = world.database["exportslots"].find_one()
     assert slot is not None
     assert [seal["batchDate"] for seal in slot["seals"]] == [DAY, NEXT_DAY]
-    assert len({(seal["md5"], seal["sizeBytes"]) for seal in slot["seals"]}) == 1
+    # The sheet of totals of an xlsx says the day, so there the bytes tell one from the other.
+    contents = 2 if world.file_format == "xlsx" else 1
+    assert len({(seal["md5"], seal["sizeBytes"]) for seal in slot["seals"]}) == contents
 
     if first == DAY:
         late.release()
