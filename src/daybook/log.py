@@ -41,6 +41,10 @@ _RESERVED = frozenset(
     }
 )
 """What Cloud Logging takes out of a record; a field of that name would change the record itself."""
+_LONGEST_LINE = 250_000
+"""Bytes of a line: Cloud Logging takes no record of more than 256 KB."""
+_SHORTER = (20_000, 2_000, 200)
+"""Characters that are left of each field of a longer one, until it fits."""
 _TRACE_ID = r"((?!0{32})[0-9a-f]{32})"
 _TRACEPARENT = re.compile(rf"[^-]*-{_TRACE_ID}-([^-]*)-([^-]*)(?:-.*)?")
 _CLOUD_TRACE = re.compile(rf"{_TRACE_ID}(?:/([^;]*))?(?:;o=(\d))?.*")
@@ -156,9 +160,7 @@ def _add_context(record: logging.LogRecord) -> bool:
     if stack:
         printed["stack_trace"] = stack
     _scrub(record, stack)
-    record.json_fields = {
-        name: _scrubbed(display.document(value)) for name, value in printed.items()
-    }
+    record.json_fields = {name: _printable(value) for name, value in printed.items()}
     record.labels = {
         name: scrubbed(display.text(str(fields[name])))
         for name in _LABELS
@@ -185,8 +187,20 @@ def _scrub(record: logging.LogRecord, stack: str) -> None:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError):  # a library's arguments do not fit its text
-        return f"{record.msg} {record.args}"
+    except Exception:  # noqa: BLE001  # a library's arguments do not fit its text
+        return f"{_printable(record.msg)} {_printable(record.args)}"
+
+
+def _printable(value: object) -> Any:
+    """The value without secrets, in a form that JSON can hold.
+
+    Whatever a value raises when it is printed, such as one that contains itself, neither ends what
+    is logged nor loses the record.
+    """
+    try:
+        return _scrubbed(display.document(value))
+    except Exception as error:  # noqa: BLE001  # the value's own code runs here
+        return f"a {type(value).__name__} that cannot be printed ({type(error).__name__})"
 
 
 def _scrubbed(value: Any) -> Any:
@@ -213,12 +227,12 @@ class _Json(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: Mapping[str, object] = getattr(record, "json_fields", _NOTHING)
+        stored: Mapping[str, object] = getattr(record, "json_fields", _NOTHING)
+        fields = {name: value for name, value in stored.items() if name not in _RESERVED}
+        fields["message"] = record.getMessage()
         trace = _trace.get()
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")
         entry = {
-            **{name: value for name, value in fields.items() if name not in _RESERVED},
-            "message": record.getMessage(),
             "severity": record.levelname,
             f"{_CLOUD}labels": {"python_logger": record.name, **getattr(record, "labels", {})},
             f"{_CLOUD}trace": (
@@ -231,9 +245,25 @@ class _Json(logging.Formatter):
                 "file": record.pathname,
                 "function": record.funcName,
             },
-            "httpRequest": _scrubbed(display.document(_request.get())),
+            "httpRequest": _printable(_request.get()),
         }
-        return escaped(json.dumps(entry, ensure_ascii=False, cls=_Encoder))
+        line = _line({**fields, **entry})
+        for longest in _SHORTER:
+            if len(line) <= _LONGEST_LINE // 4 or len(line.encode()) <= _LONGEST_LINE:
+                break
+            fields = {name: _shortened(value, longest) for name, value in fields.items()}
+            line = _line({**fields, **entry})
+        return line
+
+
+def _line(entry: Mapping[str, object]) -> str:
+    return escaped(json.dumps(entry, ensure_ascii=False, cls=_Encoder))
+
+
+def _shortened(value: object, longest: int) -> object:
+    """The value, or the beginning of its JSON as text."""
+    text = value if isinstance(value, str) else _line({"": value})[5:-1]
+    return value if len(text) <= longest else f"{text[:longest]}… and {len(text) - longest} more"
 
 
 class _Encoder(json.JSONEncoder):

@@ -416,3 +416,53 @@ def test_a_message_that_is_json_makes_no_fields(stream: io.StringIO) -> None:
     assert "event" not in foreign
     assert (own["event"], own["severity"]) == ("tried", "INFO")
     assert foreign["message"] == own["message"] == text
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+def _endless() -> dict[str, Any]:
+    inside: dict[str, Any] = {}
+    inside["self"] = inside
+    return inside
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["json", "terminal"])
+@pytest.mark.parametrize(
+    "value", [Unprintable(), [{"a": Unprintable()}], {Unprintable(): 1}, _endless()]
+)
+def test_a_value_that_cannot_be_printed_ends_nothing_and_loses_no_record(
+    value: Any, terminal: bool
+) -> None:
+    stream = Terminal() if terminal else io.StringIO()
+    logging.getLogger().handlers.clear()  # pytest's own raise such errors
+    log.setup(stream)
+    log.event(logging.WARNING, "odd", "It is odd.", value=value, count=3)
+    logging.getLogger("library").warning(value)
+    logging.getLogger("library").warning("%c", 10**9)
+    logging.getLogger("library").warning("%s and %d", "one", value)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 4
+    assert "It is odd." in lines[0]
+    assert "cannot be printed" in lines[0]
+    if not terminal:
+        assert records(stream)[0]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["ก" * 1000] * 500, {str(number): "x" * 100 for number in range(9000)}, "\u202e" * 90_000],
+    ids=["list", "document", "escaped"],
+)
+def test_no_line_is_longer_than_cloud_logging_takes(stream: io.StringIO, value: Any) -> None:
+    others: dict[str, Any] = {f"field{number}": "ก" * 90_000 for number in range(20)}
+    log.event(logging.WARNING, "large", "ข" * 90_000, value=value, count=3, **others)
+    (record,) = records(stream)
+    assert len(stream.getvalue().encode()) <= 256_000
+    assert (record["event"], record["severity"], record["count"]) == ("large", "WARNING", 3)
+    assert record["message"].startswith("ข" * 200)
+    assert record["value"].endswith(" more") or record["value"].endswith(" more characters")
