@@ -60,7 +60,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class CloudProbe:
-    """A deployment, looked at by whoever `session` is."""
+    """A deployment, as the account of `session` sees it."""
 
     deployment: Deployment
     session: requests.Session

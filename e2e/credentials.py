@@ -14,8 +14,8 @@ CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def cloud_session() -> requests.Session:
-    """As whoever is logged in. Raises `NotRun` when nobody is."""
-    return _session(_default(), "of whoever is logged in")
+    """As the account that is logged in. Raises `NotRun` without one."""
+    return _session(_default(), "of the account that is logged in")
 
 
 def drive_session(account: str) -> requests.Session:

@@ -43,7 +43,7 @@ class Measured:
     mark_seconds: float
     """From the file's verification until its description or the end: the commit, the marking."""
     cpu_seconds: float
-    """Of the function's process; MongoDB's stands apart, Drive's counts nowhere."""
+    """Of the function's process. MongoDB's is in `mongod`; the stand-in's is not counted."""
     mongod: Spent
     idle_mib: float
     peak_mib: float

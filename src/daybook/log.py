@@ -2,9 +2,8 @@
 
     log.event(logging.INFO, "batch_committed", "The file was delivered.", entry_count=3)
 
-On a terminal, and beside what a command says, they are readable lines; anywhere else one JSON
-object per line with
-`severity`, `message`, `event`, the fields in camelCase, labels and the trace
+On a terminal, and beside the output of a command, they are readable lines; anywhere else one JSON
+object per line with `severity`, `message`, `event`, the fields in camelCase, labels and the trace
 (https://cloud.google.com/logging/docs/structured-logging).
 """
 
@@ -40,11 +39,11 @@ _RESERVED = frozenset(
         *(f"{_CLOUD}{name}" for name in ("spanId", "trace", "trace_sampled")),
     }
 )
-"""What Cloud Logging takes out of a record; a field of that name would change the record itself."""
+"""Keys that Cloud Logging interprets; a field of that name would change the record itself."""
 _LONGEST_LINE = 250_000
 """Bytes of a line: Cloud Logging takes no record of more than 256 KB."""
 _SHORTER = (20_000, 2_000, 200)
-"""Characters that are left of each field of a longer one, until it fits."""
+"""Characters to which the fields of a longer line are cut, one after the other until it fits."""
 _TRACE_ID = r"((?!0{32})[0-9a-f]{32})"
 _TRACEPARENT = re.compile(rf"[^-]*-{_TRACE_ID}-([^-]*)-([^-]*)(?:-.*)?")
 _CLOUD_TRACE = re.compile(rf"{_TRACE_ID}(?:/([^;]*))?(?:;o=(\d))?.*")
@@ -119,7 +118,8 @@ def traced(headers: Mapping[str, str], request: Mapping[str, object] = _NOTHING)
     """Link every record made inside to the request that has these headers.
 
     Reads `traceparent` (https://www.w3.org/TR/trace-context/), else
-    `X-Cloud-Trace-Context`; the names may be in any case. `request` is what a record says of it:
+    `X-Cloud-Trace-Context`; the names may be in any case. `request` becomes the records'
+    `httpRequest`:
     https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest
     """
     trace = _trace.set(_trace_of({name.lower(): text for name, text in headers.items()}))

@@ -56,7 +56,7 @@ class Chapter:
 
     @property
     def transcripts(self) -> list[Transcript]:
-        """What stands in ```console blocks."""
+        """The contents of ```console blocks."""
         found = []
         for block in self.blocks("console"):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -66,7 +66,7 @@ class Chapter:
 
     @property
     def queries(self) -> list[str]:
-        """What stands in ```text blocks that ask for records of the function."""
+        """The contents of ```text blocks that ask for records of the function."""
         return [text for text in self.blocks("text") if text.startswith("resource.type=")]
 
 

@@ -187,12 +187,12 @@ def _manifest_faults(rest: Rest, batch: dict[str, Any]) -> Iterator[str]:
 def _entry_faults(
     rest: Rest, committed: list[dict[str, Any]], files: dict[str, DriveFile]
 ) -> Iterator[str]:
-    """An item is completed if and only if its entry stands in the file that it names."""
+    """An item is completed if and only if its entry is in the file that it names."""
     home: dict[str, dict[str, Any]] = {}
     for batch in committed:
         for entry_id, count in Counter(_entries(files[batch["fileId"]])).items():
             if count > 1 or entry_id in home:
-                yield f"entry {entry_id} stands in two places, the second in {batch['batchDate']}"
+                yield f"entry {entry_id} is in two places, the second in {batch['batchDate']}"
             home[entry_id] = batch
     claimed = defaultdict(list)
     for item in rest.database["exportqueues"].find({"_id": {"$nin": list(rest.elsewhere)}}):
@@ -216,7 +216,7 @@ def _item_fault(rest: Rest, item: dict[str, Any], home: dict[str, Any] | None) -
     status, metadata = item["status"], item.get("metadata") or {}
     if status == "completed":
         if home is None:
-            return "its entry stands in no file"
+            return "its entry is in no file"
         for name in ("batchDate", "fileId", "webViewLink"):
             if metadata.get(name) != home[name]:
                 return f"it names {name} {metadata.get(name)} instead of {home[name]}"
@@ -224,10 +224,10 @@ def _item_fault(rest: Rest, item: dict[str, Any], home: dict[str, Any] | None) -
     if status == "queued":
         if home is None or item["_id"] in rest.requeued:
             return None
-        return f"its entry stands in {home['filename']}"
+        return f"its entry is in {home['filename']}"
     reason = item["error"]["reason"]
     if home is not None and reason != "duplicate":
-        return f"its entry stands in {home['filename']} although it is {reason}"
+        return f"its entry is in {home['filename']} although it is {reason}"
     rejected = rest.database["exportlogs"].count_documents(
         {"action": "entry_rejected", "queueId": item["_id"], "metadata.reason": reason}
     )

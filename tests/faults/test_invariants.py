@@ -43,7 +43,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         ),
         "1 csv_generated",
     ),
-    "item queued": (lambda w: _set_item(w, {"status": "queued"}), "its entry stands in"),
+    "item queued": (lambda w: _set_item(w, {"status": "queued"}), "its entry is in"),
     "item failed": (
         lambda w: _set_item(w, {"status": "failed", "error": {"reason": "unbalanced"}}),
         "although it is unbalanced",

@@ -47,7 +47,7 @@ def stage(database: Db, mongo_uri: str) -> Iterator[Stage]:
 
 
 def check(stage: Stage) -> None:
-    """Every visible file has its record, and no entry stands in two of a day's files."""
+    """Every visible file has its record, and no entry is in two of a day's files."""
     recorded = set()
     for name in ("exportlogs", "exportlogs_behind"):
         recorded |= {

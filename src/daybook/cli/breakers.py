@@ -31,7 +31,7 @@ def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[s
 
 
 def sentence(breaker: Mapping[str, Any], zone: ZoneInfo, profile: str, day: str) -> str:
-    """One of `not_closed`, in words, with the command that tries it for the day."""
+    """A breaker of `not_closed` as a sentence, with the command that tries its destination now."""
     name, failures = breaker["destination"], breaker["failures"]
     if breaker["position"] == BreakerState.OPEN:
         state = (

@@ -33,7 +33,10 @@ class _Day(click.ParamType[date]):
 
 
 class _DayBeforeFile(_Day):
-    """The argument before FILE: beside `--date`, what is no date is FILE itself."""
+    """DATE of a command that takes DATE and FILE.
+
+    With `--date` there is only one argument: unless it is a date, it is FILE.
+    """
 
     def convert(
         self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
@@ -51,7 +54,7 @@ _FILE = "daybook.file"
 
 
 def file_beside_date() -> str | None:
-    """The FILE that was typed where DATE would be, since `--date` gave the day."""
+    """FILE when it was the first argument, since `--date` gave the day."""
     return click.get_current_context().meta.get(_FILE)
 
 

@@ -51,10 +51,10 @@ def _lines(found: Erasure, status: str, zone: ZoneInfo) -> list[str]:
     user_id = found.to_doc()["userId"]
     if status == "already_erased":
         return [f"User {user_id} was erased at {_at(found, zone)}; nothing is left to erase."]
-    told = "is erased" if status == "erased" else "would be erased; --yes does it"
+    outcome = "is erased" if status == "erased" else "would be erased; --yes does it"
     if found.erased_at is not None:
-        told += f". The user's document was at {_at(found, zone)}"
-    lines = [f"User {user_id} {told}."]
+        outcome += f". The user's document was at {_at(found, zone)}"
+    lines = [f"User {user_id} {outcome}."]
     if found.erased_at is None:
         lines.append(row("users", ", ".join(found.fields) or "a tombstone is made"))
     lines.append(row("wallets", f"{found.wallets:,} closed, with a balance of 0"))

@@ -77,7 +77,7 @@ def advice(app: App, outcome: Outcome, *, again: str) -> list[str]:
 
 
 def _queued_since(app: App, outcome: Outcome) -> list[str]:
-    """What came after the file was made, and is missed in it."""
+    """How many items were queued after the file was made, and are not in it."""
     from daybook.export.queue import waiting
 
     count = waiting.count(app.database, app.profile(outcome.profile))

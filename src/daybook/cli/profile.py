@@ -19,7 +19,7 @@ EVERY = "*"
 
 
 def takes_profile_or_every(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, where `*` stands for each enabled profile."""
+    """`--profile`, where `*` means every enabled profile."""
     return click.option(
         "--profile",
         "profile_name",

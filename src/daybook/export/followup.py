@@ -94,7 +94,7 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
     if not (batch.unmarked or wanted):
         return report(batch)
     due = moment(error.until, ctx.exporter.profile.time_zone)
-    told = CircuitOpen(
+    waiting = CircuitOpen(
         f"{error}; the next call is due at {due}. {_at_once(batch)}", until=error.until
     )
     kind = TaskKind.CONTINUATION if batch.continued else TaskKind.HALF_OPEN
@@ -107,14 +107,14 @@ def wait_for_breaker(ctx: Context, error: CircuitOpen) -> Outcome:
         log.event(
             logging.WARNING,
             "circuit_open",
-            f"{ctx.job.filename} waits: {told}.",
+            f"{ctx.job.filename} waits: {waiting}.",
             next_attempt_at=error.until,
         )
-    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=told)
+    return Outcome.of_batch(Status.CIRCUIT_OPEN, ctx.batch(), error=waiting)
 
 
 def _at_once(batch: Batch) -> str:
-    """How to try the destination before the circuit may close."""
+    """How to try the destination at once, although the circuit is open."""
     if batch.key.batch_date is None:
         return (
             "Once the destination works: `daybook retry DATE` or POST /admin/retry for any day, "

@@ -17,9 +17,9 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.queue import plan
 
 AHEAD = 20_000
-"""Items that are still to be rendered when the check begins, so that both end together."""
+"""The check begins when this many items are left to render, so that both end at about one time."""
 FRESH_SECONDS = 5.0
-"""How long before the seal the check may have begun; an older one is made again."""
+"""A check that began longer than this before the seal is repeated."""
 
 
 class QueueCheck:
@@ -57,7 +57,7 @@ class QueueCheck:
         if self._running is None or self._clock() - self._began > FRESH_SECONDS:
             self._running = self._begin()
         wait_for(self._running, check=self._ctx.stop_token.check_process)
-        return _told(self._running.result())
+        return _log_changed(self._running.result())
 
     def _begin(self) -> Future[list[Any]]:
         self._began = self._clock()
@@ -66,7 +66,7 @@ class QueueCheck:
 
 def queue_changed(ctx: Context, manifest: ManifestRef) -> bool:
     """Whether items of the manifest have left the queue."""
-    return _told(_changed(ctx, manifest))
+    return _log_changed(_changed(ctx, manifest))
 
 
 def _changed(ctx: Context, manifest: ManifestRef) -> list[Any]:
@@ -82,7 +82,7 @@ def _changed_by_part(ctx: Context, manifest: ManifestRef) -> Iterator[list[Any]]
         yield plan.no_longer_queued(ctx.database, ctx.exporter.profile, part)
 
 
-def _told(changed: list[Any]) -> bool:
+def _log_changed(changed: list[Any]) -> bool:
     if changed:
         log.event(
             logging.WARNING,

@@ -99,7 +99,7 @@ _BRACES = str.maketrans("{}", "<>")
 
 
 def _described(request: flask.Request) -> dict[str, object]:
-    """What records of the request say of it."""
+    """The request, as `httpRequest` of the log records that are made while it is handled."""
     return {
         "requestMethod": request.method,
         "requestUrl": request.url,

@@ -99,7 +99,7 @@ PERMISSIONS = {
 
 
 def answer(app: App, request: flask.Request) -> flask.Response:
-    """A problem is a page for whoever asked for one."""
+    """A problem is a page for a client that asked for a page."""
     response = _dispatcher.answer(app, request)
     if response.mimetype == PROBLEM_MEDIA and view.wants_html(request):
         return view.problem_page(app, request, response)

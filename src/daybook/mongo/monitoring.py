@@ -73,8 +73,8 @@ class PoolUse:
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CHECKOUT_FAILURES, 0))
 
 
-# The driver calls the monitors several times per command, so they count in place, and make what
-# others see of the counts only when asked.
+# The driver calls the monitors several times per command, so they count in place; a frozen copy is
+# made only when it is asked for.
 
 
 @dataclass(slots=True)

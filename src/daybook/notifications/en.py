@@ -56,7 +56,7 @@ MAY_BE_VISIBLE = (
     "A file of this day may already be visible without a record: the next run finds it and "
     "records it, or makes the file. None of the entries is lost and none is exported twice."
 )
-"""What is known while a file may have been sent whose delivery could not be recorded."""
+"""The meaning for people while a file may be visible whose delivery could not be recorded."""
 
 _STATES = {
     "failed": "It has failed, and no further attempt follows.",

@@ -71,8 +71,8 @@ class Facts:
     @property
     def error(self) -> str | None:
         """The last error's type and message."""
-        told = [text for text in (self.text("error_type"), self.text("error")) if text]
-        return scrubbed(": ".join(told)) or None
+        parts = [text for text in (self.text("error_type"), self.text("error")) if text]
+        return scrubbed(": ".join(parts)) or None
 
 
 def commanded(name: str, facts: Facts) -> str:

@@ -67,7 +67,7 @@ MAY_BE_VISIBLE = (
     "อาจมีไฟล์ของวันนี้อยู่ที่ปลายทางแล้วแต่ยังไม่มีบันทึก การทำงานครั้งถัดไปจะค้นหาและบันทึกไฟล์นั้น หรือสร้างไฟล์ใหม่ "
     "ไม่มีรายการสูญหายและไม่มีการส่งออกซ้ำ"
 )
-"""What is known while a file may have been sent whose delivery could not be recorded."""
+"""The meaning for people while a file may be visible whose delivery could not be recorded."""
 
 _HOW_IT_STANDS = {
     "failed": "ระบบหยุดดำเนินการของวันนี้แล้ว",
@@ -420,7 +420,7 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
         f"ถูกลบหรือเปลี่ยน {gone:,} รายการ" if gone else None,
         f"เสร็จสิ้นจากที่อื่น {elsewhere:,} รายการ" if elsewhere else None,
     ]
-    told = ", ".join(count for count in counts if count)
+    listed = ", ".join(count for count in counts if count)
     return AlertText(
         title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
         phone="กรุณาแจ้งฝ่ายบัญชีไม่ให้นำเข้าไฟล์นี้ก่อนตรวจรายการเสร็จ",
@@ -428,7 +428,7 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
         "ระบุรายการไว้ (goneItems, completedElsewhereItems) กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ "
         "แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
         happened=sentences(
-            f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({told})" if told else None
+            f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({listed})" if listed else None
         ),
         meaning="ไฟล์ครบถ้วน แต่บางรายการอาจอยู่ในไฟล์อื่นด้วยหรืออาจถูกยกเลิกแล้ว กรุณาตรวจสอบก่อนนำเข้า",
     )

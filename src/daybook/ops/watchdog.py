@@ -123,13 +123,13 @@ def watch(
         _unseen(seen, messenger, error)
         raise
     except PyMongoError as error:
-        told = DatabaseError.of(
+        failure = DatabaseError.of(
             f"watch over {seen.batch_date}: MongoDB did not answer, tried for at most "
             f"{ASKING_SECONDS:.0f} seconds",
             error,
         )
-        _unseen(seen, messenger, told)
-        raise told from error
+        _unseen(seen, messenger, failure)
+        raise failure from error
     elsewhere = (day is None or not day.done) and export_log.by_another(
         recorded, None if day is None else day.batch_id
     )

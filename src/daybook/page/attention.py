@@ -79,7 +79,7 @@ def of_cells(
 
 
 def _possible(cell: Cell, sealed: Container[str]) -> bool | None:
-    """True or unknown, so that an alert without the fact says what it always said."""
+    """True or None, never False: without the fact, the text is that of the alert."""
     return cell.day.isoformat() in sealed or None
 
 

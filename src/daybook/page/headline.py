@@ -31,11 +31,11 @@ class Headline:
     text: str
     level: Level
     state: DayState
-    """Which mark stands before it."""
+    """Its mark is shown before the text."""
 
 
 def headline(verdicts: Sequence[Verdict], tongue: Tongue) -> Headline:
-    """Of one profile its day; of several the worst one, after how many are done."""
+    """The day of a single profile; of several, how many are done, then the worst one."""
     worst = min(verdicts, key=lambda verdict: _WORST_FIRST.index(level_of(verdict)))
     sentence = _sentence(worst, tongue)
     level = level_of(worst)

@@ -60,7 +60,7 @@ def render(
     default_language: str,
     **context: Any,
 ) -> str:
-    """The page of a template. Strings of the context are data, whoever wrote them."""
+    """The page of a template. Strings in the context are escaped; only `Markup` is not."""
 
     def url(path: str, /, **parameters: str | None) -> str:
         """A path of ours with its parameters; it keeps the language that was asked for."""

@@ -1,4 +1,4 @@
-"""What `exportbatches` holds of a day, as far as the page shows it."""
+"""A day as stored in `exportbatches`, as far as the page shows it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Money:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What the audit found changed."""
+    """One finding of the audit."""
 
     kind: str
-    """`AuditKind`, or a word of another version."""
+    """An `AuditKind`, or the word of another version."""
     detail: str
     entry_id: str | None
     row: int | None
@@ -56,7 +56,7 @@ class UnrecordedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedDay:
-    """What `exportbatches` holds of a day, as far as the page shows it."""
+    """A day as stored in `exportbatches`, as far as the page shows it."""
 
     profile: str
     day: date
@@ -96,7 +96,7 @@ class RecordedDay:
     change_count: int
     """How many changes the last audit found."""
     changes: tuple[Change, ...]
-    """They, or the first ones; all of them if `all_changes`."""
+    """All of them if `all_changes`, otherwise the first ones."""
     all_changes: bool
 
     @classmethod

@@ -1,6 +1,6 @@
-"""The marks of the states, and a profile's calendar as a strip of them, as markup.
+"""HTML of a profile's calendar: a strip with one mark for each day.
 
-Twenty profiles have 1,800 days: in a template they would take half of the page's time.
+It is not a template: for twenty profiles, 1,800 days, that would take half of the page's time.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def strip(
 ) -> Markup:
     """A link for each day that has a state.
 
-    `suffix`: the parameters of the profile's addresses; `days` and `words`: what days and
-    states are called.
+    `suffix` is the query string that selects the profile; `days` and `words` are the names of
+    days and states.
     """
     made: list[str] = []
     parameters = escape(suffix)

@@ -312,7 +312,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def unread(env: Mapping[str, str]) -> str | None:
-    """Which names nothing reads, each with the one that seems to be meant; None without any."""
+    """Names the variables that nothing reads, and what each seems to be meant for, else None."""
     from difflib import get_close_matches
 
     known = [variable.name for variable in VARIABLES]

@@ -73,7 +73,7 @@ class KeyedResponse:
 
 
 class _KeyUsed(LedgerError):
-    """The transaction has found the key; what is stored under it decides what is answered."""
+    """The transaction has found the key; the response is that of the movement stored under it."""
 
 
 def under_key(
@@ -143,10 +143,10 @@ def _under_key(ledger: Ledger, wanted: IdempotencyKey) -> list[Document]:
 
 
 def _under_key_for_certain(ledger: Ledger, wanted: IdempotencyKey) -> list[Document]:
-    """Every document under the key of which any request has been told, or may still be.
+    """Every document under the key that any response has reported, or still may.
 
-    A refusal was decided in a transaction that did not commit: on a member that may have lost its
-    office without knowing it, or because of a write by another request under the key that no
+    A refusal was decided in a transaction that did not commit: on a member that may no longer be
+    the primary without knowing it, or because of a write by another request under the key that no
     majority had yet. A majority read might not find that request's movement. The commit of a
     transaction that only reads finds out: the primary writes a no-op to the oplog and waits until
     a majority has it, as for a linearizable read; unlike one, it also has the journal written at

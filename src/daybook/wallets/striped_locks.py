@@ -123,7 +123,7 @@ class HeldStripes:
         with ExitStack() as held:
             for lock in map(self._striped_locks.lock, self._stripes):
                 if not lock.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
-                    raise TooContended("waited for others on the wallet until the time was over")
+                    raise TooContended("waited for others on the wallet until the time was up")
                 held.callback(lock.release)
             self._held = held.pop_all()
 

@@ -1,13 +1,13 @@
-"""A movement's turn: in one transaction, under the locks of its wallets, alone or in a group.
+"""Booking a movement in its turn: in one transaction, under the locks of its wallets.
 
 Credits of one wallet that wait for their turn are booked together, in one transaction, and so are
 its debits. Each stays a movement of its own: its own conditional update, its own documents and its
-own response. When a group cannot be booked as a whole, each of it is booked alone.
+own response. When a group cannot be booked as a whole, each of its movements is booked alone.
 
 A group has one direction for a reason. Its commit may have an unknown result, and happen after its
-members were sent to continue alone. Each member would then find the wallet as it was before the
-group, and without this rule a debit that only a credit of the group covers would be refused and
-booked. Of one direction, each member is covered alone if the group is.
+members have begun to continue alone. Each member would then find the wallet as it was before the
+group. If a group could mix directions, a debit that only a credit of the group covers would be
+refused, and booked all the same. If a group of one direction is covered, so is each of its members.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _lead(
     book: Book,
     held_stripes: HeldStripes,
 ) -> None:
-    """Try to book a group; afterwards all its places have their response, or none has."""
+    """Try to book a group; afterwards each of its places has its response, or none has."""
     with ledger.waiting.group(leader) as members:
         if len(members) == 1:
             return
@@ -116,8 +116,8 @@ def _lead(
                 max_wait_seconds=ledger.max_wait_seconds,
             )
         except (LedgerError, DocumentInvalid, NotAllApplied, TooContended, PyMongoError):
-            # Whose fault it is and whether the group was booked is found out by each member, which
-            # looks for its key first.
+            # Each member looks for its key, and so learns whether the group was booked. If it was
+            # not, the member continues alone, with an error of its own.
             return
         for place, answer in zip(places, answers, strict=True):
             place.response = KeyedResponse(body=answer, replayed=False)

@@ -1,9 +1,9 @@
-"""Requests of one process that wait for the same wallet: one of them leads a group.
+"""Lines of requests that wait for the same wallet, within one process.
 
-The first to come leads. It waits until it may change the wallet, takes those that have come
-meanwhile into its group, and hands the lead over to the next. No request depends on its leader:
-if the leader fails for any reason, each member continues alone, and a request whose time is over
-leaves, wherever it waits.
+The first request of a line leads. It waits until it may change the wallet, takes those that have
+arrived meanwhile into its group, and hands the lead to the next. No request depends on its leader:
+if the leader fails for any reason, each member continues alone, and a request whose time is up
+leaves the line or the group.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Generic, TypeVar
 from daybook.wallets.striped_locks import TooContended
 
 MAX_MEMBERS = 32
-"""Of one group, the leader included: the more there are, the longer others wait for its end."""
+"""Of one group, the leader included: a larger group makes the requests behind it wait longer."""
 
 LINGER_SECONDS = 0.002
-"""How long a leader without others waits for them right after a group: those whose requests were
-answered often send the next one. It is less than a booking takes, and nothing on a quiet wallet."""
+"""How long a leader waits for others if a group has just ended: callers that have their answers
+often send the next request. It is less than a booking takes; on a quiet wallet there is no wait."""
 RECENT_SECONDS = 0.02
+"""How long after its end a group counts as just ended."""
 _RECORDS = 1024
 
 Request = TypeVar("Request")
@@ -53,7 +54,7 @@ class Waiting(Generic[Request, Response]):
         self._lines: dict[Hashable, deque[Place[Request, Response]]] = {}
         self._lock = threading.Lock()
         self._group_ended_at = [0.0] * _RECORDS
-        """By the line's hash, so a line may linger because of another one."""
+        """Indexed by the line's hash, so another line's group may make a leader wait too."""
 
     @contextmanager
     def place(
@@ -64,7 +65,7 @@ class Waiting(Generic[Request, Response]):
         try:
             self._enter(place)
             if not place.woken.wait(max_wait_seconds):
-                raise TooContended("waited for others on the wallet until the time was over")
+                raise TooContended("waited for others on the wallet until the time was up")
             yield place
         finally:
             self._leave(place)

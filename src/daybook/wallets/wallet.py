@@ -118,8 +118,8 @@ def wallet_of(ledger: Ledger, owner: ObjectId) -> Wallet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Road:
-    """The queries that find a wallet, and one that can be moved."""
+class _WalletQueries:
+    """The queries that find a wallet, at all or if a movement may change it."""
 
     found: Query
     to_debit: Query
@@ -129,12 +129,12 @@ class _Road:
         return self.to_debit if direction is Direction.DEBIT else self.to_credit
 
 
-_BY_OWNER = _Road(
+_BY_OWNER = _WalletQueries(
     found=queries.WALLET_OF_OWNER,
     to_debit=queries.WALLET_OF_OWNER_TO_DEBIT,
     to_credit=queries.WALLET_OF_OWNER_TO_CREDIT,
 )
-_BY_ID = _Road(
+_BY_ID = _WalletQueries(
     found=queries.WALLET, to_debit=queries.WALLET_TO_DEBIT, to_credit=queries.WALLET_TO_CREDIT
 )
 
@@ -222,13 +222,13 @@ def change_back(
 def _change(
     ledger: Ledger,
     session: ClientSession,
-    road: _Road,
+    by: _WalletQueries,
     given: Mapping[str, Any],
     direction: Direction,
     amount_paise: int,
 ) -> Wallet | None:
     """None when there is no such wallet."""
-    wanted = road.to_move(direction)
+    wanted = by.to_move(direction)
     doc = ledger.database[wanted.collection].find_one_and_update(
         wanted.filter(**given, amount_paise=amount_paise),
         _moving(ledger, direction, amount_paise),
@@ -238,7 +238,7 @@ def _change(
     if doc is not None:
         # An error raised here rolls the change back.
         return Wallet.from_doc(doc)
-    found = road.found.one(ledger.database, session=session, **given)
+    found = by.found.one(ledger.database, session=session, **given)
     if found is None:
         return None
     raise _refused(Wallet.from_doc(found), direction, amount_paise)

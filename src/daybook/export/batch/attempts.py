@@ -1,7 +1,7 @@
 """A batch's attempts, as stored with it: when each one began, how it ended, what was due next.
 
-For people only: no run decides by them. So what was altered by hand is left out, and never stops
-a run; batches of earlier versions have none.
+For people only: no run decides by them. An attempt that was altered by hand is left out instead of
+stopping a run; batches of earlier versions have none.
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ class Attempt:
 
 
 def of_batch(doc: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """The attempts of a stored batch, oldest first, with the ends that the batch itself tells."""
+    """The attempts of a stored batch, oldest first.
+
+    Where the outcome of one is not stored with it, it follows from the batch's state.
+    """
     return tuple(_ended(attempt, doc) for attempt in _stored(doc))
 
 
@@ -90,7 +93,7 @@ def to_docs(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
 
 
 def with_begun(batch: Batch, *, number: int, now: datetime) -> tuple[Attempt, ...]:
-    """With one more, which begins now. Those before it have ended, recorded or not."""
+    """The batch's attempts and one that begins now; those before it have ended."""
     before = (
         replace(attempt, outcome=AttemptOutcome.UNFINISHED) if attempt.outcome is None else attempt
         for attempt in of_batch(batch.doc)
@@ -104,9 +107,9 @@ def with_begun(batch: Batch, *, number: int, now: datetime) -> tuple[Attempt, ..
 def with_failed(
     batch: Batch, *, error: Mapping[str, Any], next_at: datetime | None, now: datetime
 ) -> tuple[Attempt, ...]:
-    """With the failure of the current attempt.
+    """The batch's attempts, the current one failed.
 
-    One that has failed already keeps its error: a batch may also fail after its last attempt.
+    If it has failed before, it keeps its error: a batch may also fail after its last attempt.
     """
     before = of_batch(batch.doc)
     current = (batch.generation, batch.attempt)
@@ -140,7 +143,7 @@ def _stored(doc: Mapping[str, Any]) -> list[Attempt]:
 
 
 def _ended(attempt: Attempt, doc: Mapping[str, Any]) -> Attempt:
-    """An attempt whose end was not stored with it: the batch's state tells how it ended."""
+    """The attempt with its outcome, by the batch's state where none was stored."""
     if attempt.outcome is not None:
         return attempt
     state = doc.get("state")

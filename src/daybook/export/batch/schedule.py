@@ -13,7 +13,8 @@ from daybook.errors import BadRequest, ConfigurationError
 
 SCHEDULE_TIME_MAX_AGE = timedelta(hours=24)
 SCHEDULE_TIME_MAX_AHEAD = timedelta(minutes=5)
-"""Allowance for clocks that differ; beyond it lies the next slot, which a forced run may name."""
+"""Allowance for clocks that differ. A time beyond it may be the next slot's, which a forced run may
+name."""
 SLOT_TOLERANCE = timedelta(minutes=1)
 """How far the scheduler's time may be from a slot of the cron expression and still name it."""
 EARLIEST_DAY = date(2000, 1, 1)

@@ -38,7 +38,7 @@ UNREADABLE_ID = "is not valid text, no possible date, or longer than 1,024 bytes
 """What is wrong with an `_id` that is not `addressable`; the end of a sentence."""
 
 _IN_ORDER = (("_id", 1),)
-# What precedes the IDs in the BSON of an item both of whose IDs are ObjectIds, as nearly all are.
+# The bytes before each ID in the BSON of an item whose two IDs are ObjectIds, as nearly all are.
 _BEFORE_ID, _BEFORE_ENTRY_ID = b"\x2b\0\0\0\x07_id\0", b"\x07entryId\0"
 
 
@@ -148,7 +148,7 @@ def scan(database: Database[dict[str, Any]], profile: Profile) -> Iterator[Part]
     delivered file. The duplicates of a part are looked up while the next part is read.
     """
     duplicates = _Duplicates(database, profile)
-    # One thread: what one look-up finds is known to the next.
+    # A single thread, since each look-up has to know what the one before it found.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="plan")
     # One cursor, not ranges by _id: a range only matches IDs of the same BSON type.
     cursor = read_items(_queue(database, profile), planned(profile), batch_size=PART_SIZE)

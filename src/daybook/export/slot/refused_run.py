@@ -152,7 +152,7 @@ class RefusedRuns:
         It alerts once for each type of error and day, however often the call is repeated.
         """
         stored: RefusedRun | None = None
-        file_possible = True  # for all that can be known here
+        file_possible = True  # without MongoDB it cannot be ruled out
         try:
             stored, file_possible = record(
                 self.database(), profile, day, kind=kind, message=message, now=now

@@ -153,7 +153,7 @@ class Breaker:
                 return
 
     def let_try(self, now: datetime) -> bool:
-        """Make an open circuit half-open before its time: the next run may try the destination.
+        """Make an open circuit half-open at once: the next run may try the destination.
 
         For an operator who knows that the cause is removed. A trial that fails opens it again.
         Returns whether the circuit was open.

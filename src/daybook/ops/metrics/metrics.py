@@ -31,7 +31,7 @@ TIMEOUT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A profile with what its files go to."""
+    """A profile and its destination, as its figures need them."""
 
     profile: Profile
     destination: str

@@ -82,7 +82,7 @@ def _in_no_file(expected: Expected) -> Iterator[LedgerDifference]:
         for entry_id in entry_ids:
             yield LedgerDifference(
                 kind=LedgerDifferenceKind.NOT_DELIVERED,
-                detail=f"entry {_shown(entry_id)} is completed and {where}, but stands in no "
+                detail=f"entry {_shown(entry_id)} is completed and {where}, but is in no "
                 "manifest of a delivered file of that ID",
             )
 
@@ -127,7 +127,7 @@ def _not_completed(batch: Batch, entry_ids: set[Hashable]) -> Iterator[LedgerDif
     for entry_id in entry_ids:
         yield LedgerDifference(
             kind=LedgerDifferenceKind.NOT_COMPLETED,
-            detail=f"entry {_shown(entry_id)} stands in {batch.doc['filename']}, but no queue item "
+            detail=f"entry {_shown(entry_id)} is in {batch.doc['filename']}, but no queue item "
             "of it is completed",
         )
 

@@ -127,7 +127,7 @@ def lines_that_are_none(database: Db) -> str:
 def queued_again(database: Db) -> str:
     entry = one(database, "journalentries", currency="JPY")
     database["exportqueues"].update_one({"entryId": entry["_id"]}, {"$set": {"status": "queued"}})
-    return f"entry {entry['_id']} stands in batch_2026-01-18.csv"
+    return f"entry {entry['_id']} is in batch_2026-01-18.csv"
 
 
 def status_that_nobody_knows(database: Db) -> str:
