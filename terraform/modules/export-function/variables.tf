@@ -452,7 +452,7 @@ variable "settings" {
 }
 
 variable "source_root" {
-  description = "The folder that main.py stands in. Null: the root of the repository that this module stands in."
+  description = "The folder that contains main.py. Null: the root of the repository that contains this module."
   type        = string
   default     = null
 }

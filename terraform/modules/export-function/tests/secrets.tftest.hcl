@@ -55,12 +55,12 @@ run "secrets_never_stand_in_plain_variables" {
 
   assert {
     condition     = length(setintersection(keys(google_cloudfunctions2_function.default.service_config[0].environment_variables), ["DAYBOOK_ALERT_URLS", "DAYBOOK_MONGODB_URI", "DAYBOOK_RECEIPT_URLS"])) == 0
-    error_message = "A secret stands in a plain environment variable of the function."
+    error_message = "A secret is in a plain environment variable of the function."
   }
 
   assert {
     condition     = length(setintersection(keys(google_cloudfunctions2_function.ledger[0].service_config[0].environment_variables), ["DAYBOOK_ALERT_URLS", "DAYBOOK_MONGODB_URI", "DAYBOOK_RECEIPT_URLS"])) == 0
-    error_message = "A secret stands in a plain environment variable of the ledger."
+    error_message = "A secret is in a plain environment variable of the ledger."
   }
 
   assert {
@@ -77,7 +77,7 @@ run "written_secrets_stay_out_of_the_state" {
 
   assert {
     condition     = google_secret_manager_secret_version.default["DAYBOOK_MONGODB_URI"].secret_data_wo == null && google_secret_manager_secret_version.default["DAYBOOK_MONGODB_URI"].secret_data == null
-    error_message = "The secret's content stands in the state."
+    error_message = "The secret's content is in the state."
   }
 
   assert {
