@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,8 +29,8 @@ class Index:
     """Partial filters of earlier versions, which forbid as much; `migrate` replaces them."""
     former_keys: tuple[Mapping[str, int], ...] = ()
     """Keys of earlier versions' unique indexes, which forbid more; `migrate` replaces them."""
-    supersede: Mapping[str, Any] = field(default_factory=dict)
-    """The update that takes a duplicate out of a unique index and keeps all that it holds."""
+    supersede: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    """The update, or its pipeline, that frees a duplicate's key and keeps all that it holds."""
     superseded_only: Mapping[str, Any] = field(default_factory=dict)
     """What a duplicate must be like for that update; empty: it may be like anything."""
     expire_after_seconds: int | None = None

@@ -176,6 +176,9 @@ CAMPAIGN_INDEXES = (
         keys={"campaignId": 1, "key": 1},
         unique=True,
         reason="one assignment per campaign and key",
+        # The index is not partial, so that a second copy without a campaign would be a duplicate,
+        # too: each gets its own ID in the place of the campaign's.
+        supersede=[{"$set": {"supersededCampaignId": "$campaignId", "campaignId": "$_id"}}],
     ),
 )
 
