@@ -61,10 +61,12 @@ def _lines(found: Lineage, zone: ZoneInfo) -> list[str]:
 
 
 def _file(file: DeliveredIn) -> list[str]:
-    rows = f"row {file.first_row}"
+    rows, sheet = f"row {file.first_row}", f"{file.first_row + 1}"
     if file.last_row != file.first_row:
         rows = f"rows {file.first_row} to {file.last_row}"
+        sheet = f"{file.first_row + 1} to {file.last_row + 1}"
+    rows += f" of the data, {sheet} in a spreadsheet, whose row 1 is the header"
     if not file.certain:
-        rows += " by today's entries; some were changed since, `verify` tells which"
+        rows += " ; by today's entries, of which some were changed since: `verify` tells which"
     kind = "manual export" if file.batch_date is None else f"batch of {file.batch_date}"
     return [row("file", f"{file.filename}, {rows} ({kind})"), row("", file.link)]

@@ -44,6 +44,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
     next batch is due. DATE defaults to the latest day that was due.
     """
     from daybook.cli import breakers
+    from daybook.export.model.batch_key import command as typed
     from daybook.export.operations import history
 
     app = app_from_env()
@@ -88,7 +89,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
                 for each in doc["breakers"]
             ),
             *_unclaimed(found),
-            *(_waiting(waiting) if earlier else []),
+            *(_waiting(waiting, typed("requeue", profile.name, "REFERENCE")) if earlier else []),
             f"Queue: {found.queued:,} waiting. Next batch due: {moment(next_slot, zone)}.",
         ],
     )
@@ -231,7 +232,7 @@ def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
     ]
 
 
-def _waiting(entries: list[RejectedEntry]) -> list[str]:
+def _waiting(entries: list[RejectedEntry], requeue: str) -> list[str]:
     if not entries:
         return ["Still rejected: nothing of the last 30 days."]
     return [
@@ -244,7 +245,7 @@ def _waiting(entries: list[RejectedEntry]) -> list[str]:
             )
             for one in entries
         ),
-        row("next", "correct each, then: daybook requeue REFERENCE"),
+        row("next", f"correct each, then: {requeue}"),
     ]
 
 

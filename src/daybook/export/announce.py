@@ -7,7 +7,7 @@ slot's next run or by the sweep.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,10 +20,11 @@ from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Context
+from daybook.export.model.column import Value, ValueKind
 from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.notice import AlertEvent, Receipt
+from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
 from daybook.export.model.profile import Profile
-from daybook.export.queue import rejected, waiting
+from daybook.export.queue import rejected, to_check, waiting
 from daybook.export.slot import orphans, refused_run
 
 ANNOUNCE_WITHIN = timedelta(days=8)
@@ -171,7 +172,7 @@ def receipt_of(
 ) -> Receipt:
     """The accountant's receipt for a day. Raises `NoReceipt` when the day has none.
 
-    It names the first `MAX_NAMED` rejected entries, or `every` one.
+    It names the first `MAX_NAMED` rejected entries, and the first to be checked, or `every` one.
     """
     doc, batch_date = batch.doc, batch.key.batch_date
     if batch_date is None or batch.state not in (BatchState.COMMITTED, BatchState.EMPTY):
@@ -186,6 +187,13 @@ def receipt_of(
     named = rejected.entries_of_batch(database, made_with, batch, every=every)
     named = named[: None if every else MAX_NAMED]
     shows_currency = any(column.value == "entry.currency" for column in made_with.columns)
+    hidden = () if shows_currency else tuple(sorted(set(doc["totals"]) - {made_with.currency}))
+    concerned = {
+        Check.OTHER_MONTH: doc.get("otherMonthCount"),
+        Check.NO_CURRENCY: doc.get("noCurrencyCount"),
+        Check.HIDDEN_CURRENCY: hidden,
+    }
+    checks = [check for check, found in concerned.items() if found and delivered]
     return Receipt(
         profile=batch.key.profile,
         batch_date=batch_date,
@@ -207,8 +215,40 @@ def receipt_of(
         other_months=doc.get("otherMonths") or {},
         no_currency_count=doc.get("noCurrencyCount", 0),
         currency=made_with.currency,
-        hidden_currencies=()
-        if shows_currency
-        else tuple(sorted(set(doc["totals"]) - {made_with.currency})),
+        hidden_currencies=hidden,
+        to_check=_to_check(database, made_with, batch, checks, every=every),
+        field_names=_field_names(made_with),
         repeated=batch.generation > 1,
     )
+
+
+def _to_check(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    batch: Batch,
+    checks: Sequence[Check],
+    *,
+    every: bool,
+) -> Mapping[Check, tuple[CheckedEntry, ...]]:
+    """The entries of each check; none if they cannot be read, for the counts are recorded."""
+    try:
+        return to_check.entries_to_check(database, profile, batch, checks, every=every)
+    except DaybookError as error:
+        day = batch.key.batch_date
+        log.event(
+            logging.ERROR,
+            "announce_failed",
+            f"Could not name the entries of {day} to be checked; the receipt counts them: {error}",
+            exc_info=error,
+        )
+        return {}
+
+
+def _field_names(profile: Profile) -> dict[str, str]:
+    """Path → what it means in the default source; of other fields, the title of their column."""
+    titles = {
+        value.path: column.title
+        for column in profile.columns
+        if (value := Value.parse(column.value)).kind in (ValueKind.ENTRY, ValueKind.LINE)
+    }
+    return {**titles, **profile.source.names}

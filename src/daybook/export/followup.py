@@ -117,8 +117,8 @@ def _at_once(batch: Batch) -> str:
     """How to try the destination at once, although the circuit is open."""
     if batch.key.batch_date is None:
         return (
-            "Once the destination works: `daybook retry DATE` or POST /admin/retry for any day, "
-            "then the same request"
+            f"Once the destination works: `{command('retry', batch.key.profile)}` or POST "
+            "/admin/retry for any day, then the same request"
         )
     retry = command("retry", batch.key.profile, batch.key.batch_date)
     return f"Once the destination works, `{retry}` or POST /admin/retry tries it at once"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
+from daybook.export.model.batch_key import option_of
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
+from daybook.export.model.profile import DAILY
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
 from daybook.text.phrases import moment as moment
@@ -33,6 +36,22 @@ REASONS: Mapping[str, str] = {
     RejectionReason.DUPLICATE: "exported already, or twice in the queue",
 }
 """Why an entry is rejected."""
+
+FIELDS: Mapping[str, str] = {
+    "_id": "entry ID",
+    "date": "date",
+    "reference": "reference",
+    "description": "description",
+    "currency": "currency",
+    "amount": "amount",
+    "lines": "lines",
+    "accountCode": "account code",
+    "accountName": "account name",
+    "debit": "debit",
+    "credit": "credit",
+    "batch.date": "batch date",
+}
+"""Fields of an entry and its lines, by their default paths."""
 
 UNCLAIMED: Mapping[str, str] = {reason: reason.explanation for reason in Unclaimed}
 """Why no run ever takes a queue item."""
@@ -68,9 +87,14 @@ _NO_TRACE = (
 )
 
 
-def place(fault: EntryFault) -> str:
-    """A place such as `line 2, debit`; empty for the entry as a whole."""
-    return fault.place
+def place(fault: EntryFault, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A place such as `line 2, debit`; empty for the entry as a whole.
+
+    `names` are a source's own paths → those of `FIELDS`, or titles of columns.
+    """
+    line = None if fault.line is None else f"line {fault.line}"
+    field = None if fault.field is None else names.get(fault.field, fault.field)
+    return ", ".join(part for part in (line, field and FIELDS.get(field, field)) if part)
 
 
 def to_correct(correctors: Sequence[Corrector]) -> str:
@@ -97,9 +121,6 @@ def last_error(facts: Facts) -> str | None:
 
 _IN_THE_WAY = "an object in MongoDB that belongs to another application is in the way"
 _SETTLED = "Nothing to do: the earlier alerts of this day are settled."
-_AGAIN = (
-    "Remove the cause, then repeat the same request to POST /exports, or the same `daybook export`."
-)
 _EXAMINE = (
     "Force run `daybook-doctor` in Cloud Scheduler: its record `examined` in the log says what is "
     "wrong."
@@ -111,8 +132,13 @@ _LATEST = (
 )
 
 
-def force_run(job: str) -> str:
-    """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
+def force_run(job: str, facts: Facts | None = None) -> str:
+    """What makes the scheduler's job run at once: a button of the Google Cloud console and app.
+
+    With `facts`, the job that each profile has of its own.
+    """
+    if facts is not None and facts.alert.profile != DAILY:
+        job = f"{job}-{facts.alert.profile}"
     return f"Force run `daybook-{job}` in Cloud Scheduler"
 
 
@@ -127,7 +153,7 @@ def _attempt_failed(facts: Facts) -> AlertText:
         title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
         phone=f"Nothing to do yet. {follows}"
         + (
-            f" {force_run('retry')} to start it sooner, once the cause is removed."
+            f" {force_run('retry', facts)} to start it sooner, once the cause is removed."
             if facts.day
             else ""
         ),
@@ -172,9 +198,12 @@ def _batch_failed(facts: Facts) -> AlertText:
 def _reopen(facts: Facts) -> tuple[str, str]:
     """What to do about a failed day: from a phone, and by command."""
     if facts.day is None:
-        return "Nothing: a manual export has to be requested again.", _AGAIN
+        return "Nothing: a manual export has to be requested again.", (
+            "Remove the cause, then repeat the same request to POST /exports, or the same "
+            f"`daybook export{option_of(facts.alert.profile)}`."
+        )
     return (
-        f"{force_run('retry')}, once the cause is removed. {_LATEST}",
+        f"{force_run('retry', facts)}, once the cause is removed. {_LATEST}",
         f"`{commanded('retry', facts)}` makes this day's file. "
         f"Or `{commanded('release', facts)}` closes the day without a file: its entries then go "
         "with the next day's.",
@@ -256,7 +285,7 @@ def _breaker_opened(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
         phone="Check whether the service has an outage. Daybook resumes by itself once the "
-        f"destination works again; {_then_force_run('retry')} to try it sooner. "
+        f"destination works again; {_then_force_run('retry', facts)} to try it sooner. "
         f"To check access: {_EXAMINE}",
         command=f"`{commanded('retry', facts)}` tries it at once, `daybook doctor` checks access.",
         happened=f"{place} failed{often}. The circuit is open {rest}; then one run tries again.",
@@ -340,7 +369,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     command = (
         f"{_status(facts)} lists them, each with its invalid field. Correct each, then run "
-        "`daybook requeue REFERENCE`."
+        f"`{commanded('requeue', facts, 'REFERENCE')}`."
     )
     if facts.text("state") == "empty":
         return AlertText(
@@ -415,9 +444,9 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     return AlertText(
         title=f"queue items changed while {file} was delivered",
         phone="Tell the accountant not to import this file before its entries are checked.",
-        command="`daybook lineage ENTRY_ID` shows in which files an entry is. The day's record in "
-        "exportlogs lists the items (goneItems, completedElsewhereItems): check that none was "
-        "exported twice. Then find out what else changes the queue.",
+        command=f"`{commanded('lineage', facts, 'ENTRY_ID')}` shows in which files an entry is. "
+        "The day's record in exportlogs lists the items (goneItems, completedElsewhereItems): "
+        "check that none was exported twice. Then find out what else changes the queue.",
         happened=f"{file} is delivered, but queue items of its entries changed during delivery"
         + (f": {changes}." if changes else "."),
         meaning="The file is complete, but entries in it may also be in another file or may "
@@ -492,8 +521,8 @@ def _status(facts: Facts) -> str:
     return f"`{commanded('status', facts)}`"
 
 
-def _then_force_run(job: str) -> str:
-    text = force_run(job)
+def _then_force_run(job: str, facts: Facts | None = None) -> str:
+    text = force_run(job, facts)
     return text[0].lower() + text[1:]
 
 

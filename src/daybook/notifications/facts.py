@@ -75,9 +75,9 @@ class Facts:
         return scrubbed(": ".join(parts)) or None
 
 
-def commanded(name: str, facts: Facts) -> str:
-    """The command for the alert's day and profile, as it is typed."""
-    return command(name, facts.alert.profile, facts.day, option=name == "run")
+def commanded(name: str, facts: Facts, of: str | None = None) -> str:
+    """The command for the alert's profile and its day, or `of` something else, as it is typed."""
+    return command(name, facts.alert.profile, of or facts.day, option=name == "run")
 
 
 def needs_migrate(facts: Facts) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 
+from daybook.export.model.batch_key import option_of
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
+from daybook.export.model.profile import DAILY
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot.orphans import OrphanReason
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
@@ -39,6 +42,22 @@ REASONS: Mapping[str, str] = {
     RejectionReason.DUPLICATE: "เคยส่งออกแล้ว หรืออยู่ในคิวซ้ำกัน",
 }
 """Why an entry is rejected."""
+
+FIELDS: Mapping[str, str] = {
+    "_id": "รหัสรายการ",
+    "date": "วันที่",
+    "reference": "เลขที่อ้างอิง",
+    "description": "คำอธิบาย",
+    "currency": "สกุลเงิน",
+    "amount": "จำนวนเงิน",
+    "lines": "บรรทัดของรายการ",
+    "accountCode": "รหัสบัญชี",
+    "accountName": "ชื่อบัญชี",
+    "debit": "เดบิต",
+    "credit": "เครดิต",
+    "batch.date": "วันที่ส่งออก",
+}
+"""Fields of an entry and its lines, by their default paths."""
 
 UNCLAIMED: Mapping[str, str] = {
     Unclaimed.UNKNOWN_STATUS: "สถานะ (status) ไม่ถูกต้อง",
@@ -107,10 +126,14 @@ def _month(name: str) -> str:
     return f"{_MONTHS[month - 1]} {year + _BUDDHIST_ERA}"
 
 
-def place(fault: EntryFault) -> str:
-    """A place such as `บรรทัดที่ 2 ช่อง debit`; empty for the entry as a whole."""
+def place(fault: EntryFault, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A place such as `บรรทัดที่ 2 ช่องเดบิต`; empty for the entry as a whole.
+
+    `names` are a source's own paths → those of `FIELDS`, or titles of columns.
+    """
     line = None if fault.line is None else f"บรรทัดที่ {fault.line}"
-    field = f"ช่อง {fault.field}" if fault.field else None
+    name = names.get(fault.field, fault.field) if fault.field else None
+    field = None if not name else f"ช่อง{FIELDS[name]}" if name in FIELDS else f"ช่อง {name}"
     return " ".join(part for part in (line, field) if part)
 
 
@@ -136,8 +159,13 @@ _IN_THE_WAY = "กรุณาแก้ไขตามที่ข้อผิ�
 _LATEST = "งานนี้ทำวันล่าสุดที่ถึงกำหนด หากเป็นวันก่อนหน้านั้นให้ใช้คำสั่งหรือหน้าสถานะ"
 
 
-def force_run(job: str) -> str:
-    """What makes the scheduler's job run at once: a button of the Google Cloud console and app."""
+def force_run(job: str, facts: Facts | None = None) -> str:
+    """What makes the scheduler's job run at once: a button of the Google Cloud console and app.
+
+    With `facts`, the job that each profile has of its own.
+    """
+    if facts is not None and facts.alert.profile != DAILY:
+        job = f"{job}-{facts.alert.profile}"
     return f"กด Force run ที่งาน `daybook-{job}` ใน Cloud Scheduler"
 
 
@@ -147,7 +175,9 @@ def _attempt_failed(facts: Facts) -> AlertText:
     which += f" จากทั้งหมด {of} ครั้ง" if attempt and of else ""
     due = facts.at("next_attempt_at")
     follows = f"ระบบจะลองใหม่เองในวันที่ {moment(due)}" if due else "ระบบจะลองใหม่เอง"
-    sooner = f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('retry')}" if facts.day else None
+    sooner = (
+        f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('retry', facts)}" if facts.day else None
+    )
     return AlertText(
         title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น." if due else ""),
         phone=sentences("ยังไม่ต้องดำเนินการใด", follows, sooner),
@@ -191,10 +221,11 @@ def _reopen(facts: Facts) -> tuple[str, str]:
     if facts.day is None:
         return (
             "ทำไม่ได้ ต้องส่งคำขอส่งออกอีกครั้ง",
-            "กรุณาแก้ไขสาเหตุ แล้วส่งคำขอเดิมไปที่ POST /exports หรือใช้คำสั่ง `daybook export` เดิมอีกครั้ง",
+            "กรุณาแก้ไขสาเหตุ แล้วส่งคำขอเดิมไปที่ POST /exports หรือใช้คำสั่ง "
+            f"`daybook export{option_of(facts.alert.profile)}` เดิมอีกครั้ง",
         )
     return (
-        f"เมื่อแก้ไขสาเหตุแล้ว {force_run('retry')} {_LATEST}",
+        f"เมื่อแก้ไขสาเหตุแล้ว {force_run('retry', facts)} {_LATEST}",
         f"`{commanded('retry', facts)}` สร้างไฟล์ของวันนี้ หรือ `{commanded('release', facts)}` "
         "ปิดวันนี้โดยไม่มีไฟล์ รายการของวันนี้จะส่งออกพร้อมกับวันถัดไป",
     )
@@ -272,7 +303,7 @@ def _breaker_opened(facts: Facts) -> AlertText:
     return AlertText(
         title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
         phone="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง "
-        f"หากต้องการลองก่อนเวลา ให้{force_run('retry')} "
+        f"หากต้องการลองก่อนเวลา ให้{force_run('retry', facts)} "
         f"หากต้องการตรวจสิทธิ์การเข้าถึง ให้{_EXAMINE}",
         command=f"`{commanded('retry', facts)}` ลองทันที และ `daybook doctor` ตรวจสิทธิ์การเข้าถึง",
         happened=f"{place} {often} Daybook จะหยุดเรียกใช้{rest} แล้วจึงลองใหม่หนึ่งครั้ง",
@@ -350,7 +381,7 @@ def _entries_rejected(facts: Facts) -> AlertText:
     ]
     command = (
         f"{_status(facts)} แสดงรายการและช่องข้อมูลที่ต้องแก้ไข "
-        "เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `daybook requeue REFERENCE`"
+        f"เมื่อแก้ไขแล้วกรุณาใช้คำสั่ง `{commanded('requeue', facts, 'REFERENCE')}`"
     )
     if facts.text("state") == "empty":
         return AlertText(
@@ -424,8 +455,9 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     return AlertText(
         title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
         phone="กรุณาแจ้งฝ่ายบัญชีไม่ให้นำเข้าไฟล์นี้ก่อนตรวจรายการเสร็จ",
-        command="`daybook lineage ENTRY_ID` แสดงว่ารายการอยู่ในไฟล์ใดบ้าง บันทึกของวันนั้นใน exportlogs "
-        "ระบุรายการไว้ (goneItems, completedElsewhereItems) กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ "
+        command=f"`{commanded('lineage', facts, 'ENTRY_ID')}` แสดงว่ารายการอยู่ในไฟล์ใดบ้าง "
+        "บันทึกของวันนั้นใน exportlogs ระบุรายการไว้ (goneItems, completedElsewhereItems) "
+        "กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ "
         "แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
         happened=sentences(
             f"ส่ง {file} แล้ว แต่รายการในคิวเปลี่ยนแปลงระหว่างการส่ง", f"({listed})" if listed else None

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from bson import Decimal128
+from click.testing import CliRunner
 from pymongo.database import Database
 
 from daybook.audit.lineage import EntryUnknown, Lineage, lineage
+from daybook.cli.main import main
 from daybook.export.operations.requeue import requeue
 from daybook.export.queue import manual
 from daybook.local import sample
@@ -51,6 +53,27 @@ def test_the_rows_are_those_of_the_delivered_file(office: Office) -> None:
     assert (file.batch_date, file.filename) == (DAY.isoformat(), office.file().name)
     assert file.link == office.file().as_uri()
     assert file.file_id == office.batch()["fileId"]
+
+
+def test_the_rows_are_told_as_a_spreadsheet_counts_them_too(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in office.env.items():
+        monkeypatch.setenv(name, value)
+    office.add()
+    pair, bare = office.add(), office.add(lines=[], amount=Decimal128("5"))
+    office.export()
+    lines = office.file().read_text(encoding="utf-8-sig").splitlines()
+    for entry_id, told in (
+        (pair, "rows 3 to 4 of the data, 4 to 5 in a spreadsheet, whose row 1 is the header"),
+        (bare, "row 5 of the data, 6 in a spreadsheet, whose row 1 is the header"),
+    ):
+        answer = CliRunner().invoke(main, ["lineage", str(entry_id)])
+        assert told in answer.stdout
+        (file,) = of(office, entry_id).files
+        # The header is the sheet's row 1, and the list's item 0.
+        in_sheet = [at for at, text in enumerate(lines, start=1) if str(entry_id) in text]
+        assert in_sheet == list(range(file.first_row + 1, file.last_row + 2))
 
 
 def test_rows_go_on_counting_from_part_to_part(office: Office) -> None:

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from werkzeug.test import EnvironBuilder
 
 from daybook.app import App
-from daybook.http import routes
+from daybook.http import origin, routes
 from tests import books, commands, page_world
 
 pytestmark = pytest.mark.migrated
@@ -252,6 +252,50 @@ def test_a_problem_is_a_page_for_a_browser_and_json_for_a_program(
     assert (page.status_code, page.mimetype) == (status, "text/html")
     program = get(path, accept="application/json")
     assert (program.status_code, program.mimetype) == (status, "application/problem+json")
+
+
+OF_DAY = [
+    (path, method)
+    for path, methods in routes.ROUTES.items()
+    if path.startswith("/days/{date}")
+    for method in methods
+]
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "2026-01-20", "1999-01-01", "today"])
+@pytest.mark.parametrize(("path", "method"), OF_DAY)
+def test_an_error_of_a_day_in_the_path_names_the_paths_segment(
+    app: App, path: str, method: str, day: str
+) -> None:
+    headers = {"Accept": "application/json"}
+    if method == "POST":
+        headers |= {
+            "Cookie": f"{origin.COOKIE}={'t' * 43}",
+            "Origin": "http://localhost",
+            "Sec-Fetch-Site": "same-origin",
+        }
+    environ = EnvironBuilder(
+        path=path.format(date=day),
+        method=method,
+        headers=headers,
+        data={"token": "t" * 43} if method == "POST" else None,
+    ).get_environ()
+    answer = routes.answer(app, flask.Request(environ))
+    assert answer.status_code == 400, answer.get_data(as_text=True)
+    problem = answer.get_json()
+    assert problem["where"] == "date"
+    assert problem["detail"].startswith("date: ")
+
+
+IN_A_BODY = ("/", "/run", "/admin/retry", "/admin/release")
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "2026-01-20", "1999-01-01", "today"])
+@pytest.mark.parametrize("path", IN_A_BODY)
+def test_an_error_of_a_day_in_a_body_names_the_field(app: App, path: str, day: str) -> None:
+    environ = EnvironBuilder(path=path, method="POST", json={"batchDate": day}).get_environ()
+    answer = routes.answer(app, flask.Request(environ))
+    assert (answer.status_code, answer.get_json()["where"]) == (400, "batchDate")
 
 
 def test_no_page_asks_the_destination(database: Db, mongo_uri: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook import log
+from daybook.cli.main import main
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.slot.orphans import OrphanReason as OrphanReason
 from daybook.notifications import en, th
@@ -31,6 +32,7 @@ DAY = "2026-01-18"
 EXPLORER = "https://console.cloud.google.com/logs/query;query="
 LANGUAGES: tuple[Language, ...] = ("en", "th")
 FILE = {"filename": "batch_2026-01-18.csv", "link": "https://drive.google.com/file/d/abc/view"}
+COMMANDS = {name: {one.name for one in command.params} for name, command in main.commands.items()}
 FAILED = {"error_type": "google_drive", "error": "files.create: 503 backendError"}
 DUE = datetime(2026, 1, 18, 11, tzinfo=UTC)
 
@@ -542,9 +544,17 @@ def test_an_alert_leads_to_the_runbook_that_is_configured(
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("event", AlertEvent)
 def test_the_commands_of_another_profile_name_it(event: AlertEvent, language: Language) -> None:
-    other = told(replace(alert(event), profile="wallets"), language).text
-    for written in re.findall(r"`(daybook (?:run|retry|release)\b[^`]*)`", other):
-        assert " --profile wallets " in written
+    """All that takes a profile; `doctor` and `migrate` look after the whole installation."""
+    of_profiles = {name for name, one in COMMANDS.items() if "profile_name" in one}
+    for facts in ({}, {"state": "failed"}, {"state": "empty"}, {"state": "unknown"}):
+        for day in (DAY, None):
+            other = replace(alert(event, **facts), profile="wallets", batch_date=day)
+            text = told(other, language).text
+            written = re.findall(r"`daybook ([a-z]+)([^`]*)`", text)
+            assert {name for name, _ in written} <= COMMANDS.keys()
+            for name, rest in written:
+                assert (" --profile wallets" in rest) is (name in of_profiles), (name, rest)
+            assert not re.search(r"`daybook-retry`", text)
 
 
 @pytest.mark.parametrize("event", AlertEvent)

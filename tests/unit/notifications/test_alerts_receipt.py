@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason, corrector
-from daybook.export.model.notice import Receipt, RejectedEntry
+from daybook.export.model.notice import Check, CheckedEntry, Receipt, RejectedEntry
+from daybook.export.model.source import MEDICI, Source
+from daybook.notifications import en, th
 from daybook.notifications.messages import Language, Message
-from daybook.notifications.receipt import LISTED, receipt_message
+from daybook.notifications.receipt import CHECKED, LISTED, receipt_message
 from tests.unit.notifications.test_alerts import LANGUAGES, is_thai
 
 DAY = "2026-01-18"
@@ -177,8 +179,8 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
         ),
         (
             "th",
-            "- INV-2026-0117 (id1): บรรทัดที่ 2 ช่อง debit: "
-            "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่ ('250.00'); ช่อง date: ขาดข้อมูลที่จำเป็น "
+            "- INV-2026-0117 (id1): บรรทัดที่ 2 ช่องเดบิต: "
+            "บันทึกเป็นข้อความ ไม่ใช่ตัวเลขหรือวันที่ ('250.00'); ช่องวันที่: ขาดข้อมูลที่จำเป็น "
             "ผู้แก้ไข: ผู้พัฒนาระบบ, ฝ่ายบัญชี",
         ),
     ],
@@ -213,8 +215,8 @@ def test_of_many_rejected_entries_the_first_are_named_and_the_others_counted() -
     )
     lines = [line for line in told(many).text.splitlines() if line.startswith("- ")]
     assert len(lines) == LISTED + 1
-    assert lines[-1] == "- and 1,001 more"
-    assert "- และอีก 1,001 รายการ" in told(many, "th").text
+    assert lines[-1] == f"- and 1,001 more; all of them: `daybook receipt {DAY} --all`"
+    assert f"- และอีก 1,001 รายการ ดูทั้งหมด: `daybook receipt {DAY} --all`" in told(many, "th").text
     exactly = replace(many, rejected_count=LISTED, rejected=many.rejected[:LISTED])
     assert "more" not in told(exactly).text
 
@@ -243,6 +245,12 @@ def test_the_longest_receipt_still_fits_into_one_message_of_line(language: Langu
             for _ in range(LISTED)
         ),
         totals=dict.fromkeys(("THB", "USD", "EUR", "JPY", "SGD"), RECEIPT.totals["THB"]),
+        other_month_count=10**6,
+        no_currency_count=10**6,
+        hidden_currencies=("EUR", "JPY", "SGD", "USD"),
+        to_check=dict.fromkeys(
+            Check, tuple(CheckedEntry(entry_id="i" * 60, reference="ก" * 500) for _ in range(9))
+        ),
     )
     assert len(told(longest, language).title + told(longest, language).text) < 5000
 
@@ -383,3 +391,72 @@ def test_a_file_with_more_rows_than_the_importer_takes_says_so(language: Languag
     as_many = told(replace(RECEIPT, row_count=300, max_rows=300), language).text
     assert more.count("300") == as_many.count("300")  # as its limit here, as its rows there
     assert len(more.split("\n\n")) == len(as_many.split("\n\n")) + 1
+
+
+def checked(count: int) -> tuple[CheckedEntry, ...]:
+    return tuple(CheckedEntry(entry_id=f"id{n}", reference=f"INV-{n}") for n in range(count))
+
+
+@pytest.mark.parametrize(
+    ("check", "changes"),
+    [
+        (Check.OTHER_MONTH, {"other_month_count": 7, "other_months": {"2026-02": 7}}),
+        (Check.NO_CURRENCY, {"no_currency_count": 7, "currency": "THB"}),
+        (Check.HIDDEN_CURRENCY, {"hidden_currencies": ("USD",), "currency": "THB"}),
+    ],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_check_names_the_entries_concerned_and_where_the_others_are(
+    language: Language, check: Check, changes: dict[str, Any]
+) -> None:
+    receipt = replace(RECEIPT, profile="wallets", to_check={check: checked(7)}, **changes)
+    all_of_them = f"`daybook receipt --profile wallets {DAY} --all`"
+    counted = check is not Check.HIDDEN_CURRENCY
+    more = {
+        "en": f" and {'2 more' if counted else 'perhaps others'}; all of them: {all_of_them}",
+        "th": f" {'และอีก 2 รายการ' if counted else 'และอาจมีรายการอื่นอีก'} ดูทั้งหมด: {all_of_them}",
+    }[language]
+    first = ", ".join(f"INV-{n} (id{n})" for n in range(CHECKED))
+    assert f"\n  {first}{more}\n" in told(receipt, language).text
+    few = replace(
+        receipt, to_check={check: checked(2)}, **({next(iter(changes)): 2} if counted else {})
+    )
+    assert "\n  INV-0 (id0), INV-1 (id1)\n" in told(few, language).text
+    everything = receipt_message(
+        receipt, language=language, zone=ZoneInfo("Asia/Bangkok"), every=True
+    ).text
+    assert f"\n  {', '.join(f'INV-{n} (id{n})' for n in range(7))}\n" in everything
+
+
+@pytest.mark.parametrize("path", en.FIELDS)
+def test_a_field_has_its_name_in_each_language_instead_of_its_path(path: str) -> None:
+    fault = EntryFault(reason=RejectionReason.MISSING_VALUE, line=2, field=path, detail="")
+    assert th.FIELDS.keys() == en.FIELDS.keys()
+    assert en.place(fault) == f"line 2, {en.FIELDS[path]}"
+    assert th.place(fault) == f"บรรทัดที่ 2 ช่อง{th.FIELDS[path]}"
+    assert is_thai(th.FIELDS[path])
+    assert not any(letter.isupper() for letter in en.FIELDS[path].replace("ID", ""))
+
+
+def test_every_path_of_a_source_has_a_name() -> None:
+    paths = {*Source().names, *MEDICI.names.values()}
+    assert paths <= en.FIELDS.keys()
+    assert MEDICI.names["medici_transactions"] == "lines"
+    assert MEDICI.names["datetime"] == "date"
+
+
+def test_fields_of_another_source_are_named_by_their_meaning_or_their_column() -> None:
+    names = {"meta.cost": "Cost centre", **MEDICI.names}
+    one = RejectedEntry(
+        entry_id="id",
+        reference=None,
+        faults=tuple(
+            EntryFault(reason=RejectionReason.INVALID_TEXT, line=1, field=path, detail="")
+            for path in ("memo", "account_path.-1", "meta.cost")
+        ),
+        fault_count=3,
+    )
+    receipt = replace(RECEIPT, rejected=(one,), rejected_count=1, field_names=names)
+    for words in ("line 1, description: ", "line 1, account name: ", "line 1, Cost centre: "):
+        assert words in told(receipt).text
+    assert "บรรทัดที่ 1 ช่อง Cost centre: " in told(receipt, "th").text

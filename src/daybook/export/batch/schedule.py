@@ -90,27 +90,26 @@ class Schedule:
             return self.batch_date(now, schedule_time)
         return self.check_day(given, now)
 
-    def due_day(self, given: date, now: datetime) -> date:
+    def due_day(self, given: date, now: datetime, *, where: str = "batchDate") -> date:
         """The day that is to be closed. Raises `BadRequest` before its own run is due."""
-        day = self.check_day(given, now)
+        day = self.check_day(given, now, where=where)
         if not self.is_due(day, now):
-            raise BadRequest(
-                f"{day} is not due yet: its run would find it closed", where="batchDate"
-            )
+            raise BadRequest(f"{day} is not due yet: its run would find it closed", where=where)
         return day
 
-    def check_day(self, day: date, now: datetime) -> date:
+    def check_day(self, day: date, now: datetime, *, where: str = "batchDate") -> date:
         """Returns `day`; raises `BadRequest` when it is not, or not yet, a valid batch date.
 
-        A batch of a future day would take tonight's entries into that day's file.
+        `where` names the field or parameter that has it. A batch of a future day would take
+        tonight's entries into that day's file.
         """
         today = self.today(now + SCHEDULE_TIME_MAX_AHEAD)
         if day > today:
             raise BadRequest(
-                f"{day} is still to come: it is {today} in {self.time_zone}", where="batchDate"
+                f"{day} is still to come: it is {today} in {self.time_zone}", where=where
             )
         if day < EARLIEST_DAY:
-            raise BadRequest(f"{day} is not a plausible date", where="batchDate")
+            raise BadRequest(f"{day} is not a plausible date", where=where)
         return day
 
     def today(self, now: datetime) -> date:

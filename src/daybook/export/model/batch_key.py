@@ -43,5 +43,9 @@ def command(name: str, profile: str, day: object = None, *, option: bool = False
 
     `option` gives the day as `--date`.
     """
-    of = "" if profile == DAILY else f" --profile {profile}"
-    return f"daybook {name}{of} {'--date ' if option else ''}{day or 'DATE'}"
+    return f"daybook {name}{option_of(profile)} {'--date ' if option else ''}{day or 'DATE'}"
+
+
+def option_of(profile: str) -> str:
+    """What names the profile in a command; nothing for the daily one."""
+    return "" if profile == DAILY else f" --profile {profile}"

@@ -85,6 +85,22 @@ class RejectedEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckedEntry:
+    """An entry in the file that the accountant checks before importing it."""
+
+    entry_id: str
+    reference: str | None
+
+
+class Check(StrEnum):
+    """Why an entry in a file is to be checked."""
+
+    OTHER_MONTH = "other_month"  # dated in another month than the batch
+    NO_CURRENCY = "no_currency"  # names none, and counts under the profile's
+    HIDDEN_CURRENCY = "hidden_currency"  # is in another one, which no column says
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """A committed or an empty day, as reported to the accountant."""
 
@@ -119,6 +135,10 @@ class Receipt:
 
     hidden_currencies: tuple[str, ...] = ()
     """Currencies in the file besides `currency`, when no column says which row is in which."""
+    to_check: Mapping[Check, tuple[CheckedEntry, ...]] = field(default_factory=dict)
+    """The entries to check, as they are now; at most the first few of each unless all are asked."""
+    field_names: Mapping[str, str] = field(default_factory=dict)
+    """Path in the profile's source → the name of `Source`'s default path, or the column's title."""
 
     @property
     def has_too_many_rows(self) -> bool:

@@ -27,6 +27,7 @@ _NAMES: Mapping[ValueKind, Mapping[str, str]] = {
     ValueKind.LINE: _OF_LINE,
 }
 """Names in the value of a column → the field of `Source` that holds the path."""
+_PATHS = {*_OF_ENTRY.values(), *_OF_LINE.values()}
 _OF_LINES = "line."
 LAST_ITEM = ".-1"
 """The end of a path that reads the last item of an array."""
@@ -76,6 +77,13 @@ class Source:
     def lines_name(self) -> str:
         """Where the lines are, as faults name it: the path in the entry, or the collection."""
         return self.lines if isinstance(self.lines, str) else self.lines.collection
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Path → the default path of the same meaning, as faults name them."""
+        paths = {one.name: str(one.default) for one in fields(self) if one.name in _PATHS}
+        named = {getattr(self, name): default for name, default in paths.items()}
+        return {**named, self.lines_name: "lines"}
 
     @property
     def reference_in_line(self) -> str | None:

@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from daybook.errors import DaybookError
 from daybook.export.batch import export_log
+from daybook.export.model.batch_key import option_of
 from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
@@ -164,8 +165,8 @@ def _check_marked(
         if named.intersection(map(hashable, part.queue_ids)):
             raise NotRequeued(
                 f"entry {shortened(entry_id)} went with the batch of {batch.key.batch_date}, whose "
-                "items are not all marked yet: finish that by `daybook sweep`, then look "
-                "again"
+                f"items are not all marked yet: finish that by `daybook sweep"
+                f"{option_of(profile.name)}`, then look again"
             )
 
 

@@ -27,7 +27,7 @@ from daybook.export.outcome import Status
 from daybook.http.operation import FORM, Body, Operation, Parameter, operation
 from daybook.http.origin import is_own_page, keep_token, token_matches, token_of
 from daybook.http.page.pages import OF_PAGE
-from daybook.http.page.view import HTML, QUERY, View, day_of, profile_of
+from daybook.http.page.view import DATE, HTML, QUERY, View, day_of, profile_of
 from daybook.http.performed import performed_by, record_request
 from daybook.http.requests import MAX_TEXT_LENGTH, PROFILE, text, text_of
 from daybook.http.responses import run_response
@@ -174,7 +174,7 @@ def _retry(app: App, view: View, shown: ShownProfile, day: date) -> flask.Respon
 
 
 def _release(app: App, view: View, shown: ShownProfile, day: date) -> flask.Response:
-    shown.schedule.due_day(day, app.now())
+    shown.schedule.due_day(day, app.now(), where=DATE)
     record_request(app, view.request, "release", shown.name, day)
     release_day(app.exporter(shown.profile), day)
     return _did(

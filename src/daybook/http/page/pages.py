@@ -11,6 +11,7 @@ from daybook.app import App
 from daybook.audit import lineage as lineages
 from daybook.audit.lineage import EntryUnknown, Lineage
 from daybook.errors import BadRequest
+from daybook.export.model.batch_key import command
 from daybook.http.operation import Parameter, operation
 from daybook.http.page.answers import DAY_PAGE, ENTRY_PAGE, OVERVIEW
 from daybook.http.page.view import (
@@ -121,6 +122,7 @@ def day(app: App, request: flask.Request, text: str) -> flask.Response:
         following=wanted + timedelta(days=1),
         offered=[name for name in found.offered if name in may(app, request)],
         many=len(profiles(app)) > 1,
+        status_command=command("status", shown.name, wanted),
     )
 
 

@@ -36,6 +36,8 @@ QUERY = {
         schema=one_of(LANGUAGES), description="The page's language; unset: DAYBOOK_LANGUAGE."
     ),
 }
+DATE = "date"
+"""The segment of a path that is a day; errors name it as the path does."""
 PERMISSION = "/page"
 """The name in `DAYBOOK_CALLERS` that opens the pages; `/` is that of a run."""
 ACTIONS: Mapping[str, str] = {
@@ -64,7 +66,7 @@ def profile_of(app: App, request: flask.Request, name: str | None = None) -> Sho
 
 def day_of(app: App, shown: ShownProfile, text: str) -> date:
     """The day of a path; raises `BadRequest` for one that is none, or still to come."""
-    return shown.schedule.check_day(parse_date({"date": text}, "date"), app.now())
+    return shown.schedule.check_day(parse_date({DATE: text}, DATE), app.now(), where=DATE)
 
 
 def wants_json(request: flask.Request) -> bool:

@@ -207,8 +207,9 @@ WORDS: Mapping[str, str] = {
     "entry_gone": "The journal entry itself no longer exists.",
     "in_files": "In these files",
     "in_no_file": "It is in no delivered file.",
-    "rows_of": "rows {first} to {last}",
-    "row_of": "row {first}",
+    "rows_of": "rows {first} to {last} of the data, {sheet_first} to {sheet_last} in a "
+    "spreadsheet, whose row 1 is the header",
+    "row_of": "row {first} of the data, {sheet_first} in a spreadsheet, whose row 1 is the header",
     "uncertain": "The rows are uncertain: an entry before it can no longer be printed.",
     "manual_file": "manual export",
     "items": "In the queue",

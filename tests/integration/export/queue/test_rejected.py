@@ -178,3 +178,38 @@ def test_a_day_that_is_past_is_not_called_normal(office: Office) -> None:
         {"batchDate": DAY.isoformat()}, {"$set": {"batchDate": "2026-01-10"}}
     )
     assert "a day that is past" in shown("receipt", "2026-01-10")
+
+
+def test_the_receipt_names_the_entries_that_are_to_be_checked(office: Office) -> None:
+    """Those in the file, in its order, and none that was rejected."""
+    month = {"date": datetime(2026, 2, 3, 5, tzinfo=UTC)}
+    office.add(currency="THB")
+    office.add("10.00", credit="9.00", reference="REJECTED", **month)
+    other = [office.add(reference=f"M-{n}", currency="THB", **month) for n in range(7)]
+    bare = office.add(reference="BARE", currency=None)
+    office.export()
+    day = DAY.isoformat()
+    assert (
+        shown("receipt", day)
+        .partition("Check before you import the file:\n")[2]
+        .startswith(
+            "- 7 of 9 entries are dated 02/2026.\n  "
+            + ", ".join(f"M-{n} ({other[n]})" for n in range(5))
+            + f" and 2 more; all of them: `daybook receipt {day} --all`\n"
+            "- 1 of 9 entries names no currency and counts as THB.\n"
+            f"  BARE ({bare})\n"
+        )
+    )
+    every = shown("receipt", day, "--all")
+    assert "  " + ", ".join(f"M-{n} ({other[n]})" for n in range(7)) + "\n" in every
+
+
+def test_a_receipt_whose_manifest_is_gone_still_counts_what_is_to_be_checked(
+    office: Office,
+) -> None:
+    office.add(reference="M", date=datetime(2026, 2, 3, 5, tzinfo=UTC))
+    office.export()
+    office.database["exportmanifests"].delete_many({})
+    text = shown("receipt", DAY.isoformat())
+    assert "- 1 of 1 entry is dated 02/2026.\n" in text
+    assert "M (" not in text

@@ -116,6 +116,10 @@ class Page:
         """How many entries name no currency."""
         return self._currency_cells.count("")
 
+    def names_currency(self) -> list[bool]:
+        """Whether each entry names a currency."""
+        return list(map(bool, self._currency_cells))
+
     def months(self) -> list[tuple[int, int] | None]:
         """The (year, month) of each entry's date, None when it is unknown."""
         field = self._layout.date
