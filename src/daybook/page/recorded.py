@@ -23,6 +23,7 @@ FIELDS = (
     *("audit.auditedAt", "audit.findingCount", "audit.allFound", "audit.findings"),
 )
 """The fields of a batch that `RecordedDay.from_doc` reads."""
+_DIGITS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,11 +195,20 @@ def _money(fields: Fields) -> tuple[Money, ...]:
 
 
 def _of_currency(currency: str, sums: Fields) -> Money:
-    try:
-        debit, credit, amount = (Decimal(sums.text(name)) for name in ("debit", "credit", "amount"))
-    except InvalidOperation as error:
-        raise sums.damaged("debit", "must be a decimal") from error
+    debit, credit, amount = (_decimal(sums, name) for name in ("debit", "credit", "amount"))
     return Money(currency=currency, amount=debit or credit or amount, difference=debit - credit)
+
+
+def _decimal(sums: Fields, name: str) -> Decimal:
+    """Neither NaN nor infinite, nor of an exponent that would take a gigabyte to print."""
+    text = sums.text(name)
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise sums.damaged(name, "must be a decimal") from error
+    if len(text) > _DIGITS or not value.is_finite() or abs(value.adjusted()) > _DIGITS:
+        raise sums.damaged(name, f"must be a decimal of at most {_DIGITS} digits")
+    return value
 
 
 def _counts(fields: Fields) -> Mapping[str, int]:
