@@ -180,7 +180,9 @@ class Stage:
         return process.stdout
 
 
-_DETAILS = re.compile(r" Fence \d+\.( File ID \S+, \d+ seals?\.)?")
+_DETAILS = re.compile(
+    r" Fence \d+\.( File ID \S+, \d+ seals?\.)?|^  attempt \d+ .*\n", re.MULTILINE
+)
 _UNSET = dict.fromkeys(variable.name for variable in VARIABLES)
 
 

@@ -207,8 +207,9 @@ def _crash(error: Exception, *, as_json: bool) -> NoReturn:
     from pymongo.errors import ConnectionFailure, PyMongoError
 
     if isinstance(error, PyMongoError):
-        message = f"MongoDB: {write_errors.describe(error)}"
-        if isinstance(error, ConnectionFailure):
+        described = write_errors.describe(error)
+        message = f"MongoDB: {described}"
+        if isinstance(error, ConnectionFailure) and described.hint is None:
             message += f". {_AWAY}"
         _fail("mongodb", message, Exit.FAILED, as_json=as_json)
     log.event(logging.ERROR, "command_crashed", str(error), exc_info=error)
