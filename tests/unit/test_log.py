@@ -36,6 +36,10 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _former_handlers() -> Iterator[None]:
     root = logging.getLogger()
+    # A command that another test ran in this process sets logging up at its first record.
+    root.handlers[:] = [
+        one for one in root.handlers if not type(one).__module__.startswith("daybook.")
+    ]
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
