@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import IO, Any
 
 from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from daybook.audit.other_system import Pair
+from daybook.audit.spool import Row
 from daybook.audit.table import Table, read_table
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
@@ -60,9 +61,14 @@ class NoFile(DaybookError):
 
 
 def delivered(
-    database: Database[dict[str, Any]], destination: Destination, profile: Profile, day: date
+    database: Database[dict[str, Any]],
+    destination: Destination,
+    profile: Profile,
+    day: date,
+    *,
+    to: IO[bytes],
 ) -> DayFile | None:
-    """The file that Daybook has delivered for the day; None if it has not.
+    """The file that Daybook has delivered for the day, copied to `to`; None if it has not.
 
     Raises `DestinationError` when it cannot be read.
     """
@@ -71,11 +77,11 @@ def delivered(
     if batch is None or not batch.finished or batch.manifest is None:
         return None
     profile = batches.profile_of(batch, batch.manifest, profile)
-    content = b"".join(destination.read(batch.doc["fileId"], batch.doc["filename"]))
+    to.writelines(destination.read(batch.doc["fileId"], batch.doc["filename"]))
     return DayFile(
         origin=Origin.DELIVERED,
         profile=profile,
-        table=_read(content, profile),
+        table=_read(to, profile),
         reasons={
             name: rejected.detail
             for rejected in _rejected_of(batch.doc)
@@ -85,13 +91,15 @@ def delivered(
     )
 
 
-def planned(database: Database[dict[str, Any]], profile: Profile, day: date) -> DayFile | None:
-    """What a run would deliver now; None when another application has recorded the day.
+def planned(
+    database: Database[dict[str, Any]], profile: Profile, day: date, *, to: IO[bytes]
+) -> DayFile | None:
+    """What a run would deliver now, written to `to`.
 
-    Raises `NoFile` when a run would not make a file.
+    None when another application has recorded the day. Raises `NoFile` when a run would not make
+    a file.
     """
-    pieces: list[bytes] = []
-    outcome = plan_day(database, profile, day, every=True, sink=pieces.append)
+    outcome = plan_day(database, profile, day, every=True, sink=to.write)
     if outcome.status is Status.ALREADY_EXPORTED:
         return None
     if outcome.status not in (Status.PLANNED, Status.EMPTY):
@@ -99,7 +107,7 @@ def planned(database: Database[dict[str, Any]], profile: Profile, day: date) -> 
     return DayFile(
         origin=Origin.PLANNED,
         profile=profile,
-        table=_read(b"".join(pieces), profile),
+        table=_read(to, profile),
         reasons={
             name: rejected.detail
             for rejected in outcome.rejected or ()
@@ -110,26 +118,35 @@ def planned(database: Database[dict[str, Any]], profile: Profile, day: date) -> 
 
 
 def recorded_elsewhere(
-    database: Database[dict[str, Any]], profile: Profile, day: date, key: Pair, theirs: Table
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    day: date,
+    key: Pair,
+    theirs: Iterable[Row],
+    *,
+    to: IO[bytes],
 ) -> DayFile:
-    """The entries that their file names, and those that were queued before it and still are."""
-    texts = list(dict.fromkeys(row[key.theirs].strip() for row in theirs.rows))
+    """The entries that their file names, and those that were queued before it and still are.
+
+    Rendered to `to`. Memory holds their IDs.
+    """
+    texts = list(dict.fromkeys(row[key.theirs].strip() for row in theirs))
     entry_ids = _entries(database, profile, key, [text for text in texts if text])
     known = set(map(hashable, entry_ids))
     entry_ids += [one for one in _left_queued(database, profile, day) if hashable(one) not in known]
     printed = replace(profile, format=FileFormat.CSV)
     renderer, source = Renderer(printed, day), EntrySource(database, printed)
-    pieces = [renderer.header()]
+    to.write(renderer.header())
     for first in range(0, len(entry_ids), _PAGE_SIZE):
         page = entry_ids[first : first + _PAGE_SIZE]
         part = Part(number=1, queue_ids=[None] * len(page), entry_ids=page, duplicates={})
-        pieces.append(renderer.part(part, source.read(page)))
+        to.write(renderer.part(part, source.read(page)))
     rejected = renderer.figures().rejected
     references = reference.references_of(database, profile, [one.entry_id for one in rejected])
     return DayFile(
         origin=Origin.RECORDED_ELSEWHERE,
         profile=printed,
-        table=_read(b"".join(pieces), printed),
+        table=_read(to, printed),
         reasons={
             name: one.detail
             for one in rejected
@@ -139,9 +156,9 @@ def recorded_elsewhere(
     )
 
 
-def _read(content: bytes, profile: Profile) -> Table:
+def _read(file: IO[bytes], profile: Profile) -> Table:
     return read_table(
-        content, where="Daybook's file", encoding=profile.encoding, delimiter=profile.delimiter
+        file, where="Daybook's file", encoding=profile.encoding, delimiter=profile.delimiter
     )
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
-from daybook.audit.table import Table
+from daybook.audit.spool import Row, Side, Spool
 from daybook.errors import BadRequest
 from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import Calendar, Profile
@@ -28,8 +28,6 @@ _NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)
 _BUDDHIST_ERA = 543
 _NAMING = ("entry._id", "entry.reference")
 """Values by which rows are matched, the first one that both files have."""
-
-Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,44 +173,59 @@ def naming(pairs: Sequence[Pair], key: str | None) -> Pair:
     )
 
 
+def keep(spool: Spool, side: Side, rows: Iterable[Row], key: Pair) -> None:
+    """Store a file's rows for `compare_tables`, each with the entry that it names."""
+    at = key.ours if side is Side.OURS else key.theirs
+    spool.add(side, rows, lambda row: _plain(row[at]))
+
+
 def compare_tables(
     profile: Profile,
     pairs: Sequence[Pair],
     key: Pair,
-    ours: Table,
-    theirs: Table,
+    spool: Spool,
     *,
+    our_titles: Sequence[str],
+    their_titles: Sequence[str],
     reasons: Mapping[str, str],
 ) -> FileComparison:
-    """Compare row by row; the rows of an entry may be in any order.
+    """Compare row by row what `keep` has stored; the rows of an entry may be in any order.
 
-    `reasons` say why Daybook's file leaves out an entry, by its ID or its reference.
+    `reasons` say why Daybook's file leaves out an entry, by its ID or its reference. Memory holds
+    the rows of one entry, and what differs.
     """
-    our_rows = _by_entry(ours.rows, key.ours)
-    their_rows = _by_entry(theirs.rows, key.theirs)
     readers = [(pair, _Reader(profile, pair)) for pair in pairs if pair is not key]
-    differing = [
-        difference
-        for entry, rows in our_rows.items()
-        if entry in their_rows
-        and (difference := _difference(entry, rows, their_rows[entry], readers)) is not None
-    ]
+    our_entries = their_entries = 0
+    only_ours: list[tuple[int, str]] = []
+    only_theirs: list[tuple[int, str]] = []
+    differing: list[tuple[int, EntryDifference]] = []
+    left_out: dict[str, str] = {}
+    for entry, ours, theirs in spool.entries():
+        our_entries += ours is not None
+        their_entries += theirs is not None
+        if theirs is not None and entry in reasons:
+            left_out[entry] = reasons[entry]
+        if ours is None or theirs is None:
+            if ours is not None:
+                only_ours.append((ours.first, entry))
+            elif theirs is not None:
+                only_theirs.append((theirs.first, entry))
+        elif (found := _difference(entry, ours.rows, theirs.rows, readers)) is not None:
+            differing.append((ours.first, found))
     used_ours, used_theirs = {pair.ours for pair in pairs}, {pair.theirs for pair in pairs}
     return FileComparison(
         key=key.column.title,
         compared=tuple((pair.column.title, pair.their_title) for pair in pairs),
-        our_other_titles=tuple(
-            title for at, title in enumerate(ours.titles) if at not in used_ours
-        ),
+        our_other_titles=tuple(title for at, title in enumerate(our_titles) if at not in used_ours),
         their_other_titles=tuple(
-            title for at, title in enumerate(theirs.titles) if at not in used_theirs
+            title for at, title in enumerate(their_titles) if at not in used_theirs
         ),
-        our_entries=len(our_rows),
-        their_entries=len(their_rows),
-        only_ours=tuple(entry for entry in our_rows if entry not in their_rows),
-        only_theirs=tuple(entry for entry in their_rows if entry not in our_rows),
-        differing=tuple(differing),
-        reasons={entry: reasons[entry] for entry in their_rows if entry in reasons},
+        our_entries=our_entries,
+        their_entries=their_entries,
+        only_ours=tuple(entry for _, entry in sorted(only_ours)),
+        only_theirs=tuple(entry for _, entry in sorted(only_theirs)),
+        differing=tuple(one for _, one in sorted(differing, key=itemgetter(0))),
+        reasons=left_out,
     )
 
 
@@ -222,16 +235,6 @@ def _listed(titles: Sequence[str]) -> str:
 
 def _alike(title: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", title).casefold().split())
-
-
-def _by_entry(rows: Sequence[Row], at: int) -> dict[str, list[Row]]:
-    """Rows by the entry that they name; a row that names none continues the one before it."""
-    found: dict[str, list[Row]] = defaultdict(list)
-    entry = ""
-    for row in rows:
-        entry = _plain(row[at]) or entry
-        found[entry].append(row)
-    return dict(found)
 
 
 def _difference(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import click
@@ -57,6 +58,7 @@ def compare(
     Changes nothing.
     """
     from daybook.audit import day_file, other_system
+    from daybook.audit.spool import Side, Spool
     from daybook.audit.table import DELIMITERS, read_table
 
     beside_date = file_beside_date()
@@ -71,18 +73,26 @@ def compare(
         raise click.UsageError(f"--delimiter: {delimiter!r} is not one of , ; TAB |")
     app = app_from_env()
     profile = app.profile(profile_name)
-    theirs = read_table(file.read_bytes(), where=file.name, encoding=encoding, delimiter=delimiter)
-    ours = day_file.delivered(
-        app.database, app.destination_of(profile_name), profile, day
-    ) or day_file.planned(app.database, profile, day)
-    made_with = profile if ours is None else ours.profile
-    pairs = other_system.paired(made_with, theirs.titles, _named(columns))
-    named_by = other_system.naming(pairs, key)
-    if ours is None:
-        ours = day_file.recorded_elsewhere(app.database, profile, day, named_by, theirs)
-    found = other_system.compare_tables(
-        made_with, pairs, named_by, ours.table, theirs, reasons=ours.reasons
-    )
+    with file.open("rb") as opened, TemporaryFile() as to, Spool() as spool:
+        theirs = read_table(opened, where=file.name, encoding=encoding, delimiter=delimiter)
+        ours = day_file.delivered(
+            app.database, app.destination_of(profile_name), profile, day, to=to
+        ) or day_file.planned(app.database, profile, day, to=to)
+        made_with = profile if ours is None else ours.profile
+        pairs = other_system.paired(made_with, theirs.titles, _named(columns))
+        named_by = other_system.naming(pairs, key)
+        other_system.keep(spool, Side.THEIRS, theirs.rows, named_by)
+        if ours is None:
+            ours = day_file.recorded_elsewhere(
+                app.database, profile, day, named_by, spool.rows(Side.THEIRS), to=to
+            )
+        other_system.keep(spool, Side.OURS, ours.table.rows, named_by)
+        found = other_system.compare_tables(
+            *(made_with, pairs, named_by, spool),
+            our_titles=ours.table.titles,
+            their_titles=theirs.titles,
+            reasons=ours.reasons,
+        )
     return CommandResult(
         doc={
             "profile": profile_name,

@@ -266,3 +266,41 @@ def test_hostile_cells_stay_text_on_the_terminal(office: Office, tmp_path: Path)
     assert result.exit_code == 1
     assert "\x1b" not in result.stdout
     assert "\u202e" not in result.stdout
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "UTF16", "utf-8", "cp874"])
+def test_a_file_is_read_in_the_named_encoding_with_or_without_its_mark(
+    office: Office, tmp_path: Path, encoding: str
+) -> None:
+    office.add(description="ค่าเช่า")
+    office.export()
+    path = written(tmp_path / "theirs.csv", rows_of(office), encoding)
+    named = "utf-16" if encoding == "utf-16-le" else encoding
+    assert compared(office, path, "--encoding", named, code=0)["status"] == "same"
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "why"),
+    [
+        (
+            b"Entry ID,Debit\n" + b"x" * 3_000_000 + b"\xff,1\n",
+            ("--encoding", "utf-8"),
+            "3,000,015",
+        ),
+        (
+            b"Entry ID\n" + b"x" * (2**20 - 10) + "ก".encode()[:2],
+            ("--encoding", "utf-8"),
+            "1,048,575",
+        ),
+        (b"Entry ID\n1\n", ("--encoding", "hex"), "hex"),
+        (b"Entry ID\n1\n", ("--encoding", "no-such"), "no-such"),
+    ],
+    ids=["in a later block", "cut off at the end of a block", "of bytes", "unknown"],
+)
+def test_an_encoding_that_does_not_fit_is_refused_with_the_place(
+    office: Office, tmp_path: Path, content: bytes, arguments: tuple[str, ...], why: str
+) -> None:
+    office.add()
+    path = tmp_path / "theirs.csv"
+    path.write_bytes(content)
+    assert why in refused(office, path, *arguments)
