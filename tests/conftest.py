@@ -21,6 +21,7 @@ from pymongo.periodic_executor import PeriodicExecutor
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import EmbeddedMongod
+from tests import options
 from tests.in_memory import in_memory
 from tests.reusable import ReusableDatabase
 
@@ -33,6 +34,9 @@ hypothesis.settings.load_profile("daybook")
 
 
 EVENTS_PAUSE_SECONDS = 0.02
+
+
+options.hide()
 
 
 def pytest_configure() -> None:
@@ -58,7 +62,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
     """A replica set; with several workers, each has one of its own."""
-    given = os.environ.get("DAYBOOK_TEST_MONGODB_URI")
+    given = options.get("TEST_MONGODB_URI")
     if given:
         yield given
         return

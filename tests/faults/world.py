@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from bson import Decimal128, ObjectId
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
+from tests import options
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import CUT, Action, MongoProxy
 from tests.faults.invariants import Rest
@@ -24,7 +24,7 @@ from tests.faults.workers import Worker, Zygote
 
 DAY, NEXT_DAY, THIRD_DAY = "2026-01-18", "2026-01-19", "2026-01-20"
 CHUNK_BYTES = 256 * 1024
-FILE_FORMAT = os.environ.get("DAYBOOK_FAULTS_FORMAT", "csv")
+FILE_FORMAT = options.get("FAULTS_FORMAT") or "csv"
 """Of the profile, unless a test chooses it: `make faults-xlsx` runs all of them with xlsx."""
 
 _MANY_DELAYS = ",".join(["1"] * 40)

@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-VARIABLE = "DAYBOOK_FUZZ_SECONDS"
+from tests import options
+
 SECONDS_IN_CI = 60.0
 SECONDS_ELSEWHERE = 10.0
 
 
 def budget_seconds(*, in_ci: float = SECONDS_IN_CI) -> float:
     """For one fuzzer; `DAYBOOK_FUZZ_SECONDS` overrides the default."""
-    given = os.environ.get(VARIABLE)
+    given = options.get("FUZZ_SECONDS")
     if given:
         return float(given)
     return in_ci if os.environ.get("CI") else SECONDS_ELSEWHERE
