@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo.database import Database
+from pymongo.uri_parser import parse_uri
 
+from daybook.export import jobs
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Outcome, Status
+from daybook.export.run import run
 from tests import books, commands
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive.log import Moment
+from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.integration.office import DAY, NEXT_DAY, Office
 
 pytestmark = pytest.mark.migrated
@@ -145,3 +151,32 @@ def test_what_refuses_to_complete_an_item_of_a_later_part_is_named_with_its_coll
     assert commands.run_day(app, DAY).status is Status.ALREADY_EXPORTED
     assert set(books.statuses(database, ids)) == {"completed"}
     assert len(drive.files()) == 1
+
+
+def test_a_run_that_has_to_end_does_not_wait_for_mongodb_to_complete_items(
+    office: Office, mongo_uri: str, tmp_path: Path
+) -> None:
+    ids = books.put_many(office.database, FIRST_PART_SIZE + 2)
+    asked, answered, expired = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(event: Event) -> None:
+        completing = (event.name, event.collection) == ("update", "exportqueues")
+        if completing and event.phase is Phase.BEFORE and "autocommit" not in event.document:
+            asked.set()
+            if not answered.wait(30):
+                expired.set()
+
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    with MongoProxy(host, port, hold) as proxy:
+        hanging = Office(office.database, proxy.uri, tmp_path)
+        exporter = replace(hanging.app.exporter(hanging.app.profile()), stopping=asked.is_set)
+        outcome = run(exporter, jobs.daily(office.database, exporter.profile, DAY))
+        assert asked.is_set()
+        assert not expired.is_set()
+        answered.set()
+        assert outcome.status is not Status.EXPORTED
+    assert office.logs.count_documents({"action": "csv_generated"}) == 1
+    assert office.batch()["markedAt"] is None
+
+    assert commands.run_day(office.app, DAY).status is Status.ALREADY_EXPORTED
+    assert set(books.statuses(office.database, ids)) == {"completed"}
