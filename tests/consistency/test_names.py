@@ -193,7 +193,7 @@ def test_jobs_call_routes_that_exist() -> None:
     scheduler = text(EXPORT / "scheduler.tf")
     paths = re.findall(r'^ +path += "([^"]+)"$', scheduler, re.MULTILINE)
     (method,) = re.findall(r'http_method += "(\w+)"', scheduler)
-    assert len(paths) == 8
+    assert len(paths) == 9
     assert [path for path in paths if method not in routes.ROUTES.get(path, {})] == []
 
 

@@ -28,7 +28,7 @@ output "ingress" {
 }
 
 output "job_names" {
-  description = "Names of the scheduler jobs: audit, batch, doctor, migrate, retry, sweep, watchdog, and one batch-… for each other time of profiles."
+  description = "Names of the scheduler jobs: audit, batch, doctor, migrate, retry, sweep, watchdog, one batch-… for each other time of profiles, and one retry-… for each of profiles."
   value       = { for key, job in google_cloud_scheduler_job.default : key => job.name }
 }
 

@@ -84,10 +84,25 @@ locals {
       description = "By hand: tries the latest day that is due once more"
     }
   }
+
+  # One for each profile, since a retry is of one profile's day. Profiles in settings.profiles
+  # are not known here: the command and the status page retry theirs.
+  retries_of_profiles = {
+    for name in keys(var.profiles) : "retry-${name}" => {
+      path        = "/admin/retry"
+      paused      = true
+      schedule    = "0 0 1 1 *"
+      time_zone   = coalesce(var.profiles[name].time_zone, var.schedules.time_zone)
+      body        = jsonencode({ profile = name })
+      description = "By hand: tries the latest day of ${name} that is due once more"
+    }
+  }
+
+  by_hand = concat(keys(local.jobs_by_hand), keys(local.retries_of_profiles))
 }
 
 resource "google_cloud_scheduler_job" "default" {
-  for_each = merge(local.jobs, local.jobs_of_profiles, local.jobs_by_hand)
+  for_each = merge(local.jobs, local.jobs_of_profiles, local.jobs_by_hand, local.retries_of_profiles)
 
   project          = var.project_id
   region           = var.region
@@ -102,7 +117,7 @@ resource "google_cloud_scheduler_job" "default" {
     http_method = "POST"
     uri         = "${local.service_url}${each.value.path}"
     headers     = { "Content-Type" = "application/json" }
-    body        = base64encode(contains(keys(local.jobs_by_hand), each.key) ? "{}" : local.body)
+    body        = base64encode(try(each.value.body, contains(local.by_hand, each.key) ? "{}" : local.body))
 
     oidc_token {
       service_account_email = local.emails.scheduler
@@ -113,7 +128,7 @@ resource "google_cloud_scheduler_job" "default" {
   # After 30, 60, 120, 240 and 300 s: twelve minutes in all, so that a lease whose run died
   # has ended before the last. Whoever runs a job by hand sees the answer and decides.
   retry_config {
-    retry_count          = contains(keys(local.jobs_by_hand), each.key) ? 0 : 5
+    retry_count          = contains(local.by_hand, each.key) ? 0 : 5
     min_backoff_duration = "30s"
     max_backoff_duration = "300s"
     max_doublings        = 3

@@ -183,8 +183,35 @@ run "profiles_become_the_setting_and_a_job_for_each_distinct_time" {
   }
 
   assert {
-    condition     = alltrue([for key, job in google_cloud_scheduler_job.default : base64decode(job.http_target[0].body) == (contains(["doctor", "migrate", "retry"], key) ? "{}" : "{\"profile\":\"*\"}")])
-    error_message = "A job does not call every profile, or one by hand does."
+    condition = { for key, job in google_cloud_scheduler_job.default : key => base64decode(job.http_target[0].body) if !contains(["audit", "batch", "sweep", "watchdog"], split("-", key)[0]) } == {
+      doctor      = "{}"
+      migrate     = "{}"
+      retry       = "{}"
+      retry-east  = "{\"profile\":\"east\"}"
+      retry-night = "{\"profile\":\"night\"}"
+      retry-owl   = "{\"profile\":\"owl\"}"
+      retry-west  = "{\"profile\":\"west\"}"
+    }
+    error_message = "A job by hand is missing, or calls another profile."
+  }
+
+  assert {
+    condition     = alltrue([for key, job in google_cloud_scheduler_job.default : base64decode(job.http_target[0].body) == "{\"profile\":\"*\"}" if contains(["audit", "batch", "sweep", "watchdog"], split("-", key)[0])])
+    error_message = "A job does not call every profile."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, job in google_cloud_scheduler_job.default :
+      job.paused && job.retry_config[0].retry_count == 0 && job.schedule == "0 0 1 1 *" && job.http_target[0].uri == google_cloud_scheduler_job.default["retry"].http_target[0].uri && job.http_target[0].oidc_token[0].audience == google_cloud_scheduler_job.default["retry"].http_target[0].oidc_token[0].audience
+      if startswith(key, "retry-")
+    ])
+    error_message = "A profile's retry is not as that of daily."
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.default["retry-owl"].time_zone == "Asia/Tokyo" && google_cloud_scheduler_job.default["retry-owl"].name == "daybook-retry-owl"
+    error_message = "A profile's retry has another name or time zone than messages say."
   }
 }
 
