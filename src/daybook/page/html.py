@@ -76,7 +76,6 @@ def render(
             tongue=tongue,
             t=tongue.words,
             url=url,
-            entry_url=lambda name: url("/entries", name=name),
             link_of=link_of,
             bars=chart.bars,
             mark_of=mark_of,

@@ -219,6 +219,28 @@ def test_nothing_has_run_yet(database: Db, get: Get) -> None:
     assert get("/", accept="application/json").get_json()["level"] == "idle"
 
 
+@pytest.mark.parametrize("language", ["en", "th"])
+def test_a_profile_that_never_ran_is_shown_beside_others(
+    database: Db, mongo_uri: str, tmp_path: Path, language: str
+) -> None:
+    profiles = "[daily]\n[sales]\n[old]\nenabled = false"
+    app = books.make_app(mongo_uri, database.name, tmp_path.as_uri(), DAYBOOK_PROFILES=profiles)
+    app = replace(app, clock=lambda: page_world.NOW)
+
+    def ask(path: str) -> str:
+        environ = EnvironBuilder(path=path, headers={"Accept": "text/html"}).get_environ()
+        answer = routes.answer(app, flask.Request(environ))
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return answer.get_data(as_text=True)
+
+    said = {"en": "Nothing has run yet.", "th": "ยังไม่เคยทำงาน"}[language]
+    paths = [f"/?lang={language}", f"/?profile=sales&lang={language}"]
+    assert [ask(path).count(said) for path in paths] == [4, 4]  # title, heading, both profiles
+    assert ask(f"/?profile=old&lang={language}").count(said) == 5
+    page_world.quiet(database)
+    assert [ask(path).count(said) for path in paths] == [1, 1]
+
+
 def test_an_entry_is_found_by_its_reference(database: Db, get: Get, tmp_path: Path) -> None:
     books.put(database, books.entry("INV/2026/1"), books.entry("INV/2026/2"))
     commands.run_day(get.app, page_world.TODAY)  # type: ignore[attr-defined]

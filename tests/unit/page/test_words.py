@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from datetime import date
 from string import Formatter
 from zoneinfo import ZoneInfo
 
 import pytest
+from jinja2 import Environment, nodes
 
 from daybook.export.outcome import Status
 from daybook.page import html
 from daybook.page.days import DayState
 from daybook.page.language import Tongue
 from daybook.page.words import en, th
+from tests.pages import SOURCES
 
 TODAY = date(2026, 1, 19)
 BANGKOK = ZoneInfo("Asia/Bangkok")
@@ -103,3 +107,36 @@ def test_no_link_can_do_more_than_open_a_file(link: object) -> None:
 @pytest.mark.parametrize("link", ["https://drive.google.com/x", "http://h/x", "file:///tmp/x.csv"])
 def test_the_destinations_links_are_links(link: str) -> None:
     assert html.link_of(link) == link
+
+
+def test_every_sentence_is_given_all_that_it_names() -> None:
+    calls = [*_calls_of_templates(), *_calls_of_modules()]
+    assert len(calls) > 100
+    for place, key, given in calls:
+        assert names(en.WORDS[key]) <= given, (place, key)
+
+
+def _calls_of_templates() -> Iterator[tuple[str, str, set[str]]]:
+    """Where, the key, and what is given, of each call whose key is written out."""
+    environment = Environment(autoescape=True)
+    for template in html._FOLDER.glob("*.html"):
+        tree = environment.parse(template.read_text(encoding="utf-8"))
+        for call in tree.find_all(nodes.Call):
+            key = call.args[0] if call.args else None
+            named = isinstance(call.node, nodes.Name) and call.node.name == "t"
+            if named and isinstance(key, nodes.Const) and key.value in en.WORDS:
+                yield f"{template.name}:{call.lineno}", key.value, {one.key for one in call.kwargs}
+
+
+def _calls_of_modules() -> Iterator[tuple[str, str, set[str]]]:
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            key = call.args[0] if call.args else None
+            if call.func.attr == "words" and isinstance(key, ast.Constant):
+                yield (
+                    f"{path.name}:{call.lineno}",
+                    key.value,
+                    {str(one.arg) for one in call.keywords},
+                )

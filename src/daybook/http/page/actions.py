@@ -27,7 +27,7 @@ from daybook.export.outcome import Status
 from daybook.http.operation import FORM, Body, Operation, Parameter, operation
 from daybook.http.origin import is_own_page, keep_token, token_matches, token_of
 from daybook.http.page.pages import OF_PAGE
-from daybook.http.page.view import DATE, HTML, QUERY, View, day_of, profile_of
+from daybook.http.page.view import DATE, HTML, QUERY, View, day_of, profile_of, profile_taking
 from daybook.http.performed import performed_by, record_request
 from daybook.http.requests import MAX_TEXT_LENGTH, PROFILE, text, text_of
 from daybook.http.responses import run_response
@@ -102,9 +102,9 @@ ask_verify, ask_audit = _form("verify"), _form("audit")
 )
 def ask_requeue(app: App, request: flask.Request) -> flask.Response:
     """`GET /requeue?entry=`."""
-    shown = profile_of(app, request)
     view = View.of(app, request, _ENTRY)
     name = _entry_of(request.args)
+    shown = profile_taking(app, request, name)
     found = lineages.lineage(app.database, shown.profile, name)
     return _asked(
         view,

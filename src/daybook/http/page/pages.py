@@ -20,6 +20,7 @@ from daybook.http.page.view import (
     day_of,
     may,
     profile_of,
+    profile_taking,
     profiles,
     settings_digest,
     wants_html,
@@ -165,8 +166,8 @@ def entries(app: App, request: flask.Request) -> flask.Response:
 def _entry(app: App, request: flask.Request, name: str, allowed: Collection[str]) -> flask.Response:
     if not 0 < len(name) <= MAX_TEXT_LENGTH or "\0" in name:
         raise BadRequest(f"must be text of 1 to {MAX_TEXT_LENGTH} characters", where="name")
-    shown = profile_of(app, request)
     view = View.of(app, request, allowed)
+    shown = profile_taking(app, request, name)
     try:
         found = lineages.lineage(app.database, shown.profile, name)
     except EntryUnknown:

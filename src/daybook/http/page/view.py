@@ -15,6 +15,7 @@ import daybook
 from daybook.app import App
 from daybook.errors import BadRequest
 from daybook.export.model.profile import DAILY
+from daybook.export.operations.requeue import taking
 from daybook.export.queue.manual import parse_date
 from daybook.http.callers import refusal
 from daybook.http.operation import Parameter
@@ -62,6 +63,12 @@ def _shown(one: ConfiguredProfile) -> ShownProfile:
 def profile_of(app: App, request: flask.Request, name: str | None = None) -> ShownProfile:
     """The one of that name, or of `?profile=`, enabled or not; raises `BadRequest`."""
     return _shown(app.configured(request.args.get("profile", DAILY) if name is None else name))
+
+
+def profile_taking(app: App, request: flask.Request, entry: str) -> ShownProfile:
+    """As `profile_of`, or the other one that alone takes the entry of this ID or reference."""
+    asked = profile_of(app, request)
+    return profile_of(app, request, taking(app.database, asked.profile, entry).name)
 
 
 def day_of(app: App, shown: ShownProfile, text: str) -> date:
@@ -136,6 +143,7 @@ class View:
             self.tongue,
             default_language=self.app.settings.language,
             day_url=self.day_url,
+            entry_url=lambda profile, name: self.url("/entries", profile, name=name),
             requeue_url=lambda profile, entry: self.url("/requeue", profile, entry=entry),
             date_of=date.fromisoformat,
             here={"path": quote(self.request.path), "parameters": parameters},

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 from click.testing import CliRunner, Result
 from pymongo.database import Database
+from werkzeug.test import EnvironBuilder
 
 from daybook.cli.main import main
+from daybook.http import routes
 from tests.acceptance.runbook_stage import own_logging
 from tests.integration.office import DAY, Office
 
@@ -51,6 +54,31 @@ def test_its_file_is_found_without_naming_the_profile(office: Office) -> None:
     for arguments in (["lineage", "S-1"], ["lineage", "S-1", "--profile", "sales"]):
         found = json.loads(asked(office, *arguments, "--json").stdout)
         assert [file["filename"] for file in found["files"]] == ["sales_2026-01-18.csv"]
+
+
+def page_of(office: Office, path: str, accept: str = "text/html") -> str:
+    environ = EnvironBuilder(path=path, headers={"Accept": accept}).get_environ()
+    return routes.answer(office.app, flask.Request(environ)).get_data(as_text=True)
+
+
+def test_the_page_finds_its_file_and_links_the_day_of_its_profile(office: Office) -> None:
+    entry_id = of_sales(office, reference="S-1")
+    deliver(office)
+    for path in ("/entries?name=S-1", f"/entries/{entry_id}", f"/entries/{entry_id}?profile=sales"):
+        page = page_of(office, path)
+        assert "sales_2026-01-18.csv" in page
+        assert 'href="/days/2026-01-18?profile=sales"' in page
+        (file,) = json.loads(page_of(office, path, "application/json"))["files"]
+        assert file["filename"] == "sales_2026-01-18.csv"
+
+
+def test_the_page_asks_its_own_profile_to_queue_it_again(office: Office) -> None:
+    entry_id = of_sales(office, reference="")
+    deliver(office)
+    day = page_of(office, "/days/2026-01-18?profile=sales")
+    assert f'href="/entries?name={entry_id}&amp;profile=sales"' in day
+    form = page_of(office, f"/requeue?entry={entry_id}")
+    assert '<input type="hidden" name="profile" value="sales">' in form
 
 
 def test_it_is_not_queued_again_while_its_own_profile_would_reject_it(office: Office) -> None:
