@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from itertools import combinations
@@ -67,6 +68,10 @@ def _in_words(profile: Profile) -> str:
 
 
 def _same_file(one: ConfiguredProfile, other: ConfiguredProfile) -> bool:
-    same_place = one.destination == other.destination
-    names = {each.profile.file_name(_ANY_DAY).casefold() for each in (one, other)}
-    return same_place and len(names) == 1
+    names = {_folded(each.profile.file_name(_ANY_DAY)) for each in (one, other)}
+    return one.destination.place == other.destination.place and len(names) == 1
+
+
+def _folded(name: str) -> str:
+    """Equal for names that some file system or some people take for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

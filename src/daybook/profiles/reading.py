@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from daybook.errors import ConfigurationError
+from daybook.export.model.column import ColumnType
 from daybook.export.model.profile import DAILY, FileFormat, Profile
+from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.render import Renderer
 from daybook.profiles import keys, presets
 from daybook.profiles.configured import ConfiguredProfile, Profiles
@@ -121,6 +123,7 @@ def _profile(
         return None
     try:
         Renderer(profile, None).header()
+        _check_cut(profile)
     except ConfigurationError as error:
         said = str(error)
         faults.append(said if said.startswith("profile ") else f"profile {name}: {said}")
@@ -134,6 +137,17 @@ def _profile(
         language=delivery.get("language", settings.language),
         enabled=delivery.get("enabled", True),
     )
+
+
+def _check_cut(profile: Profile) -> None:
+    """Raise `ConfigurationError` for a column whose truncated values would be other values."""
+    for cell in Layout.of(profile).cells:
+        if cell.column.cut and cell.type is not ColumnType.TEXT:
+            raise ConfigurationError(
+                f"profile {profile.name}, column {cell.column.title!r}: cut applies only to texts, "
+                f"and {cell.column.value} is of type {cell.type}: without cut, an entry whose "
+                "value is longer is rejected"
+            )
 
 
 def _wrong_end(profile: Profile) -> str | None:

@@ -7,6 +7,7 @@ be a secret.
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -48,6 +49,12 @@ class DestinationAddress:
     bucket: str | None = None
     prefix: str = ""
     """Prefix of S3 keys, without slashes at either end."""
+
+    @property
+    def place(self) -> tuple[str | None, ...]:
+        """What two addresses of one folder have in common, however they are spelt."""
+        path = None if self.path is None else os.path.normpath(self.path)
+        return self.scheme, path, self.folder_id, self.bucket, self.prefix
 
     @property
     def kind(self) -> str:

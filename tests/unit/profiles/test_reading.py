@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -251,6 +252,20 @@ def test_the_generic_preset_is_the_default_profile() -> None:
             "[[sales.columns]]\ntitle = 'A'\nvalue = 'entry.x'\ncut = true",
             "columns[1].cut needs max_length",
         ),
+        *(
+            (
+                f"[[sales.columns]]\ntitle = 'A'\nvalue = '{value}'\ncut = true\n{rest}",
+                f"profile sales, column 'A': cut applies only to texts, and {value} is of type",
+            )
+            for value, rest in [
+                *((name, "max_length = 3") for name in ("line.amount", "line.absolute")),
+                *((name, "max_length = 3") for name in ("line.debit", "line.number")),
+                *((name, "max_length = 3") for name in ("entry.date", "batch.date")),
+                ("entry.x", "max_length = 3\ntype = 'amount'"),
+                ("entry.x", "max_length = 3\ntype = 'date'"),
+                ("entry.x", "max_length = 3\ntype = 'number'"),
+            ]
+        ),
         (
             "[[sales.columns]]\ntitle = 'A'\nvalue = 'entry.x'\nmax_length = 0",
             "columns[1].max_length must be a whole number from 1 to 32767, not 0",
@@ -328,6 +343,30 @@ def test_two_profiles_never_write_the_same_file() -> None:
     same = '[a]\nfilename = "x_{date}.csv"\n[b]\nfilename = "X_{date}.csv"\n'
     assert "profiles a and b, filename: both would write x_2026-01-18.csv" in fault(same)
     assert profiles(same + 'destination = "file:///srv/other"\n')
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("file:///srv/books", "file:///srv/books/"),
+        ("file:///srv/books", "file:///srv/x/..//books"),
+        ("file:///srv/b%6Foks", "file:///srv/books"),
+        ("s3://bucket/books", "s3://bucket/books/"),
+    ],
+)
+def test_one_folder_spelt_in_two_ways_is_one_folder(one: str, other: str) -> None:
+    toml = (
+        f'[a]\nfilename = "x_{{date}}.csv"\ndestination = "{one}"\n'
+        f'[b]\nfilename = "x_{{date}}.csv"\ndestination = "{other}"\n'
+    )
+    assert "profiles a and b, filename: both would write" in fault(toml)
+    assert profiles(toml.replace(f'"{other}"', f'"{other}2"'))
+
+
+def test_one_name_in_two_forms_of_unicode_is_one_name() -> None:
+    names = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    toml = "".join(f'[{at}]\nfilename = "{name}_{{date}}.csv"\n' for at, name in enumerate(names))
+    assert "profiles 0 and 1, filename: both would write" in fault(toml)
 
 
 MEDICI_RENAMED = """[sales]
