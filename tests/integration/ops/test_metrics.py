@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pymongo
 import pytest
-from bson import ObjectId
+from bson import Decimal128, Int64, ObjectId, raw_bson
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -278,6 +281,85 @@ def test_values_of_another_type_count_as_nothing(database: Db, odd: Any) -> None
 
 
 # The queue
+
+
+ODD_NAMES = {
+    b"\xff\xfe": "\N{REPLACEMENT CHARACTER}" * 2,
+    b"\xed\xa0\x80": "\N{REPLACEMENT CHARACTER}" * 3,  # half a surrogate pair
+    b'"}\n# HELP \\': r"\"}\n# HELP \\",
+    b"\r\x1b[31m": "\r\x1b[31m",
+    "\N{LINE SEPARATOR}\N{NEXT LINE}".encode(): "\N{LINE SEPARATOR}\N{NEXT LINE}",
+    "ผิดพลาด".encode(): "ผิดพลาด",
+    b"": "",
+    b"e" * 5000: "e" * 79 + "…",
+}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_odd_type_of_error_is_one_label(database: Db, name: bytes) -> None:
+    """Also one that is not UTF-8, as another program's driver may store it."""
+    stored = bson.encode(day("2026-01-17", _id=ObjectId(), errorCounts={"@" * len(name): 3}))
+    raw = RawBSONDocument(stored.replace(b"@" * len(name) + b"\x00", name + b"\x00"))
+    raws = database["exportbatches"].with_options(codec_options=raw_bson.DEFAULT_RAW_BSON_OPTIONS)
+    raws.insert_one(raw)
+
+    page = text(database).decode()
+
+    assert f'{BATCH}_errors_total{{error_type="{ODD_NAMES[name]}"}} 3.0' in page.split("\n")
+    assert len([*text_string_to_metric_families(page)]) > 10
+
+
+def test_types_of_error_that_look_alike_are_one_sample(database: Db) -> None:
+    long = "e" * 79
+    counts = {f"{long}{end}": 1 for end in ("aa", "bb", "cc")}
+    put_days(database, day("2026-01-17", errorCounts=counts))
+
+    assert values(database)[f'{BATCH}_errors_total{{error_type="{long}…"}}'] == 3
+    assert text(database).decode().count(f'error_type="{long}') == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(float("nan"), float("inf"), float("-inf"), 1e300, -1, -0.5, Int64(2**63 - 1)),
+        *map(Decimal128, ("NaN", "sNaN", "Infinity", "-Infinity", "1E+6000", "-3")),
+    ],
+    ids=repr,
+)
+def test_a_number_that_counts_nothing_spoils_no_sum(database: Db, odd: Any) -> None:
+    figures = ("entryCount", "rowCount", "sizeBytes", "rejectedCount", "conflictCount")
+    put_days(
+        database,
+        delivered(
+            "2026-01-16", 1, attemptCount=Decimal128("2"), entryCount=7,
+            errorCounts={"timeout": 2.0},
+        ),
+        delivered(
+            "2026-01-17", 1, attemptCount=odd, errorCounts={"timeout": odd},
+            **dict.fromkeys(figures, odd),
+        ),
+    )  # fmt: skip
+
+    found = values(database)
+
+    names = [f"{BATCH}_{name}_total" for name in ("entries", "rows", "attempts", "conflicts")]
+    assert chosen(found, *names) == [7, 2, 2, 0]
+    assert found[f'{BATCH}_errors_total{{error_type="timeout"}}'] == 2
+    assert found[f"{BATCH}_entries"] == 0
+
+
+@pytest.mark.parametrize("first", [-(2**63), 0, 2**63 - 1])
+@pytest.mark.parametrize("last", [-(2**63), 0, 2**63 - 1])
+def test_dates_at_the_ends_of_what_can_be_stored_are_answered(
+    database: Db, first: int, last: int
+) -> None:
+    times = {"startedAt": DatetimeMS(first), "committedAt": DatetimeMS(last)}
+    put_days(database, {**delivered("2026-01-17", 1), **times})
+
+    found = values(database)
+
+    assert found[f'{BATCH}_batches{{state="committed"}}'] == 1
+    assert found[f"{BATCH}_last_duration_seconds"] >= 0
 
 
 def test_the_queue_holds_what_the_next_run_would_take(database: Db) -> None:

@@ -6,7 +6,7 @@ nothing is lost when an instance ends, and a deleted batch is missing from them.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from daybook.export.slot import orphans
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
 from daybook.mongo.query import Query
+from daybook.text import display
 
 DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -67,8 +68,8 @@ class BatchFigures:
     rejected: int
     attempts: int
     conflicts: int
-    errors: Mapping[str, int]
-    """Failed attempts by type of error, in alphabetical order."""
+    errors: Mapping[str, float]
+    """Failed attempts by type of error, in a form that can be encoded."""
     last_entries: int
     """Entries of the day that ended last; 0 when it was empty or there is none."""
     damaged: int
@@ -99,7 +100,8 @@ class OrphanFigures:
 
 def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
     """One aggregation over the profile's days; raises `PyMongoError`."""
-    (found,) = database[batches.COLLECTION].aggregate(_pipeline(profile))
+    stored = database.get_collection(batches.COLLECTION, codec_options=LENIENT)
+    (found,) = stored.aggregate(_pipeline(profile))
     # A damaged state may be of any type, and have no key.
     known = [doc for doc in found["states"] if doc["_id"] in list(BatchState)]
     states = {doc["_id"]: doc for doc in known}
@@ -114,7 +116,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
         rejected=sum(states[state]["rejected"] for state in _ENDED if state in states),
         attempts=sum(doc["attempts"] for doc in states.values()),
         conflicts=sum(doc["conflicts"] for doc in states.values()),
-        errors={doc["_id"]: doc["attempts"] for doc in found["errors"]},
+        errors=_by_label(found["errors"]),
         last_entries=next((doc["entryCount"] for doc in found["lastEnded"]), 0),
         damaged=sum(doc["batches"] for doc in found["states"] if doc not in known),
         last_success_timestamp_seconds=max(ends, default=0) / 1000,
@@ -177,13 +179,15 @@ def _pipeline(profile: Profile) -> list[Doc]:
         "attempts": "$attempts",
         "conflicts": "$conflictCount",
     }
+    counts = ("entryCount", "rowCount", "sizeBytes", "rejectedCount", "conflictCount")
     return [
         {"$match": batches.ALL["batchDate"].filter(profile=profile.name)},
         {
             "$project": {
-                **dict.fromkeys(("state", "entryCount", "rowCount", "sizeBytes"), 1),
-                **dict.fromkeys(("rejectedCount", "conflictCount"), 1),
-                "attempts": {"$ifNull": ["$attemptCount", "$attempt"]},
+                "state": 1,
+                **{name: _count(f"${name}") for name in counts},
+                "counted": {"$isNumber": "$entryCount"},
+                "attempts": _count({"$ifNull": ["$attemptCount", "$attempt"]}),
                 "errors": {"$objectToArray": _if_type("object", "$errorCounts", {})},
                 # Another application's record may have any value for a date.
                 "endedMs": {"$toLong": _if_type("date", "$committedAt", None)},
@@ -213,11 +217,10 @@ def _pipeline(profile: Profile) -> list[Doc]:
                     },
                 ],
                 "lastDuration": [timed, *latest],
-                "lastEnded": [{"$match": {**ended, "entryCount": {"$type": "number"}}}, *latest],
+                "lastEnded": [{"$match": {**ended, "counted": True}}, *latest],
                 "errors": [
                     {"$unwind": "$errors"},
-                    {"$group": {"_id": "$errors.k", "attempts": {"$sum": "$errors.v"}}},
-                    {"$sort": {"_id": 1}},
+                    {"$group": {"_id": "$errors.k", "attempts": {"$sum": _count("$errors.v")}}},
                 ],
             }
         },
@@ -226,6 +229,22 @@ def _pipeline(profile: Profile) -> list[Doc]:
 
 def _if_type(bson_type: str, path: str, otherwise: Any) -> Doc:
     return {"$cond": [{"$eq": [{"$type": path}, bson_type]}, path, otherwise]}
+
+
+def _count(path: Any) -> Doc:
+    """The number as a double; 0 for anything else, so that an altered one spoils no sum."""
+    number = {"$convert": {"input": path, "to": "double", "onError": 0.0, "onNull": 0.0}}
+    in_range = {"$and": [{"$gte": ["$$number", 0]}, {"$lte": ["$$number", _MOST]}]}
+    return {
+        "$let": {
+            "vars": {"number": {"$cond": [{"$isNumber": path}, number, 0.0]}},
+            "in": {"$cond": [in_range, "$$number", 0.0]},  # NaN compares lower than any number
+        }
+    }
+
+
+_MOST: Final = 2.0**53
+"""Doubles count no further."""
 
 
 _MILLIS: Final = {
@@ -253,6 +272,14 @@ _BUCKET: Final = {
         "default": len(DURATION_BOUNDS_SECONDS),
     }
 }
+
+
+def _by_label(groups: list[Doc]) -> Mapping[str, float]:
+    """Types of errors that differ only in what cannot be encoded have one label."""
+    counts: dict[str, float] = defaultdict(float)
+    for doc in groups:
+        counts[display.shortened(display.text(doc["_id"]))] += doc["attempts"]
+    return counts
 
 
 def _durations(groups: list[Doc], latest: list[Doc]) -> Durations:
