@@ -271,6 +271,58 @@ def alterations(stored: dict[str, list[dict[str, Any]]]) -> Iterator[Alteration]
                     )
 
 
+NO_TOTALS: list[Any] = [
+    *("NaN", "sNaN", "Infinity", "-Infinity", "1E+999999999", "0E-999999999", "1e101"),
+    *("", "1,200.00", "9" * 101, 100, 1.5, None, True, ["1.00"]),
+]
+
+
+@pytest.mark.parametrize("side", ["debit", "credit", "amount"])
+@pytest.mark.parametrize(
+    ("stage", "collection", "totals"),
+    [
+        ("sealed", "exportslots", "seals.0.totals"),
+        ("unmarked", "exportbatches", "totals"),
+    ],
+)
+def test_a_total_that_no_file_can_have_stops_the_day_by_name_until_it_is_repaired(
+    office: Office,
+    caplog: pytest.LogCaptureFixture,
+    stage: str,
+    collection: str,
+    totals: str,
+    side: str,
+) -> None:
+    evening = Evening(office, stage)
+    (doc,) = evening.stored[collection]
+    (currency,) = at(doc, totals)
+    path = f"{totals}.{currency}.{side}"
+    evening.again()
+    for value in NO_TOTALS:
+        caplog.clear()
+        evening.database[collection].update_one({"_id": doc["_id"]}, {"$set": {path: value}})
+
+        code, text = evening.call("/run", {"batchDate": DAY.isoformat()})
+
+        assert code == 500, (value, text)
+        error = json.loads(text)["error"]
+        assert error["type"] == "document_damaged", (value, error)
+        where = f"in {collection} was altered: {path} must be "
+        assert where in error["message"], (value, error)
+        assert str(doc["_id"]) in error["message"]
+        code, page = evening.call("/")
+        assert code == 200, (value, page)
+        if collection == "exportbatches":
+            assert f"{path} must be " in page, value
+        with pytest.raises(DaybookError, match="was altered"):
+            status(office.database, office.app.profile(), DAY)
+        assert not [r for r in caplog.records if getattr(r, "event", "") in CRASHES], value
+
+    evening.database[collection].update_one({"_id": doc["_id"]}, {"$set": {path: at(doc, path)}})
+    evening.finish()
+    evening.check()
+
+
 WHOLE = pytest.param(1, marks=pytest.mark.storm, id="whole")
 SAMPLE = pytest.param(100, id="sample")
 """In CI every 100th alteration, and those of fields on which one file a day rests."""

@@ -24,9 +24,11 @@ from daybook.export.batch import export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.fields import Fields
+from daybook.export.model.figures import CurrencyTotals
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
-from daybook.export.model.seal import figures_to_doc
+from daybook.export.model.seal import figures_to_doc, totals_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised
 from daybook.text.phrases import number
@@ -199,7 +201,8 @@ def _content(batch: Batch, file: DeliveredBytes) -> Iterator[VerifyDifference]:
 
 def _figures(batch: Batch, rerendered: Rerendering) -> Iterator[VerifyDifference]:
     now = figures_to_doc(rerendered.figures())
-    recorded = {**batch.doc, "totals": _normalised_totals(batch.doc["totals"], rerendered.profile)}
+    totals = totals_from(Fields.of(batch.doc, batches.COLLECTION))
+    recorded = {**batch.doc, "totals": _normalised_totals(totals, rerendered.profile)}
     for name in ("entryCount", "rowCount", "normalisedCount", "otherMonthCount", "totals"):
         if now[name] != recorded[name]:
             yield VerifyDifference(
@@ -231,13 +234,13 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _normalised_totals(
-    totals: Mapping[str, Mapping[str, str]], profile: Profile
+    totals: Mapping[str, CurrencyTotals], profile: Profile
 ) -> dict[str, dict[str, str]]:
     """The recorded totals, with an earlier version's `thb` and `THB` added up."""
     sums: dict[str, dict[str, Decimal]] = {}
     for code, amounts in totals.items():
         summed = sums.setdefault(normalised(code) or profile.currency, {})
-        for name, text in amounts.items():
+        for name, text in amounts.to_doc().items():
             summed[name] = summed.get(name, Decimal()) + Decimal(text)
     return {
         code: {name: f"{value:f}" for name, value in amounts.items()}

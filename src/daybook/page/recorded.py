@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Self
 
 from daybook.export.batch.batch import COLLECTION, has_ended
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.seal import totals_from
 from daybook.export.rendering.entry_id import displayed
 
 FIELDS = (
@@ -23,7 +24,6 @@ FIELDS = (
     *("audit.auditedAt", "audit.findingCount", "audit.allFound", "audit.findings"),
 )
 """The fields of a batch that `RecordedDay.from_doc` reads."""
-_DIGITS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,34 +185,20 @@ def _text(value: Any) -> str | None:
 
 
 def _money(fields: Fields) -> tuple[Money, ...]:
-    totals = fields.inner_or_none("totals")
-    if totals is None:
+    if not fields.has("totals"):
         return ()
-    currencies = fields.read("totals", list[str])
     return tuple(
-        _of_currency(currency, totals.inner(currency)) for currency in sorted(map(str, currencies))
+        Money(
+            currency=currency,
+            amount=sums.debit or sums.credit or sums.amount,
+            difference=sums.debit - sums.credit,
+        )
+        for currency, sums in sorted(totals_from(fields).items())
     )
-
-
-def _of_currency(currency: str, sums: Fields) -> Money:
-    debit, credit, amount = (_decimal(sums, name) for name in ("debit", "credit", "amount"))
-    return Money(currency=currency, amount=debit or credit or amount, difference=debit - credit)
-
-
-def _decimal(sums: Fields, name: str) -> Decimal:
-    """Neither NaN nor infinite, nor of an exponent that would take a gigabyte to print."""
-    text = sums.text(name)
-    try:
-        value = Decimal(text)
-    except InvalidOperation as error:
-        raise sums.damaged(name, "must be a decimal") from error
-    if len(text) > _DIGITS or not value.is_finite() or abs(value.adjusted()) > _DIGITS:
-        raise sums.damaged(name, f"must be a decimal of at most {_DIGITS} digits")
-    return value
 
 
 def _counts(fields: Fields) -> Mapping[str, int]:
     if not fields.has("errorCounts"):
         return {}
     counts = fields.inner("errorCounts")
-    return {name: counts.whole(name) for name in fields.read("errorCounts", list[str])}
+    return {name: counts.whole(name) for name in fields.names("errorCounts")}

@@ -292,7 +292,7 @@ def _check_facts(fields: Fields, state: BatchState) -> None:
         fields.read("rejected", lambda items: [*map(Rejected.from_doc, items)])
     if fields.has("rejectedReasons"):
         reasons = fields.inner("rejectedReasons")
-        for reason in fields.read("rejectedReasons", list[str]):
+        for reason in fields.names("rejectedReasons"):
             reasons.whole(reason)
     error = fields.inner_or_none("error")
     if error is not None:

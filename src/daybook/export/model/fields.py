@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
 
 _ABSENT = object()
+_DIGITS = 100
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
@@ -68,6 +70,28 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise self._wrong(name, "a whole number")
         return int(value)
+
+    def decimal(self, name: str) -> Decimal:
+        """A decimal that is stored as text: finite, and short enough to calculate with and print.
+
+        An exponent of a billion is short to store, and takes a gigabyte to print.
+        """
+        text = self.text(name)
+        value = None
+        if len(text) <= _DIGITS:
+            with suppress(InvalidOperation):
+                value = Decimal(text)
+        if value is None or not value.is_finite() or abs(value.adjusted()) > _DIGITS:
+            raise self._wrong(name, f"a decimal of at most {_DIGITS} digits")
+        return value
+
+    def names(self, name: str) -> list[str]:
+        """The names in the document that the field holds."""
+        found = list(self.inner(name)._doc)
+        for one in found:
+            if not _encodable(one):
+                raise self.damaged(name, f"has a name that is not UTF-8: {display.quoted(one)}")
+        return found
 
     def present(self, name: str) -> None:
         """Raises `DocumentDamaged` when the field is missing; null counts as present."""

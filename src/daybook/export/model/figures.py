@@ -232,14 +232,6 @@ class CurrencyTotals:
             "amount": f"{self.amount:f}",
         }
 
-    @classmethod
-    def from_doc(cls, doc: Mapping[str, str]) -> CurrencyTotals:
-        return cls(
-            debit=Decimal(doc["debit"]),
-            credit=Decimal(doc["credit"]),
-            amount=Decimal(doc["amount"]),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:

@@ -194,12 +194,16 @@ def months_from(fields: Fields) -> dict[str, int]:
     months = fields.inner_or_none("otherMonths")
     if months is None:
         return {}
-    return {name: months.whole(name) for name in fields.read("otherMonths", list[str])}
+    return {name: months.whole(name) for name in fields.names("otherMonths")}
 
 
 def totals_from(fields: Fields) -> dict[str, CurrencyTotals]:
     """The totals by currency."""
-    return fields.read(
-        "totals",
-        lambda totals: {code: CurrencyTotals.from_doc(sums) for code, sums in totals.items()},
+    totals = fields.inner("totals")
+    return {code: _of_currency(totals.inner(code)) for code in fields.names("totals")}
+
+
+def _of_currency(sums: Fields) -> CurrencyTotals:
+    return CurrencyTotals(
+        debit=sums.decimal("debit"), credit=sums.decimal("credit"), amount=sums.decimal("amount")
     )

@@ -18,9 +18,11 @@ from daybook.errors import DaybookError
 from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections
 from daybook.export.batch.batch import Batch
+from daybook.export.model.fields import Fields
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
+from daybook.export.model.seal import totals_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.mark import Delivery
 from daybook.export.rendering.cells.money import CurrencyReader, decimals_of
@@ -133,10 +135,14 @@ def _not_completed(batch: Batch, entry_ids: set[Hashable]) -> Iterator[LedgerDif
 
 
 def _totals(batch: Batch, sums: Mapping[str, Mapping[str, Decimal]]) -> Iterator[LedgerDifference]:
-    totals = batch.doc["totals"]
+    totals = totals_from(Fields.of(batch.doc, batches.COLLECTION))
     for currency in sorted({*totals, *sums}):
-        for side in ("debit", "credit"):
-            recorded = Decimal(totals.get(currency, {}).get(side, "0"))
+        of_file = totals.get(currency)
+        sides = {
+            "debit": Decimal() if of_file is None else of_file.debit,
+            "credit": Decimal() if of_file is None else of_file.credit,
+        }
+        for side, recorded in sides.items():
             found = sums.get(currency, {}).get(side, Decimal())
             if recorded != found:
                 yield LedgerDifference(
