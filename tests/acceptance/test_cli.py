@@ -310,7 +310,7 @@ def test_a_variable_that_nothing_reads_is_a_warning(office: Office) -> None:
         (["export", "--entry-id", "a", "--from", "2026-01-18"], "give either entries, by"),
         (["export", "a", "--from", "2026-01-18"], "give either entries, by"),
         (["export", "--from", "2026-01-18"], "--to: is missing"),
-        (["export", "--entry-id", ""], "--entry-id: must be a string"),
+        (["export", "--entry-id", ""], "ID_OR_REFERENCE: must be a string"),
         (["export", "--entry-id", "a", "--key", ""], "--key: must have 1 to 255 characters"),
         (
             ["export", "--from", "2026-01-19", "--to", "2026-01-18"],
@@ -352,6 +352,56 @@ def test_without_mongodb_commands_fail_and_the_doctor_goes_on(tmp_path: Path) ->
         "encryption": True,
         "folder": True,
     }
+
+
+NEEDS_MONGODB = {
+    "audit": [[]],
+    "compare": [["2026-01-18", __file__]],
+    "doctor": [[]],
+    "erase": [["6b0326e4796afecb35d29315"]],
+    "explain": [[]],
+    "export": [["RV-1"]],
+    "history": [[]],
+    "lineage": [["RV-1"]],
+    "migrate": [[], ["status"], ["--dry-run"]],
+    "plan": [[]],
+    "receipt": [["2026-01-18"]],
+    "reconcile": [[]],
+    "release": [["2026-01-18"]],
+    "requeue": [["RV-1"]],
+    "retry": [["2026-01-18"]],
+    "run": [[]],
+    "seed": [[]],
+    "serve": [["--port", "0"]],
+    "status": [[]],
+    "sweep": [[]],
+    "verify": [["2026-01-18"]],
+}
+"""Command → arguments with which it asks MongoDB."""
+
+
+def test_every_command_that_needs_mongodb_is_tried_without_it() -> None:
+    assert set(NEEDS_MONGODB) == COMMANDS - {"completion", "profiles"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[name, *given] for name, each in NEEDS_MONGODB.items() for given in each],
+    ids=" ".join,
+)
+def test_no_command_waits_long_for_a_mongodb_that_is_away(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    env = {
+        "DAYBOOK_MONGODB_URI": "mongodb://127.0.0.1:1/",
+        "DAYBOOK_DESTINATION": tmp_path.as_uri(),
+        "DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS": "100",
+    }
+    process = daybook(env, *arguments)
+    assert process.returncode == 1, process.stderr
+    assert "127.0.0.1:1: " in process.stdout + process.stderr
+    if arguments[0] == "serve":
+        assert "`unset DAYBOOK_MONGODB_URI DAYBOOK_DESTINATION`" in process.stderr
 
 
 def test_the_doctor_says_ok_line_by_line(office: Office) -> None:

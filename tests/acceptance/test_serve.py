@@ -258,6 +258,21 @@ def test_what_is_printed_is_not_what_was_given(
         assert requests.get(f"{served.ledger_url}/health", timeout=60).status_code == 200
 
 
+def test_what_was_exported_for_other_terminals_does_not_stop_the_next_start(tmp_path: Path) -> None:
+    """The lines are pasted into the terminal in which `serve` is then started again."""
+    with serving(tmp_path, "--seed", "1") as served:
+        printed = served.environment
+        assert set(printed) == {"DAYBOOK_MONGODB_URI", "DAYBOOK_DESTINATION"}
+        with serving(tmp_path, **printed) as beside:
+            assert beside.environment == {}
+            beside.end(signal.SIGTERM)
+        served.end(signal.SIGTERM)
+    with serving(tmp_path, **printed) as again:
+        assert again.environment == printed
+        run = again.post("/run", {"batchDate": "2026-01-18"})
+        assert (run["status"], run["entryCount"]) == ("exported", 1)
+
+
 def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 

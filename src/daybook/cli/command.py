@@ -53,7 +53,7 @@ OPTIONS: Mapping[str, str] = {
     "columns": "--columns",
     "entryId": "ID_OR_REFERENCE",
     "key": "--key",
-    "entryIds": "--entry-id",
+    "entryIds": "ID_OR_REFERENCE",
     "from": "--from",
     "Idempotency-Key": "--key",
     "profile": "--profile",

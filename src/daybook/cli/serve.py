@@ -15,6 +15,8 @@ import click
 
 from daybook.cli.command import CommandResult, asks_for_json, command, print_json, say
 from daybook.cli.outcome import row
+from daybook.errors import DatabaseError
+from daybook.write_errors import describe
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -68,12 +70,12 @@ def serve(
 def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
     from daybook.app import App
     from daybook.local import sample
-    from daybook.local.serve import FunctionServer, complete_environment, wait
-    from daybook.mongo.migrate import migrate
+    from daybook.local.serve import FunctionServer, complete_environment, wait, without_own
 
-    with complete_environment(os.environ, data_dir) as (env, mongod):
+    given = without_own(os.environ, data_dir)
+    with complete_environment(given, data_dir) as (env, mongod):
         app = App.from_env(env)
-        migrate(app.database, now=app.now())
+        _migrate(app, own=mongod is not None)
         if entries:
             sample.seed(app.database, at=app.now(), entries=entries)
         output = sys.stderr.fileno()
@@ -84,13 +86,30 @@ def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
             ) as ledger,
             _follow_ups(app, server.url),
         ):
-            _announce(server.url, ledger.url, app, _added(env))
+            _announce(server.url, ledger.url, app, _added(env, given))
             wait(server, ledger, mongod=mongod)
 
 
-def _added(env: Mapping[str, str]) -> dict[str, str]:
+def _migrate(app: App, *, own: bool) -> None:
+    """Raises `DatabaseError` when a MongoDB that is not `serve`'s `own` cannot be reached."""
+    from pymongo.errors import ConnectionFailure
+
+    from daybook.mongo.migrate import migrate
+
+    try:
+        migrate(app.database, now=app.now())
+    except ConnectionFailure as error:
+        if own:
+            raise
+        raise DatabaseError(
+            f"the MongoDB of DAYBOOK_MONGODB_URI cannot be reached: {describe(error)}. "
+            "`unset DAYBOOK_MONGODB_URI DAYBOOK_DESTINATION` if `serve` is to start its own"
+        ) from error
+
+
+def _added(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """The variables that `serve` has set itself; those of its caller may hold a password."""
-    return {name: text for name, text in env.items() if os.environ.get(name) != text}
+    return {name: text for name, text in env.items() if given.get(name) != text}
 
 
 def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:

@@ -100,7 +100,13 @@ class EmbeddedMongod:
 
     @property
     def uri(self) -> str:
-        return f"mongodb://{self.host}/?replicaSet={REPLICA_SET}"
+        return _uri(self.port)
+
+    @property
+    def former_uri(self) -> str | None:
+        """Its address at the last start; None without one, or while its port is in use."""
+        former = self._former_port()
+        return _uri(former) if former else None
 
     @property
     def pid(self) -> int:
@@ -272,6 +278,10 @@ class EmbeddedMongod:
         if ended.code == _ADDRESS_IN_USE:
             return f"port {self.port} of 127.0.0.1 is taken: choose another, or 0 for a free one"
         return f"mongod ended with code {ended.code} (log: {log}): {reason}"
+
+
+def _uri(port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
 
 
 def _free_port() -> int:

@@ -66,6 +66,20 @@ def complete_environment(
         yield complete, mongod
 
 
+def without_own(env: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+    """`env` without the variables that an earlier `serve` over `data_dir` printed.
+
+    They may have been exported in the terminal in which `serve` is started again: its MongoDB
+    ended with it. While it still runs, they are kept.
+    """
+    kept = dict(env)
+    if kept.get("DAYBOOK_MONGODB_URI") == EmbeddedMongod(data_dir / "mongo").former_uri:
+        kept.pop("DAYBOOK_MONGODB_URI", None)
+        if kept.get("DAYBOOK_DESTINATION") == (data_dir / "exports").absolute().as_uri():
+            del kept["DAYBOOK_DESTINATION"]
+    return kept
+
+
 class FunctionServer:
     """A function in a functions-framework process, ready inside a `with` block.
 

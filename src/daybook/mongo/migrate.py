@@ -159,6 +159,8 @@ def standings(database: Database[dict[str, Any]]) -> list[MigrationStatus]:
 
     Migrations that a newer version of Daybook applied come last.
     """
+    # Without a MongoDB, the longer time limit would be waited for too, to find one.
+    database.command("ping")
     with permitted("migrate"), pymongo.timeout(LONGEST_SECONDS):
         found = [_standing(database, migration) for migration in MIGRATIONS]
         newer = _newer(database, would=any(standing.pending for standing in found))

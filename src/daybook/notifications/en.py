@@ -11,6 +11,7 @@ from daybook.export.model.notice import AlertEvent
 from daybook.export.model.profile import DAILY
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
+from daybook.text.phrases import hour
 from daybook.text.phrases import moment as moment
 from daybook.text.phrases import number as number
 
@@ -150,7 +151,7 @@ def _attempt_failed(facts: Facts) -> AlertText:
     whose = "The day" if facts.day else "The manual export"
     follows = f"The next attempt is due at {moment(due)}." if due else "Another attempt follows."
     return AlertText(
-        title=f"{which.lower()} failed" + (f", the next one at {due:%H:%M}" if due else ""),
+        title=f"{which.lower()} failed" + (f", the next one at {hour(due)}" if due else ""),
         phone=f"Nothing to do yet. {follows}"
         + (
             f" {force_run('retry', facts)} to start it sooner, once the cause is removed."
@@ -283,7 +284,7 @@ def _breaker_opened(facts: Facts) -> AlertText:
     often = f" {number(failures, 'time')} in a row" if failures else " repeatedly"
     rest = f"until {moment(until)}" if until else "for a while"
     return AlertText(
-        title=f"{place} failed{often}, paused" + (f" until {until:%H:%M}" if until else ""),
+        title=f"{place} failed{often}, paused" + (f" until {hour(until)}" if until else ""),
         phone="Check whether the service has an outage. Daybook resumes by itself once the "
         f"destination works again; {_then_force_run('retry', facts)} to try it sooner. "
         f"To check access: {_EXAMINE}",

@@ -179,7 +179,7 @@ def _attempt_failed(facts: Facts) -> AlertText:
         f"หากแก้ไขสาเหตุแล้วและต้องการเริ่มก่อนเวลา ให้{force_run('retry', facts)}" if facts.day else None
     )
     return AlertText(
-        title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น." if due else ""),
+        title=f"{which}ไม่สำเร็จ" + (f" จะลองใหม่เวลา {due:%H:%M} น. ({due.tzinfo})" if due else ""),
         phone=sentences("ยังไม่ต้องดำเนินการใด", follows, sooner),
         command=f"`{commanded('retry', facts)}` เริ่มก่อนเวลา"
         if facts.day
@@ -301,7 +301,8 @@ def _breaker_opened(facts: Facts) -> AlertText:
     often = f"ขัดข้องติดต่อกัน {failures:,} ครั้ง" if failures else "ขัดข้องติดต่อกันหลายครั้ง"
     rest = f"ถึงวันที่ {moment(until)}" if until else "ชั่วคราว"
     return AlertText(
-        title=f"{place} {often}" + (f" หยุดพักถึง {until:%H:%M} น." if until else " หยุดพักชั่วคราว"),
+        title=f"{place} {often}"
+        + (f" หยุดพักถึง {until:%H:%M} น. ({until.tzinfo})" if until else " หยุดพักชั่วคราว"),
         phone="กรุณาตรวจสอบว่าบริการปลายทางขัดข้องหรือไม่ เมื่อปลายทางใช้งานได้แล้ว Daybook จะทำงานต่อเอง "
         f"หากต้องการลองก่อนเวลา ให้{force_run('retry', facts)} "
         f"หากต้องการตรวจสิทธิ์การเข้าถึง ให้{_EXAMINE}",

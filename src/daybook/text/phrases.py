@@ -23,6 +23,11 @@ def moment(at: datetime, zone: ZoneInfo | None = None) -> str:
     return f"{local:%Y-%m-%d %H:%M} ({local.tzinfo})"
 
 
+def hour(at: datetime) -> str:
+    """For a title: an aware time without its date, in its own zone: `18:20 (Asia/Bangkok)`."""
+    return f"{at:%H:%M} ({at.tzinfo})"
+
+
 def duration(seconds: float) -> str:
     """A duration in at most two units, rounded: `0.4 s`, `12 s`, `2 min 5 s`, `1 h 30 min`."""
     if seconds < 1:

@@ -522,9 +522,10 @@ def test_every_count_has_its_plural(event: AlertEvent, count: int) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("event", AlertEvent)
 def test_no_time_is_said_without_its_zone(event: AlertEvent, language: Language) -> None:
-    """In the title, which is short, only the hour is said."""
+    """In the title, which is short, only the hour is said, also with its zone."""
     message = told(alert(event), language, project=None)
-    said = message.text.rpartition("\n\n")[0]  # the query has times of its own
+    text = message.text.rpartition("\n\n")[0]  # the query has times of its own
+    said = f"{message.title}\n{text}"
     for time in re.finditer(r"\d\d:\d\d(?: น\.)?", said):
         assert said[time.end() :].startswith(" (Asia/Bangkok)")
 

@@ -121,9 +121,10 @@ def check_entries(
             if entry.by_reference and len(entry.ids) > 1:
                 raise BadRequest(reference.ambiguous(entry.text, entry.ids), where="entryIds")
     if not some:
+        others = ", nor any other that was given" if len(request.entry_ids) > 1 else ""
         raise BadRequest(
-            f"no journal entry has the ID or reference {display.quoted(request.entry_ids[0])}, "
-            "nor any other that was given",
+            f"no journal entry has the ID or reference {display.quoted(request.entry_ids[0])}"
+            f"{others}",
             where="entryIds",
         )
 

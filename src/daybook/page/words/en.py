@@ -110,7 +110,7 @@ WORDS: Mapping[str, str] = {
     "step_sending": "sending; {size} are at the destination",
     "step_sealing": "making {size} visible",
     "run_holder": "Slot",
-    "run_lease": "fence {fence}, lease until {at}",
+    "run_lease": "held until {at}",
     # Charts
     "chart_entries": "Entries a day",
     "chart_seconds": "Seconds a day",

@@ -116,7 +116,7 @@ WORDS: Mapping[str, str] = {
     "step_sending": "กำลังส่ง ปลายทางได้รับแล้ว {size}",
     "step_sealing": "กำลังทำให้ไฟล์ขนาด {size} ปรากฏ",
     "run_holder": "ช่องทำงาน",
-    "run_lease": "ลำดับ {fence} ถือสิทธิ์ถึง {at}",
+    "run_lease": "ถือสิทธิ์ถึง {at}",
     # Charts
     "chart_entries": "จำนวนรายการต่อวัน",
     "chart_seconds": "เวลาที่ใช้ต่อวัน (วินาที)",
