@@ -132,12 +132,27 @@ def refusals() -> Iterator[tuple[str, str, str]]:
         folder = path.relative_to(SOURCE).parts[0]
         if folder in {"http", "wallets"}:
             continue  # the ledger has no commands that move money
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defaults = defaults_by_line(tree)
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and "BadRequest" in ast.unparse(node.func):
                 where = next(
                     (ast.unparse(one.value) for one in node.keywords if one.arg == "where"), ""
                 )
+                where = defaults.get((node.lineno, where), where)
                 yield path.name, where, " ".join(map(ast.unparse, node.args))
+
+
+def defaults_by_line(tree: ast.Module) -> dict[tuple[int, str], str]:
+    """Line and keyword-only parameter of the function around it → the parameter's default."""
+    return {
+        (line, parameter.arg): ast.unparse(default)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for parameter, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+        if default is not None
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def test_every_refused_value_is_named_as_it_is_typed() -> None:
