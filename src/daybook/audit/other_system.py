@@ -20,6 +20,7 @@ from daybook.audit.spool import Row, Side, Spool
 from daybook.errors import BadRequest
 from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import Calendar, Profile
+from daybook.export.rendering.cells.dates import composed
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.text import looks_like_formula
 from daybook.text import display
@@ -310,22 +311,46 @@ class _Reader:
                 return False
 
     def _day(self, text: str) -> date | None:
-        for pattern in (self.profile.date_format, "%Y-%m-%d", "%d/%m/%Y"):
-            try:
-                found = datetime.strptime(text, pattern).date()  # noqa: DTZ007  (only its day)
-            except ValueError:
-                continue
-            if (
-                pattern == self.profile.date_format
-                and self.profile.calendar is Calendar.BUDDHIST_ERA
-            ):
-                return found.replace(year=found.year - _BUDDHIST_ERA)
-            return found
+        patterns = (composed(self.profile.date_format), "%Y-%m-%d", "%d/%m/%Y")
+        if self.profile.calendar is Calendar.BUDDHIST_ERA:
+            first, last = self.profile.years
+            for pattern in patterns:
+                found = _buddhist_day(text, pattern)
+                # The other system may use the Common Era, as cells of an xlsx file do.
+                if found is not None and first <= found.year <= last:
+                    return found
+        for pattern in patterns:
+            found = _common_day(text, pattern)
+            if found is not None:
+                return found
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             return None
         return (moment.astimezone(self.profile.time_zone) if moment.tzinfo else moment).date()
+
+
+def _common_day(text: str, pattern: str) -> date | None:
+    try:
+        return datetime.strptime(text, pattern).date()  # noqa: DTZ007  (only its day)
+    except ValueError:
+        return None
+
+
+def _buddhist_day(text: str, pattern: str) -> date | None:
+    """The day, in the Common Era, of a text whose year is of the Buddhist Era.
+
+    The year is converted before the text is read: 29 February of 2567 is a day, and no day of the
+    Common Era's 2567.
+    """
+    digits = 4 if "%Y" in pattern else 2
+    for found in re.finditer(rf"(?=(\d{{{digits}}}))", text, re.ASCII):
+        year = (int(found[1]) - _BUDDHIST_ERA) % 10**digits
+        rest = text[found.end(1) :]
+        day = _common_day(f"{text[: found.start(1)]}{year:0{digits}d}{rest}", pattern)
+        if day is not None and day.year % 10**digits == year:  # else it was not the year
+            return day
+    return None
 
 
 def _plain(cell: str) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,31 @@ def test_the_same_content_in_another_form_is_the_same(
     office.export()
     path = form(tmp_path / "theirs", rows_of(office))
     assert compared(office, path, code=0)["status"] == "same"
+
+
+@pytest.mark.parametrize(
+    ("ours", "file_format"),
+    [
+        *((form, "csv") for form in ("%d/%m/%Y", "%F", "%d/%m/%y", "%y%m%d", "%d %b %Y")),
+        ("%Y-%m-%d", "xlsx"),
+    ],
+)
+def test_a_leap_day_of_the_buddhist_era_is_the_same_day_in_any_form(
+    office: Office, tmp_path: Path, ours: str, file_format: str
+) -> None:
+    office.env["DAYBOOK_PROFILES"] = (
+        f"[daily]\ncalendar = 'be'\ndate_format = '{ours}'\nformat = '{file_format}'\n"
+        "[[daily.columns]]\ntitle = 'Ref'\nvalue = 'entry.reference'\n"
+        "[[daily.columns]]\ntitle = 'Date'\nvalue = 'entry.date'\n"
+    )
+    leap_day = datetime(2024, 2, 29, 5, tzinfo=UTC)
+    office.add(reference="LEAP", date=leap_day)
+    office.add(reference="NEXT", date=leap_day + timedelta(days=1))
+    for day in ("29/02/2567", "2567-02-29", "29/02/2024", "2024-02-29"):
+        rows = [["Ref", "Date"], *[["LEAP", day]] * 2, *[["NEXT", day]] * 2]
+        path = written(tmp_path / "theirs.csv", rows)
+        found = compared(office, path, "--key", "Ref", code=1)
+        assert [one["entry"] for one in found["differing"]] == ["NEXT"], day
 
 
 def test_each_difference_is_named(office: Office, tmp_path: Path) -> None:
