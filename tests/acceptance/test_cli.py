@@ -187,8 +187,8 @@ def test_a_day_from_plan_to_verification(office: Office) -> None:
     followed = answer(office.env, "lineage", str(entry_id))
     assert [(file["firstRow"], file["lastRow"]) for file in followed["files"]] == [(3, 4)]
     assert (
-        "rows 3 to 4 (batch of 2026-01-18)"
-        in installed(office.env, "lineage", str(entry_id)).stdout
+        "rows 3 to 4 of the data, 4 to 5 in a spreadsheet, whose row 1 is the header "
+        "(batch of 2026-01-18)" in installed(office.env, "lineage", str(entry_id)).stdout
     )
 
 

@@ -16,6 +16,7 @@ from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown
 from daybook.audit.rerender import Rerendering
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
+from daybook.text.phrases import file_rows
 
 _LOOK_AHEAD = 100
 _SLACK_BYTES = 1000
@@ -75,8 +76,8 @@ class Comparison:
             if found is None:
                 yield VerifyDifference(
                     kind=VerifyKind.OUT_OF_STEP,
-                    detail=f"from row {self._row} on, none of the next {_LOOK_AHEAD} entries "
-                    "is in the file as expected",
+                    detail=f"none of the next {_LOOK_AHEAD} entries is in the file as expected, "
+                    f"from {file_rows(self._row)}, on",
                     entry_id=piece.entry_id,
                     row=self._row,
                 )
@@ -93,7 +94,7 @@ class Comparison:
         if rest:
             yield VerifyDifference(
                 kind=VerifyKind.ROW_EXTRA,
-                detail=f"row {self._row} and what follows come after the last entry: "
+                detail=f"{file_rows(self._row)}, and what follows come after the last entry: "
                 f"{shown_short(rest.decode(self._profile.encoding, 'replace'))}",
                 row=self._row,
             )

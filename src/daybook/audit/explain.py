@@ -18,7 +18,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.entry_id import displayed
-from daybook.text.phrases import number
+from daybook.text.phrases import file_rows, number
 
 Row = list[str]
 
@@ -76,7 +76,7 @@ def explain(
             text = shown_short(", ".join(row))
             yield VerifyDifference(
                 kind=VerifyKind.ROW_EXTRA,
-                detail=f"row {row_number} belongs to no entry of the manifest: {text}",
+                detail=f"{file_rows(row_number)}, belongs to no entry of the manifest: {text}",
                 row=row_number,
             )
 
@@ -96,7 +96,7 @@ def _explain_entry(
 ) -> Iterator[VerifyDifference]:
     entry = displayed(piece.entry_id)
     if piece.rejection is not None:
-        where = f"rows {delivered[0][0]} to {delivered[-1][0]}" if delivered else "no row any more"
+        where = file_rows(delivered[0][0], delivered[-1][0]) if delivered else "no row any more"
         yield VerifyDifference(
             kind=VerifyKind.ENTRY_UNFIT,
             detail=f"entry {entry}: the file has {where}, but now: {piece.rejection}",
@@ -115,7 +115,7 @@ def _explain_entry(
         elif expected is None:
             yield VerifyDifference(
                 kind=VerifyKind.ROW_EXTRA,
-                detail=f"row {found[0]}: entry {entry} no longer gives this row: "
+                detail=f"{file_rows(found[0])}: entry {entry} no longer gives this row: "
                 f"{shown_short(', '.join(found[1]))}",
                 entry_id=piece.entry_id,
                 row=found[0],
@@ -123,7 +123,8 @@ def _explain_entry(
         elif not same_rows(profile, [found[1]], [expected]):
             yield VerifyDifference(
                 kind=VerifyKind.ROW_CHANGED,
-                detail=f"row {found[0]}, entry {entry}: " + _cells(profile, found[1], expected),
+                detail=f"{file_rows(found[0])}, entry {entry}: "
+                + _cells(profile, found[1], expected),
                 entry_id=piece.entry_id,
                 row=found[0],
             )

@@ -10,7 +10,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
-from daybook.text.phrases import moment
+from daybook.text.phrases import file_rows, moment
 
 if TYPE_CHECKING:
     from daybook.audit.lineage import DeliveredIn, Lineage
@@ -61,12 +61,8 @@ def _lines(found: Lineage, zone: ZoneInfo) -> list[str]:
 
 
 def _file(file: DeliveredIn) -> list[str]:
-    rows, sheet = f"row {file.first_row}", f"{file.first_row + 1}"
-    if file.last_row != file.first_row:
-        rows = f"rows {file.first_row} to {file.last_row}"
-        sheet = f"{file.first_row + 1} to {file.last_row + 1}"
-    rows += f" of the data, {sheet} in a spreadsheet, whose row 1 is the header"
+    where = f"{file_rows(file.first_row, file.last_row)}, whose row 1 is the header"
     if not file.certain:
-        rows += " ; by today's entries, of which some were changed since: `verify` tells which"
+        where += " ; by today's entries, of which some were changed since: `verify` tells which"
     kind = "manual export" if file.batch_date is None else f"batch of {file.batch_date}"
-    return [row("file", f"{file.filename}, {rows} ({kind})"), row("", file.link)]
+    return [row("file", f"{file.filename}, {where} ({kind})"), row("", file.link)]

@@ -9,6 +9,13 @@ from zoneinfo import ZoneInfo
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
+def file_rows(first: int, last: int | None = None) -> str:
+    """`row 3 of the data, 4 in a spreadsheet`; rows count from 1 below the header."""
+    if last is None or last == first:
+        return f"row {first} of the data, {first + 1} in a spreadsheet"
+    return f"rows {first} to {last} of the data, {first + 1} to {last + 1} in a spreadsheet"
+
+
 def number(count: int, one: str, many: str | None = None) -> str:
     """A count such as `1 entry` or `1,234 entries`; the plural is `one` with an s unless given."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -112,7 +112,7 @@ def test_a_deleted_entry_is_named_with_its_rows(office: Office) -> None:
     found = verified(office)
     gone = only(found, VerifyKind.ENTRY_UNFIT)
     assert (gone.entry_id, gone.row) == (deleted, 3)
-    assert "rows 3 to 4" in gone.detail
+    assert "rows 3 to 4 of the data, 4 to 5 in a spreadsheet" in gone.detail
     assert "does not exist" in gone.detail
     assert {each.kind for each in found.differences} == {VerifyKind.ENTRY_UNFIT, VerifyKind.FIGURES}
 

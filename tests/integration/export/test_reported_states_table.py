@@ -302,7 +302,8 @@ STATES = {
         status="marking   unfinished; the next run or `sweep` finishes it",
         verify=(1, "marking is unfinished"),
         receipt=(0, "Entries: 1,002"),
-        lineage=f"file      {FILE}, rows 2003 to 2004 (batch of {DATE})",
+        lineage=f"file      {FILE}, rows 2003 to 2004 of the data, 2004 to 2005 in a "
+        f"spreadsheet, whose row 1 is the header (batch of {DATE})",
         requeue=f"went with the batch of {DATE}, whose items are not all marked yet",
         retry=(0, f"{FILE} was delivered before; no second file was made."),
         release=(1, f"{DATE} is committed: nothing is to be closed"),
@@ -316,7 +317,8 @@ STATES = {
         history="committed          1 entry\n",
         verify=(0, f"{FILE} is as it was delivered"),
         receipt=(0, "Entries: 1 (rows: 2)"),
-        lineage=f"file      {FILE}, rows 1 to 2 (batch of {DATE})",
+        lineage=f"file      {FILE}, rows 1 to 2 of the data, 2 to 3 in a "
+        f"spreadsheet, whose row 1 is the header (batch of {DATE})",
         requeue="was exported already with file",
         retry=(0, f"{FILE} was delivered before; no second file was made."),
         release=(1, f"{DATE} is committed: nothing is to be closed"),
