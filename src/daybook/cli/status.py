@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -31,7 +31,7 @@ _FAULTS = 3
 
 
 @command("status")
-@takes_day(default="by default the latest day that was due")
+@takes_day(default="by default the day that the page speaks of")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry.")
 @click.option(
     "--rejected", "earlier", is_flag=True, help="List what is still rejected of the last 30 days."
@@ -41,7 +41,8 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
     """Show the state of a day.
 
     Shows its batch and the next call, the slot, the queue, an open circuit, and when the
-    next batch is due. DATE defaults to the latest day that was due.
+    next batch is due. Without DATE, it first says what the status page says, and shows that
+    day: the latest that was due, or an earlier one that is not done.
     """
     from daybook.cli import breakers
     from daybook.export.model.batch_key import command as typed
@@ -50,18 +51,19 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
     app = app_from_env()
     profile, schedule = app.profile(profile_name), app.schedule_of(profile_name)
     now, zone = app.now(), profile.time_zone
-    found = history.status(
-        app.database,
-        profile,
-        day or schedule.batch_date(now, schedule_time=None),
-        every=every,
-    )
+    verdict, sentence = None, None
+    if day is None:
+        verdict, sentence = _verdict(app, profile_name, now)
+        said = verdict["batchDate"]
+        day = schedule.batch_date(now, schedule_time=None) if said is None else said
+    found = history.status(app.database, profile, day, every=every)
     next_slot = schedule.next_slot(now)
     doc = {
         **found.to_doc(),
         "batch": None if found.batch is None else _summary(found.batch),
         "breakers": breakers.not_closed(app.database, now),
         "nextSlot": next_slot,
+        **({} if verdict is None else {"verdict": verdict}),
     }
     waiting = _still_rejected(app, profile) if earlier else []
     if earlier:
@@ -77,6 +79,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
     return CommandResult(
         doc=doc,
         lines=[
+            *([] if sentence is None else [sentence]),
             *_batch(found.batch_date, doc["batch"], zone),
             *(_attempts(doc["batch"], zone) if asks_for_details() else ()),
             *_recorded(found.recorded_elsewhere),
@@ -108,6 +111,25 @@ def history(limit: int, profile_name: str) -> CommandResult:
     zone = profile.time_zone
     lines = [_day(day, zone) for day in days] or ["There is no batch yet."]
     return CommandResult(doc={"profile": profile.name, "batches": days}, lines=lines)
+
+
+def _verdict(app: App, profile_name: str, now: datetime) -> tuple[dict[str, Any], str]:
+    """What the status page says of the profile: as its JSON has it, and its sentence."""
+    from daybook.page import overview
+    from daybook.page.days import ShownProfile
+    from daybook.page.headline import headline
+    from daybook.page.language import Tongue
+
+    schedule = app.schedule_of(profile_name)
+    shown = ShownProfile(profile=app.profile(profile_name), schedule=schedule)
+    found, zone = overview.verdict(app.database, shown, now), schedule.time_zone
+    tongue = Tongue(language="en", zone=zone, today=now.astimezone(zone).date())
+    doc = {
+        "state": found.state.value,
+        "batchDate": None if found.cell is None else found.cell.day,
+        "lastDone": found.last_good,
+    }
+    return doc, headline([found], tongue).text
 
 
 def _batch(day: str, batch: Mapping[str, Any] | None, zone: ZoneInfo) -> list[str]:

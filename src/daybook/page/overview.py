@@ -17,7 +17,7 @@ from daybook.page import attention, days, rejected, slots
 from daybook.page.attention import Circuit, Item
 from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
 from daybook.page.rejected import RejectedEntry
-from daybook.page.slots import Working
+from daybook.page.slots import Slots, Working
 
 TIMEOUT_SECONDS = 10.0
 """Limit for all requests to MongoDB that one page makes."""
@@ -112,26 +112,11 @@ def read(
     the number of profiles, except for the rejected entries. Raises `PyMongoError`.
     """
     names = [shown.name for shown in profiles]
-    until = max(now.astimezone(shown.schedule.time_zone).date() for shown in profiles)
-    since = until - timedelta(days=SHOWN - 1)
+    until = _today(profiles, now)
     with pymongo.timeout(TIMEOUT_SECONDS):
-        found = days.read(database, names, since, until)
-        held = slots.read(database, names)
+        found, held, calendars = _calendars(database, profiles, until, now)
         circuits, bad_circuits = attention.circuits(database, kinds, now)
         orphans, bad_orphans = attention.of_orphans(database, names, now)
-        calendars = {
-            shown.name: tuple(
-                days.calendar(
-                    shown,
-                    found,
-                    since=since,
-                    until=until,
-                    working_fence=_fence(held.working.get(shown.name)),
-                    now=now,
-                )
-            )
-            for shown in profiles
-        }
         entries = _rejected(database, profiles, calendars, until)
         unclaimed = waiting.unclaimed(database, profiles[0].profile)
         version = str(database.client.server_info()["version"])
@@ -165,6 +150,42 @@ def read(
         chart=chart_of(calendars[selected]),
         mongodb=version,
     )
+
+
+def verdict(database: Database[dict[str, Any]], shown: ShownProfile, now: datetime) -> Verdict:
+    """The verdict of one profile alone, as the first page has it. Raises `PyMongoError`."""
+    with pymongo.timeout(TIMEOUT_SECONDS):
+        _, _, calendars = _calendars(database, [shown], _today([shown], now), now)
+    return _verdict(shown, calendars[shown.name], now)
+
+
+def _today(profiles: Sequence[ShownProfile], now: datetime) -> date:
+    return max(now.astimezone(shown.schedule.time_zone).date() for shown in profiles)
+
+
+def _calendars(
+    database: Database[dict[str, Any]],
+    profiles: Sequence[ShownProfile],
+    until: date,
+    now: datetime,
+) -> tuple[days.Found, Slots, dict[str, tuple[Cell, ...]]]:
+    """The days as stored, the slots, and the cells of each profile, oldest first."""
+    names, since = [shown.name for shown in profiles], until - timedelta(days=SHOWN - 1)
+    found, held = days.read(database, names, since, until), slots.read(database, names)
+    calendars = {
+        shown.name: tuple(
+            days.calendar(
+                shown,
+                found,
+                since=since,
+                until=until,
+                working_fence=_fence(held.working.get(shown.name)),
+                now=now,
+            )
+        )
+        for shown in profiles
+    }
+    return found, held, calendars
 
 
 def _fence(working: Working | None) -> int | None:
