@@ -72,9 +72,10 @@ def requeue(
     profile = taking(database, profile, entry_id)
     queue = database[profile.source.queue]
     items = _items(database, profile, entry_id)
-    _check_marked(database, profile, entry_id, items)
-    item = _rejected(entry_id, items)
-    _check_exportable(database, profile, item)
+    name = _name(database, profile, entry_id, items)
+    _check_marked(database, profile, name, items)
+    item = _rejected(name, items)
+    _check_exportable(database, profile, name, item)
 
     def work(session: ClientSession) -> None:
         changed = queue.update_one(
@@ -83,7 +84,7 @@ def requeue(
             session=session,
         )
         if changed.matched_count == 0:
-            raise NotRequeued(f"entry {shortened(entry_id)} was changed at this moment; look again")
+            raise NotRequeued(f"{name} was changed at this moment; look again")
         database[export_log.COLLECTION].insert_one(
             export_log.requeued(item["_id"], item["entryId"], now=now, performed_by=performed_by),
             session=session,
@@ -136,6 +137,21 @@ def _items(
     return of_entries([entry_id for entry_id in named if addressable(entry_id)])
 
 
+def _name(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    text: str,
+    items: Sequence[Mapping[str, Any]],
+) -> str:
+    """How an error names the entry: by its reference and ID, as receipts do."""
+    if not items:
+        return f"entry {shortened(text)}"
+    entry_id = items[0]["entryId"]
+    named = reference.references_of(database, profile, [entry_id]).get(hashable(entry_id))
+    shown = shortened(displayed(entry_id))
+    return f"entry {shown}" if named is None else f"entry {shortened(named)} ({shown})"
+
+
 def _scheduled(profile: Profile) -> Query:
     return Query(
         name="scheduled_items_of_entry",
@@ -154,7 +170,7 @@ def queries(profile: Profile) -> Sequence[Query]:
 def _check_marked(
     database: Database[dict[str, Any]],
     profile: Profile,
-    entry_id: str,
+    name: str,
     items: Sequence[Mapping[str, Any]],
 ) -> None:
     """Raise `NotRequeued` for an item that is still `queued` only because marking is unfinished."""
@@ -164,18 +180,17 @@ def _check_marked(
     for batch, part in unmarked.parts(database, profile):
         if named.intersection(map(hashable, part.queue_ids)):
             raise NotRequeued(
-                f"entry {shortened(entry_id)} went with the batch of {batch.key.batch_date}, whose "
+                f"{name} went with the batch of {batch.key.batch_date}, whose "
                 f"items are not all marked yet: finish that by `daybook sweep"
                 f"{option_of(profile.name)}`, then look again"
             )
 
 
 def _check_exportable(
-    database: Database[dict[str, Any]], profile: Profile, item: Mapping[str, Any]
+    database: Database[dict[str, Any]], profile: Profile, name: str, item: Mapping[str, Any]
 ) -> None:
     """Raise `NotRequeued` with the faults that a run would reject the entry for."""
     entry_id = item["entryId"]
-    name = f"entry {shortened(displayed(entry_id))}"
     if not addressable(item["_id"]):
         raise NotRequeued(
             f"{name}: the _id of its queue item, {displayed(item['_id']):.100}, "
@@ -194,25 +209,23 @@ def _check_exportable(
         raise NotRequeued(f"{name} would be rejected again; correct it first. {fault.detail}")
 
 
-def _rejected(entry_id: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _rejected(name: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The item to queue again: the first that failed."""
     if not items:
-        raise NotRequeued(f"entry {shortened(entry_id)} has no scheduled queue item")
+        raise NotRequeued(f"{name} has no scheduled queue item")
     for item in items:
-        name = displayed(item["_id"])
+        item_id = displayed(item["_id"])
         if item.get("status") == "queued":
-            raise NotRequeued(f"entry {shortened(entry_id)} is queued already (queue item {name})")
+            raise NotRequeued(f"{name} is queued already (queue item {item_id})")
         if item.get("status") == "completed":
             metadata = item.get("metadata")
             file = metadata.get("fileId") if isinstance(metadata, Mapping) else None
             raise NotRequeued(
-                f"entry {shortened(entry_id)} was exported already with file {file or 'unknown'} "
-                f"(queue item {name}); exporting it again would make a duplicate"
+                f"{name} was exported already with file {file or 'unknown'} "
+                f"(queue item {item_id}); exporting it again would make a duplicate"
             )
     failed = next((item for item in items if item.get("status") == "failed"), None)
     if failed is None:
         statuses = ", ".join(repr(item.get("status")) for item in items)
-        raise NotRequeued(
-            f"entry {shortened(entry_id)} was not rejected by a run: its status is {statuses}"
-        )
+        raise NotRequeued(f"{name} was not rejected by a run: its status is {statuses}")
     return failed

@@ -69,6 +69,25 @@ def test_an_entry_that_is_still_wrong_is_refused_with_its_fault(
     assert office.logs.count_documents({"action": "entry_requeued"}) == 0
 
 
+@pytest.mark.parametrize("typed", ["_id", "reference"])
+@pytest.mark.parametrize("state", ["wrong", "queued", "exported"])
+def test_a_refusal_names_reference_and_id_whichever_was_typed(
+    office: Office, rejected: Any, state: str, typed: str
+) -> None:
+    if state != "wrong":
+        correct(office, rejected)
+        back(office, rejected)
+    if state == "exported":
+        office.export(NEXT_DAY)
+    office.entries.update_one({"_id": rejected}, {"$set": {"reference": "RV-7"}})
+    entry = office.entries.find_one({"_id": rejected})
+    assert entry is not None
+    said = {"wrong": "would be rejected", "queued": "is queued", "exported": "was exported"}
+    with pytest.raises(NotRequeued) as refused:
+        back(office, entry[typed])
+    assert str(refused.value).startswith(f"entry RV-7 ({rejected}) {said[state]}")
+
+
 def test_an_entry_that_is_gone_is_refused(office: Office, rejected: Any) -> None:
     office.entries.delete_one({"_id": rejected})
     with pytest.raises(NotRequeued, match="does not exist"):
