@@ -180,6 +180,7 @@ def test_when_its_mongod_ends_it_says_so_and_ends_too(tmp_path: Path) -> None:
     said = (tmp_path / "serve.log").read_text()
     assert "the embedded MongoDB has ended: mongod ended with code -9" in said
     assert "start it again" in said
+    assert "): ." not in said
 
 
 def test_a_newcomer_queues_an_entry_and_moves_money(tmp_path: Path) -> None:

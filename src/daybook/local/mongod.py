@@ -277,7 +277,8 @@ class EmbeddedMongod:
             return f"data directory {self.data_dir} is in use by another mongod"
         if ended.code == _ADDRESS_IN_USE:
             return f"port {self.port} of 127.0.0.1 is taken: choose another, or 0 for a free one"
-        return f"mongod ended with code {ended.code} (log: {log}): {reason}"
+        why = f": {reason}" if reason else ""
+        return f"mongod ended with code {ended.code} (log: {log}){why}"
 
 
 def _uri(port: int) -> str:
