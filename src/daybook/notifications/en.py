@@ -548,15 +548,16 @@ def _entries_changed_after_export(facts: Facts) -> AlertText:
     file = facts.text("filename") or "their file"
     entries, findings = facts.count("entry_count"), facts.text("findings")
     what = number(entries, "entry", "entries") if entries else "Entries"
+    match, were = ("matches", "it was") if entries == 1 else ("match", "they were")
     if entries and facts.is_true("cut_short"):
-        what = f"More than {what}"
+        what, match, were = f"More than {what}", "match", "they were"
     return AlertText(
         title=f"{what} changed after the export",
         phone="Nothing. It can wait until office hours.",
         command=f"`{commanded('audit', facts)}` names each entry with its fields. Have the "
         "change undone, then correct the error by a reversing entry and a new one.",
         happened=sentences(
-            f"{what} no longer match {file}: they were changed or deleted after the export.",
+            f"{what} no longer {match} {file}: {were} changed or deleted after the export.",
             f"{findings}." if findings else None,
         ),
         meaning="The file is as it was delivered and can be used, but the application's books no "

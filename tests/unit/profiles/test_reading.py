@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
 from dataclasses import replace
@@ -25,6 +26,7 @@ from daybook.profiles.configured import Profiles
 from daybook.profiles.printed import to_toml
 from daybook.profiles.reading import read
 from daybook.settings.settings import Settings
+from tests import pages
 
 LEAST = {
     "DAYBOOK_MONGODB_URI": "mongodb://127.0.0.1:27017/",
@@ -94,6 +96,21 @@ def test_without_the_setting_there_is_daily_alone_as_it_always_was() -> None:
     assert (daily.cron, daily.language, daily.receipt_urls) == ("0 3 * * *", "en", ())
     assert daily.destination.url == "file:///srv/books"
     assert daily.schedule.time_zone == ZoneInfo("Asia/Kolkata")
+
+
+def test_the_three_profiles_of_the_readme_are_accepted() -> None:
+    readme = (pages.ROOT / "README.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    found = profiles(toml)
+    assert list(found) == ["daily", "xero", "thai"]
+    assert [one.profile.default_filename for one in found.values()] == [
+        "batch_{date}.csv",
+        "{profile}_{date}.csv",
+        "{profile}_{date}.xlsx",
+    ]
+    named = re.search(r"# also (.*)", toml)
+    assert named is not None
+    assert {*named[1].split(", "), "xero", "generic", "readable"} == set(presets.names())
 
 
 def test_every_key_reaches_the_profile() -> None:
