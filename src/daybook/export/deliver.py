@@ -31,6 +31,7 @@ from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import find_conflicting_file
 from daybook.export.upload.upload import RestartUpload, Upload
+from daybook.text.phrases import number
 
 MAX_REJECTED = 10_000
 """Rejected entries in a day beyond which something must be wrong upstream."""
@@ -169,7 +170,7 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
                     data = file.part(part, ctx.rendering.result(reading))
                     rendered += len(part.queue_ids)
             except RunTimeout as error:
-                reached = f"{rendered:,} of {item_count:,} items"
+                reached = f"{rendered:,} of {number(item_count, 'item')}"
                 raise _too_slow(error, profile, reached, renderer.figures()) from error
             check_rejected(renderer, manual=manual)
             upload.write(data)
@@ -203,7 +204,7 @@ def _too_slow(error: RunTimeout, profile: Profile, reached: str, figures: Figure
     hint = "raise that setting"
     if profile.format is FileFormat.XLSX:
         hint += ', or use format = "csv", which takes a fraction of the time'
-    return RunTimeout(f"{error} and reached {reached} ({figures.row_count:,} rows): {hint}")
+    return RunTimeout(f"{error} and reached {reached} ({number(figures.row_count, 'row')}): {hint}")
 
 
 def _seal(
