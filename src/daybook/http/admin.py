@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import flask
+import pymongo
 
 from daybook import log
 from daybook.app import App
@@ -56,7 +57,7 @@ from daybook.http.schema import DAY, TIME, or_null
 from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.maintenance import maintain
-from daybook.ops.watchdog import cannot_look, watch
+from daybook.ops.watchdog import ASKING_SECONDS, cannot_look, watch
 from daybook.profiles.due import enabled
 
 OF_PROFILE = Body(fields={"profile": PROFILE_OR_EVERY})
@@ -103,14 +104,15 @@ def _watch(app: App, name: str) -> flask.Response:
     except ConfigurationError as error:  # an address that the driver cannot read
         cannot_look(name, app.schedule_of(name), app.now(), app.messenger_of(name), error)
         raise
-    seen = watch(
-        database,
-        name,
-        app.schedule_of(name),
-        app.now(),
-        app.messenger_of(name),
-        profile=app.profile(name),
-    )
+    with pymongo.timeout(ASKING_SECONDS):  # for the comparison of the clocks as well
+        seen = watch(
+            database,
+            name,
+            app.schedule_of(name),
+            app.now(),
+            app.messenger_of(name),
+            profile=app.profile(name),
+        )
     return json_response(seen.http_status, seen.to_doc())
 
 

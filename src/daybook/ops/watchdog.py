@@ -115,10 +115,11 @@ def watch(
         _quiet(seen, f"Nothing was due in the past {WATCHED // timedelta(hours=1)} hours.")
         return seen
     try:
-        day, lease_expires_at, refused, recorded, sealed = _look(
-            database, profile_name, seen.batch_date
-        )
-        unclaimed = waiting.unclaimed(database, profile or Profile(name=profile_name))
+        with pymongo.timeout(ASKING_SECONDS):
+            day, lease_expires_at, refused, recorded, sealed = _look(
+                database, profile_name, seen.batch_date
+            )
+            unclaimed = waiting.unclaimed(database, profile or Profile(name=profile_name))
     except DocumentDamaged as error:
         _unseen(seen, messenger, error)
         raise
@@ -211,8 +212,7 @@ def _look(database: Database[dict[str, Any]], profile_name: str, day: date) -> _
             may_be_visible(database[slots.COLLECTION], slot_id, batch_date, session=session),
         )
 
-    with pymongo.timeout(ASKING_SECONDS):
-        return transaction(database.client, read, read_concern=ReadConcern("snapshot"))
+    return transaction(database.client, read, read_concern=ReadConcern("snapshot"))
 
 
 def _standing(refused: RefusedRun | None, day: Day | None) -> RefusedRun | None:
