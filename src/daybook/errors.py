@@ -20,6 +20,10 @@ from the libraries as well.
 _LONGEST_NAME = 80
 
 
+RUN_MIGRATE = "run `daybook migrate`"
+"""The end of an error of a missing index, by which alerts know that `migrate` is the remedy."""
+
+
 class DaybookError(Exception):
     """Base class of Daybook's own errors."""
 

@@ -16,9 +16,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.mongo.migrate import migrate
-from tests import books
+from tests import books, options
 from tests.acceptance.wire import Server, serving
-from tests.fuzz.budget import VARIABLE
 from tests.fuzz.openapi_hooks import DELIVERED, ENTRIES, OPEN_DAYS, OWNERS
 
 Db = Database[dict[str, Any]]
@@ -35,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 
 def budget() -> list[str]:
     """The same few examples each time, or others for as long as it is asked for."""
-    seconds = os.environ.get(VARIABLE)
+    seconds = options.get("FUZZ_SECONDS")
     if seconds:
         return ["--max-time", str(max(1, int(float(seconds))))]
     return ["--max-examples", str(EXAMPLES), "--seed", str(SEED)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.errors import ConfigurationError
+from daybook.errors import RUN_MIGRATE, ConfigurationError
 from daybook.mongo.index import Index as Index
 from daybook.mongo.index import built_indexes as built_indexes
 from daybook.mongo.ledger_indexes import LEDGER_INDEXES
@@ -203,5 +203,5 @@ def check_guards(database: Database[dict[str, Any]]) -> None:
         if not any(guard.matches(candidate) for candidate in built):
             raise ConfigurationError(
                 f"no valid unique index {guard.name} on {guard.collection} "
-                f"({guard.reason}): run `daybook migrate`"
+                f"({guard.reason}): {RUN_MIGRATE}"
             )

@@ -7,7 +7,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
-from daybook.errors import ConfigurationError
+from daybook.errors import RUN_MIGRATE, ConfigurationError
 from daybook.mongo.index import Index, built_indexes
 
 INVITE_KEPT_SECONDS = 30 * 24 * 3600
@@ -135,5 +135,5 @@ def check_ledger_guards(database: Database[dict[str, Any]]) -> None:
         if not any(guard.guards(candidate) for candidate in built):
             raise ConfigurationError(
                 f"no valid unique index {guard.name} on {guard.collection} "
-                f"({guard.reason}): run `daybook migrate`"
+                f"({guard.reason}): {RUN_MIGRATE}"
             )

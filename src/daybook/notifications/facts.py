@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from daybook.errors import RUN_MIGRATE
 from daybook.export.model.batch_key import command
 from daybook.export.model.notice import Alert
 from daybook.text.scrub import scrubbed
@@ -82,7 +83,7 @@ def commanded(name: str, facts: Facts, of: str | None = None) -> str:
 
 def needs_migrate(facts: Facts) -> bool:
     """Whether the error is a missing index, which `migrate` builds."""
-    return "run migrate" in (facts.text("error") or "")
+    return RUN_MIGRATE in (facts.text("error") or "")
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
