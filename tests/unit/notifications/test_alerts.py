@@ -55,7 +55,8 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
     AlertEvent.RUN_REFUSED: {
         "at": DUE,
         "error_type": "configuration",
-        "error": "exportlogs has no valid unique index idx_batch_daily_unique: run migrate",
+        "error": "exportlogs has no valid unique index idx_batch_daily_unique: "
+        "run `daybook migrate`",
     },
     AlertEvent.BATCH_RECOVERED: {**FILE, "attempt": 3, "state": "committed", "entry_count": 1234},
     AlertEvent.BREAKER_OPENED: {
