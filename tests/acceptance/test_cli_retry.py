@@ -19,7 +19,7 @@ from tests.emulators.tasks import QUEUE, TasksEmulator
 from tests.integration.office import DAY, Office
 
 DATE = DAY.isoformat()
-AGAIN = f"daybook run --date {DATE}"
+AGAIN = f"daybook retry {DATE}"
 Db = Database[dict[str, Any]]
 
 

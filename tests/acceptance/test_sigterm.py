@@ -18,6 +18,7 @@ import pytest
 import requests
 from pymongo import MongoClient
 
+from daybook.export.model.part import FIRST_PART_SIZE
 from tests.acceptance.processes import CHUNK_BYTES, DAY, Instance, Stage, until
 from tests.faults.steps import TRANSACTION, Step, Trap
 
@@ -278,11 +279,11 @@ def test_a_run_that_renders_stops_at_the_part_or_chunk(stage: Stage) -> None:
 
 @pytest.mark.storm
 def test_a_run_that_marks_leaves_the_other_parts_to_the_next(stage: Stage) -> None:
-    """The first part is marked by the commit; the signal comes before the second."""
-    entries = stage.seed(2 * PART + 1)
+    """The signal comes when the second part is closed; items of two others are completed ahead."""
+    entries = stage.seed(FIRST_PART_SIZE + 3 * PART + 1)
     instance = serve(stage)
 
-    # The attempt begins in the first, the rehearsal aborts the second, the third commits.
+    # The rehearsal is aborted; of the others the first begins the attempt, the second commits.
     told_at(stage, instance, Step(kind=TRANSACTION, nth=3)).continued()
 
     batch = stage.batch()
