@@ -32,6 +32,8 @@ def app(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[L
     app = make_app(mongo_uri, database.name)
     yield app
     app.client.close()
+    # A command that was held back may have opened a transaction for a client that had given up.
+    mongo_client.admin.command("killAllSessions", [])
     mongo_client.drop_database(database.name)
 
 

@@ -153,9 +153,12 @@ def read(
 
 
 def verdict(database: Database[dict[str, Any]], shown: ShownProfile, now: datetime) -> Verdict:
-    """The verdict of one profile alone, as the first page has it. Raises `PyMongoError`."""
-    with pymongo.timeout(TIMEOUT_SECONDS):
-        _, _, calendars = _calendars(database, [shown], _today([shown], now), now)
+    """The verdict of one profile alone, as the first page has it. Raises `PyMongoError`.
+
+    Takes as long as the client's own limits allow: within a time limit the driver would repeat
+    even a refused login until the limit ends.
+    """
+    _, _, calendars = _calendars(database, [shown], _today([shown], now), now)
     return _verdict(shown, calendars[shown.name], now)
 
 
