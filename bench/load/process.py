@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.child_processes import children_of
+
 _PROC = Path("/proc")
 _KIB_PER_MIB = 1024
 _RESET_PEAK = "5"  # https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html
@@ -19,8 +21,8 @@ class FunctionProcess:
 
     def __init__(self) -> None:
         """Finds them among the children of this process; there must be one server."""
-        (self.parent,) = [pid for pid in _children(os.getpid()) if _is_server(pid)]
-        (self.worker,) = _children(self.parent)
+        (self.parent,) = [pid for pid in children_of(os.getpid()) if _is_server(pid)]
+        (self.worker,) = children_of(self.parent)
 
     def reset_peak(self) -> None:
         (_PROC / str(self.worker) / "clear_refs").write_text(_RESET_PEAK)
@@ -49,14 +51,6 @@ def cpu_seconds(pid: int) -> float:
 def available() -> bool:
     """Whether this system has what is read here."""
     return (_PROC / "self" / "smaps_rollup").exists()
-
-
-def _children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in (_PROC / str(pid) / "task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
 
 
 def _is_server(pid: int) -> bool:

@@ -27,6 +27,7 @@ from pymongo.uri_parser import parse_uri
 
 from daybook.mongo.migrate import migrate
 from tests import forked
+from tests.child_processes import children_of
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Hook, MongoProxy
 from tests.emulators.tasks import QUEUE, TasksEmulator
@@ -116,9 +117,8 @@ class Instance:
     @property
     def worker(self) -> int:
         """The process id of the only worker (on Linux)."""
-        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
-        (pid,) = {pid for thread in threads for pid in (thread / "children").read_text().split()}
-        return int(pid)
+        (pid,) = children_of(self._process.pid)
+        return pid
 
     def tell_to_end(self, *, worker: bool = False) -> None:
         """SIGTERM, to the parent as Cloud Run sends it, or past it."""

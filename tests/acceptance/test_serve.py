@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import requests
 
 from daybook.errors import ConfigurationError
 from daybook.local.mongod import find_mongod
+from tests.child_processes import descendants_of
 from tests.consistency.test_docs_json import SCHEMAS
 from tests.installed import DAYBOOK
 
@@ -62,15 +63,9 @@ class Served:
         doc: dict[str, Any] = answer.json()
         return doc
 
-    def children(self) -> list[int]:
-        """Every process below it, by /proc."""
-        found, waiting = [], [self.process.pid]
-        while waiting:
-            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
-                below = [int(pid) for pid in (task / "children").read_text().split()]
-                found += below
-                waiting += below
-        return found
+    def children(self) -> set[int]:
+        """Every process below it."""
+        return descendants_of(self.process.pid)
 
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
@@ -109,7 +104,7 @@ def announced(process: subprocess.Popen[str], directory: Path) -> dict[str, Any]
     pytest.fail((directory / "serve.log").read_text())
 
 
-def wait_for_end(pids: list[int]) -> None:
+def wait_for_end(pids: Iterable[int]) -> None:
     """Fails unless all of them end within 30 seconds."""
     for pid in pids:
         try:

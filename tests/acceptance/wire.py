@@ -16,11 +16,13 @@ from typing import Any
 from bson import ObjectId
 from pymongo import MongoClient
 
+from bench.load.process import cpu_seconds
 from daybook.http.ledger.routes import ROUTES as LEDGER
 from daybook.http.routes import ROUTES as DAYBOOK
 from daybook.mongo.migrate import migrate
 from tests import forked
 from tests.acceptance.processes import free_port
+from tests.child_processes import children_of
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -70,13 +72,8 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """What the worker has computed so far, however busy the machine is."""
-        (worker,) = _children(self.process.pid)
-        stats = Path(f"/proc/{worker}/task").glob("*/schedstat")
-        return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        (worker,) = children_of(self.process.pid)
+        return cpu_seconds(worker)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from daybook.export.batch.batch import Batch
 from daybook.local.serve import FunctionServer
 from tests import books
 from tests.acceptance.evening import MINUTE, Evening
+from tests.child_processes import children_of
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive.log import Moment
 from tests.emulators.mongo_proxy import MongoProxy
@@ -113,29 +114,21 @@ class Process:
 
     @contextmanager
     def running(self) -> Iterator[Process]:
-        before = _children(os.getpid())
+        before = children_of(os.getpid())
         with (
             self._log.open("ab") as log,
             FunctionServer(self._env, port=self._port, output=log.fileno()),
         ):
-            (self._master,) = _children(os.getpid()) - before
+            (self._master,) = children_of(os.getpid()) - before
             yield self
 
     def kill_worker(self) -> None:
-        (worker,) = _children(self._master)
+        (worker,) = children_of(self._master)
         os.kill(worker, signal.SIGKILL)
 
     def trigger(self) -> requests.Response:
         headers = {"X-CloudScheduler-ScheduleTime": self._starts_at.isoformat()}
         return requests.post(f"{self.url}/run", headers=headers, timeout=60)
-
-
-def _children(pid: int) -> set[int]:
-    return {
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    }
 
 
 def pending_task(evening: Evening) -> tuple[str, Any]:
