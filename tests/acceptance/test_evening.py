@@ -192,6 +192,8 @@ def test_a_retry_that_succeeds_settles_the_alarms_and_sends_a_receipt(evening: E
     (recovered,) = evening.logged("batch_recovered")
     assert (recovered["attempt"], recovered["entryCount"]) == (3, 2)
     assert "recovered" in evening.mail("alerts")[-1]
+    # As the runbook's chapter "Batch recovered" says: the receipt follows this alert.
+    assert [one.path for one in evening.inbox.received][-2:] == ["/alerts", "/receipts"]
     (receipt,) = evening.mail("receipts")
     assert f"batch_{DAY}.csv" in receipt
     assert "200.00" in receipt

@@ -6,11 +6,32 @@ import re
 
 import pytest
 
+from daybook.export.batch import rejections
 from daybook.mongo.indexes import INDEXES
 from daybook.settings.settings import VARIABLES
 from tests import pages
+from tests.consistency.test_docs_json import SCHEMAS
 
 DECLARED = (pages.ROOT / "terraform/environment/variables.tf").read_text(encoding="utf-8")
+
+
+def test_what_cutover_compares_is_in_a_plan_as_json():
+    rows = pages.table("cutover.md", "Daybook")
+    named = {word for row in rows for word in pages.words(row[0])} - {"--all"}
+    assert {"entryCount", "rejectedCount", "totals", "rejected"} <= named
+    assert named <= set(SCHEMAS["plan"]["properties"])
+    (listed,) = re.findall(
+        r"`rejected` \(the first (\d+); all with `--all`\)", "".join(map(str, rows))
+    )
+    assert int(listed) == rejections.LISTED
+
+
+def test_contributing_says_that_serve_serves_both_functions():
+    """`functions`: that both answer is in `acceptance/test_serve.py`."""
+    makefile = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^serve: .*## Serve (.+)$", makefile, re.M)
+    assert told.startswith("the functions ")
+    assert f"| `make serve` | serves {told} |" in pages.text_of("../CONTRIBUTING.md")
 
 
 @pytest.mark.parametrize("page", ["deploy.md", "runbook.md"])

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.source import Source
 from daybook.export.outcome import Status
 from daybook.export.queue import manual
 from daybook.export.slot import orphans
@@ -69,6 +70,19 @@ def test_every_collection_has_its_section() -> None:
 def described(index: Index) -> list[str]:
     keys = ", ".join(f"`{key}`" for key in index.keys)
     return [f"`{index.collection}`", f"`{index.name}`", keys, index.reason]
+
+
+def test_the_paths_of_an_entry_are_the_defaults_of_a_profiles_source() -> None:
+    source = Source()
+    assert {source.entries, source.queue} < set(sections())
+    of_entry = (source.date, source.reference, source.description, source.currency, source.amount)
+    of_line = (
+        *(source.account_code, source.account_name, source.line_description),
+        *(source.debit, source.credit),
+    )
+    paths = {*of_entry, source.lines, *(f"{source.lines}.{path}" for path in of_line)}
+    (listed, *_) = pages.tables(sections()[source.entries])
+    assert set(pages.column(listed[1:])) == {"_id", *paths}
 
 
 def test_every_index_is_listed_as_declared() -> None:
