@@ -95,3 +95,8 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
 def sentences(*parts: str | None) -> str:
     """The parts that are not empty, joined."""
     return " ".join(part for part in parts if part)
+
+
+def paragraph(*lines: str | None) -> str:
+    """The lines that are not empty, one below the other."""
+    return "\n".join(line for line in lines if line)

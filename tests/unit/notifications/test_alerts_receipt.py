@@ -13,8 +13,9 @@ from daybook.export.model.figures import Corrector, EntryFault, RejectionReason,
 from daybook.export.model.notice import Check, CheckedEntry, Receipt, RejectedEntry
 from daybook.export.model.source import MEDICI, Source
 from daybook.notifications import en, th
+from daybook.notifications.entries import CHECKED, LISTED
 from daybook.notifications.messages import Language, Message
-from daybook.notifications.receipt import CHECKED, LISTED, receipt_message
+from daybook.notifications.receipt import receipt_message
 from tests.unit.notifications.test_alerts import LANGUAGES, is_thai
 
 DAY = "2026-01-18"
