@@ -26,12 +26,13 @@ from daybook.audit.workbook import WorkbookUnreadable, text_of
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.queue.manual import ManualRequest
 from daybook.mongo.migrate import migrate
-from tests import books
+from tests import books, pdf
 from tests.acceptance.test_cli import answer, daybook
 from tests.acceptance.test_http import Function
 from tests.acceptance.test_libreoffice import HOSTILE, THAI, FodsCell, rows_of_fods
 from tests.emulators.drive import DriveEmulator
 from tests.rendering import BATCH_DATE, entry, render, render_file
+from tests.unit.profiles.test_printed import profiles
 
 Db = Database[dict[str, Any]]
 DAY = "2026-01-18"
@@ -267,25 +268,31 @@ def test_what_a_cell_cannot_hold_rejects_the_entry(fields: dict[str, Any], reaso
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> list[list[FodsCell]]:
     """The rows of the journal as LibreOffice reads them."""
+    path = tmp_path_factory.mktemp("xlsx") / "file.xlsx"
+    path.write_bytes(render_file(written(SHOWN), JOURNAL)[0])
+    return list(rows_of_fods(converted(path, "fods")))
+
+
+def converted(path: Path, to: str) -> Path:
+    """The file in another format, which LibreOffice writes beside it."""
     office = shutil.which("soffice") or shutil.which("libreoffice")
     if office is None:
         if os.environ.get("CI"):
             pytest.fail("no LibreOffice in CI: install libreoffice-calc-nogui")
         pytest.skip("no LibreOffice here")
-    folder = tmp_path_factory.mktemp("xlsx")
-    (folder / "file.xlsx").write_bytes(render_file(written(SHOWN), JOURNAL)[0])
     done = subprocess.run(
         [
-            *(office, f"-env:UserInstallation={(folder / 'profile').as_uri()}", "--headless"),
-            *("--convert-to", "fods", "--outdir", str(folder), str(folder / "file.xlsx")),
+            *(office, f"-env:UserInstallation={(path.parent / 'profile').as_uri()}"),
+            *("--headless", "--convert-to", to, "--outdir", str(path.parent), str(path)),
         ],
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
-    assert (folder / "file.fods").exists(), done.stdout + done.stderr
-    return list(rows_of_fods(folder / "file.fods"))
+    made = path.with_suffix(f".{to}")
+    assert made.exists(), done.stdout + done.stderr
+    return made
 
 
 # The XML of a text with line ends or tabs is not read back exactly by `rows_of_fods`.
@@ -327,3 +334,57 @@ def test_a_damaged_file_is_read_or_named_as_unreadable(item_count: int) -> None:
         except WorkbookUnreadable:
             unreadable += 1
     assert unreadable > 100
+
+
+PRESETS = """
+[people]
+preset = "readable"
+format = "xlsx"
+calendar = "be"
+date_format = "%d %B %Y"
+[wide]
+preset = "readable"
+format = "xlsx"
+one_page_wide = false
+"""
+
+
+@modes
+def test_a_readable_file_prints_all_columns_on_each_page(tmp_path: Path, item_count: int) -> None:
+    """120 rows with the longest dates, amounts and texts; the same without the key for contrast."""
+    lines = [
+        {"accountCode": "1110-01", "accountName": THAI[0] * 3, "debit": Decimal128(LARGEST)},
+        {"accountCode": "4000", "accountName": "Revenue", "credit": Decimal128(LARGEST)},
+    ]
+    entries = [
+        entry(*lines, reference=f"RV-202611-{at:07d}", description="Sale of goods " * 9)
+        for at in range(59)
+    ]
+    negative = ({"accountCode": "9", side: Decimal128(f"-{LARGEST}")} for side in SIDES)
+    entries.append(entry(*negative, date=datetime(2026, 9, 30, tzinfo=UTC)))
+    found = profiles(PRESETS)
+    for name in ("people", "wide"):
+        content, figures = render_file(entries, found[name].profile, item_count=item_count)
+        assert (figures.row_count, figures.rejected) == (120, ())
+        (tmp_path / f"{name}.xlsx").write_bytes(content)
+
+    *journal, totals = printed(tmp_path / "people.xlsx")
+    *beside, _, _ = printed(tmp_path / "wide.xlsx")
+
+    titles = [column.title for column in found["people"].profile.columns]
+    assert [page[:11] for page in journal] == [titles] * len(journal)
+    assert len(journal) > 1
+    texts = [text for page in journal for text in page]
+    assert sum(text.startswith("RV-202611-") for text in texts) == 118
+    assert texts.count(SHOWN_LARGEST) == 59 * 3 + 1
+    assert texts.count(f"-{SHOWN_LARGEST}") == 59 + 3
+    assert "##" not in "".join((*texts, *totals))
+    assert [page for page in beside if set(titles) <= set(page)] == []
+
+
+LARGEST, SHOWN_LARGEST = "8888888888888.88", "8,888,888,888,888.88"
+
+
+def printed(path: Path) -> list[list[str]]:
+    """The texts of each page that LibreOffice prints."""
+    return pdf.pages(converted(path, "pdf"))

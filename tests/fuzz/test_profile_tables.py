@@ -147,6 +147,7 @@ LIKELY: Mapping[str, st.SearchStrategy[Any]] = {
     ),
     "years": st.lists(st.sampled_from([0, 1, 1999, 2000, 2026, 2027, 9999, 10000]), max_size=3),
     "max_rows": st.sampled_from([0, 1, 2, 10_000_000]),
+    "one_page_wide": st.booleans(),
     "accounts": st.dictionaries(st.sampled_from(["1110", "4100", "9", ""]), TEXTS, max_size=3),
     "source": SOURCES,
     "columns": st.lists(COLUMNS, max_size=5),

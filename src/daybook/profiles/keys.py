@@ -314,6 +314,7 @@ LAYOUT: Mapping[str, Reader] = {
     "require": require,
     "years": years,
     "max_rows": lambda value: whole(value, 1, 10_000_000),
+    "one_page_wide": flag,
     "accounts": accounts,
     "source": source,
     "columns": columns,

@@ -46,6 +46,7 @@ def _lines(configured: ConfiguredProfile) -> Iterator[str]:
         "require": sorted(profile.require),
         "years": list(profile.years),
         "max_rows": profile.max_rows,
+        "one_page_wide": profile.one_page_wide or None,
         "accounts": profile.accounts,
         "source": asdict(profile.source),
     }

@@ -16,6 +16,7 @@ from daybook.errors import ConfigurationError
 from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import (
     Calendar,
+    FileFormat,
     FormulaGuard,
     Profile,
     Required,
@@ -52,6 +53,7 @@ currency = "BTC"
 decimals = {BTC = 8}
 require = ["date", "reference", "lines"]
 max_rows = 300
+one_page_wide = true
 years = [2010, 2030]
 accounts = {"1100" = "Cash on hand", "a.b" = "x"}
 source = {entries = "books", queue = "outbox", lines = "rows", account_code = "acc"}
@@ -143,6 +145,7 @@ def test_every_key_reaches_the_profile() -> None:
         decimals={"BTC": 8},
         require=frozenset({Required.DATE, Required.REFERENCE, Required.LINES}),
         max_rows=300,
+        one_page_wide=True,
         years=(2010, 2030),
         accounts={"1100": "Cash on hand", "a.b": "x"},
     )
@@ -175,8 +178,10 @@ def test_a_profile_may_be_a_file_and_its_addresses_a_secret(tmp_path: Path) -> N
 
 def test_the_form_that_a_batch_stores_is_the_whole_profile() -> None:
     for found in profiles(FULL).values():
-        assert Profile.from_form(found.profile.form) == found.profile
+        profile = replace(found.profile, format=FileFormat.XLSX)
+        assert Profile.from_form(profile.form) == profile
     daily, sales = (each.profile for each in profiles(FULL).values())
+    assert Profile.from_form(sales.form) == replace(sales, one_page_wide=False)
     edited = replace(sales, accounts={**sales.accounts, "1200": "Bank"})
     assert len({daily.digest, sales.digest, edited.digest}) == 3
     assert Profile.from_form('{"name": "daily", "later": 1}') == Profile(name="daily")

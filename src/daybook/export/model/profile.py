@@ -96,6 +96,8 @@ class Profile:
     """
     max_rows: int | None = None
     """Rows that the importer takes in one file; the receipt says when a file has more."""
+    one_page_wide: bool = False
+    """Whether an xlsx file prints on pages that are as wide as all columns. A CSV has no pages."""
 
     others: tuple[Profile, ...] = field(default=(), compare=False, repr=False)
     """The other profiles, which take the queue items that this one does not."""
@@ -119,8 +121,14 @@ class Profile:
 
     @cached_property
     def form(self) -> str:
-        """All that decides what is in a file, as JSON: the form in which a batch stores it."""
+        """All that decides what is in a file, as JSON: the form in which a batch stores it.
+
+        `one_page_wide` is in it only where it decides something, so that the digest of any other
+        profile is that of the versions without it.
+        """
         doc = {one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.compare}
+        if not (self.one_page_wide and self.format is FileFormat.XLSX):
+            del doc["one_page_wide"]
         return json.dumps(doc, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @cached_property

@@ -7,9 +7,10 @@ versions of XlsxWriter and zlib.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -20,7 +21,7 @@ from typing import Any, Self
 from xml.sax.saxutils import escape
 
 from daybook.errors import ConfigurationError, DaybookError
-from daybook.export.model.column import ColumnType
+from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import Figures
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import Layout
@@ -49,6 +50,23 @@ _WIDTHS = {
     ColumnType.AMOUNT: 16,
     ColumnType.NUMBER: 8,
 }
+# One page wide, every width counts: those below print eleven columns on A4 at about 8 points.
+_WIDTHS_ON_A_PAGE = {
+    **_WIDTHS,
+    ColumnType.AMOUNT: 20,  # of 15 digits, with their separators and a sign
+    ColumnType.NUMBER: 6,
+}
+_WIDTHS_OF_VALUES = {
+    "entry._id": 26,
+    "entry.reference": 18,
+    "entry.currency": 9,
+    "line.accountCode": 14,
+}
+_LONGEST_DATE = datetime(2026, 9, 30, 22, 30, 30, 300_300, UTC)  # Wednesday, 30 September
+_A4 = 9
+_MARGIN_INCHES = 0.4
+_LINE_POINTS = 15
+_MOST_LINES = 27  # of a row: a spreadsheet's rows have at most 409 points
 # XlsxWriter takes a text that begins and ends like this for markup of its own, and escapes only
 # the first of two escapes that share an underscore. Such texts are given to it as markup.
 _MARKUP = re.compile(r"<r>.*</r>", re.DOTALL)
@@ -84,11 +102,18 @@ class Sheets:
         self._book.set_properties({"created": _CREATED})
         self._bold = self._book.add_format({"bold": True})
         self._day = self._book.add_format({"num_format": "yyyy-mm-dd", "align": "left"})
-        self._date = self._book.add_format({"num_format": date_code(profile)})
+        # On paper, a long text takes several lines, since the next cell would cover its end. The
+        # writer keeps the height of each row in memory, and nobody prints a huge file.
+        self._wraps = profile.one_page_wide and not huge
+        cell = {"valign": "top"} if self._wraps else {}
+        self._text = self._book.add_format({**cell, "text_wrap": True}) if self._wraps else None
+        self._number = self._book.add_format(cell) if self._wraps else None
+        self._date = self._book.add_format({**cell, "num_format": date_code(profile)})
         self._amount = cache(
-            lambda decimals: self._book.add_format({"num_format": amount_code(decimals)})
+            lambda decimals: self._book.add_format({**cell, "num_format": amount_code(decimals)})
         )
         self._row = 0
+        self._widths = list(map(self._width, profile.columns, self._types))
         self._sheet = self._journal()
         self._write: dict[ColumnType, Callable[[int, int, str], int]] = {
             ColumnType.TEXT: self._write_text,
@@ -119,6 +144,9 @@ class Sheets:
         writers = [self._write[kind] for kind in self._types]
         for cells in zip(*page.columns, strict=True):
             self._row += 1
+            if self._wraps and (lines := self._lines(cells)) > 1:
+                # LibreOffice does not fit rows to their texts when it opens the file.
+                self._sheet.set_row(self._row, lines * _LINE_POINTS)
             failed = 0
             for at, (write, text) in enumerate(zip(writers, cells, strict=True)):
                 if text:
@@ -147,8 +175,12 @@ class Sheets:
         sheet.freeze_panes(1, 0)
         # Codes and IDs of digits are texts on purpose.
         sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
-        for at, kind in enumerate(self._types):
-            sheet.set_column(at, at, _WIDTHS[kind])
+        for at, width in enumerate(self._widths):
+            sheet.set_column(at, at, width)
+        if self._profile.one_page_wide:
+            _fit_to_page_width(sheet)
+            sheet.set_landscape()
+            sheet.repeat_rows(0)
         self._sheet = sheet
         for at, column in enumerate(self._profile.columns):
             self._write_text(0, at, column.title, self._bold)
@@ -157,6 +189,9 @@ class Sheets:
     def _totals(self, figures: Figures) -> None:
         sheet = self._book.add_worksheet(TOTALS)
         sheet.set_column(0, 3, 20)
+        if self._profile.one_page_wide:
+            sheet.set_column(0, 3, _WIDTHS_ON_A_PAGE[ColumnType.AMOUNT])
+            _fit_to_page_width(sheet)
         sheet.write_string(0, 0, "Profile", self._bold)
         sheet.write_string(0, 1, self._profile.name)
         sheet.write_string(1, 0, "Date", self._bold)
@@ -173,6 +208,26 @@ class Sheets:
             for at, total in enumerate((totals.debit, totals.credit, totals.amount), start=1):
                 self._write_total(sheet, row, at, total)
 
+    def _lines(self, cells: Sequence[str]) -> int:
+        """How many lines the longest text of a row takes, roughly and not too few."""
+        texts = (
+            _wrapped(text, width)
+            for text, width, kind in zip(cells, self._widths, self._types, strict=True)
+            if kind is ColumnType.TEXT
+        )
+        return min(_MOST_LINES, max(texts, default=1))
+
+    def _width(self, column: Column, kind: ColumnType) -> int:
+        """The width of a column, in digits."""
+        if not self._profile.one_page_wide:
+            return _WIDTHS[kind]
+        if kind is ColumnType.DATE:
+            longest = _LONGEST_DATE.strftime(self._profile.date_format)
+            return max(_WIDTHS[kind], len(longest) + 2)
+        if kind is ColumnType.TEXT and column.value in _WIDTHS_OF_VALUES:
+            return _WIDTHS_OF_VALUES[column.value]
+        return _WIDTHS_ON_A_PAGE[kind]
+
     def _write_total(self, sheet: Any, row: int, at: int, total: Decimal) -> None:
         """A sum may have more digits than a spreadsheet keeps: then it is a text, and exact."""
         if len(total.as_tuple().digits) > MOST_DIGITS:
@@ -181,6 +236,7 @@ class Sheets:
             sheet.write_number(row, at, float(total), self._amount(_decimals(f"{total:f}")))
 
     def _write_text(self, row: int, at: int, text: str, style: Any = None) -> int:
+        style = style or self._text
         if not _is_misread(text):
             return int(self._sheet.write_string(row, at, text, style))
         most = self._sheet.xls_strmax
@@ -199,7 +255,21 @@ class Sheets:
         return int(self._sheet.write_number(row, at, float(text), style))
 
     def _write_number(self, row: int, at: int, text: str) -> int:
-        return int(self._sheet.write_number(row, at, float(text)))
+        return int(self._sheet.write_number(row, at, float(text), self._number))
+
+
+def _wrapped(text: str, width: int) -> int:
+    """The lines of a text in a column: a word that does not fit leaves its line unfilled."""
+    if len(text) <= width and "\n" not in text:
+        return 1
+    return sum(max(1, math.ceil(len(line) / (width - 3))) for line in text.split("\n"))
+
+
+def _fit_to_page_width(sheet: Any) -> None:
+    """A4, all columns on each page, as many pages as the rows need."""
+    sheet.set_paper(_A4)
+    sheet.fit_to_pages(1, 0)
+    sheet.set_margins(*[_MARGIN_INCHES] * 4)
 
 
 def _decimals(text: str) -> int:
