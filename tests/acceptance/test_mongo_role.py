@@ -22,7 +22,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from daybook.errors import ConfigurationError, DaybookError
-from daybook.export.batch import batch, export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.model.source import Source
 from daybook.export.outcome import Status
 from daybook.export.queue import manifest
@@ -408,7 +408,7 @@ def test_every_collection_of_ours_is_in_the_role_and_no_other() -> None:
         privilege["resource"]["collection"]: set(privilege["actions"])
         for privilege in role()["privileges"]
     }
-    own = {kind.COLLECTION for kind in (export_log, slot, batch, manifest, orphans, breaker)}
+    own = {kind.COLLECTION for kind in (export_log, slot, batches, manifest, orphans, breaker)}
     source = Source()
     ours = own | {source.entries, source.queue}
     looked_at = {index.collection for index in indexes.INDEXES} - ours

@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.fields import Fields
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import ManifestRef

@@ -25,7 +25,7 @@ from daybook.audit.rerender import Rerendering
 from daybook.audit.verify import is_of_earlier_version
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.entry_id import displayed

@@ -16,7 +16,7 @@ from daybook import log
 from daybook.audit.audit import FILE_KINDS, AuditedDay, AuditFinding, audit
 from daybook.destinations.base import Destination
 from daybook.errors import Interrupted
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.profile import Profile

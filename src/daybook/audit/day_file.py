@@ -17,8 +17,8 @@ from daybook.audit.table import Table, read_table
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
 from daybook.export import jobs
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
+from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import Rejected
@@ -76,7 +76,7 @@ def delivered(
     batch = batches.find(database[batches.COLLECTION], key)
     if batch is None or not batch.finished or batch.manifest is None:
         return None
-    profile = batches.profile_of(batch, batch.manifest, profile)
+    profile = profile_of(batch, batch.manifest, profile)
     to.writelines(destination.read(batch.doc["fileId"], batch.doc["filename"]))
     return DayFile(
         origin=Origin.DELIVERED,

@@ -11,8 +11,7 @@ from pymongo.database import Database
 
 from daybook.audit.rerender import Rerendering, slice_of
 from daybook.errors import DaybookError
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.ids import addressable, hashable, read_items

@@ -10,9 +10,8 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
-from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections
-from daybook.export.batch.batch import Batch
+from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.model.figures import Figures
 from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part
@@ -40,7 +39,7 @@ class Rerendering:
         """
         if batch.manifest is None:
             raise DaybookError(f"batch {batch.id} has no manifest, so no file of its own")
-        profile = batches.profile_of(batch, batch.manifest, profile)
+        profile = profile_of(batch, batch.manifest, profile)
         # What a profile requires decides which entries go into a file. Those in one are printed
         # as they are now, so that a value missing since shows as a cell that differs.
         profile = replace(profile, require=frozenset(), years=(1, 9999))

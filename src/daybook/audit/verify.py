@@ -19,8 +19,7 @@ from daybook.audit.rerender import Rerendering
 from daybook.audit.workbook import WorkbookUnreadable
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError, DestinationRefused
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.batch_key import BatchKey

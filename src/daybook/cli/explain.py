@@ -52,7 +52,7 @@ def queries(profile: Profile) -> list[Query]:
     Not `migrate` and `reconcile`, which read whole collections because that is their work.
     """
     from daybook.audit import lineage, marks
-    from daybook.export.batch import batch, export_log
+    from daybook.export.batch import batches, export_log
     from daybook.export.operations import requeue
     from daybook.export.queue import manifest, manual, mark, plan, reference, waiting
     from daybook.export.rendering import lines
@@ -66,7 +66,7 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.wallets import queries as ledger
 
     fixed = (
-        *(batch, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
+        *(batches, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
         *(attention, days, page_of_day),
     )
     of_profile = (lineage, lines, manual, mark, plan, reference, requeue, waiting)

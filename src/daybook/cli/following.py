@@ -88,7 +88,7 @@ def _queued_since(app: App, outcome: Outcome) -> list[str]:
 
 
 def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
-    from daybook.export.batch import batch as batches
+    from daybook.export.batch import batches
     from daybook.export.model.batch_key import BatchKey
 
     if outcome.batch_date is None:

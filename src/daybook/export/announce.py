@@ -16,9 +16,8 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.errors import DaybookError
-from daybook.export.batch import batch as batches
-from daybook.export.batch import rejections, transitions
-from daybook.export.batch.batch import Batch
+from daybook.export.batch import batches, rejections, transitions
+from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.context import Context
 from daybook.export.model.column import Value, ValueKind
 from daybook.export.model.lifecycle import BatchState
@@ -183,7 +182,7 @@ def receipt_of(
         )
     delivered = batch.state is BatchState.COMMITTED
     manifest = batch.marking
-    made_with = profile if manifest is None else batches.profile_of(batch, manifest, profile)
+    made_with = profile if manifest is None else profile_of(batch, manifest, profile)
     named = rejected.entries_of_batch(database, made_with, batch, every=every)
     named = named[: None if every else MAX_NAMED]
     shows_currency = any(column.value == "entry.currency" for column in made_with.columns)

@@ -25,8 +25,8 @@ from daybook.errors import (
     FencedOut,
 )
 from daybook.export.abandon import abandon_id
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log, transitions
+from daybook.export.batch import batches, export_log, transitions
+from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
 from daybook.export.model import settlement
@@ -105,7 +105,7 @@ def _profile_of(ctx: Context, seal: Seal) -> Profile:
     if manifest.fits(current):
         return current
     batch = batches.of_manifest(ctx.batches, current.name, manifest.batch_id)
-    return batches.profile_of(batch, manifest, current)
+    return profile_of(batch, manifest, current)
 
 
 def _is_of_dead_run(ctx: Context, seal: Seal) -> bool:

@@ -14,8 +14,7 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.destinations.base import Destination
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.budgets import RetryBudget, StopToken, TimeBudget

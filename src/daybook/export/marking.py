@@ -25,9 +25,9 @@ from daybook.errors import (
     DestinationError,
     DestinationRefused,
 )
-from daybook.export.batch import batch as batches
-from daybook.export.batch import rejections, transitions
-from daybook.export.batch.batch import Batch, unmarked
+from daybook.export.batch import batches, rejections, transitions
+from daybook.export.batch.batch import Batch, profile_of
+from daybook.export.batch.batches import unmarked
 from daybook.export.context import Context
 from daybook.export.model.budgets import wait_for
 from daybook.export.model.lifecycle import BatchState
@@ -68,7 +68,7 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
     assert batch.marking is not None  # noqa: S101  (it is unmarked)
     delivery = Delivery.of_batch(
         batch.doc,
-        profile=batches.profile_of(batch, batch.marking, ctx.exporter.profile),
+        profile=profile_of(batch, batch.marking, ctx.exporter.profile),
         rejected=rejections.of_batch(ctx.manifests, batch.doc),
     )
     parts = {

@@ -15,8 +15,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from daybook import write_errors
 from daybook.errors import DatabaseError
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log, rejections, transitions
+from daybook.export.batch import batches, export_log, rejections, transitions
 from daybook.export.context import Context
 from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part

@@ -15,8 +15,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.errors import UNREADABLE, DocumentDamaged, RecordsDisagree
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log, rejections, transitions
+from daybook.export.batch import batches, export_log, rejections, transitions
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields

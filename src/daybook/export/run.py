@@ -33,8 +33,8 @@ from daybook.errors import (
 from daybook.export import attempt, decision, followup
 from daybook.export.abandon import abandon_id, count_refusal
 from daybook.export.announce import announce
-from daybook.export.batch import batch as batches
-from daybook.export.batch import transitions
+from daybook.export.batch import batches, transitions
+from daybook.export.batch.batch import Batch
 from daybook.export.commit import Committed, commit_file
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import AllRejected, NoFile, deliver
@@ -127,7 +127,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
             _release(slot)
 
 
-def _later_day_continues(exporter: Exporter, batch: batches.Batch) -> bool:
+def _later_day_continues(exporter: Exporter, batch: Batch) -> bool:
     """Whether a later day is being exported over several invocations, so this one must wait.
 
     The later day's file contains this day's entries too. Planning this day in between would
@@ -145,7 +145,7 @@ def _later_day_continues(exporter: Exporter, batch: batches.Batch) -> bool:
     )
 
 
-def _slot_is_busy(exporter: Exporter, job: Job, batch: batches.Batch) -> Outcome:
+def _slot_is_busy(exporter: Exporter, job: Job, batch: Batch) -> Outcome:
     """The outcome when another run holds the slot, with a recheck where one is needed."""
     step = decision.decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
@@ -302,7 +302,7 @@ def _interruptible(ctx: Context) -> Iterator[Part]:
         yield part
 
 
-def _describe(ctx: Context, batch: batches.Batch, file: DeliveredFile) -> None:
+def _describe(ctx: Context, batch: Batch, file: DeliveredFile) -> None:
     """Add totals and digest to a file that was created before they were known; best effort."""
     fields = Fields.of(batch.doc, batches.COLLECTION)
     text = description(

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from daybook import log
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import BatchState, attempt_to_recheck
 from daybook.export.model.task import Task, TaskKind

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from daybook.audit.audit import audit
 from daybook.audit.difference import VerifyKind
 from daybook.audit.verify import Verification, verify
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from tests.integration.office import DAY, EVENING, Office

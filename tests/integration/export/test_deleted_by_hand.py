@@ -18,7 +18,7 @@ from daybook.audit.lineage import lineage
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import ConfigurationError
 from daybook.export import jobs
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.context import Job
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import FIRST_PART_SIZE

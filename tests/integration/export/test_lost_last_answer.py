@@ -13,7 +13,7 @@ import pytest
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.operations import history
 from daybook.export.outcome import Status
 from daybook.ops.watchdog import WatchStatus, watch

@@ -11,8 +11,7 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.errors import BadRequest, DaybookError, KeyReused
-from daybook.export.batch import batch as batches
-from daybook.export.batch import transitions
+from daybook.export.batch import batches, transitions
 from daybook.export.batch.schedule import parse_schedule_time
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.outcome import Outcome, Status

@@ -17,8 +17,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.errors import DatabaseError
 from daybook.export import jobs
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log, rejections
+from daybook.export.batch import batches, export_log, rejections
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected

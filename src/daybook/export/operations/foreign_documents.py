@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.errors import DocumentDamaged
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model import part
 from daybook.export.model.batch_key import BatchKey

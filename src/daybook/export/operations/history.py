@@ -9,8 +9,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState

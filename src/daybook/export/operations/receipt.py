@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
 from daybook.export.announce import NoReceipt, receipt_of
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import Profile

@@ -12,8 +12,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import DatabaseError, DaybookError
-from daybook.export.batch import batch as batches
-from daybook.export.batch import transitions
+from daybook.export.batch import batches, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Exporter
 from daybook.export.model.batch_key import BatchKey

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
 from daybook.export import jobs
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Exporter
 from daybook.export.model.batch_key import BatchKey

@@ -10,7 +10,7 @@ from typing import Any
 from daybook import log
 from daybook.errors import CircuitOpen, DatabaseError, DestinationError, DocumentDamaged, IdInvalid
 from daybook.export.announce import announce
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.followup import create
 from daybook.export.model.batch_key import BatchKey

@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.errors import DaybookError
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.part import COLLECTION as COLLECTION

@@ -13,8 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from daybook.export.batch import batch as batches
-from daybook.export.batch import export_log
+from daybook.export.batch import batches, export_log
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import BY_ID, hashable

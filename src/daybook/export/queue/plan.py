@@ -16,8 +16,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from daybook import log
-from daybook.export.batch import batch as batches
-from daybook.export.batch import rejections
+from daybook.export.batch import batches, rejections
 from daybook.export.model.budgets import wait_for
 from daybook.export.model.ids import (
     BY_ID,

@@ -7,9 +7,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from daybook.export.batch import batch as batches
 from daybook.export.batch import rejections
-from daybook.export.batch.batch import Batch
+from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import hashable
 from daybook.export.model.notice import RejectedEntry
@@ -55,7 +54,7 @@ def entries_of_batch(
     """What `of_batch` returns, with the references of the profile that the batch was made with."""
     manifest = batch.marking
     if manifest is not None:
-        profile = batches.profile_of(batch, manifest, profile)
+        profile = profile_of(batch, manifest, profile)
     return entries(database, profile, of_batch(database, batch, every=every))
 
 

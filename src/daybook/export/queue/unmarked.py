@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.errors import DocumentDamaged
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LENIENT

@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import ConfigurationError, DocumentDamaged
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState

@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from daybook.errors import ConfigurationError, FencedOut
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.seal import ManifestRef, Seal
 from daybook.export.model.settlement import Prefix
 from daybook.export.slot import state

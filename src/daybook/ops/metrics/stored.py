@@ -17,7 +17,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from daybook.errors import DocumentDamaged
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile

@@ -15,8 +15,7 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
-from daybook.export.batch import batch as batches
-from daybook.export.batch import rejections
+from daybook.export.batch import batches, rejections
 from daybook.export.batch.batch import Batch
 from daybook.export.model.fields import Fields
 from daybook.export.model.ids import LENIENT, hashable

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from daybook.audit.lineage import lineage
 from daybook.cli.main import main
 from daybook.export.announce import receipt_of
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.operations import history
