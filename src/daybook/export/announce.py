@@ -16,7 +16,7 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.errors import DaybookError
-from daybook.export.batch import batches, rejections, transitions
+from daybook.export.batch import announcements, batches, rejections
 from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.context import Context
 from daybook.export.model.column import Value, ValueKind
@@ -69,7 +69,7 @@ def _announce(ctx: Context, batch: Batch) -> None:
         if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= ANNOUNCE_WITHIN:
             _send(ctx, batch)
         if reaches:
-            transitions.record_announced(ctx.batches, batch, now=ctx.now())
+            announcements.record_announced(ctx.batches, batch, now=ctx.now())
 
 
 def _reaches_people(ctx: Context, batch: Batch) -> bool:

@@ -25,7 +25,7 @@ from daybook.errors import (
     DestinationError,
     DestinationRefused,
 )
-from daybook.export.batch import batches, rejections, transitions
+from daybook.export.batch import announcements, batches, rejections, transitions
 from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.batch.batches import unmarked
 from daybook.export.context import Context
@@ -182,7 +182,7 @@ def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
         error=str(error),
     )
     if ctx.exporter.reaches_operator:
-        transitions.record_marking_alert(ctx.batches, batch, now=ctx.now())
+        announcements.record_marking_alert(ctx.batches, batch, now=ctx.now())
 
 
 def _publish(ctx: Context, batch: Batch) -> None:
@@ -207,7 +207,7 @@ def _publish(ctx: Context, batch: Batch) -> None:
                 error=str(error),
             )
             if ctx.exporter.reaches_operator:
-                transitions.record_publish_alert(ctx.batches, batch, now=ctx.now())
+                announcements.record_publish_alert(ctx.batches, batch, now=ctx.now())
         raise
 
 
