@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.batch.batch import Batch
     from daybook.export.model.profile import Profile
+    from daybook.export.operations.corrections import RejectedEntry
     from daybook.export.operations.history import Overview, SlotStatus
     from daybook.export.slot.refused_run import RefusedRun
-    from daybook.page.rejected import RejectedEntry
 
 _STORED = 100
 """Rejected entries that a batch itself lists; `--all` shows the others of one day."""
@@ -238,18 +238,17 @@ def _rejected(found: Overview, *, every: bool) -> list[str]:
 
 def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
     """The entries of the last days whose items nobody has queued again, newest day first."""
-    from daybook.export.operations import history
-    from daybook.page import rejected as listed
+    from daybook.export.operations import corrections, history
 
     days = {
         str(batch.id): date.fromisoformat(batch.key.batch_date)
-        for batch in history.history(app.database, profile, limit=listed.DAYS)
+        for batch in history.history(app.database, profile, limit=corrections.DAYS)
         if batch.key.batch_date is not None and batch.doc.get("rejectedCount")
     }
     return [
         entry
         for batch_id, day in days.items()
-        for entry in listed.of_batches(app.database, profile, {batch_id: day}, limit=_STORED)
+        for entry in corrections.of_batches(app.database, profile, {batch_id: day}, limit=_STORED)
         if entry.waiting
     ]
 

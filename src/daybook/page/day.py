@@ -16,14 +16,15 @@ from daybook.export.batch.batch import COLLECTION
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import DAILY
+from daybook.export.operations import corrections
+from daybook.export.operations.corrections import RejectedEntry
 from daybook.export.queue import plan
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
-from daybook.page import attention, days, rejected, slots
+from daybook.page import attention, days, slots
 from daybook.page.attention import Item
 from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
 from daybook.page.overview import TIMEOUT_SECONDS
-from daybook.page.rejected import RejectedEntry
 from daybook.page.slots import Working
 
 COUNTED = 10_000
@@ -126,7 +127,7 @@ def read(
         cell = cells[SHOWN]
         batch_id = None if cell.record is None else cell.record.batch_id
         entries = (
-            rejected.of_batches(database, shown.profile, {batch_id: day}, limit=REJECTED)
+            corrections.of_batches(database, shown.profile, {batch_id: day}, limit=REJECTED)
             if batch_id is not None and cell.record is not None and cell.record.rejected_count
             else []
         )

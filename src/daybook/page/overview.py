@@ -11,12 +11,13 @@ from typing import Any
 import pymongo
 from pymongo.database import Database
 
+from daybook.export.operations import corrections
+from daybook.export.operations.corrections import RejectedEntry
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
-from daybook.page import attention, days, rejected, slots
+from daybook.page import attention, days, slots
 from daybook.page.attention import Circuit, Item
 from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
-from daybook.page.rejected import RejectedEntry
 from daybook.page.slots import Slots, Working
 
 TIMEOUT_SECONDS = 10.0
@@ -243,9 +244,9 @@ def _rejected(
             for cell in reversed(calendars[shown.name])
             if cell.record is not None
             and cell.record.rejected_count
-            and until - cell.day < timedelta(days=rejected.DAYS)
+            and until - cell.day < timedelta(days=corrections.DAYS)
         }
-        entries = rejected.of_batches(database, shown.profile, batches)
+        entries = corrections.of_batches(database, shown.profile, batches)
         found += [entry for entry in entries if entry.waiting]
     return sorted(found, key=lambda entry: entry.day, reverse=True)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from daybook.export.operations.corrections import RejectedEntry
 from daybook.page.attention import Item
 from daybook.page.day import DayPage
 from daybook.page.days import Cell
 from daybook.page.headline import Headline
 from daybook.page.overview import Overview
 from daybook.page.recorded import RecordedDay
-from daybook.page.rejected import RejectedEntry
 from daybook.page.slots import Working
 
 
