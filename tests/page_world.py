@@ -216,7 +216,8 @@ def every_state(database: Db, today: date = TODAY) -> None:
     )
     replace(9, "failed", releasedAt=at(day_before(8, today)))
     batches.delete_one({"batchDate": day_before(12, today).isoformat()})
-    replace(13, "committed", **delivered(day_before(13, today), 1200, conflictCount=2))
+    replace(13, "committed", **delivered(day_before(13, today), 1200))
+    items_changed(database, day_before(13, today), gone=2)
     batches.delete_one({"batchDate": day_before(15, today).isoformat()})
     database["exportlogs"].insert_one(
         {
@@ -288,6 +289,27 @@ def audit(today: date = TODAY) -> dict[str, Any]:
         ],
         "digest": DIGEST,
     }
+
+
+def items_changed(database: Db, day: date, *, gone: int = 0, elsewhere: int = 0) -> None:
+    """The record of a delivered day during whose delivery others changed items of the queue."""
+    database["exportlogs"].insert_one(
+        {
+            "queueId": None,
+            "action": "csv_generated",
+            "message": f"batch_{day}.csv: delivered",
+            "performedBy": "system",
+            "metadata": {
+                "batchDate": day.isoformat(),
+                "filename": f"batch_{day}.csv",
+                "goneCount": gone,
+                "goneItems": [ObjectId() for _ in range(gone)],
+                "completedElsewhereCount": elsewhere,
+                "completedElsewhereItems": [ObjectId() for _ in range(elsewhere)],
+            },
+            "createdAt": at(day),
+        }
+    )
 
 
 def hold_slot(database: Db, *, days_before: int = 0) -> None:

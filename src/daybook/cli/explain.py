@@ -61,13 +61,13 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.local import follow_ups
     from daybook.ops import day
     from daybook.ops.metrics import stored
-    from daybook.page import attention, days
+    from daybook.page import attention, days, item_changes
     from daybook.page import day as page_of_day
     from daybook.wallets import queries as ledger
 
     fixed = (
         *(batches, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
-        *(attention, days, page_of_day),
+        *(attention, days, item_changes, page_of_day),
     )
     of_profile = (lineage, lines, manual, mark, plan, reference, requeue, waiting)
     return [

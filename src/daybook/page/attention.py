@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +38,7 @@ class Act(StrEnum):
     """What an operator can do about an item on the page."""
 
     RETRY = "retry"
+    VERIFY = "verify"
     SHOW = "show"  # only look at the day
 
 
@@ -141,15 +142,17 @@ def _of_cell(
         yield from _changed(profile, cell, record)
     if record.unmarked:
         yield _unmarked(profile, cell, record)
-    if record.conflict_count:
+    if cell.item_changes is not None:
         yield _item(
             profile,
             cell,
             AlertEvent.ITEMS_CHANGED_AFTER_SEAL,
             logging.CRITICAL,
-            act=Act.SHOW,
+            act=Act.VERIFY,  # which names the entries
             mark=DayState.CHANGED,
             filename=record.filename,
+            gone_count=cell.item_changes.gone_count,
+            completed_elsewhere_count=cell.item_changes.completed_elsewhere_count,
         )
 
 
@@ -331,19 +334,28 @@ def of_orphans(
     damaged: list[str] = []
     for doc in orphans.own(_ORPHANS.find(database, profiles=list(profiles), now=now)):
         try:
-            items.append(_orphan(doc["profile"], Orphan.from_doc(doc)))
+            items.append(_orphan(doc["profile"], Orphan.from_doc(doc), _sealed_day(doc["seals"])))
         except DocumentDamaged as error:
             damaged.append(str(error))
     return items, damaged
 
 
-def _orphan(profile: str, orphan: Orphan) -> Item:
+def _sealed_day(seals: Sequence[Mapping[str, Any]]) -> str | None:
+    """The day of the file that was last sent under the ID; None if it is not known."""
+    try:
+        return date.fromisoformat(seals[-1]["batchDate"]).isoformat()
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _orphan(profile: str, orphan: Orphan, day: str | None) -> Item:
     unsealed = orphan.reason is OrphanReason.UNSEALED
     return Item(
         alert=Alert(
             event=AlertEvent.UNSEALED_FILE if unsealed else AlertEvent.ORPHAN_LEFT_BEHIND,
             severity=logging.CRITICAL,
             profile=profile,
+            batch_date=day,
             facts={
                 "file_id": orphan.file_id,
                 "reason": orphan.reason.value,
@@ -352,4 +364,5 @@ def _orphan(profile: str, orphan: Orphan) -> Item:
             },
         ),
         state=DayState.MISSING,
+        act=None if day is None else Act.SHOW,  # whose page names the file that counts
     )

@@ -26,6 +26,8 @@ from daybook.export.model.profile import DAILY, Profile
 from daybook.mongo.client import LENIENT as AS_STORED
 from daybook.mongo.query import Query
 from daybook.ops.watchdog import TASK_GRACE
+from daybook.page import item_changes
+from daybook.page.item_changes import ItemChanges
 from daybook.page.recorded import FIELDS, RecordedDay
 
 SHOWN = 90
@@ -107,6 +109,8 @@ class Cell:
     record: RecordedDay | None = None
     superseded: bool = False
     """It failed or never ran, and a later day has taken its entries since."""
+    item_changes: ItemChanges | None = None
+    """What others changed in the queue while the day's file was delivered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +130,14 @@ class Found:
     damaged: tuple[Damaged, ...]
     elsewhere: Mapping[str, frozenset[date]]
     """Days that another application recorded."""
+    item_changes: Mapping[str, Mapping[date, ItemChanges]]
+    """Days during whose delivery others changed items of the queue."""
 
 
 def read(
     database: Database[dict[str, Any]], profiles: Sequence[str], since: date, until: date
 ) -> Found:
-    """The days of all of the profiles, in two queries. Raises `PyMongoError`."""
+    """The days of all of the profiles, in three queries. Raises `PyMongoError`."""
     found = _DAYS.find_raw(
         database,
         profiles=list(profiles),
@@ -153,7 +159,10 @@ def read(
         day.isoformat() for day in every if any(day not in known for known in days.values())
     ]
     return Found(
-        days=days, damaged=tuple(damaged), elsewhere=_elsewhere(database, profiles, open_days)
+        days=days,
+        damaged=tuple(damaged),
+        elsewhere=_elsewhere(database, profiles, open_days),
+        item_changes=item_changes.read(database, profiles, every),
     )
 
 
@@ -222,6 +231,7 @@ def calendar(
     own, elsewhere = found.days.get(name, {}), found.elsewhere.get(name, frozenset())
     first = min((*own, *elsewhere, *damaged), default=until + timedelta(days=1))
     due = due_times(shown.schedule, since, until)
+    changed = found.item_changes.get(name, {})
     cells: list[Cell] = []
     for number in range((until - since).days + 1):
         day = since + timedelta(days=number)
@@ -233,7 +243,15 @@ def calendar(
             state = DayState.DELIVERED
         else:
             state = state_of(record, due=due_at, working_fence=working_fence, now=now)
-        cells.append(Cell(day=day, state=state, due=due.get(day), record=record))
+        cells.append(
+            Cell(
+                day=day,
+                state=state,
+                due=due.get(day),
+                record=record,
+                item_changes=changed.get(day),
+            )
+        )
     return _superseded(cells)
 
 

@@ -78,6 +78,7 @@ class Overview:
     """In the zone of the first profile's schedule."""
     verdicts: tuple[Verdict, ...]
     items: tuple[Item, ...]
+    """The most severe first."""
     calendars: Mapping[str, tuple[Cell, ...]]
     """Profile → a cell for each of the last ninety days, oldest first."""
     working: tuple[Working, ...]
@@ -135,7 +136,12 @@ def read(
     return Overview(
         now=now.astimezone(profiles[0].schedule.time_zone),
         verdicts=tuple(_verdict(shown, calendars[shown.name], now) for shown in profiles),
-        items=(*items, *attention.of_circuits(names[0], circuits), *orphans),
+        items=tuple(
+            sorted(
+                (*items, *attention.of_circuits(names[0], circuits), *orphans),
+                key=lambda item: -item.alert.severity,
+            )
+        ),
         calendars=calendars,
         working=tuple(held.working.values()),
         circuits=tuple(circuits),

@@ -19,7 +19,7 @@ FIELDS = (
     *("fence", "entryCount", "rowCount", "rejectedCount", "totals", "filename", "fileId"),
     *("webViewLink", "sha256", "startedAt", "committedAt", "markedAt", "releasedAt"),
     *("pendingTask.due", "pendingTask.kind", "error.type", "error.message", "errorCounts"),
-    *("recordedElsewhere", "conflictCount", "hiddenAt", "rejectedManifest.batchId"),
+    *("recordedElsewhere", "hiddenAt", "rejectedManifest.batchId"),
     *("unrecorded.filename", "unrecorded.fileId", "unrecorded.webViewLink"),
     *("audit.auditedAt", "audit.findingCount", "audit.allFound", "audit.findings"),
 )
@@ -91,8 +91,6 @@ class RecordedDay:
     unrecorded: UnrecordedFile | None
     """A file that is visible at the destination, and that MongoDB refuses to record."""
     elsewhere: bool
-    conflict_count: int
-    """Items that changed while the file was being delivered."""
     audited_at: datetime | None
     change_count: int
     """How many changes the last audit found."""
@@ -140,7 +138,6 @@ class RecordedDay:
             error_counts=_counts(fields),
             unrecorded=None if state is BatchState.COMMITTED else _unrecorded(fields),
             elsewhere=fields.has("recordedElsewhere"),
-            conflict_count=fields.whole("conflictCount", 0),
             audited_at=None if audit is None else audit.time_or_none("auditedAt"),
             change_count=0 if audit is None else audit.whole("findingCount", 0),
             changes=_changes(doc.get("audit")),

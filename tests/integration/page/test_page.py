@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,12 @@ from tests import books, commands, page_world
 pytestmark = pytest.mark.migrated
 
 Db = Database[dict[str, Any]]
+_SEVERITIES = {
+    **dict.fromkeys(("batch_failed", "unsealed_file", "file_changed"), logging.CRITICAL),
+    "items_changed_after_seal": logging.CRITICAL,
+    "entries_changed_after_export": logging.ERROR,
+    **dict.fromkeys(("attempt_failed", "breaker_opened", "day_late"), logging.WARNING),
+}
 Get = Callable[..., flask.Response]
 
 
@@ -103,7 +110,7 @@ def test_what_needs_attention_says_why_and_what_to_do(database: Db, get: Get) ->
         ("day_late", "2026-01-13"),
         ("items_changed_after_seal", "2026-01-06"),
         ("breaker_opened", None),
-        ("unsealed_file", None),
+        ("unsealed_file", "2026-01-15"),
         ("file_changed", "2026-01-16"),
         ("entries_changed_after_export", "2026-01-16"),
     }
@@ -112,6 +119,46 @@ def test_what_needs_attention_says_why_and_what_to_do(database: Db, get: Get) ->
         assert f"docs/runbook.md#{chapter}" in text
     assert found["unclaimed"] == {"unknown_path": 1}
     assert "state must be one of" in found["damaged"][0]
+
+
+def test_items_that_others_changed_are_counted_by_the_days_record(database: Db, get: Get) -> None:
+    """`conflictCount` has absorbed refusals of an ID, which are no discrepancies."""
+    page_world.quiet(database)
+    database["exportbatches"].update_many({}, {"$set": {"conflictCount": 2}})
+    assert get("/", accept="application/json").get_json()["attention"] == []
+    day = page_world.day_before(2)
+    page_world.items_changed(database, day, gone=1, elsewhere=2)
+    for path in ("/", f"/days/{day}"):
+        (item,) = get(path, accept="application/json").get_json()["attention"]
+        assert (item["event"], item["batchDate"]) == ("items_changed_after_seal", day.isoformat())
+        assert item["facts"]["gone_count"] == 1
+        assert item["facts"]["completed_elsewhere_count"] == 2
+        text = get(path).get_data(as_text=True)
+        assert "1 item deleted or changed, 2 items completed elsewhere" in text
+        assert f'<a class="do" href="/days/{day}/verify">' in text
+
+
+def test_what_needs_attention_is_all_there_and_the_most_severe_first(
+    database: Db, get: Get
+) -> None:
+    page_world.every_state(database)
+    for number in range(30, 45):
+        day = page_world.day_before(number)
+        database["exportbatches"].update_one(
+            {"batchDate": day.isoformat()},
+            {"$set": {"markedAt": None, "state": "committed", "error": None}},
+        )
+    found = get("/", accept="application/json").get_json()["attention"]
+    severities = [_SEVERITIES[item["event"]] for item in found]
+    assert severities == sorted(severities, reverse=True)
+    assert len(found) > 12
+    text = get("/").get_data(as_text=True)
+    for item in found:
+        assert f"#{item['event'].replace('_', '-')}" in text
+        assert item["batchDate"] is None or f'href="/days/{item["batchDate"]}"' in text
+    assert f"{len(found) - 12} more" in text
+    shown = text[text.index('id="attention"') : text.index('id="calendar"')]
+    assert shown.count('<div class="head">') == len(found) + 2  # unclaimed items, a damaged day
 
 
 def test_a_day_whose_entries_went_with_a_later_file_needs_no_attention(

@@ -77,6 +77,9 @@ WORDS: Mapping[str, str] = {
     "unclaimed": "Items of the queue that no run takes: {count}",
     "unclaimed_do": "Correct them, and the application that queues them.",
     "damaged": "A document cannot be read",
+    "damaged_do": "It was altered: restore the field from a backup. Until then no run changes it, "
+    "and nothing is lost. `daybook doctor` names all such documents.",
+    "the_file": "The file",
     "act_retry_missing": "Run it…",
     "act_retry": "Try now…",
     "act_retry_failed": "Retry…",
@@ -189,6 +192,8 @@ WORDS: Mapping[str, str] = {
     "record_what": "What",
     "record_who": "Who",
     "rejected_of_day": "Rejected entries",
+    "rejected_do": "The file leaves them out. Correct each in the application that made it, then "
+    "queue it again: it goes with the next file.",
     "rejected_rest": "{count} more are in the day's records.",
     "requeued": "queued again since",
     "changed_since": "Changed since the delivery",
