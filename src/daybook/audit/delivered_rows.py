@@ -84,7 +84,10 @@ class Comparison:
                 return
             pieces, content = found
             rows = rows_of(content, self._profile)
-            for difference in explain(self._profile, pieces, rows, first_row=self._row):
+            references = self._rerendered.references(one.entry_id for one in pieces)
+            for difference in explain(
+                self._profile, pieces, rows, first_row=self._row, references=references
+            ):
                 if self._is_by_new_rules(difference, pieces):
                     self.no_longer_printed.append(difference.detail)
                 else:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.export.model.column import Column, Value, ValueKind
 from daybook.export.model.figures import RejectionReason
+from daybook.export.model.ids import hashable
 from daybook.export.model.profile import Profile
+from daybook.export.queue.reference import called
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.entry_id import displayed
@@ -50,9 +52,14 @@ def rows_of(content: bytes, profile: Profile) -> list[Row]:
 
 
 def explain(
-    profile: Profile, pieces: Sequence[Piece], rows: Sequence[Row], *, first_row: int
+    profile: Profile,
+    pieces: Sequence[Piece],
+    rows: Sequence[Row],
+    *,
+    first_row: int,
+    references: Mapping[Hashable, str],
 ) -> Iterator[VerifyDifference]:
-    """The differences, entry by entry."""
+    """The differences, entry by entry; `references` are those of the pieces' `hashable` IDs."""
     numbered = list(enumerate(rows, start=first_row))
     id_column = next(
         (
@@ -63,14 +70,14 @@ def explain(
         None,
     )
     if id_column is None:
-        yield from _explain_in_order(profile, pieces, numbered)
+        yield from _explain_in_order(profile, pieces, numbered, references)
         return
     rows_by_entry: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for row_number, row in numbered:
         rows_by_entry[row[id_column] if id_column < len(row) else ""].append((row_number, row))
     for piece in pieces:
         key = piece.rows[0][id_column] if piece.rows else displayed(piece.entry_id)
-        yield from _explain_entry(profile, piece, rows_by_entry.pop(key, []))
+        yield from _explain_entry(profile, piece, rows_by_entry.pop(key, []), references)
     for extra in rows_by_entry.values():
         for row_number, row in extra:
             text = shown_short(", ".join(row))
@@ -82,19 +89,27 @@ def explain(
 
 
 def _explain_in_order(
-    profile: Profile, pieces: Sequence[Piece], numbered: Sequence[tuple[int, Row]]
+    profile: Profile,
+    pieces: Sequence[Piece],
+    numbered: Sequence[tuple[int, Row]],
+    references: Mapping[Hashable, str],
 ) -> Iterator[VerifyDifference]:
     at = 0
     for piece in pieces[:-1]:
-        yield from _explain_entry(profile, piece, numbered[at : at + len(piece.rows)])
+        own = numbered[at : at + len(piece.rows)]
+        yield from _explain_entry(profile, piece, own, references)
         at += len(piece.rows)
-    yield from _explain_entry(profile, pieces[-1], numbered[at:])
+    yield from _explain_entry(profile, pieces[-1], numbered[at:], references)
 
 
 def _explain_entry(
-    profile: Profile, piece: Piece, delivered: Sequence[tuple[int, Row]]
+    profile: Profile,
+    piece: Piece,
+    delivered: Sequence[tuple[int, Row]],
+    references: Mapping[Hashable, str],
 ) -> Iterator[VerifyDifference]:
-    entry = displayed(piece.entry_id)
+    reference = references.get(hashable(piece.entry_id)) or _printed(profile, delivered)
+    entry = called(piece.entry_id, reference)
     if piece.rejection is not None:
         where = file_rows(delivered[0][0], delivered[-1][0]) if delivered else "no row any more"
         yield VerifyDifference(
@@ -128,6 +143,14 @@ def _explain_entry(
                 entry_id=piece.entry_id,
                 row=found[0],
             )
+
+
+def _printed(profile: Profile, delivered: Sequence[tuple[int, Row]]) -> str | None:
+    """The reference in the file's own rows, for an entry that was deleted or has lost its own."""
+    for at, column in enumerate(profile.columns):
+        if column.value == "entry.reference" and delivered and at < len(delivered[0][1]):
+            return delivered[0][1][at].strip() or None
+    return None
 
 
 def _cells(profile: Profile, found: Row, expected: Row) -> str:

@@ -14,6 +14,7 @@ from daybook.export.batch.export_log import LogAction
 from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
+from daybook.export.queue.reference import called, references_of
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
 
@@ -54,9 +55,11 @@ def check_marks(
             if key not in requeued:
                 wrong = f"was rejected, but its status is {displayed(item.get('status'))}"
         if wrong is not None:
+            named = references_of(database, profile, [entry_id]).get(hashable(entry_id))
+            entry = called(entry_id, named)
             yield VerifyDifference(
                 kind=VerifyKind.ITEM,
-                detail=f"queue item {displayed(queue_id)} of entry {displayed(entry_id)} {wrong}",
+                detail=f"queue item {displayed(queue_id)} of entry {entry} {wrong}",
                 entry_id=entry_id,
             )
 

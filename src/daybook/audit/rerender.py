@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -18,6 +18,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
+from daybook.export.queue.reference import references_of
 from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.file import FileRenderer
@@ -50,6 +51,7 @@ class Rerendering:
             None if batch.key.batch_date is None else date.fromisoformat(batch.key.batch_date)
         )
         self.manifest: ManifestRef = batch.manifest
+        self._database = database
         self._parts = database[manifests.COLLECTION]
         self._source = EntrySource(database, profile)
         self._renderer = Renderer(profile, self.day)
@@ -101,6 +103,10 @@ class Rerendering:
                 part.entry_ids[at],
                 self._renderer.part(slice_of(part, at, at + 1), _SingleEntry(entry)),
             )
+
+    def references(self, entry_ids: Iterable[Any]) -> dict[Hashable, str]:
+        """`hashable` ID → the entry's reference as it is now; entries without one are left out."""
+        return references_of(self._database, self.profile, entry_ids)
 
     def figures(self) -> Figures:
         """Figures of everything rendered; `rejected` are entries that have changed since."""

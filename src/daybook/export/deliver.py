@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from typing import Any
+
+from pymongo.database import Database
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
@@ -19,10 +22,11 @@ from daybook.export.batch import rejections, transitions
 from daybook.export.context import Context
 from daybook.export.model import settlement
 from daybook.export.model.figures import Figures, Rejected
+from daybook.export.model.ids import hashable
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import rejected
+from daybook.export.queue import reference, rejected
 from daybook.export.queue_check import QueueCheck, queue_changed
 from daybook.export.recording import rehearse
 from daybook.export.rendering.file import FileRenderer
@@ -172,14 +176,14 @@ def _send(ctx: Context, manifest: ManifestRef, resumed: UploadState | None) -> D
             except RunTimeout as error:
                 reached = f"{rendered:,} of {number(item_count, 'item')}"
                 raise _too_slow(error, profile, reached, renderer.figures()) from error
-            check_rejected(renderer, manual=manual)
+            check_rejected(ctx.database, profile, renderer, manual=manual)
             upload.write(data)
             check.rendered(rendered)
             if ctx.exporter.progress is not None:
                 ctx.exporter.progress(rendered, item_count)
             ctx.stop_token.check_process()
         figures = renderer.figures()
-        check_rejected(renderer, item_count=item_count, manual=manual)
+        check_rejected(ctx.database, profile, renderer, item_count=item_count, manual=manual)
         if figures.entry_count == 0 and not manual:
             if check.changed():
                 return NoFile.QUEUE_CHANGED
@@ -266,7 +270,12 @@ def _file_id(ctx: Context) -> str:
 
 
 def check_rejected(
-    renderer: Renderer, *, item_count: int | None = None, manual: bool = False
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    renderer: Renderer,
+    *,
+    item_count: int | None = None,
+    manual: bool = False,
 ) -> None:
     """Raise `TooManyRejected` when so many rejected entries mean that the source is broken.
 
@@ -284,8 +293,10 @@ def check_rejected(
             limit = min(limit, entries // 2)
     if count > limit:
         first = renderer.faulty[0]
+        named = reference.references_of(database, profile, [first.entry_id])
+        entry = reference.called(first.entry_id, named.get(hashable(first.entry_id)))
         raise TooManyRejected(
             f"{count}{total} entries would be rejected, which is more than {MAX_REJECTED}, or more "
             f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "
-            f"from. The first: entry {first.entry_id}: {first.detail}"
+            f"from. The first: entry {entry}: {first.detail}"
         )

@@ -285,7 +285,8 @@ def test_items_that_do_not_say_what_the_file_says_are_named(office: Office) -> N
     office.queue.update_one({"entryId": wrong}, {"$set": {"status": "completed"}})
     found = verified(office)
     assert {
-        each.entry_id: each.detail.split(str(each.entry_id))[1] for each in found.differences
+        each.entry_id: each.detail.split(f" of entry RV-1 ({each.entry_id})")[1]
+        for each in found.differences
     } == {
         queued: " is in the file, but its status is queued",
         elsewhere: " names file other instead",
@@ -472,7 +473,7 @@ def test_an_entry_that_only_later_rules_reject_is_a_note_for_an_earlier_version(
     assert found.differences == ()
     (note,) = found.notes
     assert note.startswith("1 entry of an earlier version's file would be rejected today")
-    assert f"entry {odd}" in note
+    assert f"entry RV-1 ({odd})" in note
     assert "U+0007" in note
     # A file of today's version cannot contain it: the entry was changed since.
     office.database["exportbatches"].update_one({}, {"$set": {"rejectedReasons": {}}})
@@ -495,3 +496,21 @@ def test_what_an_entry_must_have_decides_what_is_exported_and_not_what_is_verifi
     )
     figures = {difference.detail for difference in verified(office).differences}
     assert all("otherMonthCount" in detail for detail in figures)
+
+
+def test_what_was_deleted_is_called_by_the_reference_in_the_file(office: Office) -> None:
+    gone, changed = office.add(reference="RV-7"), office.add(reference="RV-8")
+    office.export()
+    office.entries.delete_one({"_id": gone})
+    office.entries.update_one({"_id": changed}, {"$set": {"description": "other"}})
+    found = verified(office).differences
+    assert {each.entry_id: each.kind for each in found if each.entry_id is not None} == {
+        gone: VerifyKind.ENTRY_UNFIT,
+        changed: VerifyKind.ROW_CHANGED,
+    }
+    assert f"entry RV-7 ({gone}): the file has rows 1 to 2" in found[0].detail
+    assert all(
+        f", entry RV-8 ({changed}): Description" in each.detail
+        for each in found
+        if each.entry_id == changed
+    )

@@ -130,7 +130,8 @@ def test_more_than_half_of_a_day_with_more_than_a_hundred_stops_it(
         assert outcome.error is not None
         assert outcome.error["type"] == "too_many_rejected"
         assert f"{faulty} of {good + faulty} entries" in outcome.error["message"]
-        assert str(rejected[0]["_id"]) in outcome.error["message"]
+        first = rejected[0]
+        assert f"The first: entry {first['reference']} ({first['_id']})" in outcome.error["message"]
         assert office.queue.count_documents({"status": "queued"}) == good + faulty
         assert list(office.folder.iterdir()) == []
 

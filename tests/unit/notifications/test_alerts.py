@@ -115,8 +115,8 @@ FACTS: Mapping[AlertEvent, Mapping[str, Any]] = {
         "finding_count": 1,
         "entry_count": 1,
         "cut_short": False,
-        "findings": "row 1 of the data, 2 in a spreadsheet, entry 6b03274a796afecb35d29327: Debit: "
-        "the file says '100.00', the entry gives '900.00'",
+        "findings": "row 1 of the data, 2 in a spreadsheet, entry INV-1 "
+        "(6b03274a796afecb35d29327): Debit: the file says '100.00', the entry gives '900.00'",
     },
     AlertEvent.PUBLISH_FAILED: {
         "filename": FILE["filename"],

@@ -103,9 +103,10 @@ def _plan(
             size_bytes += len(data)
             if sink is not None:
                 sink(data)
-            check_rejected(renderer)
+            check_rejected(database, profile, renderer)
     figures = renderer.figures()
-    check_rejected(renderer, item_count=figures.entry_count + figures.rejected_count)
+    items = figures.entry_count + figures.rejected_count
+    check_rejected(database, profile, renderer, item_count=items)
     listed = figures.rejected if every else figures.rejected[: rejections.LISTED]
     named = rejected.entries(database, profile, listed)
     if figures.entry_count == 0:

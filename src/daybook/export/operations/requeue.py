@@ -148,8 +148,7 @@ def _name(
         return f"entry {shortened(text)}"
     entry_id = items[0]["entryId"]
     named = reference.references_of(database, profile, [entry_id]).get(hashable(entry_id))
-    shown = shortened(displayed(entry_id))
-    return f"entry {shown}" if named is None else f"entry {shortened(named)} ({shown})"
+    return f"entry {reference.called(entry_id, named)}"
 
 
 def _scheduled(profile: Profile) -> Query:

@@ -97,6 +97,12 @@ def entries_named(database: Database[dict[str, Any]], profile: Profile, text: st
     return ids or with_references(database, profile, [text]).get(text, [])
 
 
+def called(entry_id: Any, named: str | None) -> str:
+    """How a message calls an entry: by its reference and ID, as receipts do."""
+    shown = display.shortened(displayed(entry_id))
+    return shown if named is None else f"{display.shortened(named)} ({shown})"
+
+
 def ambiguous(text: str, entry_ids: Sequence[Any]) -> str:
     """Why a reference of several entries was refused, with their IDs."""
     ids = ", ".join(display.shortened(displayed(one)) for one in entry_ids[:_LISTED])

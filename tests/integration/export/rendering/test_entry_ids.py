@@ -174,8 +174,8 @@ def test_what_verify_names_is_what_the_commands_take(office: Office, entry_id: A
     (item,) = (each.detail for each in found if each.kind is VerifyKind.ITEM)
     rows = [each.detail for each in found if each.kind is VerifyKind.ROW_CHANGED]
     assert len(found) == 1 + len(rows) == 3
-    assert item.endswith(f"of entry {text} was deleted")
-    assert all(f", entry {text}: " in row for row in rows)
+    assert item.endswith(f"of entry C ({text}) was deleted")
+    assert all(f", entry C ({text}): " in row for row in rows)
 
 
 def test_what_the_commands_print_is_what_they_take(
