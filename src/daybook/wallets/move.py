@@ -16,7 +16,7 @@ from daybook.wallets.context import Document, Ledger
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
 from daybook.wallets.stored import Stored
-from daybook.wallets.turn import alone, in_group
+from daybook.wallets.turn import book_alone, book_in_group
 from daybook.wallets.wallet import Wallet, change, change_back, change_each
 
 
@@ -51,7 +51,7 @@ def _single(
         write(ledger, session, bookings)
         return [one.answer for one in bookings]
 
-    return in_group(ledger, movement, book_all, owner=owner, direction=direction)
+    return book_in_group(ledger, movement, book_all, owner=owner, direction=direction)
 
 
 def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
@@ -96,7 +96,7 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
             describing=f"{movement.type}, from user {payer} to user {payee}",
         )
 
-    return alone(ledger, movement, work, owners=[payer, payee])
+    return book_alone(ledger, movement, work, owners=[payer, payee])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def reverse(
         )
 
     owners = [original.owner for original in originals]
-    return alone(ledger, movement, work, owners=owners)
+    return book_alone(ledger, movement, work, owners=owners)
 
 
 def owner_moved_back(ledger: Ledger, transaction_id: ObjectId) -> ObjectId | None:

@@ -37,7 +37,7 @@ Book = Callable[[ClientSession, Sequence[Movement]], list[Document]]
 """Books these movements in the session, in this order; returns their answers."""
 
 
-def alone(
+def book_alone(
     ledger: Ledger,
     movement: Movement,
     work: Callable[[ClientSession], Document],
@@ -51,12 +51,12 @@ def alone(
 
     def book() -> KeyedResponse:
         with _locks(ledger, owners, max_wait_seconds=ledger.max_wait_seconds) as held_stripes:
-            return _alone(ledger, movement, work, held_stripes)
+            return _book_one(ledger, movement, work, held_stripes)
 
     return under_key(ledger, movement.key, book)
 
 
-def in_group(
+def book_in_group(
     ledger: Ledger, movement: Movement, book: Book, *, owner: ObjectId, direction: Direction
 ) -> KeyedResponse:
     """Book the movement with others that `book` can book with it, or alone.
@@ -81,7 +81,7 @@ def in_group(
                     _lead(ledger, place, book, held_stripes)
                 if place.response is not None:
                     return place.response
-                return _alone(
+                return _book_one(
                     ledger, movement, lambda session: book(session, [movement])[0], held_stripes
                 )
 
@@ -123,7 +123,7 @@ def _lead(
             place.response = KeyedResponse(body=answer, replayed=False)
 
 
-def _alone(
+def _book_one(
     ledger: Ledger,
     movement: Movement,
     work: Callable[[ClientSession], Document],
