@@ -20,7 +20,7 @@ NEVER_ONE = {
     ("receipt.py", "receipt.max_rows"),
     ("building.py", "self.count"),
     ("delivered.py", "size_bytes"),
-    ("followup.py", "batch.continuations"),
+    ("follow_up.py", "batch.continuations"),
     ("reference.py", "len(entry_ids)"),
     ("scrub.py", "len(text) - longest"),
     ("outcome.py", "count"),

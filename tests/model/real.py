@@ -11,6 +11,7 @@ from daybook.export.model import settlement
 from daybook.export.model.figures import Figures
 from daybook.export.model.seal import Content as RealContent
 from daybook.export.model.seal import ManifestRef, Seal
+from daybook.export.model.settlement import settlement_of
 
 from .world import Content, File, Manifest, SealKey
 
@@ -19,7 +20,7 @@ from .world import Content, File, Manifest, SealKey
 def settle(
     seals: tuple[SealKey, ...], file: File | None, by_bytes: bool, *, private: bool = False
 ) -> tuple[settlement.SettlementAction, SealKey | None]:
-    """`settlement.settle`; `private` hides the file's properties from it.
+    """`settlement_of`; `private` hides the file's properties from it.
 
     `by_bytes` breaks the rule: the file then passes for the last seal of its bytes.
     """
@@ -27,7 +28,7 @@ def settle(
         alike = [key for key in seals if key.content == file.content]
         file = file._replace(day=alike[-1].day, fence=alike[-1].opened_fence) if alike else file
     delivered = None if file is None else _delivered(file, private)
-    settled = settlement.settle([_seal(key) for key in seals], delivered)
+    settled = settlement_of([_seal(key) for key in seals], delivered)
     return settled.action, _key_of(seals, settled.seal)
 
 

@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import followup
+from daybook.export import follow_up
 from daybook.export.batch import export_log, rejections, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
@@ -54,10 +54,10 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     """Record how the attempt failed and when the next one is due; its entries stay queued."""
     batch, now = ctx.batch(), ctx.now()
     if batch.unmarked:  # delivered or signed off, but not yet published or marked
-        return followup.finish_later(ctx, batch, error)
+        return follow_up.finish_later(ctx, batch, error)
     if batch.finished or batch.state is BatchState.EMPTY:
         return report(batch)  # done: only the response to its last transaction was lost
-    retry = followup.retry_after(ctx, batch, error)
+    retry = follow_up.retry_after(ctx, batch, error)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     counts = isinstance(error, DestinationError) and not error.permanent
 

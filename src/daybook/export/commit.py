@@ -29,11 +29,10 @@ from daybook.export.batch import announcements, batches, export_log, transitions
 from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
-from daybook.export.model import settlement
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import Seal
-from daybook.export.model.settlement import SettlementAction
+from daybook.export.model.settlement import SettlementAction, settlement_of
 from daybook.export.recording import Recording
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot
@@ -53,18 +52,18 @@ def commit_file(ctx: Context, file: DeliveredFile) -> Committed | None:
     them apart, and `DatabaseError` when MongoDB refuses the commit, with an alert if only an
     operator can help.
     """
-    settled = settlement.settle(ctx.slot.state.seals, file)
-    if settled.action is SettlementAction.UNCLEAR:
+    settlement = settlement_of(ctx.slot.state.seals, file)
+    if settlement.action is SettlementAction.UNCLEAR:
         alike = {seal.filename for seal in ctx.slot.state.seals if seal.content.md5 == file.md5}
         raise DestinationRefused(
             f"file {file.id} is named {file.name}, and its properties are hidden from this "
             f"account: its content was sealed as {' and as '.join(sorted(alike))}. "
             "Rename it back to the name it had, then retry"
         )
-    if settled.action is not SettlementAction.COMMIT or settled.seal is None:
+    if settlement.action is not SettlementAction.COMMIT or settlement.seal is None:
         abandon_id(ctx, orphans.OrphanReason.UNSEALED, seen=True)
         return None
-    seal = settled.seal
+    seal = settlement.seal
     profile = _profile_of(ctx, seal)
     with log.bound(
         step="commit",

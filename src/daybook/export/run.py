@@ -2,7 +2,7 @@
 
 A run can be stopped anywhere: the next one takes the slot and settles first. The steps are in
 `settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `marking.py`, `announce.py` and
-`followup.py`.
+`follow_up.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from daybook.errors import (
     RecordsDisagree,
     RunTimeout,
 )
-from daybook.export import attempt, decision, followup
+from daybook.export import attempt, decision, follow_up
 from daybook.export.abandon import abandon_id, count_refusal
 from daybook.export.announce import announce
 from daybook.export.batch import batches, transitions
@@ -68,7 +68,7 @@ def run(exporter: Exporter, job: Job) -> Outcome:
     """
     started = time.monotonic()
     try:
-        outcome = followup.ensure_task(exporter, job, _run(exporter, job))
+        outcome = follow_up.ensure_task(exporter, job, _run(exporter, job))
     except PyMongoError as error:
         raise DatabaseError.of(f"run of {job.filename}", error) from error
     return replace(outcome, duration_seconds=time.monotonic() - started)
@@ -163,7 +163,7 @@ def _run_in_slot(ctx: Context) -> Outcome:
         outcome = _settle_and_attempt(ctx)
     except Interrupted as interrupted:
         try:
-            return followup.suspend(ctx, interrupted)
+            return follow_up.suspend(ctx, interrupted)
         except RunTimeout as error:
             outcome = attempt.fail(ctx, error)
     announce(ctx)
@@ -177,7 +177,7 @@ def _settle_and_attempt(ctx: Context) -> Outcome:
     except (FencedOut, Interrupted):
         raise
     except CircuitOpen as error:
-        return followup.wait_for_breaker(ctx, error)
+        return follow_up.wait_for_breaker(ctx, error)
     except DaybookError as error:
         unsettled = error  # nothing new is planned; the attempt fails with this error
         log.event(

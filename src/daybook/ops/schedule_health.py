@@ -81,21 +81,21 @@ def schedule_health(
 
 
 def first_due(days: Sequence[Day], schedule: Schedule) -> datetime | None:
-    """When the first batch after the latest settled day is, or was, due, in UTC.
+    """When the first batch after the latest closed day is, or was, due, in UTC.
 
-    `days` are those of `days_since_done`. A settled day is done, or an operator has released
+    `days` are those of `days_since_done`. A closed day is done, or an operator has released
     it. A missed day before it no longer counts: its entries went out with the later one. None
     before the first run, since there is no time to count from.
     """
     if not days:
         return None
-    settled = next((day for day in days if day.done or day.released), None)
-    if settled is None:
+    closed = next((day for day in days if day.done or day.released), None)
+    if closed is None:
         oldest = days[-1]
         due = _first_slot(schedule, oldest.date)
         # It may be a day long ago, run to try out a new installation.
         return due if oldest.created_at is None else max(due, oldest.created_at.astimezone(UTC))
-    due = _first_slot(schedule, settled.date + timedelta(days=1))
+    due = _first_slot(schedule, closed.date + timedelta(days=1))
     due_date = due.astimezone(schedule.time_zone).date()
     begun = next((day.started_at for day in days if day.date == due_date), None)
     if begun is None:

@@ -70,7 +70,7 @@ def of_cells(
             record = cell.record
             applies = refused.still_applies(
                 started_at=None if record is None else record.started_at,
-                done=cell.state.settled and cell.state is not DayState.NONE,
+                done=cell.state.closed and cell.state is not DayState.NONE,
             )
             if applies:
                 possible = _possible(cell, sealed)

@@ -82,7 +82,7 @@ class DayPage:
     """The latest ones, oldest first; none of a batch of an earlier version."""
     records: tuple[Record, ...]
     waiting: int | None
-    """Items that the next run would take, up to `COUNTED`; None for a day that is settled."""
+    """Items that the next run would take, up to `COUNTED`; None for a closed day."""
     last: bool
     """Whether it is the last day that can be shown."""
 
@@ -148,7 +148,7 @@ def read(
             rejected=tuple(entries),
             attempts=() if batch_id is None else _attempts(database, batch_id),
             records=_records(database, shown.name, day),
-            waiting=None if cell.state.settled else _waiting(database, shown),
+            waiting=None if cell.state.closed else _waiting(database, shown),
             last=day >= today,
         )
 

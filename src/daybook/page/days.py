@@ -76,12 +76,12 @@ class DayState(StrEnum):
     UNREADABLE = "unreadable"  # its document was altered
 
     @property
-    def settled(self) -> bool:
+    def closed(self) -> bool:
         """Whether nothing is left to be done for the day's file."""
-        return self in _SETTLED
+        return self in _CLOSED
 
 
-_SETTLED = frozenset(
+_CLOSED = frozenset(
     {DayState.DELIVERED, DayState.EMPTY, DayState.RELEASED, DayState.CHANGED, DayState.NONE}
 )
 

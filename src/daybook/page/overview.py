@@ -214,7 +214,7 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
     today = now.astimezone(shown.schedule.time_zone).date()
     early = [cell for cell in cells if cell.record is not None and due < cell.day <= today]
     chosen = early[-1:] or [cell for cell in cells if cell.day == due]
-    if chosen and chosen[-1].state.settled:
+    if chosen and chosen[-1].state.closed:
         left = [cell for cell in cells if cell.day < chosen[-1].day and _is_left(cell)]
         chosen = left[-1:] or chosen
     good = [

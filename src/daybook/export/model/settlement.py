@@ -32,7 +32,7 @@ class Settlement:
     seal: Seal | None = None
 
 
-def settle(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
+def settlement_of(seals: Sequence[Seal], file: DeliveredFile | None) -> Settlement:
     """Decide from the stored seals and the file that the destination shows under the ID.
 
     Two days may seal the same bytes (a day that failed, then the next one, which takes over

@@ -12,7 +12,7 @@ from daybook.errors import CircuitOpen, DatabaseError, DestinationError, Documen
 from daybook.export.announce import announce
 from daybook.export.batch import batches
 from daybook.export.context import Context, Exporter, Job
-from daybook.export.followup import create
+from daybook.export.follow_up import create
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.budgets import RetryBudget, StopToken
 from daybook.export.model.notice import Alert, AlertEvent

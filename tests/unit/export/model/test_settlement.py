@@ -19,7 +19,7 @@ from daybook.export.model.settlement import (
     FENCE_PROPERTY,
     SettlementAction,
     is_as_sent,
-    settle,
+    settlement_of,
 )
 
 BYTES = Content(size_bytes=10, md5="a" * 32, sha256="b" * 64)
@@ -101,7 +101,7 @@ FOREIGN = {"anotherApplication": "yes"}
 def test_file_is_committed_with_its_own_seal(
     seals: tuple[Seal, ...], found: DeliveredFile, fence: int
 ) -> None:
-    settled = settle(seals, found)
+    settled = settlement_of(seals, found)
     assert settled.action is SettlementAction.COMMIT
     assert settled.seal is next(one for one in seals if one.opened_fence == fence)
 
@@ -119,19 +119,19 @@ def test_file_is_committed_with_its_own_seal(
     ],
 )
 def test_file_that_no_seal_describes_is_nobodys(found: DeliveredFile) -> None:
-    assert settle(TWO_DAYS, found).action is SettlementAction.TAMPERED
+    assert settlement_of(TWO_DAYS, found).action is SettlementAction.TAMPERED
 
 
 @pytest.mark.parametrize("properties", [HIDDEN, FOREIGN])
 def test_renamed_file_of_one_of_two_days_is_for_a_person_to_decide(
     properties: dict[str, str],
 ) -> None:
-    settled = settle(TWO_DAYS, file("renamed.csv", properties))
+    settled = settlement_of(TWO_DAYS, file("renamed.csv", properties))
     assert (settled.action, settled.seal) == (SettlementAction.UNCLEAR, None)
 
 
 def test_nothing_under_the_id_changes_nothing() -> None:
-    assert settle(TWO_DAYS, None).action is SettlementAction.CONTINUE
+    assert settlement_of(TWO_DAYS, None).action is SettlementAction.CONTINUE
 
 
 SENT = NewFile(id="id", name=EARLY, properties={DATE_PROPERTY: DAY, FENCE_PROPERTY: "3"})
