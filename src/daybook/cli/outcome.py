@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -39,19 +40,14 @@ _ACCEPTED = 202
 _FAILED = 500
 
 
-def answer(outcome: Outcome, *, follows: Sequence[str] = (), every: bool = False) -> CommandResult:
-    """A run's answer for the terminal; `follows` are lines that say what comes next.
-
-    Of the entries that a dry run names, the first are shown, or `every` one.
-    """
+def answer(outcome: Outcome, *, follows: Sequence[str] = ()) -> CommandResult:
+    """A run's answer for the terminal; `follows` are lines that say what comes next."""
     code = Exit.OK
     if outcome.http_status >= _FAILED:
         code = Exit.FAILED
     elif outcome.http_status == _ACCEPTED:
         code = Exit.ACCEPTED
-    return CommandResult(
-        doc=outcome.to_doc(), lines=[*_lines(outcome, every=every), *follows], code=code
-    )
+    return CommandResult(doc=outcome.to_doc(), lines=[*_lines(outcome), *follows], code=code)
 
 
 def figures(facts: Any) -> list[str]:
@@ -83,10 +79,15 @@ NAMED = 20
 """Rejected entries that a command shows without `--all`."""
 
 
-def rejected(entries: Sequence[RejectedEntry], count: int, *, every: bool) -> list[str]:
-    """A line for each rejected entry; of `count` in all, the first or `every` one."""
+def rejected(
+    entries: Sequence[RejectedEntry], count: int, names: Mapping[str, str], *, every: bool
+) -> list[str]:
+    """A line for each rejected entry; of `count` in all, the first or `every` one.
+
+    `names` are `Profile.field_names`: fields are called as in receipts and on the page.
+    """
     shown = entries if every else entries[:NAMED]
-    lines = [row("rejected", _rejected(one)) for one in shown]
+    lines = [row("rejected", _rejected(one, names)) for one in shown]
     more = count - len(shown)
     if more > 0:
         how = "" if every else "; --all shows them"
@@ -94,13 +95,14 @@ def rejected(entries: Sequence[RejectedEntry], count: int, *, every: bool) -> li
     return lines
 
 
-def _rejected(one: RejectedEntry) -> str:
+def _rejected(one: RejectedEntry, names: Mapping[str, str]) -> str:
     from daybook.notifications import en
 
     name = f"entry {one.entry_id}"
     if one.reference is not None:
         name = f"{one.reference} ({one.entry_id})"
-    return f"{name}: {one.detail}. {en.to_correct(one.correctors)}"
+    detail = en.detail(one.faults, one.fault_count, names)
+    return f"{name}: {detail}. {en.to_correct(one.correctors)}"
 
 
 def row(name: str, text: object) -> str:
@@ -116,7 +118,19 @@ def _other_months(facts: Any) -> str:
     )
 
 
-def _lines(outcome: Outcome, *, every: bool) -> list[str]:
+def planned(outcome: Outcome, names: Mapping[str, str], *, every: bool) -> CommandResult:
+    """A dry run's answer, which names the first entries that would be rejected, or `every` one.
+
+    `names` are `Profile.field_names`.
+    """
+    found = answer(outcome)
+    listed = outcome.rejected or ()
+    count = outcome.facts.get("rejectedCount") or len(listed)
+    lines = rejected(listed, count, names, every=every) if listed else []
+    return replace(found, lines=[*found.lines, *lines])
+
+
+def _lines(outcome: Outcome) -> list[str]:
     sentence = _sentence(outcome).format(
         name=outcome.facts.get("filename") or f"The file of {outcome.batch_date or 'the request'}",
         day=outcome.batch_date or "the request",
@@ -124,9 +138,6 @@ def _lines(outcome: Outcome, *, every: bool) -> list[str]:
     if outcome.status.value == "empty" and outcome.facts.get("rejectedCount"):
         sentence = f"Every queued entry is rejected; no file for {outcome.batch_date}."
     lines = [sentence, *figures(outcome.facts)]
-    if outcome.rejected:
-        count = outcome.facts.get("rejectedCount") or len(outcome.rejected)
-        lines += rejected(outcome.rejected, count, every=every)
     if outcome.error is not None:
         lines.append(row("error", f"{outcome.error['type']}: {outcome.error['message']}"))
     return lines

@@ -142,7 +142,7 @@ def plan(
         planned = plan_day(app.database, profile, day, every=every, sink=shown.write)
         if planned.status == "planned":
             shown.keep()
-    answer = outcome.answer(planned, every=every)
+    answer = outcome.planned(planned, profile.field_names, every=every)
     if head is None:
         return answer
     rows = shown.rows() if planned.status == "planned" else []

@@ -84,7 +84,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
             *(_attempts(doc["batch"], zone) if asks_for_details() else ()),
             *_recorded(found.recorded_elsewhere),
             *_refused(found.refused, zone),
-            *_rejected(found, every=every),
+            *_rejected(found, profile.field_names, every=every),
             *_next(app, found, profile),
             _slot(found.slot, zone),
             *(
@@ -229,11 +229,11 @@ def _unclaimed(found: Overview) -> list[str]:
     return [f"Items in the queue that no run takes: {in_words(found.unclaimed)}."]
 
 
-def _rejected(found: Overview, *, every: bool) -> list[str]:
+def _rejected(found: Overview, names: Mapping[str, str], *, every: bool) -> list[str]:
     if found.batch is None:
         return []
     count = max(len(found.rejected), found.batch.doc.get("rejectedCount") or 0)
-    return rejected(found.rejected, count, every=every)
+    return rejected(found.rejected, count, names, every=every)
 
 
 def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
@@ -254,6 +254,8 @@ def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
 
 
 def _waiting(entries: list[RejectedEntry], requeue: str) -> list[str]:
+    from daybook.notifications import en
+
     if not entries:
         return ["Still rejected: nothing of the last 30 days."]
     return [
@@ -262,7 +264,7 @@ def _waiting(entries: list[RejectedEntry], requeue: str) -> list[str]:
             row(
                 one.day.isoformat(),
                 f"{one.reference or one.entry_id}: "
-                f"{'; '.join(fault.text for fault in one.faults[:_FAULTS])}",
+                f"{en.detail(one.faults[:_FAULTS], one.fault_count, one.field_names)}",
             )
             for one in entries
         ),

@@ -19,7 +19,6 @@ from daybook.errors import DaybookError
 from daybook.export.batch import announcements, batches, rejections
 from daybook.export.batch.batch import Batch, profile_of
 from daybook.export.context import Context
-from daybook.export.model.column import Value, ValueKind
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
 from daybook.export.model.profile import Profile
@@ -216,7 +215,7 @@ def receipt_of(
         currency=made_with.currency,
         hidden_currencies=hidden,
         to_check=_to_check(database, made_with, batch, checks, every=every),
-        field_names=_field_names(made_with),
+        field_names=made_with.field_names,
         repeated=batch.generation > 1,
     )
 
@@ -241,13 +240,3 @@ def _to_check(
             exc_info=error,
         )
         return {}
-
-
-def _field_names(profile: Profile) -> dict[str, str]:
-    """Path → what it means in the default source; of other fields, the title of their column."""
-    titles = {
-        value.path: column.title
-        for column in profile.columns
-        if (value := Value.parse(column.value)).kind in (ValueKind.ENTRY, ValueKind.LINE)
-    }
-    return {**titles, **profile.source.names}

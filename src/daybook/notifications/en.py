@@ -98,6 +98,17 @@ def place(fault: EntryFault, names: Mapping[str, str] = MappingProxyType({})) ->
     return ", ".join(part for part in (line, field and FIELDS.get(field, field)) if part)
 
 
+def detail(faults: Sequence[EntryFault], count: int, names: Mapping[str, str]) -> str:
+    """What is wrong and where, as far as it is listed; `count` is the number of all faults."""
+    places = (place(fault, names) for fault in faults)
+    texts = [
+        f"{where}: {fault.detail}" if where else fault.detail
+        for where, fault in zip(places, faults, strict=True)
+    ]
+    more = count - len(faults)
+    return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])])
+
+
 def to_correct(correctors: Sequence[Corrector]) -> str:
     """The end of a line that names a rejected entry."""
     if correctors == (Corrector.NOBODY,):

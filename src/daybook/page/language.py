@@ -53,10 +53,13 @@ class Tongue:
         )
         return text
 
-    def fault(self, fault: EntryFault) -> str:
-        """A fault such as `line 2, debit: stored as text (1,200.00)`."""
+    def fault(self, fault: EntryFault, names: Mapping[str, str]) -> str:
+        """A fault such as `line 2, debit: stored as text (1,200.00)`.
+
+        `names` are `Profile.field_names`.
+        """
         alerts = _ALERTS[self.language]
-        place = alerts.place(fault)
+        place = alerts.place(fault, names)
         value = f" ({fault.value})" if fault.value else ""
         return (
             f"{place}: {alerts.REASONS[fault.reason]}{value}"

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from daybook.export.model.column import Column, ColumnType
+from daybook.export.model.column import Column, ColumnType, Value, ValueKind
 from daybook.export.model.source import Source
 
 
@@ -113,6 +113,19 @@ class Profile:
             names = (None, self.name) if self.name == DAILY else (self.name,)
             return item.get("profile") in names
         return all(_equal(item.get(name), value) for name, value in self.match.items())
+
+    @property
+    def field_names(self) -> Mapping[str, str]:
+        """Path → what it means in the default source; of other fields, the title of their column.
+
+        Messages about faults take the words for fields by it.
+        """
+        titles = {
+            value.path: column.title
+            for column in self.columns
+            if (value := Value.parse(column.value)).kind in (ValueKind.ENTRY, ValueKind.LINE)
+        }
+        return {**titles, **self.source.names}
 
     @property
     def default_filename(self) -> str:

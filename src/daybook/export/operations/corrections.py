@@ -34,6 +34,8 @@ class RejectedEntry:
     reference: str | None
     faults: tuple[EntryFault, ...]
     fault_count: int
+    field_names: Mapping[str, str]
+    """`Profile.field_names` of its profile."""
     waiting: bool
     """Its queue item is still rejected: nobody has queued it again."""
 
@@ -70,6 +72,7 @@ def of_batches(
             reference=names.get(hashable(item.entry_id)),
             faults=item.faults,
             fault_count=item.fault_count,
+            field_names=profile.field_names,
             waiting=hashable(item.queue_id) in waiting,
         )
         for day, item in listed

@@ -8,14 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 from bson import ObjectId
 from click.testing import CliRunner
 from pymongo.database import Database
+from werkzeug.test import EnvironBuilder
 
+from daybook.app import App
 from daybook.cli.main import main
 from daybook.export.batch.rejections import LISTED
 from daybook.export.outcome import Status
+from daybook.http import routes
 from tests import books, commands
 from tests.integration.office import DAY, Office
 
@@ -213,3 +217,33 @@ def test_a_receipt_whose_manifest_is_gone_still_counts_what_is_to_be_checked(
     text = shown("receipt", DAY.isoformat())
     assert "- 1 of 1 entry is dated 02/2026.\n" in text
     assert "M (" not in text
+
+
+@pytest.mark.parametrize("source", ["", 'source = {account_code = "acc"}'], ids=["default", "own"])
+def test_commands_and_page_call_fields_by_the_words_of_receipts(
+    office: Office, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    profiles = f"[daily]\n{source}\n"
+    monkeypatch.setenv("DAYBOOK_PROFILES", profiles)
+    office.env["DAYBOOK_PROFILES"] = profiles
+    lines = books.lines()
+    code = "acc" if source else "accountCode"
+    for line in lines:
+        line[code] = line.pop("accountCode")
+    del lines[1][code]
+    entry = books.entry("RV-9", lines=lines)
+    books.put(office.database, entry)
+    line = f"RV-9 ({entry['_id']}): line 2, account code: "
+
+    assert line in shown("plan", "--date", DAY.isoformat())
+    (listed,) = answered("plan", "--date", DAY.isoformat())["rejected"]
+    assert listed["faults"][0]["field"] == code
+    shown("run", "--date", DAY.isoformat())
+    assert line in shown("status", DAY.isoformat())
+    assert line in shown("receipt", DAY.isoformat())
+    assert "RV-9: line 2, account code: " in shown("status", "--rejected")
+    request = flask.Request(EnvironBuilder(path=f"/days/{DAY}").get_environ())
+    app = App.from_env(office.env)
+    with app.client:
+        page = routes.answer(app, request).get_data(as_text=True)
+    assert "line 2, account code: a required value is missing" in page
