@@ -33,7 +33,11 @@ Versions = Callable[[], Sequence[Any]]
 
 
 class TooContended(DatabaseError):
-    """Other requests kept changing the same documents; this request changed nothing."""
+    """Other requests held the same documents, or kept changing them, until the time was up.
+
+    A request that was not in a group has changed nothing. One whose time ends while the leader of
+    its group commits may be booked all the same: the same request under the same key shows it.
+    """
 
 
 class StripedLocks:
