@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import struct
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from tests.emulators import http
 from tests.emulators.drive.answers import Answer, html_page, refusal
 from tests.emulators.drive.call import Call
 from tests.emulators.drive.control import CONTROL_PREFIX, control
 from tests.emulators.drive.faults import Fault, FaultKind, Struck
-from tests.emulators.drive.log import LoggedRequest, Moment
+from tests.emulators.drive.log import LoggedRequest
 from tests.emulators.drive.routes import Head, Route, find_route
+from tests.emulators.http import ConnectionCut
 
 if TYPE_CHECKING:
     from tests.emulators.drive import DriveEmulator
@@ -25,92 +22,38 @@ _PIECE_BYTES = 64 * 1024
 _CHUNKS = ("chunk", "chunk_last")
 
 
-class ConnectionCut(Exception):
-    """The connection is to be cut without a (complete) answer."""
+class DriveServer(http.Server):
+    """The connections to one stand-in."""
 
-
-class DriveServer(ThreadingHTTPServer):
-    """One thread per connection; all connections are closed when it stops."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+    emulator: DriveEmulator
 
     def __init__(self, address: tuple[str, int], emulator: DriveEmulator) -> None:
-        super().__init__(address, Handler)
-        self.emulator = emulator
-        self._open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def cut_all(self) -> None:
-        """Cut every open connection, idle ones included."""
-        with self._open_lock:
-            connections = list(self._open)
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: what goes wrong in a handler is kept by the emulator."""
+        super().__init__(address, Handler, emulator)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Handles the requests of one connection, one after the other."""
+class Handler(http.Handler):
+    """Answers as Drive does."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    timeout = 600
     server: DriveServer
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except (ConnectionError, TimeoutError):
-            pass  # the client went away, as clients do in these tests
-        except Exception as error:
-            self.server.emulator.broke(error)
-            raise
 
     def version_string(self) -> str:
         return "UploadServer"
 
-    def do_GET(self) -> None:
-        self._serve()
+    def do_PUT(self) -> None:  # noqa: N802 (named by http.server)
+        self.serve()
 
-    def do_POST(self) -> None:
-        self._serve()
+    def do_PATCH(self) -> None:  # noqa: N802 (named by http.server)
+        self.serve()
 
-    def do_PUT(self) -> None:
-        self._serve()
-
-    def do_PATCH(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on stderr: `requests` is the log."""
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         if self.path.startswith(CONTROL_PREFIX):
-            body = self._read_all()
+            body = self.read_all()
             self._send(control(self.server.emulator, self.command, self.path, body))
             return
         try:
             self._serve_drive()
         except ConnectionCut:
-            self._cut()
+            self.cut()
 
     def _serve_drive(self) -> None:
         emulator = self.server.emulator
@@ -141,12 +84,12 @@ class Handler(BaseHTTPRequestHandler):
         if emulator.down == "cut":
             raise ConnectionCut
         if struck.first(FaultKind.CUT_BEFORE):
-            emulator.call_hooks(_moment("before", entry))
+            emulator.call_hooks(entry.moment("before"))
             raise ConnectionCut
         call = self._call(head, route, entry, struck)
         if emulator.down:
             return refusal(503).answer()
-        emulator.call_hooks(_moment("before", entry))
+        emulator.call_hooks(entry.moment("before"))
         if call.whole:
             emulator.pause(struck.seconds(FaultKind.DELAY_BEFORE))
             if struck.first(FaultKind.HOLD_BEFORE):
@@ -156,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             return _planned_answer(planned)
         answer = emulator.service.perform(call)
         emulator.log.note(entry.number, acted=True)
-        emulator.call_hooks(_moment("after", entry))
+        emulator.call_hooks(entry.moment("after"))
         if not call.whole:
             raise ConnectionCut
         emulator.pause(struck.seconds(FaultKind.DELAY_AFTER))
@@ -227,9 +170,6 @@ class Handler(BaseHTTPRequestHandler):
             emulator.throttle(len(piece))
         return b"".join(parts), left == 0 and limit is None
 
-    def _read_all(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
-
     def _read_chunked(self) -> bytes:
         parts: list[bytes] = []
         while True:
@@ -261,17 +201,6 @@ class Handler(BaseHTTPRequestHandler):
             piece = message[start : start + _PIECE_BYTES]
             self.wfile.write(piece)
             self.server.emulator.throttle(len(piece))
-
-    def _cut(self) -> None:
-        """Reset the connection, so that the client knows at once."""
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-
-
-def _moment(stage: str, entry: LoggedRequest) -> Moment:
-    return Moment(stage=stage, operation=entry.operation, number=entry.number, nth=entry.nth)
 
 
 def _planned_answer(fault: Fault) -> Answer:

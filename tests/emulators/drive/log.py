@@ -30,6 +30,9 @@ class LoggedRequest:
     ended: bool = False
     faults: tuple[str, ...] = ()
 
+    def moment(self, stage: str) -> Moment:
+        return Moment(stage=stage, operation=self.operation, number=self.number, nth=self.nth)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tests.emulators import http
 from tests.emulators.drive.faults import Fault, FaultKind, Struck
-from tests.emulators.drive.log import LoggedRequest, Moment
+from tests.emulators.drive.log import LoggedRequest
+from tests.emulators.http import ConnectionCut
 from tests.emulators.tasks.answers import Answer, TasksError, html_page, refusal
 from tests.emulators.tasks.routes import Route, find_route
 
@@ -19,79 +16,26 @@ if TYPE_CHECKING:
     from tests.emulators.tasks import TasksEmulator
 
 
-class ConnectionCut(Exception):
-    """The connection is to be cut without an answer."""
+class TasksServer(http.Server):
+    """The connections to one stand-in."""
 
-
-class TasksServer(ThreadingHTTPServer):
-    """One thread per connection; all connections are cut when it stops."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+    emulator: TasksEmulator
 
     def __init__(self, address: tuple[str, int], emulator: TasksEmulator) -> None:
-        super().__init__(address, Handler)
-        self.emulator = emulator
-        self._open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def cut_all(self) -> None:
-        with self._open_lock:
-            connections = list(self._open)
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: what goes wrong in a handler is kept by the emulator."""
+        super().__init__(address, Handler, emulator)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Handles the requests of one connection, one after the other."""
+class Handler(http.Handler):
+    """Answers as Cloud Tasks does."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    timeout = 600
     server: TasksServer
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except (ConnectionError, TimeoutError):
-            pass  # the client went away, as clients do in these tests
-        except Exception as error:
-            self.server.emulator.broke(error)
-            raise
 
     def version_string(self) -> str:
         return "ESF"
 
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on stderr: `requests` is the log."""
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         emulator = self.server.emulator
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = self.read_all()
         route = find_route(self.command, self.path, body)
         entry = emulator.log.begin(
             operation=route.operation,
@@ -108,13 +52,13 @@ class Handler(BaseHTTPRequestHandler):
             emulator.log.note(entry.number, status=answer.status)
             self._send(answer)
         except ConnectionCut:
-            self._cut()
+            self.cut()
         finally:
             emulator.log.note(entry.number, ended=True)
 
     def _answer(self, route: Route, entry: LoggedRequest, struck: Struck) -> Answer:
         emulator = self.server.emulator
-        emulator.call_hooks(_moment("before", entry))
+        emulator.call_hooks(entry.moment("before"))
         emulator.pause(struck.seconds(FaultKind.DELAY_BEFORE))
         if struck.first(FaultKind.HOLD_BEFORE):
             emulator.faults.hold(emulator.closing)
@@ -127,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             return _planned_answer(planned)
         answer = self._act(route)
         emulator.log.note(entry.number, acted=True)
-        emulator.call_hooks(_moment("after", entry))
+        emulator.call_hooks(entry.moment("after"))
         emulator.pause(struck.seconds(FaultKind.DELAY_AFTER))
         if struck.first(FaultKind.HOLD_AFTER):
             emulator.faults.hold(emulator.closing)
@@ -155,20 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    def _cut(self) -> None:
-        """Reset the connection, so that the client knows at once."""
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-
 
 def _identity(authorization: str | None) -> str:
     return (authorization or "").removeprefix("Bearer ") or "anonymous"
-
-
-def _moment(stage: str, entry: LoggedRequest) -> Moment:
-    return Moment(stage=stage, operation=entry.operation, number=entry.number, nth=entry.nth)
 
 
 def _planned_answer(fault: Fault) -> Answer:
