@@ -77,8 +77,7 @@ WORDS: Mapping[str, str] = {
     "unclaimed": "Items of the queue that no run takes: {count}",
     "unclaimed_do": "Correct them, and the application that queues them.",
     "damaged": "A document cannot be read",
-    "damaged_do": "It was altered: restore the field from a backup. Until then no run changes it, "
-    "and nothing is lost. `daybook doctor` names all such documents.",
+    "damaged_do": "Nothing is lost meanwhile. `daybook doctor` names all such documents.",
     "the_file": "The file",
     "act_retry_missing": "Run it…",
     "act_retry": "Try now…",
