@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -89,6 +91,8 @@ def delivered(day: date, entries: int, **fields: Any) -> dict[str, Any]:
             "itemCount": entries,
             "digest": DIGEST,
         },
+        "recordId": ObjectId(),
+        "hiddenAt": None,
         "committedAt": done,
         "markedAt": done,
         **fields,
@@ -107,10 +111,16 @@ def empty(day: date) -> dict[str, Any]:
     }
 
 
-def rejection(database: Db, reference: str, *faults: dict[str, Any]) -> dict[str, Any]:
-    """A rejected entry, in the journal and in the queue, as a batch lists it."""
+def rejection(
+    database: Db, reference: str, *faults: dict[str, Any], **fields: Any
+) -> dict[str, Any]:
+    """A rejected entry, in the journal and in the queue, as a batch lists it.
+
+    `fields` are further ones of the queue item.
+    """
     entry = books.entry(reference)
-    item = books.queue_item(entry["_id"], status="failed", error={"reason": faults[0]["reason"]})
+    error = {"reason": faults[0]["reason"]}
+    item = books.queue_item(entry["_id"], status="failed", error=error, **fields)
     database["journalentries"].insert_one(entry)
     database["exportqueues"].insert_one(item)
     return {
@@ -208,12 +218,7 @@ def every_state(database: Db, today: date = TODAY) -> None:
             attemptCount=3,
         ),
     )
-    replace(
-        6, "committed", **delivered(day_before(6, today), 990, markedAt=None, recordId=ObjectId())
-    )
-    batches.update_one(
-        {"batchDate": day_before(6, today).isoformat()}, {"$set": {"hiddenAt": None}}
-    )
+    replace(6, "committed", **delivered(day_before(6, today), 990, markedAt=None))
     replace(9, "failed", releasedAt=at(day_before(8, today)))
     batches.delete_one({"batchDate": day_before(12, today).isoformat()})
     replace(13, "committed", **delivered(day_before(13, today), 1200))
@@ -231,29 +236,7 @@ def every_state(database: Db, today: date = TODAY) -> None:
     batches.update_one(
         {"batchDate": day_before(20, today).isoformat()}, {"$set": {"state": "nonsense"}}
     )
-    database["exportorphans"].insert_one(
-        {
-            "_id": "orphan-1",
-            "profile": "daily",
-            "identity": "robot@example.com",
-            "reason": "unsealed",
-            "seals": [
-                {
-                    "batchDate": day_before(4, today).isoformat(),
-                    "filename": "batch_2026-01-15.csv",
-                    "sizeBytes": 10,
-                    "md5": "cd" * 16,
-                    "sha256": DIGEST,
-                    "entryCount": 3,
-                }
-            ],
-            "seenAt": None,
-            "alertedAt": now,
-            "watchUntil": now + timedelta(days=5),
-            "createdAt": at(day_before(4, today)),
-            "updatedAt": now,
-        }
-    )
+    _abandon(database, day_before(4, today), "orphan-1", reason="unsealed", now=now)
     database["circuitbreakers"].insert_one(
         {
             "_id": "google_drive",
@@ -289,6 +272,132 @@ def audit(today: date = TODAY) -> dict[str, Any]:
         ],
         "digest": DIGEST,
     }
+
+
+NO_INDEX = (
+    "no valid unique index idx_batch_daily_unique on exportlogs (one csv_generated record per "
+    "profile and date): run `daybook migrate`"
+)
+
+
+def every_alert(database: Db, today: date) -> None:
+    """Each alert about a state is current at once: of `daily`, and of a second profile `sales`.
+
+    `today` is the day that was due last. `sales` has a failed day that can be run, and a
+    rejected entry that is corrected by now.
+    """
+    now = datetime.now(UTC)
+    usual_days(database, first=12, today=today)
+    put_day = _putting(database, today)
+    put_day(
+        *(0, "open"),
+        attempt=2,
+        endedAttempt=2,
+        attemptCount=2,
+        error=_error("google_drive", "Drive files.create: answered 503 backendError", now),
+        pendingTask={
+            "kind": "retry",
+            "generation": 1,
+            "attempt": 3,
+            "fence": 3,
+            "after": "",
+            "due": now + timedelta(minutes=6),
+        },
+        nextAttemptAt=now + timedelta(minutes=6),
+    )
+    put_day(1, "failed")
+    # Nothing has called for day 2, and the call for day 3 was refused.
+    file = {"filename": f"batch_{day_before(4, today)}.csv", "fileId": "1seen", "webViewLink": LINK}
+    refusal = "E11000 duplicate key error collection: daybook.exportlogs index: by_another"
+    put_day(4, "failed", unrecorded=file, error=_error("mongodb", refusal, now))
+    put_day(5, "committed", audit=audit(today))
+    put_day(6, "committed", markedAt=None)
+    invalid = "Document failed validation: exportqueues, additionalProperties completedBy"
+    put_day(7, "committed", markedAt=None, error=_error("mongodb", invalid, now))
+    taken = f"batch_{day_before(8, today)}.csv exists already, and is another file"
+    put_day(
+        *(8, "committed"),
+        markedAt=None,
+        recordId=ObjectId(),
+        hiddenAt="file:///delivered",
+        error=_error("local_folder", taken, now),
+    )
+    put_day(9, "committed")
+    items_changed(database, day_before(9, today), gone=1, elsewhere=2)
+    put_day(10, "committed", **_rejecting(rejection(database, "RV-417", UNBALANCED)))
+    put_day(11, "committed", startedAt="yesterday")
+    for days, reason in ((12, "unsealed"), (13, "day_recorded_elsewhere")):
+        _abandon(database, day_before(days, today), f"1{reason}", reason=reason, now=now)
+    database["circuitbreakers"].insert_one(
+        {
+            "_id": "google_drive",
+            "failures": 3,
+            "trial": None,
+            "updatedAt": now,
+            "openedAt": now - timedelta(minutes=6),
+            "openUntil": now + timedelta(minutes=9),
+        }
+    )
+    database["exportslots"].insert_many(
+        [
+            {
+                "_id": "daily",
+                "fence": 3,
+                "refused": {
+                    "batchDate": day_before(3, today).isoformat(),
+                    "type": "configuration",
+                    "message": NO_INDEX,
+                    "firstAt": now,
+                    "lastAt": now,
+                    "count": 2,
+                    "alertedAt": now,
+                },
+            },
+            {"_id": "sales", "fence": 3},
+        ]
+    )
+    usual_days(database, profile="sales", first=3, today=today)
+    put(database, today, "failed", profile="sales")
+    corrected = _rejecting(rejection(database, "S-88", AS_TEXT, profile="sales"))
+    before = day_before(1, today)
+    put(database, before, "committed", profile="sales", **delivered(before, 900, **corrected))
+
+
+def _putting(database: Db, today: date) -> Callable[..., ObjectId]:
+    def put_day(days: int, state: str, **fields: Any) -> ObjectId:
+        day = day_before(days, today)
+        done = delivered(day, 1000 + days, **fields) if state == "committed" else fields
+        return put(database, day, state, **done)
+
+    return put_day
+
+
+def _error(kind: str, message: str, at: datetime) -> dict[str, Any]:
+    return {"type": kind, "message": message, "at": at}
+
+
+def _rejecting(*listed: dict[str, Any]) -> dict[str, Any]:
+    reasons = Counter(one["reason"] for one in listed)
+    return {"rejectedCount": len(listed), "rejected": listed, "rejectedReasons": dict(reasons)}
+
+
+def _abandon(database: Db, day: date, file_id: str, *, reason: str, now: datetime) -> None:
+    """An ID under which a file may be that is not the day's."""
+    seal = {"batchDate": day.isoformat(), "filename": f"batch_{day}.csv", "sizeBytes": 10}
+    database["exportorphans"].insert_one(
+        {
+            "_id": file_id,
+            "profile": "daily",
+            "identity": "robot@example.com",
+            "reason": reason,
+            "seals": [{**seal, "md5": "cd" * 16, "sha256": DIGEST, "entryCount": 3}],
+            "seenAt": None,
+            "alertedAt": now,
+            "watchUntil": now + timedelta(days=5),
+            "createdAt": at(day),
+            "updatedAt": now,
+        }
+    )
 
 
 def items_changed(database: Db, day: date, *, gone: int = 0, elsewhere: int = 0) -> None:

@@ -79,6 +79,26 @@ class Chromium:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
         self.wait_for("Page.loadEventFired")
 
+    def point_and_click(self, element: str, *, leads_on: bool = False) -> None:
+        """Click where a person sees the element, which a JavaScript expression gives.
+
+        `leads_on`: wait until the page that it leads to is loaded.
+        """
+        self._events.clear()
+        place = self.run(
+            f"(() => {{ const one = {element}; one.scrollIntoView({{block: 'center'}});"
+            "const box = one.getClientRects()[0];"
+            "const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];"
+            "const top = document.elementFromPoint(x, y);"
+            "return one.checkVisibility() && (one === top || one.contains(top)) && [x, y]; })()"
+        )
+        assert place, f"{element} cannot be seen"
+        at = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, **at)
+        if leads_on:
+            self.wait_for("Page.loadEventFired")
+
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression, or of its promise."""
         answer = self.call(
