@@ -25,8 +25,9 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.rendering.cells.layout import Entries
 from daybook.export.rendering.cells.money import decimals_of, to_decimal
-from daybook.export.rendering.cells.page import Entry, Page
+from daybook.export.rendering.cells.page import Page
 from daybook.export.rendering.cells.readers import Readers
+from daybook.export.rendering.cells.rows import Entry
 from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.cells.values import RejectedValue
 

@@ -6,18 +6,16 @@ invalid value is read again, value by value.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, chain, repeat
-from operator import add, itemgetter
+from collections.abc import Callable, Sequence
+from itertools import accumulate, chain
+from operator import add
 from typing import Any, TypeVar
 
 from daybook.export.model.column import ColumnType, ValueKind
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.profile import Required
 from daybook.export.rendering.cells.dates import NO_DATE, Date
-from daybook.export.rendering.cells.layout import ID, LINES, Cell, Field
+from daybook.export.rendering.cells.layout import ID, Cell, Field
 from daybook.export.rendering.cells.money import (
     BLANK,
     NO_CURRENCY,
@@ -25,34 +23,22 @@ from daybook.export.rendering.cells.money import (
     difference,
 )
 from daybook.export.rendering.cells.readers import Readers
+from daybook.export.rendering.cells.rows import Entry, Rows
 from daybook.export.rendering.cells.text import TextReader, plain_text, too_long, truncated
 from daybook.export.rendering.cells.values import Reader, RejectedValue, unwrapped
-from daybook.text.visible import shown
 
-Entry = Mapping[str, Any]
 _T = TypeVar("_T")
-_NO_LINES: list[Entry] = [{}]
 
 
 class Page:
     """The columns of some entries; they are read when the page is created."""
 
     def __init__(self, readers: Readers, entries: Sequence[Entry]) -> None:
-        self._faults: dict[int, list[EntryFault]] = defaultdict(list)
-        self._uncountable: set[int] = set()
-        """Entries with an amount, a currency or lines that cannot be read: an unbalanced total
-        or a missing amount would only repeat that fault."""
-        self._invalid_lines: list[tuple[int, int]] = []
-        """(entry, index of the line) of lines that are not documents."""
+        self._rows = Rows(entries, lines_path=readers.lines_path)
+        self.ends = self._rows.ends
+        """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
         self._readers = readers
         self._layout = readers.layout
-        self._entries = entries
-        self._lines: list[Entry] = []
-        self._values_of: dict[Field, list[Any]] = {}
-        self._without_lines: list[int] = []
-        self._counts = self._take_lines()
-        self.ends = list(accumulate(self._counts, initial=0))
-        """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
         currencies = self._read(self._layout.currency, readers.currency, NO_CURRENCY)
         self.currencies = [currency.code for currency in currencies]
         """The code that each entry is counted under."""
@@ -77,7 +63,7 @@ class Page:
         """
         return {
             at: sorted(faults, key=lambda fault: fault.line or 0)
-            for at, faults in self._faults.items()
+            for at, faults in self._rows.faults.items()
         }
 
     def check_encoding(self) -> None:
@@ -88,7 +74,7 @@ class Page:
             for row, text in enumerate(cells):
                 if text.isascii():
                     continue
-                at = self.entry_of(row)
+                at = self._rows.entry_of(row)
                 of_line = cell.field is not None and cell.field.of_line
                 if not of_line and at == checked:
                     continue
@@ -97,13 +83,13 @@ class Page:
                 if rejected is not None:
                     line = row - self.ends[at] + 1 if of_line else None
                     path = cell.column.value if cell.field is None else cell.field.path
-                    self._faults[at].append(rejected.at(path, line=line))
+                    self._rows.faults[at].append(rejected.at(path, line=line))
 
     def _plain(self, cell: Cell, printed: str, at: int) -> str:
         """The text of a cell before it was guarded and quoted."""
         if cell.field is None or cell.field.type is not ColumnType.TEXT:
             return printed
-        value = unwrapped(self._values(cell.field)[at])
+        value = unwrapped(self._rows.values(cell.field)[at])
         if cell.field == self._layout.currency:
             return plain_text(value)
         return self._readers.text_of(cell).unguarded(value)
@@ -126,67 +112,16 @@ class Page:
         if field in self._dates:
             return [date.month for date in self._dates[field]]
         months = []
-        for value in self._values(field):
+        for value in self._rows.values(field):
             try:
                 months.append(self._readers.date.read(value).month)
             except RejectedValue:  # the date is not printed, so the entry is not at fault
                 months.append(None)
         return months
 
-    def entry_of(self, row: int) -> int:
-        return bisect_right(self.ends, row) - 1
-
-    def _take_lines(self) -> list[int]:
-        """Collect the rows of all entries and return how many each has."""
-        lines_of = [entry[LINES] for entry in self._entries]
-        for at, lines in enumerate(lines_of):
-            if type(lines) is not list or not lines:
-                lines_of[at] = _NO_LINES
-                self._without_lines.append(at)
-                self._check_lines(at, lines)
-            elif None in lines:
-                lines_of[at] = self._replace_invalid(at, lines)
-        self._lines = list(chain.from_iterable(lines_of))
-        return list(map(len, lines_of))
-
-    def _check_lines(self, at: int, lines: Any) -> None:
-        if isinstance(lines, RejectedValue):
-            self._faults[at].append(lines.at(self._readers.lines_path))
-            self._uncountable.add(at)
-        elif lines and unwrapped(lines) is not None:
-            what = shown(unwrapped(lines))
-            fault = RejectedValue(
-                RejectionReason.INVALID_LINES, f"{what} is not an array", value=what
-            )
-            self._faults[at].append(fault.at(self._readers.lines_path))
-            self._uncountable.add(at)
-
-    def _replace_invalid(self, at: int, lines: list[Entry | None]) -> list[Entry]:
-        for index, line in enumerate(lines):
-            if line is None:
-                fault = RejectedValue(RejectionReason.INVALID_LINES, "is not a document")
-                self._faults[at].append(fault.at(line=index + 1))
-                self._invalid_lines.append((at, index))
-        self._uncountable.add(at)
-        return [line or {} for line in lines]
-
-    def _values(self, field: Field) -> list[Any]:
-        """The field's value in each entry, or in each row; shared, so not to be changed."""
-        if field not in self._values_of:
-            documents = self._lines if field.of_line else self._entries
-            try:
-                values = list(map(itemgetter(field.key), documents))
-            except KeyError:
-                values = [document.get(field.key) for document in documents]
-            self._values_of[field] = values
-        return self._values_of[field]
-
-    def _per_row(self, values: Iterable[_T]) -> list[_T]:
-        return list(chain.from_iterable(map(repeat, values, self._counts)))
-
     def _read(self, field: Field, reader: Reader[_T], blank: _T) -> Sequence[_T]:
         """Read a column; an invalid value becomes blank and a fault of its entry."""
-        values = self._values(field)
+        values = self._rows.values(field)
         try:
             return reader.column(values)
         except (RejectedValue, TypeError):
@@ -201,7 +136,7 @@ class Page:
         try:
             return read(value)
         except RejectedValue as rejected:
-            entry = self.entry_of(at) if field.of_line else at
+            entry = self._rows.entry_of(at) if field.of_line else at
             line = at - self.ends[entry] + 1 if field.of_line else None
             if field.type is ColumnType.AMOUNT:
                 if (
@@ -209,19 +144,19 @@ class Page:
                     and not self.currencies[entry]
                 ):
                     return blank  # the allowed number of decimals depends on the currency
-                self._uncountable.add(entry)
+                self._rows.uncountable.add(entry)
             elif field == self._layout.currency:
-                self._uncountable.add(entry)
-            self._faults[entry].append(rejected.at(field.path, line=line))
+                self._rows.uncountable.add(entry)
+            self._rows.faults[entry].append(rejected.at(field.path, line=line))
             return blank
 
     def _amounts_of(self, field: Field) -> Amounts:
         """The amounts of a field, by row or by entry; each field is read and counted once."""
         if field not in self._amounts:
-            values = self._values(field)
+            values = self._rows.values(field)
             if field == self._layout.amount and not self._layout.prints(field):
                 # With lines, the entry's own amount is not used and may hold anything.
-                bare = set(self._without_lines)
+                bare = set(self._rows.without_lines)
                 values = [value if at in bare else None for at, value in enumerate(values)]
             self._amounts[field] = self._read_amounts(field, values)
         return self._amounts[field]
@@ -230,7 +165,7 @@ class Page:
         readers = self._amount_readers
         one = readers.count(readers[0]) == len(readers)
         if field.of_line and not one:
-            readers = self._per_row(readers)
+            readers = self._rows.per_row(readers)
         try:
             if one:
                 return readers[0].column(values)
@@ -256,7 +191,7 @@ class Page:
         if self._amount_readers.count(first) == len(self._amount_readers):
             places = [first.decimals] * self.ends[-1]
         else:
-            places = self._per_row(reader.decimals for reader in self._amount_readers)
+            places = self._rows.per_row(reader.decimals for reader in self._amount_readers)
         net = difference(self.debits, self.credits, places)
         self._check_balances(net.minor)
         if self._readers.dialect.is_sheet:
@@ -264,11 +199,11 @@ class Page:
         field = self._layout.amount
         required = Required.AMOUNT in self._readers.require
         required = required and Required.LINES not in self._readers.require  # then it is at fault
-        for at in self._without_lines:
+        for at in self._rows.without_lines:
             amounts = self._amounts_of(field)
             net.minor[self.ends[at]] = amounts.minor[at]
             net.text[self.ends[at]] = amounts.text[at]
-            if required and not amounts.text[at] and at not in self._uncountable:
+            if required and not amounts.text[at] and at not in self._rows.uncountable:
                 self._add_missing(at, field.path, None, "missing, and there are no lines")
         return net
 
@@ -276,52 +211,41 @@ class Page:
         """Find required values that entries do not have."""
         require, layout = self._readers.require, self._layout
         if layout.reference is not None:
-            values = list(map(unwrapped, self._values(layout.reference)))
+            values = list(map(unwrapped, self._rows.values(layout.reference)))
             for at, blank in enumerate(self._readers.text.blanks(values)):
                 if blank:
                     self._add_missing(at, layout.reference.path, None, "missing or blank")
         if Required.LINES in require:
-            for at in self._without_lines:
-                if at not in self._uncountable:
+            for at in self._rows.without_lines:
+                if at not in self._rows.uncountable:
                     self._add_missing(at, self._readers.lines_path, None, "missing or empty")
         if Required.DATE in require:
             dates = self._dates_of(layout.date)
             if NO_DATE in dates:
-                values, bare = self._values(layout.date), set(self._without_lines)
+                values, bare = self._rows.values(layout.date), set(self._rows.without_lines)
                 for at, date in enumerate(dates):
                     lacking = date == NO_DATE and unwrapped(values[at]) is None
                     if lacking and at not in bare:
                         self._add_missing(at, layout.date.path, None, "missing")
         if layout.account is not None:
-            values = self._values(layout.account)
+            values = self._rows.values(layout.account)
             blanks = self._readers.text.blanks(values)
-            for at, index in self._lines_with(blanks):
+            for at, index in self._rows.lines_with(blanks):
                 self._add_missing(at, layout.account.path, index, "missing or blank")
         if Required.AMOUNT in require:
-            debit, credit = self._values(layout.debit), self._values(layout.credit)
+            debit, credit = self._rows.values(layout.debit), self._rows.values(layout.credit)
             texts = map(add, self.debits.text, self.credits.text)
-            for at, index in self._lines_with([not text for text in texts]):
+            for at, index in self._rows.lines_with([not text for text in texts]):
                 row = self.ends[at] + index
                 if debit[row] is None and credit[row] is None:
                     why = f"missing, and so is {layout.credit.path}"
                     self._add_missing(at, layout.debit.path, index, why)
-                    self._uncountable.add(at)
-
-    def _lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
-        """(entry, index of the line) of the marked rows that are lines."""
-        if True not in marks:
-            return
-        others = {self.ends[at] for at in self._without_lines}
-        others.update(self.ends[at] + index for at, index in self._invalid_lines)
-        for row, marked in enumerate(marks):
-            if marked and row not in others:
-                at = self.entry_of(row)
-                yield at, row - self.ends[at]
+                    self._rows.uncountable.add(at)
 
     def _add_missing(self, at: int, path: str, index: int | None, why: str) -> None:
         line = None if index is None else index + 1
         fault = RejectedValue(RejectionReason.MISSING_VALUE, why).at(path, line=line)
-        self._faults[at].append(fault)
+        self._rows.faults[at].append(fault)
 
     def _check_balances(self, minor: Sequence[int]) -> None:
         running = list(accumulate(minor, initial=0))
@@ -329,7 +253,7 @@ class Page:
         if not any(after):
             return
         for at, reader in enumerate(self._amount_readers):
-            if after[at] != after[at + 1] and at not in self._uncountable:
+            if after[at] != after[at + 1] and at not in self._rows.uncountable:
                 rows = slice(self.ends[at], self.ends[at + 1])
                 debit = reader.of(sum(self.debits.minor[rows]))
                 credit = reader.of(sum(self.credits.minor[rows]))
@@ -338,7 +262,7 @@ class Page:
                     f"debit {debit.text} is not credit {credit.text}",
                     value=f"{debit.text} ≠ {credit.text}",
                 )
-                self._faults[at].append(fault.at(self._readers.lines_path))
+                self._rows.faults[at].append(fault.at(self._readers.lines_path))
 
     def _check_sizes(self, minor: Sequence[int]) -> None:
         """A line's debit and credit may fit where their difference does not."""
@@ -347,7 +271,7 @@ class Page:
                 if not reader.fits(minor[row]):
                     fault = reader.too_many_digits(minor[row])
                     line = row - self.ends[at] + 1
-                    self._faults[at].append(fault.at(self._layout.debit.path, line=line))
+                    self._rows.faults[at].append(fault.at(self._layout.debit.path, line=line))
 
     def _cells(self, cell: Cell) -> Sequence[str]:
         cells = self._all_cells(cell)
@@ -380,7 +304,7 @@ class Page:
                 cells = self._currency_cells
             case _:
                 cells = self._texts_of(cell, field)
-        return cells if field.of_line else self._per_row(cells)
+        return cells if field.of_line else self._rows.per_row(cells)
 
     def _computed(self, cell: Cell) -> Sequence[str]:
         """The cells of a column that prints no field."""
@@ -420,12 +344,12 @@ class Page:
             return [text if len(text) <= most else truncated(text, most) for text in cells]
         for row, text in enumerate(cells):
             if len(text) > most:
-                at = self.entry_of(row)
+                at = self._rows.entry_of(row)
                 of_line = cell.value.kind is not ValueKind.ENTRY
                 line = row - self.ends[at] + 1 if of_line else None
                 path = cell.column.value if cell.field is None else cell.field.path
                 if of_line or row == self.ends[at]:
-                    self._faults[at].append(too_long(text, most).at(path, line=line))
+                    self._rows.faults[at].append(too_long(text, most).at(path, line=line))
         return cells
 
     def _texts_of(self, cell: Cell, field: Field) -> Sequence[str]:
@@ -435,15 +359,15 @@ class Page:
         return self._texts[field, reader]
 
     def _line_numbers(self) -> list[str]:
-        numbers = [str(number) for number in range(1, max(self._counts) + 1)]
-        of_count = {count: numbers[:count] for count in set(self._counts)}
-        cells = list(chain.from_iterable(map(of_count.__getitem__, self._counts)))
-        for at in self._without_lines:
+        numbers = [str(number) for number in range(1, max(self._rows.counts) + 1)]
+        of_count = {count: numbers[:count] for count in set(self._rows.counts)}
+        cells = list(chain.from_iterable(map(of_count.__getitem__, self._rows.counts)))
+        for at in self._rows.without_lines:
             cells[self.ends[at]] = ""
         return cells
 
     def _ids(self, cell: Cell, field: Field) -> Sequence[str]:
-        values = self._values(field)
+        values = self._rows.values(field)
         if cell.column.max_length is None and set(map(type, values)) == {str}:
             return values  # hex digits need neither guard nor quotes
         read = self._readers.text_of(cell).read
