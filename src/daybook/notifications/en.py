@@ -456,9 +456,9 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     return AlertText(
         title=f"queue items changed while {file} was delivered",
         phone="Tell the accountant not to import this file before its entries are checked.",
-        command=f"`{commanded('lineage', facts, 'ENTRY_ID')}` shows in which files an entry is. "
-        "The day's record in exportlogs lists the items (goneItems, completedElsewhereItems): "
-        "check that none was exported twice. Then find out what else changes the queue.",
+        command=f"`{commanded('verify', facts)}` names the entries, "
+        f"`{commanded('lineage', facts, 'ENTRY_ID')}` the files that contain one: check that none "
+        "was exported twice. Then find out what else changes the queue.",
         happened=f"{file} is delivered, but queue items of its entries changed during delivery"
         + (f": {changes}." if changes else "."),
         meaning="The file is complete, but entries in it may also be in another file or may "

@@ -456,8 +456,8 @@ def _items_changed_after_seal(facts: Facts) -> AlertText:
     return AlertText(
         title=f"รายการในคิวเปลี่ยนแปลงระหว่างส่ง {file}",
         phone="กรุณาแจ้งฝ่ายบัญชีไม่ให้นำเข้าไฟล์นี้ก่อนตรวจรายการเสร็จ",
-        command=f"`{commanded('lineage', facts, 'ENTRY_ID')}` แสดงว่ารายการอยู่ในไฟล์ใดบ้าง "
-        "บันทึกของวันนั้นใน exportlogs ระบุรายการไว้ (goneItems, completedElsewhereItems) "
+        command=f"`{commanded('verify', facts)}` แสดงรายการเหล่านี้ "
+        f"`{commanded('lineage', facts, 'ENTRY_ID')}` แสดงว่ารายการอยู่ในไฟล์ใดบ้าง "
         "กรุณาตรวจว่าไม่มีรายการใดส่งออกซ้ำ "
         "แล้วตรวจสอบว่าระบบใดแก้ไขคิวในเวลาเดียวกัน",
         happened=sentences(

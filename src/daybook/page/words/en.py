@@ -88,7 +88,7 @@ WORDS: Mapping[str, str] = {
     "act_audit": "Audit…",
     "act_show": "Show",
     # The calendar
-    "calendar": "Ninety days",
+    "calendar": "Calendar",
     "calendar_skip": "Skip the calendar",
     "legend": "Marks",
     "state_delivered": "delivered",

@@ -95,7 +95,7 @@ WORDS: Mapping[str, str] = {
     "act_audit": "ตรวจสอบ…",
     "act_show": "แสดง",
     # The calendar
-    "calendar": "เก้าสิบวัน",
+    "calendar": "ปฏิทิน",
     "calendar_skip": "ข้ามปฏิทิน",
     "legend": "สัญลักษณ์",
     "state_delivered": "ส่งออกแล้ว",
