@@ -7,21 +7,24 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class ConnectionCut(Exception):
     """The connection is to be cut without a (complete) answer."""
 
 
-class Emulator(Protocol):
-    """A stand-in that keeps what goes wrong in its handlers."""
+class Keeper(Protocol):
+    """Keeps what goes wrong in handlers."""
 
     def broke(self, error: Exception) -> None: ...
 
 
-class Server(ThreadingHTTPServer):
-    """One thread per connection; `cut_all` ends them all."""
+Emulator = TypeVar("Emulator", bound=Keeper)
+
+
+class Server(ThreadingHTTPServer, Generic[Emulator]):
+    """The connections to a stand-in, with one thread per connection; `cut_all` ends them all."""
 
     daemon_threads = True
     block_on_close = False
@@ -63,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 600
-    server: Server
+    server: Server[Any]
 
     def serve(self) -> None:
         """Answer one request of any method."""

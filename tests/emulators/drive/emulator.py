@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tests.emulators.drive import world as names
 from tests.emulators.drive.faults import Fault, FaultKind, FaultPlan, planned
-from tests.emulators.drive.http import DriveServer
+from tests.emulators.drive.http import Handler
 from tests.emulators.drive.items import Identity, Item, new_id
-from tests.emulators.drive.log import Hook, LoggedRequest, Moment, RequestLog
+from tests.emulators.drive.log import LoggedRequest, RequestLog
 from tests.emulators.drive.service import Service
 from tests.emulators.drive.store import load_state, save_state
 from tests.emulators.drive.views import DriveFile, OpenSession, file_view, session_view
 from tests.emulators.drive.world import World
+from tests.emulators.stand_in import StandIn
 
 Value = TypeVar("Value")
 
@@ -40,7 +39,7 @@ class _Setting(Generic[Value]):
         setattr(attrgetter(self._path)(emulator), self._name, value)
 
 
-class DriveEmulator:
+class DriveEmulator(StandIn):
     """Drive on 127.0.0.1: `with DriveEmulator() as drive: drive.url`.
 
     `clock` tells the time for sessions, timestamps and the listing's lag. Leaving the
@@ -69,7 +68,6 @@ class DriveEmulator:
         self.service = Service(self.world)
         self.faults = FaultPlan()
         self.log = RequestLog()
-        self.closing = threading.Event()
         self.latency_seconds = 0.0
         self.bytes_per_second: float | None = None
         self.down: bool | str = False
@@ -81,53 +79,22 @@ class DriveEmulator:
         self.my_drive_folder_id = names.MY_DRIVE_FOLDER_ID
         self.read_only_drive_id = names.READ_ONLY_DRIVE_ID
         self.read_only_folder_id = names.READ_ONLY_FOLDER_ID
-        self._hooks: list[Hook] = []
-        self._errors: list[Exception] = []
         self._state_file = state_file
         if state_file is not None and state_file.exists():
             load_state(self.service, state_file)
-        self._server = DriveServer(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        super().__init__(Handler, port)
 
     # Life
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-        if error is None and self._errors:
-            raise ExceptionGroup("the Drive stand-in failed", self._errors)
-
-    def start(self) -> Self:
-        self._thread.start()
-        return self
-
     def close(self) -> None:
-        """Stop, let held requests go, cut all connections and save the state."""
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server.cut_all()
+        """Also save the state."""
+        super().close()
         self.save()
 
     def save(self) -> None:
         """Write the state file, if there is one."""
         if self._state_file is not None:
             save_state(self.service, self._state_file)
-
-    @property
-    def url(self) -> str:
-        """The root URL, with a slash at its end."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
 
     def now(self) -> datetime:
         return self._clock() + self._advanced
@@ -249,28 +216,6 @@ class DriveEmulator:
     def release(self) -> None:
         """Let the requests go that HOLD faults hold now."""
         self.faults.release()
-
-    def on_request(self, hook: Hook) -> None:
-        """Have `hook` called before and after each act, in the request's own thread."""
-        self._hooks.append(hook)
-
-    def call_hooks(self, moment: Moment) -> None:
-        for hook in list(self._hooks):
-            try:
-                hook(moment)
-            except Exception as error:
-                self.broke(error)
-                raise
-
-    def broke(self, error: Exception) -> None:
-        """Keep an error, to be raised when the `with` block ends."""
-        if error not in self._errors:
-            self._errors.append(error)
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the end of the stand-in."""
-        if seconds > 0:
-            self.closing.wait(seconds)
 
     def throttle(self, size_bytes: int) -> None:
         if self.bytes_per_second:

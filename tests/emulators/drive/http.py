@@ -22,19 +22,10 @@ _PIECE_BYTES = 64 * 1024
 _CHUNKS = ("chunk", "chunk_last")
 
 
-class DriveServer(http.Server):
-    """The connections to one stand-in."""
-
-    emulator: DriveEmulator
-
-    def __init__(self, address: tuple[str, int], emulator: DriveEmulator) -> None:
-        super().__init__(address, Handler, emulator)
-
-
 class Handler(http.Handler):
     """Answers as Drive does."""
 
-    server: DriveServer
+    server: http.Server[DriveEmulator]
 
     def version_string(self) -> str:
         return "UploadServer"

@@ -30,17 +30,15 @@ Where the documents are silent or disagree, or Google differs:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from tests.emulators.drive.faults import Fault, FaultKind, FaultPlan
-from tests.emulators.drive.log import Hook, LoggedRequest, Moment, RequestLog
+from tests.emulators.drive.log import LoggedRequest, RequestLog
+from tests.emulators.stand_in import StandIn
 from tests.emulators.tasks.delivery import Copies, Courier, Delivery
-from tests.emulators.tasks.http import TasksServer
+from tests.emulators.tasks.http import Handler
 from tests.emulators.tasks.items import Task, TaskView
 from tests.emulators.tasks.queue import Queue, RetryConfig
 from tests.emulators.tasks.routes import OPERATIONS
@@ -64,7 +62,7 @@ _FAULTS = frozenset(
 )
 
 
-class TasksEmulator:
+class TasksEmulator(StandIn):
     """Cloud Tasks on 127.0.0.1, with the queues that are given and a clock of its own.
 
     Leaving the `with` block raises what went wrong inside the stand-in or in a hook.
@@ -85,49 +83,11 @@ class TasksEmulator:
         self.courier = Courier(self.world)
         self.faults = FaultPlan()
         self.log = RequestLog()
-        self.closing = threading.Event()
         self.require_auth = False
         """Whether a request without a token gets 401."""
         self.down: bool | str = False
         """True answers everything with 503, "cut" cuts every connection."""
-        self._hooks: list[Hook] = []
-        self._errors: list[Exception] = []
-        self._server = TasksServer(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    # Life
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-        if error is None and self._errors:
-            raise ExceptionGroup("the stand-in for Cloud Tasks failed", self._errors)
-
-    def start(self) -> Self:
-        self._thread.start()
-        return self
-
-    def close(self) -> None:
-        """Stop, let held requests go and cut all connections; deliveries under way go on."""
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server.cut_all()
-
-    @property
-    def url(self) -> str:
-        """The root URL, with a slash at its end."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        super().__init__(Handler, port)
 
     # Queues and what they let happen
 
@@ -273,28 +233,6 @@ class TasksEmulator:
     def release(self) -> None:
         """Let the requests go that HOLD faults hold now."""
         self.faults.release()
-
-    def on_request(self, hook: Hook) -> None:
-        """Have `hook` called before and after each act, in the request's own thread."""
-        self._hooks.append(hook)
-
-    def call_hooks(self, moment: Moment) -> None:
-        for hook in list(self._hooks):
-            try:
-                hook(moment)
-            except Exception as error:
-                self.broke(error)
-                raise
-
-    def broke(self, error: Exception) -> None:
-        """Keep an error, to be raised when the `with` block ends."""
-        if error not in self._errors:
-            self._errors.append(error)
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the end of the stand-in."""
-        if seconds > 0:
-            self.closing.wait(seconds)
 
     # Looking
 

@@ -16,19 +16,10 @@ if TYPE_CHECKING:
     from tests.emulators.tasks import TasksEmulator
 
 
-class TasksServer(http.Server):
-    """The connections to one stand-in."""
-
-    emulator: TasksEmulator
-
-    def __init__(self, address: tuple[str, int], emulator: TasksEmulator) -> None:
-        super().__init__(address, Handler, emulator)
-
-
 class Handler(http.Handler):
     """Answers as Cloud Tasks does."""
 
-    server: TasksServer
+    server: http.Server[TasksEmulator]
 
     def version_string(self) -> str:
         return "ESF"
