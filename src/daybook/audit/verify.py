@@ -30,6 +30,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.seal import figures_to_doc, totals_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised
+from daybook.export.rendering.entry_id import displayed
 from daybook.text.phrases import number
 
 MAX_ROW_DIFFERENCES = 1000
@@ -99,22 +100,24 @@ def verify(
     if batch is None:
         metadata = export_log.generated(database, profile.name, day.isoformat())
         if metadata is not None:
-            raise NotDelivered(_delivered_elsewhere(key, metadata.get("fileId")))
+            raise NotDelivered(_delivered_elsewhere(key, metadata))
         raise NotDelivered(f"{key.batch_date}: there was no run for this day")
     if batch.state is BatchState.EMPTY:
         return Verification(batch=batch, differences=tuple(_empty_day(database, batch)))
     if batch.state is not BatchState.COMMITTED:
         raise NotDelivered(f"{key.batch_date}: the batch is {batch.state.value}, not delivered")
     if batch.manifest is None:
-        raise NotDelivered(_delivered_elsewhere(key, batch.doc.get("fileId")))
+        raise NotDelivered(_delivered_elsewhere(key, batch.doc))
     notes: list[str] = []
     differences = tuple(_differences(database, destination, profile, batch, notes))
     return Verification(batch=batch, differences=differences, notes=tuple(notes))
 
 
-def _delivered_elsewhere(key: BatchKey, file_id: object) -> str:
+def _delivered_elsewhere(key: BatchKey, recorded: Mapping[str, Any]) -> str:
+    name, file_id = recorded.get("filename"), displayed(recorded.get("fileId"))
+    file = f"{name} (file ID {file_id})" if isinstance(name, str) and name else f"file {file_id}"
     return (
-        f"{key.batch_date}: another application recorded file {file_id} as delivered; "
+        f"{key.batch_date}: another application recorded {file} as delivered; "
         "Daybook has no manifest to compare it with"
     )
 

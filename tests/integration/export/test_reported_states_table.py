@@ -319,7 +319,7 @@ STATES = {
         receipt=(0, "Entries: 1 (rows: 2)"),
         lineage=f"file      {FILE}, rows 1 to 2 of the data, 2 to 3 in a "
         f"spreadsheet, whose row 1 is the header (batch of {DATE})",
-        requeue="was exported already with file",
+        requeue=f"was exported already with {FILE} (file ID ",
         retry=(0, f"{FILE} was delivered before; no second file was made."),
         release=(1, f"{DATE} is committed: nothing is to be closed"),
         watchdog=("done", f"{DATE} is done."),

@@ -74,7 +74,7 @@ def requeue(
     items = _items(database, profile, entry_id)
     name = _name(database, profile, entry_id, items)
     _check_marked(database, profile, name, items)
-    item = _rejected(name, items)
+    item = _rejected(database, profile, name, items)
     _check_exportable(database, profile, name, item)
 
     def work(session: ClientSession) -> None:
@@ -208,7 +208,12 @@ def _check_exportable(
         raise NotRequeued(f"{name} would be rejected again; correct it first. {fault.detail}")
 
 
-def _rejected(name: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _rejected(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+) -> Mapping[str, Any]:
     """The item to queue again: the first that failed."""
     if not items:
         raise NotRequeued(f"{name} has no scheduled queue item")
@@ -217,14 +222,28 @@ def _rejected(name: str, items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any
         if item.get("status") == "queued":
             raise NotRequeued(f"{name} is queued already (queue item {item_id})")
         if item.get("status") == "completed":
-            metadata = item.get("metadata")
-            file = metadata.get("fileId") if isinstance(metadata, Mapping) else None
             raise NotRequeued(
-                f"{name} was exported already with file {file or 'unknown'} "
-                f"(queue item {item_id}); exporting it again would make a duplicate"
+                f"{name} was exported already with {_file(database, profile, item)}, says queue "
+                f"item {item_id}; exporting it again would make a duplicate"
             )
     failed = next((item for item in items if item.get("status") == "failed"), None)
     if failed is None:
         statuses = ", ".join(repr(item.get("status")) for item in items)
         raise NotRequeued(f"{name} was not rejected by a run: its status is {statuses}")
     return failed
+
+
+def _file(database: Database[dict[str, Any]], profile: Profile, item: Mapping[str, Any]) -> str:
+    """The file that a completed item names, by its name if the day's record has it, and ID."""
+    metadata = item.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    file_id, day = named.get("fileId"), named.get("batchDate")
+    if not isinstance(file_id, str) or not file_id:
+        return "an unknown file"
+    record = None
+    if isinstance(day, str):
+        record = export_log.generated(database, profile.name, day)
+    filename = None if record is None else record.get("filename")
+    if record is None or record.get("fileId") != file_id or not isinstance(filename, str):
+        return f"file {shortened(file_id)}"
+    return f"{shortened(filename)} (file ID {shortened(file_id)})"

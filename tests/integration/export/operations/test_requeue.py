@@ -115,9 +115,35 @@ def test_an_exported_entry_is_refused_with_its_file(office: Office) -> None:
     entry_id = office.add()
     office.export()
     before = office.items(entry_id)
-    with pytest.raises(NotRequeued, match=f"exported already with file {office.batch()['fileId']}"):
+    (item,) = before
+    batch = office.batch()
+    with pytest.raises(NotRequeued) as refused:
         back(office, entry_id)
+    assert str(refused.value) == (
+        f"entry RV-1 ({entry_id}) was exported already with {batch['filename']} (file ID "
+        f"{batch['fileId']}), says queue item {item['_id']}; exporting it again would make a "
+        "duplicate"
+    )
     assert office.items(entry_id) == before
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"batchDate": "2026-01-18", "fileId": "theirs"}, "file theirs, says"),
+        ({"batchDate": {"$gt": ""}, "fileId": "theirs"}, "file theirs, says"),
+        ({"fileId": 7}, "an unknown file, says"),
+        (None, "an unknown file, says"),
+    ],
+)
+def test_a_file_that_no_record_names_is_called_by_its_id(
+    office: Office, metadata: Any, said: str
+) -> None:
+    entry_id = office.add()
+    office.export()
+    office.queue.update_one({"entryId": entry_id}, {"$set": {"metadata": metadata}})
+    with pytest.raises(NotRequeued, match=f"was exported already with {said} queue item"):
+        back(office, entry_id)
 
 
 def test_the_duplicate_item_of_an_exported_entry_is_refused(office: Office) -> None:
