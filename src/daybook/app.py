@@ -227,6 +227,7 @@ class App:
             reaches_accountant=not self.by_hand or bool(configured.receipt_urls),
             tasks=None if self.cloud_tasks is None else _Queue(self.cloud_tasks),
             stopping=self.shutdown.requested,
+            schedule=configured.schedule,
             sleep=self.sleep,
             progress=self.progress,
         )

@@ -35,9 +35,11 @@ def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandRes
     from daybook.notifications.receipt import receipt_message
 
     app = app_from_env()
-    found = receipt_of_day(app.database, app.profile(profile_name), day, every=every)
-    sent = _send(app, found) if send else None
     configured = app.configured(profile_name)
+    found = receipt_of_day(
+        app.database, configured.profile, day, schedule=configured.schedule, every=every
+    )
+    sent = _send(app, found) if send else None
     message = receipt_message(
         found, language=configured.language, zone=configured.profile.time_zone, every=every
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
         said = verdict["batchDate"]
         day = schedule.batch_date(now, schedule_time=None) if said is None else said
     found = history.status(app.database, profile, day, every=every)
-    next_slot = schedule.next_slot(now)
+    next_slot = schedule.next_batch(now, partial(history.is_delivered, app.database, profile))
     doc = {
         **found.to_doc(),
         "batch": None if found.batch is None else _summary(found.batch),

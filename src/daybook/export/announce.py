@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from pymongo.database import Database
@@ -18,6 +18,7 @@ from daybook import log
 from daybook.errors import DaybookError
 from daybook.export.batch import announcements, batches, rejections
 from daybook.export.batch.batch import Batch, profile_of
+from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Context
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
@@ -135,7 +136,9 @@ def _send(ctx: Context, batch: Batch) -> None:
             entry_count=batch.doc["entryCount"],
             reasons=rejections.reasons_of(batch.doc),
         )
-    ctx.exporter.messenger.receipt(receipt_of(ctx.database, ctx.exporter.profile, batch))
+    ctx.exporter.messenger.receipt(
+        receipt_of(ctx.database, ctx.exporter.profile, batch, schedule=ctx.exporter.schedule)
+    )
 
 
 def _alert_failed(ctx: Context, batch: Batch) -> None:
@@ -166,9 +169,16 @@ def _alert_orphan(ctx: Context, orphan: orphans.Orphan) -> None:
 
 
 def receipt_of(
-    database: Database[dict[str, Any]], profile: Profile, batch: Batch, *, every: bool = False
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    batch: Batch,
+    *,
+    schedule: Schedule | None = None,
+    every: bool = False,
 ) -> Receipt:
     """The accountant's receipt for a day. Raises `NoReceipt` when the day has none.
+
+    By the profile's `schedule` it says whether the day was closed before its time.
 
     It names the first `MAX_NAMED` rejected entries, and the first to be checked, or `every` one.
     """
@@ -217,6 +227,8 @@ def receipt_of(
         to_check=_to_check(database, made_with, batch, checks, every=every),
         field_names=made_with.field_names,
         repeated=batch.generation > 1,
+        early=schedule is not None
+        and schedule.is_early(date.fromisoformat(batch_date), doc["committedAt"]),
     )
 
 

@@ -16,6 +16,7 @@ from daybook import log
 from daybook.destinations.base import Destination
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
+from daybook.export.batch.schedule import Schedule
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.budgets import RetryBudget, StopToken, TimeBudget
 from daybook.export.model.lifecycle import TaskCall
@@ -73,6 +74,8 @@ class Exporter:
     stopping: Callable[[], bool] = _never
     """Whether the process has been asked to end."""
     sleep: Callable[[float], None] = time.sleep
+    schedule: Schedule | None = None
+    """The profile's, by which a receipt says that a day was closed early; None: it does not."""
     stopwatch: Callable[[], float] = time.monotonic
     """Times the rendering, in seconds from any beginning."""
     progress: Callable[[int, int], None] | None = None

@@ -39,6 +39,7 @@ class _Run(Enum):
 
     ON_TIME = auto()
     EARLY = auto()  # the day had not begun
+    BEFORE_DUE = auto()  # the day had begun, and its own run was not due yet
     LATE = auto()  # the day was over for more than a day
     AGAIN = auto()  # the day had failed, and was opened again
 
@@ -49,18 +50,23 @@ def _run(receipt: Receipt, zone: ZoneInfo) -> _Run:
         return _Run.EARLY
     if receipt.repeated:
         return _Run.AGAIN
+    if receipt.early:
+        return _Run.BEFORE_DUE
     return _Run.LATE if late > timedelta(days=1) else _Run.ON_TIME
 
 
 _EMPTY_IN_ENGLISH = {
     _Run.ON_TIME: "This is normal: if it had not run, you would not have received this receipt.",
     _Run.EARLY: "The day has not begun: what is queued from now on may go into a file of it.",
+    _Run.BEFORE_DUE: "The day was closed before its time: what is queued until then may still go "
+    "into a file of it.",
     _Run.LATE: "The run was for a day that is past: check which file has that day's entries.",
     _Run.AGAIN: "The day had failed and was opened again: check which file has its entries.",
 }
 _EMPTY_IN_THAI = {
     _Run.ON_TIME: "ข้อความนี้ยืนยันว่าระบบทำงานตามปกติ หากระบบไม่ได้ทำงาน ท่านจะไม่ได้รับใบยืนยันนี้",
     _Run.EARLY: "ยังไม่ถึงวันดังกล่าว รายการที่เข้าคิวหลังจากนี้อาจอยู่ในไฟล์ของวันนั้น",
+    _Run.BEFORE_DUE: "วันดังกล่าวปิดก่อนเวลาที่กำหนด รายการที่เข้าคิวจนถึงเวลานั้นอาจยังอยู่ในไฟล์ของวันนั้น",
     _Run.LATE: "เป็นการทำงานสำหรับวันที่ผ่านไปแล้ว กรุณาตรวจสอบว่ารายการของวันนั้นอยู่ในไฟล์ใด",
     _Run.AGAIN: "วันดังกล่าวเคยไม่สำเร็จและเปิดให้ทำงานอีกครั้ง กรุณาตรวจสอบว่ารายการของวันนั้นอยู่ในไฟล์ใด",
 }

@@ -40,7 +40,7 @@ class Verdict:
     last_slot: datetime
     """When the last batch was due, in the schedule's zone."""
     next_slot: datetime
-    """When the next batch is due, in the schedule's zone."""
+    """When the next batch is due that can have a file, in the schedule's zone."""
     last_good: date | None
     """The last day that was delivered or signed off."""
 
@@ -222,11 +222,12 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
         for cell in cells
         if cell.state in (DayState.DELIVERED, DayState.EMPTY, DayState.CHANGED)
     ]
+    delivered = {cell.day for cell in cells if cell.state in (DayState.DELIVERED, DayState.CHANGED)}
     return Verdict(
         profile=shown.name,
         cell=chosen[-1] if chosen and (begun or early) else None,
         last_slot=last_slot,
-        next_slot=shown.schedule.next_slot(now),
+        next_slot=shown.schedule.next_batch(now, delivered.__contains__),
         last_good=max(good, default=None),
     )
 

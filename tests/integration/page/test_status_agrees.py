@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from pymongo.database import Database
 from werkzeug.test import EnvironBuilder
 
+from daybook.app import App
 from daybook.cli.main import main
 from daybook.http import routes
 from tests import books, page_world
@@ -155,11 +156,7 @@ def test_the_command_says_what_the_page_says(
     }.items():
         monkeypatch.setenv(variable, value)
 
-    builder = EnvironBuilder("/?lang=en", headers={"Accept": "application/json"})
-    page = json.loads(routes.answer(app, flask.Request(builder.get_environ())).get_data())
-    said = CliRunner().invoke(main, ["status", "--json"])
-    assert said.exit_code == 0, said.output
-    status = json.loads(said.stdout)
+    page, status = page_of(app), status_in_json()
 
     (shown,) = page["profiles"]
     verdict = {name: shown[name] for name in ("state", "batchDate", "lastDone")}
@@ -169,4 +166,53 @@ def test_the_command_says_what_the_page_says(
         day = None if ago is None else page_world.day_before(ago, due).isoformat()
         assert (verdict["state"], verdict["batchDate"]) == (state, day)
     assert CliRunner().invoke(main, ["status"]).stdout.splitlines()[0] == page["summary"]
+    assert status["nextSlot"] == shown["nextSlot"]
+    app.client.close()
+
+
+def page_of(app: App) -> Any:
+    builder = EnvironBuilder("/?lang=en", headers={"Accept": "application/json"})
+    return json.loads(routes.answer(app, flask.Request(builder.get_environ())).get_data())
+
+
+def status_in_json() -> Any:
+    said = CliRunner().invoke(main, ["status", "--json"])
+    assert said.exit_code == 0, said.output
+    return json.loads(said.stdout)
+
+
+@pytest.mark.parametrize(
+    ("state", "later"), [("committed", 1), ("empty", 0), ("failed", 0), (None, 0)]
+)
+def test_a_day_that_is_delivered_before_its_time_is_not_the_next(
+    database: Db,
+    mongo_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str | None,
+    later: int,
+) -> None:
+    """Its own run would deliver nothing; that of an empty day may still make a file."""
+    # A zone in which the day has just begun, so that its slot is hours away.
+    hour = datetime.now(UTC).hour
+    zone = f"Etc/GMT{hour:+d}" if hour <= 12 else f"Etc/GMT{hour - 24:+d}"
+    env = {"DAILY_BATCH_CRON": "59 23 * * *", "DAILY_BATCH_TIMEZONE": zone}
+    app = books.make_app(mongo_uri, database.name, tmp_path.as_uri(), **env)
+    now = datetime.now(ZoneInfo(zone))
+    days = Days(database=database, due=now.date() - timedelta(days=1), now=now)
+    days.put(0, "committed")
+    if state is not None:
+        days.put(-1, state)
+    for variable, value in {
+        "DAYBOOK_MONGODB_URI": mongo_uri,
+        "DAYBOOK_DATABASE": database.name,
+        "DAYBOOK_DESTINATION": tmp_path.as_uri(),
+        **env,
+    }.items():
+        monkeypatch.setenv(variable, value)
+
+    (shown,) = page_of(app)["profiles"]
+    assert shown["nextSlot"] == status_in_json()["nextSlot"]
+    following = datetime.fromisoformat(shown["nextSlot"]).astimezone(ZoneInfo(zone))
+    assert following.date() == now.date() + timedelta(days=later)
     app.client.close()

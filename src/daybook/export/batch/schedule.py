@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -60,6 +60,14 @@ class Schedule:
         local = now.astimezone(self.time_zone)
         slots = self._slots(local, reverse=False)
         return next(slot for slot in slots if slot.astimezone(UTC) > now)
+
+    def next_batch(self, now: datetime, delivered: Callable[[date], bool]) -> datetime:
+        """The next slot whose run can make a file: a day that is delivered gets no second one."""
+        slot = self.next_slot(now)
+        while delivered(slot.date()):
+            tomorrow = datetime.combine(slot.date() + timedelta(days=1), time(), self.time_zone)
+            slot = self.next_slot(tomorrow.astimezone(UTC) - timedelta(microseconds=1))
+        return slot
 
     def batch_date(self, now: datetime, schedule_time: datetime | None) -> date:
         """The date that a run is for when the call names none.
@@ -121,6 +129,10 @@ class Schedule:
         midnight = datetime.combine(day, time(), self.time_zone).astimezone(UTC)
         first = self.next_slot(midnight - timedelta(microseconds=1))
         return first.date() != day or first.astimezone(UTC) <= now
+
+    def is_early(self, day: date, done: datetime) -> bool:
+        """Whether the day was closed before its run was due; calls come up to a minute early."""
+        return not self.is_due(day, done + SLOT_TOLERANCE)
 
     def _slots(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
         # By the wall clock, because cronsim's own handling of clock changes loses slots:

@@ -130,6 +130,8 @@ class Receipt:
     currency: str = ""
     repeated: bool = False
     """Whether the day was opened again after it had failed."""
+    early: bool = False
+    """Whether the day was closed before its own run was due."""
     max_rows: int | None = None
     """Rows that the importing program takes in one file; None without such a limit."""
 

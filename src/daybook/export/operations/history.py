@@ -119,6 +119,15 @@ def status(
     )
 
 
+def is_delivered(database: Database[dict[str, Any]], profile: Profile, day: date) -> bool:
+    """Whether the day has its file, by Daybook or by another application."""
+    key = BatchKey(profile=profile.name, batch_date=day.isoformat())
+    batch = batches.find(database[batches.COLLECTION], key)
+    if batch is not None and batch.state is BatchState.COMMITTED:
+        return True
+    return _recorded_elsewhere(database, profile, day, batch) is not None
+
+
 def _refused(
     database: Database[dict[str, Any]], profile: Profile, day: date, batch: Batch | None
 ) -> RefusedRun | None:

@@ -11,13 +11,19 @@ from pymongo.errors import PyMongoError
 from daybook.errors import DatabaseError
 from daybook.export.announce import NoReceipt, receipt_of
 from daybook.export.batch import batches
+from daybook.export.batch.schedule import Schedule
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import Profile
 
 
 def receipt_of_day(
-    database: Database[dict[str, Any]], profile: Profile, day: date, *, every: bool = False
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    day: date,
+    *,
+    schedule: Schedule | None = None,
+    every: bool = False,
 ) -> Receipt:
     """The day's receipt, which names `every` rejected entry or the first ones.
 
@@ -28,6 +34,6 @@ def receipt_of_day(
         batch = batches.find(database[batches.COLLECTION], key)
         if batch is None:
             raise NoReceipt(f"{day} has no receipt: no run yet")
-        return receipt_of(database, profile, batch, every=every)
+        return receipt_of(database, profile, batch, schedule=schedule, every=every)
     except PyMongoError as error:
         raise DatabaseError.of(f"receipt of {day}", error) from error

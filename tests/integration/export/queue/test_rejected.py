@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,20 @@ def test_a_day_that_is_past_is_not_called_normal(office: Office) -> None:
         {"batchDate": DAY.isoformat()}, {"$set": {"batchDate": "2026-01-10"}}
     )
     assert "a day that is past" in shown("receipt", "2026-01-10")
+
+
+@pytest.mark.parametrize(
+    ("at", "early"), [((10, 58, 59), True), ((10, 59, 30), False), ((11, 0, 5), False)]
+)
+def test_a_day_that_was_closed_before_its_time_is_not_called_normal(
+    office: Office, at: tuple[int, int, int], early: bool
+) -> None:
+    """18:00 in Bangkok is 11:00 UTC; a clock may be slow by some seconds."""
+    app = replace(office.app, clock=lambda: datetime(2026, 1, 18, *at, tzinfo=UTC))
+    commands.run_day(app, DAY)
+    found = shown("receipt", DAY.isoformat())
+    assert ("The day was closed before its time" in found) is early
+    assert ("This is normal" in found) is not early
 
 
 def test_the_receipt_names_the_entries_that_are_to_be_checked(office: Office) -> None:

@@ -47,6 +47,16 @@ def test_a_slot_is_due_from_its_own_instant_on(
     assert DAILY.latest_slot(now).tzinfo is BANGKOK
 
 
+@pytest.mark.parametrize("cron", ["0 18 * * *", "*/20 18-20 * * *"])
+def test_no_batch_follows_on_a_day_that_is_delivered(cron: str) -> None:
+    schedule = Schedule(cron, BANGKOK)
+    now = bangkok(2026, 1, 18, 12)
+    delivered: set[date] = set()
+    assert schedule.next_batch(now, delivered.__contains__) == bangkok(2026, 1, 18, 18)
+    delivered |= {date(2026, 1, 18), date(2026, 1, 19)}
+    assert schedule.next_batch(now, delivered.__contains__) == bangkok(2026, 1, 20, 18)
+
+
 def test_weekends_can_be_left_out() -> None:
     weekdays = Schedule("0 18 * * MON-FRI", BANGKOK)
     sunday = bangkok(2026, 1, 18, 20)
