@@ -57,6 +57,7 @@ class Served:
         self.ledger_url = announced["ledgerUrl"]
         self.environment = announced["environment"]
         self.retries = announced["retries"]
+        self.seeded = announced["seeded"]
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = requests.post(f"{self.url}{path}", json=body, timeout=60)
@@ -123,6 +124,7 @@ def test_it_serves_until_it_is_stopped_and_leaves_no_process(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     with serving(tmp_path, "--seed", "5") as served:
+        assert served.seeded == 5
         assert requests.get(f"{served.url}/health", timeout=60).json()["status"] == "ok"
         run = served.post("/run", {"batchDate": "2026-01-18"})
         assert (run["status"], run["entryCount"]) == ("exported", 5)

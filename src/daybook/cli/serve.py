@@ -16,6 +16,7 @@ import click
 from daybook.cli.command import CommandResult, asks_for_json, command, print_json, say
 from daybook.cli.outcome import row
 from daybook.errors import DatabaseError
+from daybook.text.phrases import number
 from daybook.write_errors import describe
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
     with complete_environment(given, data_dir) as (env, mongod):
         app = App.from_env(env)
         _migrate(app, own=mongod is not None)
+        seeded = 0
         if entries:
-            sample.seed(app.database, at=app.now(), entries=entries)
+            seeded = sample.seed(app.database, at=app.now(), entries=entries).queued
         output = sys.stderr.fileno()
         with (
             FunctionServer(env, port=port, output=output) as server,
@@ -86,7 +88,7 @@ def _serve(port: int, ledger_port: int, data_dir: Path, entries: int) -> None:
             ) as ledger,
             _follow_ups(app, server.url),
         ):
-            _announce(server.url, ledger.url, app, _added(env, given))
+            _announce(server.url, ledger.url, app, _added(env, given), seeded=seeded)
             wait(server, ledger, mongod=mongod)
 
 
@@ -132,7 +134,9 @@ def _follow_ups(app: App, url: str) -> AbstractContextManager[object]:
     )
 
 
-def _announce(url: str, ledger_url: str, app: App, added: Mapping[str, str]) -> None:
+def _announce(
+    url: str, ledger_url: str, app: App, added: Mapping[str, str], *, seeded: int
+) -> None:
     settings = app.settings
     queue = settings.tasks_queue
     if asks_for_json():
@@ -143,6 +147,7 @@ def _announce(url: str, ledger_url: str, app: App, added: Mapping[str, str]) -> 
                 "database": settings.database,
                 "pid": os.getpid(),
                 "retries": "here" if queue is None else queue,
+                "seeded": seeded,
                 "environment": dict(added),
             }
         )
@@ -153,6 +158,9 @@ def _announce(url: str, ledger_url: str, app: App, added: Mapping[str, str]) -> 
     say(row("MongoDB", f"{hosts}, database {settings.database}"))
     say(row("files", settings.destination.url))
     say(row("retries", "made here, while this runs" if queue is None else f"by {queue}"))
+    if seeded:
+        entries = number(seeded, "sample entry", "sample entries")
+        say(row("queued", f"{entries}, which the next run takes"))
     say(row("try", f"curl -X POST {url}/run"))
     say(row("", f"curl {url}/health"))
     say("")
