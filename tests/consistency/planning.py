@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,61 @@ static_egress       = true
 """
 """Variables as staging.tfvars has them until they are changed, which no test may depend on."""
 SECONDS = 250
+TERRAFORM_ENV = {"GOGC": "off", "GOMEMLIMIT": "500MiB", "TF_CLI_ARGS": "-no-color"}
+"""Terraform takes up to a third less time when it collects garbage only near that limit."""
+
+
+SOME_OF_THE_SOURCE = ("main.py", "requirements.txt", "src/daybook/__init__.py")
+_APART = shutil.ignore_patterns(".terraform", "*.tfstate*", "__pycache__")
+
+
+def copy_checkout(folder: Path, *, whole: bool) -> Path:
+    """What Terraform reads of the repository; returns the copy of `terraform`.
+
+    Unless it is the whole source, it is some files of it: Terraform spends five seconds of a
+    core on each plan with an archive of all of them. `modules/export-function/tests` and
+    `test_docs_deploy.py` plan with the whole source.
+    """
+    shutil.copytree(pages.ROOT / "terraform", folder / "terraform", ignore=_APART)
+    if whole:
+        shutil.copytree(pages.ROOT / "src", folder / "src", ignore=_APART)
+    for name in SOME_OF_THE_SOURCE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pages.ROOT / name, folder / name)
+    return folder / "terraform"
+
+
+@contextmanager
+def stand_ins(tfcheck: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """The environment in which Terraform finds tfcheck's providers, which start once for it."""
+    tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [*tfcheck[:-1], "run", sys.executable, "-c", tell],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as providers:
+        assert providers.stdout is not None
+        yield {**json.loads(providers.stdout.readline()), **TERRAFORM_ENV}
 
 
 class Planner:
-    """A copy of what Terraform reads of the repository."""
+    """A copy of the checkout in which the environment can be planned."""
 
-    def __init__(self, folder: Path, tfcheck: Sequence[str]) -> None:
-        self.tfcheck = tfcheck
-        self.root = folder / "terraform" / "environment"
-        apart = shutil.ignore_patterns(".terraform", "*.tfstate*", "tests", "__pycache__")
-        shutil.copytree(pages.ROOT / "terraform", folder / "terraform", ignore=apart)
-        shutil.copytree(pages.ROOT / "src", folder / "src", ignore=apart)
-        for name in ("main.py", "requirements.txt"):
-            shutil.copy(pages.ROOT / name, folder)
+    def __init__(self, folder: Path, env: Mapping[str, str], *, whole: bool = False) -> None:
+        self.env = env
+        self.root = copy_checkout(folder, whole=whole) / "environment"
         (self.root / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
         self.must("init", "-input=false")
 
     def terraform(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.tfcheck[:-1], "run", "terraform", f"-chdir={self.root}", *arguments],
+            ["terraform", f"-chdir={self.root}", *arguments],
             check=False,
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            env={**os.environ, "TF_CLI_ARGS": "-no-color"},
+            env=self.env,
         )
 
     def must(self, *arguments: str) -> str:

@@ -15,7 +15,7 @@ from daybook.http.ledger import routes
 from daybook.http.routes import PERMISSIONS, ROUTES
 from daybook.settings.settings import VARIABLES
 from tests import pages
-from tests.consistency.planning import EXAMPLE, Planner
+from tests.consistency.planning import EXAMPLE, Planner, stand_ins
 from tests.consistency.test_cloudbuild import triggers
 from tests.consistency.test_terraform import tfcheck  # noqa: F401  (a fixture)
 
@@ -115,7 +115,8 @@ def test_a_plan_from_the_example_lists_what_the_page_says(
     tmp_path: Path,
     tfcheck: list[str],  # noqa: F811  (the fixture)
 ) -> None:
-    changes = Planner(tmp_path, tfcheck).planned(EXAMPLE, state=FORMER_STATE)
+    with stand_ins(tfcheck) as env:
+        changes = Planner(tmp_path, env, whole=True).planned(EXAMPLE, state=FORMER_STATE)
     listed = Counter(
         re.sub(r"\[.*\]$", "", change["address"])
         for change in changes

@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import pages
-from tests.consistency.planning import EXAMPLE, Planner
+from tests.consistency.planning import EXAMPLE, Planner, stand_ins
 from tests.consistency.test_terraform import tfcheck  # noqa: F401  (a fixture)
 
 ROOT = pages.ROOT / "terraform" / "environment"
@@ -77,8 +78,12 @@ def test_the_root_has_every_attribute_of_a_modules_object_and_no_default_of_its_
 
 
 @pytest.fixture(scope="module")
-def planner(tmp_path_factory: pytest.TempPathFactory, tfcheck: list[str]) -> Planner:  # noqa: F811
-    return Planner(tmp_path_factory.mktemp("planner"), tfcheck)
+def planner(
+    tmp_path_factory: pytest.TempPathFactory,
+    tfcheck: list[str],  # noqa: F811
+) -> Iterator[Planner]:
+    with stand_ins(tfcheck) as env:
+        yield Planner(tmp_path_factory.mktemp("planner"), env)
 
 
 def after(changes: list[dict[str, Any]], address: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ reached. Anywhere else `make terraform-test` does the same with the real provide
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests import pages
+from tests.consistency.planning import TERRAFORM_ENV, copy_checkout
 
 TFCHECK = pages.ROOT.parent / "shared" / "tools" / "tfcheck"
 TERRAFORM = pages.ROOT / "terraform"
@@ -42,6 +44,12 @@ def missing(requirements: Path) -> Iterator[str]:
                 yield line
 
 
+def shared_by_workers(factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run; each of several workers has a temporary folder in it."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def tfcheck(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that checks a folder."""
@@ -51,11 +59,14 @@ def tfcheck(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         if os.environ.get("CI"):
             pytest.fail("tfcheck is there, but terraform is missing in CI")
         pytest.skip("terraform is not installed")
-    packages = tmp_path_factory.mktemp("tfcheck")
+    packages = shared_by_workers(tmp_path_factory) / "tfcheck"
     needed = list(missing(TFCHECK / "requirements.txt"))
-    if needed:
-        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages))
-        subprocess.run([*pip, *needed], check=True, timeout=120)
+    with packages.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if needed and not packages.exists():
+            pip = (sys.executable, "-m", "pip", "install", "--quiet", "--target", f"{packages}.new")
+            subprocess.run([*pip, *needed], check=True, timeout=120)
+            Path(f"{packages}.new").rename(packages)
     path = f"import sys; sys.path[:0] = [{str(packages)!r}, {str(TFCHECK)!r}]"
     return [sys.executable, "-c", f"{path}; import tfcheck; sys.exit(tfcheck.main())", "check"]
 
@@ -134,16 +145,17 @@ def test_make_checks_the_same_folders() -> None:
 
 @pytest.mark.timeout(SECONDS + 20)
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_folder_passes(folder: str, tfcheck: list[str]) -> None:
+def test_folder_passes(folder: str, tfcheck: list[str], tmp_path: Path) -> None:
+    # The module's tests choose the source to archive; the environment's archive all that is there.
+    terraform = copy_checkout(tmp_path, whole=False) if folder == "environment" else TERRAFORM
     checked = subprocess.run(
-        [*tfcheck, str(TERRAFORM / folder)],
+        [*tfcheck, str(terraform / folder)],
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=SECONDS,
-        # Fewer garbage collections: a quarter less time for terraform.
-        env={**os.environ, "GOGC": "400", "TF_CLI_ARGS": "-no-color"},
+        env={**os.environ, **TERRAFORM_ENV},
     )
     assert checked.returncode == 0, checked.stdout
     assert re.search(r"Success! [1-9][0-9]* passed, 0 failed\.", checked.stdout), checked.stdout
