@@ -31,14 +31,13 @@ from daybook.wallets.stored import number
 from tests import books
 from tests.acceptance.ledger_calls import send, told
 from tests.fuzz import documents
-from tests.fuzz.budget import rounds
+from tests.fuzz.budget import SECONDS_IN_CI_OF_OTHERS, rounds
 from tests.fuzz.documents import encode
 from tests.fuzz.test_documents import RAW
 from tests.integration.ledgers import make_app, prepare
 
 EXAMPLES = 10
 """In a round."""
-SECONDS_IN_CI = 20.0
 BALANCE, AMOUNT = 1000, 10
 ALTERABLE = ("wallets", "transactions", "users", "invites", "journalentries")
 COLLECTIONS = (*ALTERABLE, "exportqueues")
@@ -363,7 +362,7 @@ def check_example(
 def test_documents_of_any_shape_are_used_or_named(stage: Stage) -> None:
     logging.disable(logging.CRITICAL)
     try:
-        for seed in rounds(seconds_in_ci=SECONDS_IN_CI):
+        for seed in rounds(seconds_in_ci=SECONDS_IN_CI_OF_OTHERS):
 
             @settings(
                 max_examples=EXAMPLES,

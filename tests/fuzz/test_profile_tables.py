@@ -35,7 +35,7 @@ from daybook.profiles.keys import KEYS, toml_text
 from daybook.profiles.printed import to_toml
 from daybook.profiles.sample import sample
 from tests import books
-from tests.fuzz.budget import rounds
+from tests.fuzz.budget import SECONDS_IN_CI_OF_OTHERS, rounds
 from tests.integration.office import DAY, EVENING, line
 
 EXAMPLES = 25
@@ -268,7 +268,7 @@ def check_day(company: Company, app: App, table: Mapping[str, Any]) -> None:
 def test_profiles_of_any_shape_are_refused_by_name_or_deliver_their_day(company: Company) -> None:
     logging.disable(logging.CRITICAL)
     try:
-        for number in rounds(share=0.2):
+        for number in rounds(seconds_in_ci=SECONDS_IN_CI_OF_OTHERS):
 
             @settings(
                 max_examples=EXAMPLES,

@@ -26,14 +26,12 @@ from pymongo.database import Database
 from daybook.cli.main import main
 from daybook.mongo.migrate import migrate
 from tests import books
-from tests.fuzz.budget import rounds
+from tests.fuzz.budget import SECONDS_IN_CI_OF_OTHERS, rounds
 from tests.fuzz.documents import RawText, encode
 from tests.integration.office import DAY, EVENING, NEXT_DAY, line
 
 EXAMPLES = 3
 """In a round; each runs all commands."""
-SHARE = 1 / 3
-"""Of a fuzzer's time: each value meets every command in its first example already."""
 DATE, NEXT = DAY.isoformat(), NEXT_DAY.isoformat()
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 FORGED = "FORGED"
@@ -211,7 +209,7 @@ def check(screen: Screen, value: Any, name: str) -> None:
 
 @pytest.mark.usefixtures("_quiet")
 def test_no_command_prints_a_character_that_a_terminal_obeys(screen: Screen) -> None:
-    for number in rounds(share=SHARE):
+    for number in rounds(seconds_in_ci=SECONDS_IN_CI_OF_OTHERS):
 
         @settings(
             max_examples=EXAMPLES,
