@@ -274,6 +274,11 @@ def audit(today: date = TODAY) -> dict[str, Any]:
     }
 
 
+TOO_MANY = (
+    "12 of 20 entries would be rejected, which is more than 10000, or more than half of a day "
+    "with more than 10; something is wrong where they come from. The first: entry S-1: debit "
+    "0.01 is not credit 3,516.20"
+)
 NO_INDEX = (
     "no valid unique index idx_batch_daily_unique on exportlogs (one csv_generated record per "
     "profile and date): run `daybook migrate`"
@@ -357,7 +362,8 @@ def every_alert(database: Db, today: date) -> None:
         ]
     )
     usual_days(database, profile="sales", first=3, today=today)
-    put(database, today, "failed", profile="sales")
+    error = _error("too_many_rejected", TOO_MANY, now)
+    put(database, today, "failed", profile="sales", attempt=1, endedAttempt=1, error=error)
     corrected = _rejecting(rejection(database, "S-88", AS_TEXT, profile="sales"))
     before = day_before(1, today)
     put(database, before, "committed", profile="sales", **delivered(before, 900, **corrected))
