@@ -299,7 +299,9 @@ def test_a_variable_that_nothing_reads_is_a_warning(office: Office) -> None:
     [
         (["run", "--date", "18.01.2026"], "'18.01.2026' is not a date like 2026-01-18"),
         (["run", "--date", "20260118"], "'20260118' is not a date"),
-        (["run", "--profile", "weekly"], "there is no profile 'weekly'"),
+        (["run", "--profile", "weekly"], "--profile: there is no profile 'weekly'"),
+        (["profiles", "check", "weekly"], "NAME: there is no profile 'weekly'"),
+        (["profiles", "show", "weekly"], "NAME: there is no profile 'weekly'"),
         (["verify"], "Missing argument 'DATE'"),
         (["retry"], "Missing argument 'DATE'"),
         (["retry", "2026-01-32"], "'2026-01-32' is not a date"),

@@ -229,5 +229,7 @@ def test_a_plan_shows_its_first_rows_and_can_be_written_to_a_local_file(
     assert refused.returncode == 2
     assert "No such file or directory" in refused.stderr
     empty = answer(settings, "plan", "--profile", "night", "--out", str(tmp_path / "none.csv"))
+    words = daybook(settings, "plan", "--profile", "night", "--out", str(tmp_path / "none.csv"))
+    assert f"out       no file was written to {tmp_path / 'none.csv'}" in words.stdout
     assert empty["status"] == "empty"
     assert list(tmp_path.iterdir()) == [out]

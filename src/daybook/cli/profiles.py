@@ -33,8 +33,9 @@ def profiles(action: str, name: str | None) -> CommandResult:
             raise click.UsageError("give the name of a profile or of a preset")
         return _show(app, name)
     if action == "check":
-        names = list(app.profiles) if name is None else [app.configured(name).name]
-        return _check(app, names)
+        if name is not None and name not in app.profiles:
+            raise click.UsageError(f"NAME: {app.no_profile(name)}")
+        return _check(app, list(app.profiles) if name is None else [name])
     if name is not None:
         raise click.UsageError("`profiles list` takes no name")
     docs = [_doc(each) for each in app.profiles.values()]
@@ -77,7 +78,7 @@ def _show(app: App, name: str) -> CommandResult:
         configured = of_preset(app.settings, name)
     else:
         known = ", ".join(presets.names())
-        raise click.UsageError(f"{app.no_profile(name)}; the presets are {known}")
+        raise click.UsageError(f"NAME: {app.no_profile(name)}; the presets are {known}")
     text = to_toml(configured)
     return CommandResult(doc={"profiles": [{"name": name, "toml": text}]}, lines=text.splitlines())
 

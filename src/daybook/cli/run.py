@@ -143,6 +143,9 @@ def plan(
         if planned.status == "planned":
             shown.keep()
     answer = outcome.planned(planned, profile.field_names, every=every)
+    if out is not None and not shown.kept:
+        line = outcome.row("out", f"no file was written to {out}")
+        answer = replace(answer, lines=[*answer.lines, line])
     if head is None:
         return answer
     rows = shown.rows() if planned.status == "planned" else []

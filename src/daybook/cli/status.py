@@ -94,7 +94,12 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
             ),
             *_unclaimed(found),
             *(_waiting(waiting, typed("requeue", profile.name, "REFERENCE")) if earlier else []),
-            f"Queue: {found.queued:,} waiting. Next batch due: {moment(next_slot, zone)}.",
+            f"Queue: {found.queued:,} waiting. "
+            + (
+                f"Next batch due: {moment(next_slot, zone)}."
+                if app.configured(profile_name).enabled
+                else "The profile is disabled: no batch is due."
+            ),
         ],
     )
 
@@ -121,8 +126,9 @@ def _verdict(app: App, profile_name: str, now: datetime) -> tuple[dict[str, Any]
     from daybook.page.headline import headline
     from daybook.page.language import Tongue
 
-    schedule = app.schedule_of(profile_name)
-    shown = ShownProfile(profile=app.profile(profile_name), schedule=schedule)
+    configured = app.configured(profile_name)
+    schedule = configured.schedule
+    shown = ShownProfile(profile=configured.profile, schedule=schedule, enabled=configured.enabled)
     found, zone = overview.verdict(app.database, shown, now), schedule.time_zone
     tongue = Tongue(language="en", zone=zone, today=now.astimezone(zone).date())
     doc = {

@@ -92,6 +92,8 @@ class ShownProfile:
 
     profile: Profile
     schedule: Schedule
+    enabled: bool = True
+    """No run of a disabled profile is due."""
 
     @property
     def name(self) -> str:
@@ -224,13 +226,15 @@ def calendar(
     """A cell for each day, oldest first.
 
     `working_fence`: the fence of the run that holds the profile's slot; None without one. Days
-    before the first known one are not due: Daybook was not in use.
+    before the first known one are not due: Daybook was not in use. Nor are those after the last
+    known one of a disabled profile.
     """
     name = shown.name
     damaged = {one.day for one in found.damaged if one.profile == name}
     own, elsewhere = found.days.get(name, {}), found.elsewhere.get(name, frozenset())
     first = min((*own, *elsewhere, *damaged), default=until + timedelta(days=1))
-    due = due_times(shown.schedule, since, until)
+    last = until if shown.enabled else max((*own, *elsewhere, *damaged), default=first)
+    due = {day: at for day, at in due_times(shown.schedule, since, until).items() if day <= last}
     changed = found.item_changes.get(name, {})
     cells: list[Cell] = []
     for number in range((until - since).days + 1):

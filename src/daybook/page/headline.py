@@ -59,6 +59,8 @@ def level_of(verdict: Verdict) -> Level:
 
 def _sentence(verdict: Verdict, tongue: Tongue) -> str:
     cell = verdict.cell
+    if cell is None and not verdict.enabled:
+        return str(tongue.words("verdict_disabled"))
     if cell is None:
         return str(tongue.words("verdict_none", at=tongue.at(verdict.last_slot)))
     key = "stalled" if cell.state is DayState.MISSING and cell.record else cell.state.value

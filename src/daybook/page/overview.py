@@ -43,6 +43,8 @@ class Verdict:
     """When the next batch is due that can have a file, in the schedule's zone."""
     last_good: date | None
     """The last day that was delivered or signed off."""
+    enabled: bool = True
+    """No batch of a disabled profile is due, whatever its schedule says."""
 
     @property
     def state(self) -> DayState:
@@ -214,6 +216,9 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
     today = now.astimezone(shown.schedule.time_zone).date()
     early = [cell for cell in cells if cell.record is not None and due < cell.day <= today]
     chosen = early[-1:] or [cell for cell in cells if cell.day == due]
+    if not shown.enabled:
+        chosen = [cell for cell in cells if cell.state is not DayState.NONE][-1:]
+        begun = True
     if chosen and chosen[-1].state.closed:
         left = [cell for cell in cells if cell.day < chosen[-1].day and _is_left(cell)]
         chosen = left[-1:] or chosen
@@ -229,6 +234,7 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
         last_slot=last_slot,
         next_slot=shown.schedule.next_batch(now, delivered.__contains__),
         last_good=max(good, default=None),
+        enabled=shown.enabled,
     )
 
 

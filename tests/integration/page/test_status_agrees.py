@@ -216,3 +216,45 @@ def test_a_day_that_is_delivered_before_its_time_is_not_the_next(
     following = datetime.fromisoformat(shown["nextSlot"]).astimezone(ZoneInfo(zone))
     assert following.date() == now.date() + timedelta(days=later)
     app.client.close()
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_later_days_of_a_disabled_profile_are_not_missing(
+    database: Db, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: bool
+) -> None:
+    env = {
+        "DAYBOOK_MONGODB_URI": mongo_uri,
+        "DAYBOOK_DATABASE": database.name,
+        "DAYBOOK_DESTINATION": tmp_path.as_uri(),
+        "DAYBOOK_PROFILES": "[daily]\n[old]\nenabled = false",
+    }
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    app = App.from_env(env)
+    now = app.now().astimezone(ZoneInfo("Asia/Bangkok"))
+    last = now.date() - timedelta(days=9)
+    if ran:
+        for day in (last - timedelta(days=2), last):
+            fields = page_world.delivered(day, 3)
+            page_world.put(database, day, "committed", profile="old", **fields)
+
+    path = "/?lang=en&profile=old"
+    builder = EnvironBuilder(path, headers={"Accept": "application/json"})
+    page = json.loads(routes.answer(app, flask.Request(builder.get_environ())).get_data())
+    html = routes.answer(app, flask.Request(EnvironBuilder(path).get_environ())).get_data(
+        as_text=True
+    )
+    said = CliRunner().invoke(main, ["status", "--profile", "old"])
+    (shown,) = (one for one in page["profiles"] if one["profile"] == "old")
+    missing = [day["batchDate"] for day in shown["days"] if day["state"] == "missing"]
+
+    # A day before the last one was missed while the profile was enabled.
+    assert missing == ([(last - timedelta(days=1)).isoformat()] if ran else [])
+    assert shown["batchDate"] == (last.isoformat() if ran else None)
+    assert said.exit_code == 0, said.output
+    assert said.stdout.splitlines()[0] == (
+        page["summary"] if ran else "The profile is disabled, and nothing has run for it."
+    )
+    assert "The profile is disabled: no batch is due." in said.stdout
+    assert "The profile is disabled" in html
+    app.client.close()

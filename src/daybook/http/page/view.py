@@ -57,7 +57,7 @@ def profiles(app: App) -> list[ShownProfile]:
 
 
 def _shown(one: ConfiguredProfile) -> ShownProfile:
-    return ShownProfile(profile=one.profile, schedule=one.schedule)
+    return ShownProfile(profile=one.profile, schedule=one.schedule, enabled=one.enabled)
 
 
 def profile_of(app: App, request: flask.Request, name: str | None = None) -> ShownProfile:

@@ -53,6 +53,7 @@ WORDS: Mapping[str, str] = {
     "verdict_due": "{day} is due now.",
     "verdict_none": "Nothing has run yet. A batch was due {at}: it is missing, unless Daybook "
     "was set up later.",
+    "verdict_disabled": "The profile is disabled, and nothing has run for it.",
     "verdict_unreadable": "{day} cannot be read.",
     "verdict_all": "{day} is done in all {count} profiles.",
     "verdict_some": "{done} of {count} profiles are done.",
@@ -62,6 +63,7 @@ WORDS: Mapping[str, str] = {
     "balanced": "Debit and credit are both {money}.",
     "unbalanced": "Debit and credit differ by {money}.",
     "next": "Next batch: {at}.",
+    "disabled": "The profile is disabled: no batch is due.",
     "last_good": "Last day done: {day}.",
     "last_audit": "Last audit: {at}.",
     "last_audit_title": "Last audit",
