@@ -78,6 +78,9 @@ def proxy(app: LedgerApp) -> Iterator[MongoProxy]:
     host, port = app.client.address or ("", 0)
     with MongoProxy(host, port) as proxy:
         yield proxy
+    # A command that it held back may have begun a transaction when it was let go. Dropping the
+    # database would wait until MongoDB ends that by itself.
+    app.client.admin.command("killAllSessions", [])
 
 
 @pytest.fixture
