@@ -302,7 +302,7 @@ def test_a_variable_that_nothing_reads_is_a_warning(office: Office) -> None:
         (["run", "--profile", "weekly"], "--profile: there is no profile 'weekly'"),
         (["profiles", "check", "weekly"], "NAME: there is no profile 'weekly'"),
         (["profiles", "show", "weekly"], "NAME: there is no profile 'weekly'"),
-        (["verify"], "Missing argument 'DATE'"),
+        (["release"], "Missing argument 'DATE'"),
         (["retry"], "Missing argument 'DATE'"),
         (["retry", "2026-01-32"], "'2026-01-32' is not a date"),
         (["release", "2026-01-18", "--profile", "weekly"], "there is no profile 'weekly'"),

@@ -6,9 +6,12 @@ import functools
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from daybook.app import App
 
 T = TypeVar("T")
 
@@ -56,6 +59,17 @@ _FILE = "daybook.file"
 def file_beside_date() -> str | None:
     """FILE when it was the first argument, since `--date` gave the day."""
     return click.get_current_context().meta.get(_FILE)
+
+
+LATEST = "by default the latest day that was due"
+
+
+def latest(app: App, profile_name: str, day: date | None) -> tuple[date, list[str]]:
+    """The day, or the latest that was due, and a line that says which one that is."""
+    if day is not None:
+        return day, []
+    due = app.schedule_of(profile_name).batch_date(app.now(), schedule_time=None)
+    return due, [f"The latest day that was due: {due}."]
 
 
 def takes_day(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import takes_day
+from daybook.cli.day import LATEST, latest, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     failed="the day has no receipt, since it is neither delivered nor empty, or no address got it",
     blocked="there is no address to send it to, or a setting or the database must be changed first",
 )
-@takes_day()
+@takes_day(default=LATEST)
 @click.option("--send", is_flag=True, help="Send it to DAYBOOK_RECEIPT_URLS.")
 @click.option("--all", "every", is_flag=True, help="Name every rejected entry; sends the first.")
 @takes_profile
-def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandResult:
+def receipt(day: date | None, send: bool, every: bool, profile_name: str) -> CommandResult:
     """Show a day's receipt; send it again."""
     from daybook.export.operations.receipt import receipt_of_day
     from daybook.notifications.receipt import receipt_message
 
     app = app_from_env()
     configured = app.configured(profile_name)
+    day, which = latest(app, profile_name, day)
     found = receipt_of_day(
         app.database, configured.profile, day, schedule=configured.schedule, every=every
     )
@@ -43,7 +44,7 @@ def receipt(day: date, send: bool, every: bool, profile_name: str) -> CommandRes
     message = receipt_message(
         found, language=configured.language, zone=configured.profile.time_zone, every=every
     )
-    lines = [message.title, "", *message.text.split("\n")]
+    lines = [*which, message.title, "", *message.text.split("\n")]
     if sent is not None:
         of = len(configured.receipt_urls)
         lines += ["", row("sent", f"to {sent} of {number(of, 'address', 'addresses')}")]

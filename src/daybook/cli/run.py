@@ -11,7 +11,7 @@ import click
 
 from daybook.cli import outcome
 from daybook.cli.command import CommandResult, RequestAborted, app_from_env, command
-from daybook.cli.day import takes_day
+from daybook.cli.day import LATEST, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
@@ -33,7 +33,7 @@ _profiles = click.option(
     show_default=True,
     help="'*' runs each enabled profile that is due, one after the other.",
 )
-_date = takes_day(default="by default the latest day that was due")
+_date = takes_day(default=LATEST)
 
 
 @command(

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.day import takes_day
+from daybook.cli.day import LATEST, latest, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
 from daybook.cli.profile import takes_profile
@@ -20,8 +20,8 @@ _SHOWN = 20
 
 @command("verify", failed="there is a difference, which is named, or no file to compare")
 @takes_profile
-@takes_day()
-def verify(profile_name: str, day: date) -> CommandResult:
+@takes_day(default=LATEST)
+def verify(profile_name: str, day: date | None) -> CommandResult:
     """Compare a delivered file with its entries.
 
     Downloads it and compares it, row by row, with manifest, entries and records.
@@ -30,10 +30,11 @@ def verify(profile_name: str, day: date) -> CommandResult:
 
     app = app_from_env()
     profile = app.profile(profile_name)
+    day, which = latest(app, profile_name, day)
     found = compare(app.database, app.destination_of(profile_name), profile, day)
     return CommandResult(
         doc=found.to_doc(),
-        lines=describe(found),
+        lines=[*which, *describe(found)],
         code=Exit.FAILED if found.differences else Exit.OK,
     )
 

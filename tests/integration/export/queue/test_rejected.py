@@ -262,3 +262,18 @@ def test_commands_and_page_call_fields_by_the_words_of_receipts(
     with app.client:
         page = routes.answer(app, request).get_data(as_text=True)
     assert "line 2, account code: a required value is missing" in page
+
+
+@pytest.mark.parametrize("command", ["verify", "receipt"])
+def test_without_a_day_a_command_is_about_the_latest_one_that_was_due(
+    office: Office, command: str
+) -> None:
+    app = App.from_env(office.env)
+    with app.client:
+        due = app.schedule.latest_slot(app.now()).date()
+    office.add()
+    shown("run", due.isoformat())
+    assert shown(command) == (
+        f"The latest day that was due: {due}.\n" + shown(command, due.isoformat())
+    )
+    assert answered(command)["batchDate"] == due.isoformat()
