@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,6 +72,7 @@ class EntryUnknown(DaybookError):
 class DeliveredIn:
     """A delivered file that contains the entry."""
 
+    profile: str
     batch_id: str
     batch_date: str | None
     """None for a manual export."""
@@ -87,6 +88,7 @@ class DeliveredIn:
 
     def to_doc(self) -> dict[str, Any]:
         return {
+            "profile": self.profile,
             "batchId": self.batch_id,
             "batchDate": self.batch_date,
             "filename": self.filename,
@@ -164,6 +166,9 @@ class Lineage:
 def lineage(database: Database[dict[str, Any]], profile: Profile, name: str) -> tuple[Lineage, ...]:
     """Follow an entry, given by its ID as the file shows it, or each entry with a reference.
 
+    Its files are those of every profile that reads the same journal: an entry may have a queue
+    item for each of several.
+
     The ID comes first: a reference is looked up only if nothing has the ID. Of entries whose
     IDs differ only in type, all items, files and events are in one lineage. Raises
     `EntryUnknown`.
@@ -219,22 +224,33 @@ def _files(
 ) -> list[DeliveredIn]:
     parts = _PARTS.find(database, entry_ids=ids)
     part_ids = (PartId.parse(doc["_id"]) for doc in parts)
-    batch_ids = {part_id.batch_id for part_id in part_ids if part_id is not None}
-    batch_ids |= {
+    marked = {part_id.batch_id for part_id in part_ids if part_id is not None}
+    entries = profile.source.entries
+    found = [
+        file
+        for one in (profile, *profile.others)
+        if one.source.entries == entries
+        for file in _files_of(database, one, ids, marked)
+    ]
+    return sorted(found, key=lambda file: file.committed_at)
+
+
+def _files_of(
+    database: Database[dict[str, Any]], profile: Profile, ids: list[Any], marked: set[str]
+) -> Iterator[DeliveredIn]:
+    """Those of one profile; `marked` are the batches of any whose marked parts have the entry."""
+    batch_ids = marked | {
         str(batch.id)
         for batch, part in unmarked.parts(database, profile)
         if batch.state is BatchState.COMMITTED and _position(part, ids) is not None
     }
-    stored = (
-        batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
-        for batch_id in batch_ids
-    )
-    found = [batch for batch in stored if batch is not None and batch.key.profile == profile.name]
-    delivered = (
-        _delivered_in(database, profile, batch, ids)
-        for batch in sorted(found, key=lambda batch: batch.doc["committedAt"])
-    )
-    return [file for file in delivered if file is not None]
+    for batch_id in batch_ids:
+        batch = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
+        if batch is None or batch.key.profile != profile.name:
+            continue
+        file = _delivered_in(database, profile, batch, ids)
+        if file is not None:
+            yield file
 
 
 def _delivered_in(
@@ -251,6 +267,7 @@ def _delivered_in(
         rerendered.render(slice_of(part, at, at + 1))
         figures = rerendered.figures()
         return DeliveredIn(
+            profile=batch.key.profile,
             batch_id=str(batch.id),
             batch_date=batch.key.batch_date,
             filename=batch.doc["filename"],

@@ -10,6 +10,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
+from daybook.export.model.profile import DAILY
 from daybook.text.phrases import file_rows, moment
 
 if TYPE_CHECKING:
@@ -65,4 +66,6 @@ def _file(file: DeliveredIn) -> list[str]:
     if not file.certain:
         where += " ; by today's entries, of which some were changed since: `verify` tells which"
     kind = "manual export" if file.batch_date is None else f"batch of {file.batch_date}"
+    if file.profile != DAILY:
+        kind += f", profile {file.profile}"
     return [row("file", f"{file.filename}, {where} ({kind})"), row("", file.link)]

@@ -72,6 +72,8 @@ def requeue(
     profile = taking(database, profile, entry_id)
     queue = database[profile.source.queue]
     items = _items(database, profile, entry_id)
+    # Another profile may have an item of its own, whose file concerns this one no more.
+    items = [item for item in items if profile.matches(item)] or items
     name = _name(database, profile, entry_id, items)
     _check_marked(database, profile, name, items)
     item = _rejected(database, profile, name, items)
@@ -240,10 +242,11 @@ def _file(database: Database[dict[str, Any]], profile: Profile, item: Mapping[st
     file_id, day = named.get("fileId"), named.get("batchDate")
     if not isinstance(file_id, str) or not file_id:
         return "an unknown file"
-    record = None
-    if isinstance(day, str):
-        record = export_log.generated(database, profile.name, day)
-    filename = None if record is None else record.get("filename")
-    if record is None or record.get("fileId") != file_id or not isinstance(filename, str):
+    if not isinstance(day, str):
         return f"file {shortened(file_id)}"
-    return f"{shortened(filename)} (file ID {shortened(file_id)})"
+    for one in (profile, *profile.others):
+        record = export_log.generated(database, one.name, day) or {}
+        filename = record.get("filename")
+        if record.get("fileId") == file_id and isinstance(filename, str):
+            return f"{shortened(filename)} (file ID {shortened(file_id)})"
+    return f"file {shortened(file_id)}"

@@ -188,6 +188,7 @@ _LINEAGE: dict[str, Schema] = {
     "files": listed(
         record(
             {
+                "profile": TEXT,
                 "batchId": TEXT,
                 "batchDate": or_null(DAY),
                 "filename": TEXT,

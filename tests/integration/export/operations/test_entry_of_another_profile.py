@@ -111,3 +111,45 @@ def test_its_receipt_is_in_the_language_of_its_profile(office: Office) -> None:
     deliver(office)
     shown = asked(office, "receipt", DAY.isoformat(), "--profile", "sales")
     assert "เดบิต" in shown.stdout
+
+
+def test_an_entry_of_two_profiles_has_the_file_of_each(office: Office) -> None:
+    entry_id = of_sales(office, reference="BOTH")
+    office.enqueue(entry_id)
+    deliver(office)
+    assert asked(office, "run", DAY.isoformat()).exit_code == 0
+    names = ["sales_2026-01-18.csv", "batch_2026-01-18.csv"]
+    for arguments in (["lineage", "BOTH"], ["lineage", "BOTH", "--profile", "sales"]):
+        words = asked(office, *arguments).stdout
+        assert words.count("(batch of 2026-01-18, profile sales)") == 1
+        assert words.count("(batch of 2026-01-18)") == 1
+        files = json.loads(asked(office, *arguments, "--json").stdout)["files"]
+        assert [(one["profile"], one["filename"]) for one in files] == [
+            ("sales", names[0]),
+            ("daily", names[1]),
+        ]
+    for path in ("/entries?name=BOTH", f"/entries/{entry_id}?profile=sales"):
+        page = page_of(office, path)
+        assert all(name in page for name in names)
+        assert 'href="/days/2026-01-18?profile=sales"' in page
+        assert 'href="/days/2026-01-18"' in page
+
+
+def test_an_entry_that_one_profile_has_rejected_is_requeued_for_it(office: Office) -> None:
+    """That another has delivered it is shown, and stops nothing."""
+    entry_id = of_sales(office, reference=None)
+    office.enqueue(entry_id)
+    deliver(office)
+    assert asked(office, "run", DAY.isoformat()).exit_code == 0
+    page = page_of(office, f"/entries/{entry_id}?profile=sales")
+    assert "batch_2026-01-18.csv" in page
+    assert f"/requeue?entry={entry_id}" in page
+    office.entries.update_one({"_id": entry_id}, {"$set": {"reference": "NOW"}})
+    asked_back = asked(office, "requeue", str(entry_id), "--profile", "sales")
+    assert asked_back.exit_code == 0, asked_back.output
+    assert {item.get("profile"): item["status"] for item in office.items(entry_id)} == {
+        "sales": "queued",
+        None: "completed",
+    }
+    refused = asked(office, "requeue", str(entry_id))
+    assert "was exported already with batch_2026-01-18.csv (file ID " in refused.output
