@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, json_util
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -552,7 +552,10 @@ def test_every_query_runs_on_an_index_among_a_hundred_thousand(
     fill(database, MANY)
     found = by_name(database)
     failed = [each.to_doc() for each in found.values() if each.failed]
-    assert failed == [], [as_stored(database, each["collection"]) for each in failed]
+    candidates = [as_stored(database, each["collection"]) for each in failed]
+    # Printed, since pytest would shorten it.
+    print(json_util.dumps(candidates, indent=1))
+    assert failed == []
     for each in found.values():
         assert each.plan is not None
         print(each.to_doc())
