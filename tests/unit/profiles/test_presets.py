@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from daybook.export.model.figures import RejectionReason
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import FileFormat, Profile
 from daybook.profiles import presets
 from daybook.profiles.reading import read
 from daybook.settings.settings import Settings
@@ -118,6 +119,22 @@ def test_the_titles_are_exact(preset: str) -> None:
 def test_the_file_is_the_golden_one(preset: str) -> None:
     golden = GOLDEN / f"{preset}.csv"
     assert file_of(preset) == golden.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("preset", "digest"),
+    [
+        ("generic", "c17dfdbcc5961945b08a34b47f2f40bacced3844a501f8d6f1f722208c10f543"),
+        ("readable", "708249403d55085b70c51c2952dec4001bfde3ef0ab4ac3a1ff9315a25448521"),
+    ],
+)
+def test_a_profile_has_the_digest_under_which_earlier_versions_stored_it(
+    preset: str, digest: str
+) -> None:
+    """With another one, a day that a new version finds half done would be planned again."""
+    assert profile(preset).digest == digest
+    sheet = replace(profile(preset), format=FileFormat.XLSX)
+    assert ('"one_page_wide":true' in sheet.form) is (preset == "readable")
 
 
 @pytest.mark.parametrize("preset", sorted(set(NAMES) - {"generic", "readable"}))
