@@ -64,6 +64,7 @@ def of_batches(
     names = reference.references_of(
         database, profile, [item.entry_id for _, item in listed if addressable(item.entry_id)]
     )
+    field_names = profile.field_names
     return [
         RejectedEntry(
             profile=profile.name,
@@ -72,7 +73,7 @@ def of_batches(
             reference=names.get(hashable(item.entry_id)),
             faults=item.faults,
             fault_count=item.fault_count,
-            field_names=profile.field_names,
+            field_names=field_names,
             waiting=hashable(item.queue_id) in waiting,
         )
         for day, item in listed
