@@ -32,8 +32,8 @@ from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
 from daybook.mongo.migrate import migrate
 from tests import commands
-from tests.acceptance.processes import free_port
 from tests.emulators.drive.remote import DriveProcess
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "bench_audit"

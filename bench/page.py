@@ -24,7 +24,7 @@ from pymongo.database import Database
 from daybook.local.mongod import EmbeddedMongod
 from daybook.mongo.migrate import migrate
 from tests import books, page_world
-from tests.acceptance.processes import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PROFILES = 20

@@ -20,7 +20,7 @@ from bench.load.drive import uploaded_bytes as uploaded
 from bench.load.figures import Case, Measured
 from bench.load.mongod import Spent
 from bench.load.process import FunctionProcess, cpu_seconds
-from daybook.export.batch import batch as batches
+from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.profile import DAILY

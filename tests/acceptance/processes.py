@@ -32,6 +32,7 @@ from tests.emulators.drive import DriveEmulator
 from tests.emulators.mongo_proxy import Hook, MongoProxy
 from tests.emulators.tasks import QUEUE, TasksEmulator
 from tests.faults.invariants import Rest
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -251,13 +252,6 @@ def until(holds: Callable[[], object], *, within_seconds: float) -> float:
         assert passed < within_seconds, f"not within {within_seconds:g} s"
         time.sleep(_POLL_SECONDS)
     return time.monotonic() - started
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Stage:

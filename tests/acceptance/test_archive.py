@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from tests import pages
-from tests.acceptance.processes import free_port
+from tests.ports import free_port
 
 SOURCE_TF = pages.ROOT / "terraform" / "modules" / "export-function" / "source.tf"
 INSTALL_SECONDS = 200

@@ -22,6 +22,7 @@ from pymongo.database import Database
 from daybook.mongo.migrate import migrate
 from tests import books
 from tests.emulators.drive import DriveEmulator
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 Db = Database[dict[str, Any]]
@@ -35,9 +36,7 @@ class Function:
     def __init__(self, uri: str, database: Db, drive: DriveEmulator, **env: str) -> None:
         self.database = database
         self.drive = drive
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [

@@ -24,6 +24,7 @@ from urllib3.util import Retry
 from daybook.export.outcome import Status
 from tests import books, commands, forked
 from tests.integration.ledgers import balance_of, check_books, check_whole, prepare
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 THREADS = 8
@@ -36,9 +37,7 @@ class Function:
     """One process of the function `ledger`; `more` are variables of its environment."""
 
     def __init__(self, uri: str, database: Db, **more: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         # A server may close an idle connection in the moment in which a request is sent on it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +37,7 @@ from tests.acceptance.evening import DAY, NEXT_DAY, SIX, Evening
 from tests.acceptance.test_cli import daybook
 from tests.in_memory import in_memory
 from tests.integration.office import Office
+from tests.ports import free_port
 from tests.reusable import ReusableDatabase
 
 Db = Database[dict[str, Any]]
@@ -77,9 +77,7 @@ def named(command: Mapping[str, Any], database: str) -> dict[str, Any]:
 @contextmanager
 def guarded_mongod(folder: Path) -> Iterator[int]:
     """A replica set that asks who is there; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     key = folder / "key"
     key.write_text(secrets.token_hex(32))
     key.chmod(0o600)

@@ -21,8 +21,8 @@ from daybook.http.ledger.routes import ROUTES as LEDGER
 from daybook.http.routes import ROUTES as DAYBOOK
 from daybook.mongo.migrate import migrate
 from tests import forked
-from tests.acceptance.processes import free_port
 from tests.child_processes import children_of
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from tests.emulators.tasks.items import TaskView
 from tests.faults.steps import Stage, Step, Trap
 from tests.faults.workers import Worker, Zygote
 from tests.faults.world import FILE_FORMAT, kill, kill_in_flight, profiles
+from tests.ports import free_port
 
 UPLOAD = Step(kind="drive create_multipart")
 OUTCOME = Step(kind="commitTransaction", nth=2)
@@ -100,9 +100,7 @@ class Process:
     """The function as it is deployed: gunicorn, and the worker that it starts again."""
 
     def __init__(self, evening: Evening, log: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port: int = probe.getsockname()[1]
+        self._port = free_port()
         self._starts_at = evening.starts_at
         inherited = {name: text for name, text in os.environ.items() if "DAYBOOK" not in name}
         self._env = {**inherited, **evening.env, "DAYBOOK_SERVICE_URL": self.url, **settings}

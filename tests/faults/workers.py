@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from tests.child_processes import freeze
+
 WAIT_SECONDS = 90.0
 
 
@@ -43,7 +45,9 @@ class Worker:
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
+        # Until it is reaped the pid is its own, even when it has ended.
+        if self._code is None:
+            freeze(self.pid)
 
     def wake(self) -> None:
         self._signal(signal.SIGCONT)

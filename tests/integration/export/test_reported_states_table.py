@@ -224,7 +224,7 @@ CLOSES = (0, f"{DATE} is closed for good")
 NO_BATCH = (1, f"there is no batch of {DATE}")
 ONE_ATTEMPT = {"daily_batch_export_attempts_total": 1.0}
 LOST = "A run began, but none is working on it now."
-ANOTHERS = "another application recorded file theirs as delivered"
+ANOTHERS = "another application recorded old.csv (file ID theirs) as delivered"
 STATES = {
     "no run yet": Reported(
         made=never,

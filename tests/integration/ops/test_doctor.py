@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +21,7 @@ from daybook.local.mongod import find_mongod
 from daybook.ops.doctor import Installation, examine, to_doc
 from tests import books, commands
 from tests.integration.office import DAY, EVENING, Office
+from tests.ports import free_port
 
 pytestmark = pytest.mark.migrated
 
@@ -147,9 +147,7 @@ def test_a_destination_that_cannot_even_be_built_is_a_finding(installation: Inst
 @pytest.fixture
 def single_server(tmp_path: Path) -> Iterator[MongoClient[dict[str, Any]]]:
     """A mongod that belongs to no replica set."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(find_mongod()), "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1"]
     process = subprocess.Popen(
         [*command, "--port", str(port), "--nounixsocket"], stdout=subprocess.DEVNULL

@@ -21,8 +21,10 @@ from daybook.ledger_app import LedgerApp
 from daybook.local.mongod import find_mongod
 from daybook.wallets import move
 from daybook.wallets.errors import ErrorCode, LedgerError
-from tests.acceptance.processes import free_port, until
+from tests.acceptance.processes import until
+from tests.child_processes import freeze
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
+from tests.ports import free_port
 
 MEMBERS = 3
 START_SECONDS = 60.0
@@ -39,7 +41,10 @@ class ReplicaSet:
         self.uri = f"mongodb://127.0.0.1:{self.ports[0]}/?replicaSet=three"
 
     def initiate(self) -> None:
-        with self.direct() as client:
+        for port in self.ports:  # it is refused while a member does not answer yet
+            with self.direct(port) as client:
+                client.admin.command("ping")
+        with self.direct(self.ports[0]) as client:
             client.admin.command("replSetInitiate", self._config(1, 1000))
             until(lambda: self._is_complete(client), within_seconds=START_SECONDS)
             client.admin.command("replSetReconfig", self._config(2, STEPS_DOWN_AFTER_MS))
@@ -70,8 +75,12 @@ class ReplicaSet:
             ],
         }
 
-    def direct(self) -> MongoClient[dict[str, Any]]:
-        return MongoClient(f"mongodb://127.0.0.1:{self.ports[0]}/?directConnection=true")
+    @staticmethod
+    def direct(port: int) -> MongoClient[dict[str, Any]]:
+        return MongoClient(
+            f"mongodb://127.0.0.1:{port}/?directConnection=true",
+            serverSelectionTimeoutMS=1000 * START_SECONDS,
+        )
 
     @staticmethod
     def _is_complete(client: MongoClient[dict[str, Any]]) -> bool:
@@ -86,7 +95,7 @@ class ReplicaSet:
     def alone(self) -> Iterator[None]:
         """The primary has no majority, and does not notice."""
         for process in self.processes[1:]:
-            os.kill(process.pid, signal.SIGSTOP)
+            freeze(process.pid)
         try:
             yield
         finally:
