@@ -32,16 +32,14 @@ SOME_OF_THE_SOURCE = ("main.py", "requirements.txt", "src/daybook/__init__.py")
 _APART = shutil.ignore_patterns(".terraform", "*.tfstate*", "__pycache__")
 
 
-def copy_checkout(folder: Path, *, whole: bool) -> Path:
+def copy_checkout(folder: Path) -> Path:
     """What Terraform reads of the repository; returns the copy of `terraform`.
 
-    Unless it is the whole source, it is some files of it: Terraform spends five seconds of a
-    core on each plan with an archive of all of them. `modules/export-function/tests` and
-    `test_docs_deploy.py` plan with the whole source.
+    It has some files of the source: Terraform spends five seconds of a core on each plan with an
+    archive of all of them. `modules/export-function/tests/function.tftest.hcl` plans with the
+    whole source.
     """
     shutil.copytree(pages.ROOT / "terraform", folder / "terraform", ignore=_APART)
-    if whole:
-        shutil.copytree(pages.ROOT / "src", folder / "src", ignore=_APART)
     for name in SOME_OF_THE_SOURCE:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(pages.ROOT / name, folder / name)
@@ -65,9 +63,9 @@ def stand_ins(tfcheck: Sequence[str]) -> Iterator[Mapping[str, str]]:
 class Planner:
     """A copy of the checkout in which the environment can be planned."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *, whole: bool = False) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.env = env
-        self.root = copy_checkout(folder, whole=whole) / "environment"
+        self.root = copy_checkout(folder) / "environment"
         (self.root / "backend.tf").write_text('terraform {\n  backend "local" {}\n}\n')
         self.must("init", "-input=false")
 

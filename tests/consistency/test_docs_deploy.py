@@ -116,7 +116,7 @@ def test_a_plan_from_the_example_lists_what_the_page_says(
     tfcheck: list[str],  # noqa: F811  (the fixture)
 ) -> None:
     with stand_ins(tfcheck) as env:
-        changes = Planner(tmp_path, env, whole=True).planned(EXAMPLE, state=FORMER_STATE)
+        changes = Planner(tmp_path, env).planned(EXAMPLE, state=FORMER_STATE)
     listed = Counter(
         re.sub(r"\[.*\]$", "", change["address"])
         for change in changes

@@ -147,7 +147,7 @@ def test_make_checks_the_same_folders() -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_folder_passes(folder: str, tfcheck: list[str], tmp_path: Path) -> None:
     # The module's tests choose the source to archive; the environment's archive all that is there.
-    terraform = copy_checkout(tmp_path, whole=False) if folder == "environment" else TERRAFORM
+    terraform = copy_checkout(tmp_path) if folder == "environment" else TERRAFORM
     checked = subprocess.run(
         [*tfcheck, str(terraform / folder)],
         check=False,
