@@ -26,8 +26,8 @@ from daybook.errors import ConfigurationError
 from daybook.http import routes
 from daybook.http.ledger import routes as ledger_routes
 from daybook.ledger_app import LedgerApp, server_threads
+from daybook.text.display import visible
 from daybook.text.scrub import scrubbed
-from daybook.text.visible import visible
 
 log.setup()
 try:

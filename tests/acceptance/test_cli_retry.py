@@ -11,7 +11,7 @@ import pytest
 from pymongo.database import Database
 
 from daybook.export.slot.slot import Slot
-from daybook.text.phrases import moment
+from daybook.text.display import moment
 from tests import books, commands
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.drive import DriveEmulator

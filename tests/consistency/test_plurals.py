@@ -1,4 +1,4 @@
-"""No message says `1 entries`: a count before a plural goes through `phrases.number`."""
+"""No message says `1 entries`: a count before a plural goes through `display.number`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.profile import Profile
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 _TOLD = 5
 """Findings that an alert quotes."""

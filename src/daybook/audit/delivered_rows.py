@@ -16,7 +16,7 @@ from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown
 from daybook.audit.rerender import Rerendering
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
-from daybook.text.phrases import file_rows
+from daybook.text.display import file_rows
 
 _LOOK_AHEAD = 100
 _SLACK_BYTES = 1000

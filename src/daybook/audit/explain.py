@@ -20,7 +20,7 @@ from daybook.export.queue.reference import called
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.spreadsheet import text_form
 from daybook.export.rendering.entry_id import displayed
-from daybook.text.phrases import file_rows, number
+from daybook.text.display import file_rows, number
 
 Row = list[str]
 

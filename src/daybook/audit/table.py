@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from daybook.errors import BadRequest
 from daybook.text import display
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 DELIMITERS = ",;\t|"
 _ENCODINGS = ("utf-8-sig", "cp874")

@@ -31,7 +31,7 @@ from daybook.export.model.seal import figures_to_doc, totals_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 MAX_ROW_DIFFERENCES = 1000
 """Differences after which rows are not compared any further."""

@@ -14,7 +14,7 @@ from daybook.cli.day import takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.cli.profile import EVERY, takes_profile_or_every
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from daybook.export.model.batch_key import command
 from daybook.export.upload.breaker import ALL, BreakerRecord, BreakerState, is_own
-from daybook.text.phrases import moment, number
+from daybook.text.display import moment, number
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:

@@ -23,8 +23,8 @@ from daybook import log, write_errors
 from daybook.cli.exits import Exit, stated
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
 from daybook.text import display
+from daybook.text.display import escaped, visible
 from daybook.text.scrub import scrubbed
-from daybook.text.visible import escaped, visible
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -13,8 +13,7 @@ from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import BEFORE_FILE, file_beside_date, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
-from daybook.text.phrases import number
-from daybook.text.visible import visible
+from daybook.text.display import number, visible
 
 if TYPE_CHECKING:
     from daybook.audit.day_file import DayFile

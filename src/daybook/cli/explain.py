@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
 from daybook.cli.exits import Exit
 from daybook.cli.profile import takes_profile
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.export.model.profile import Profile

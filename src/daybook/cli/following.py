@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from daybook.cli.outcome import row
 from daybook.export.model.batch_key import command
 from daybook.export.model.task import TaskKind
-from daybook.text.phrases import moment, number
+from daybook.text.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -11,7 +11,7 @@ from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
 from daybook.export.model.profile import DAILY
-from daybook.text.phrases import file_rows, moment
+from daybook.text.display import file_rows, moment
 
 if TYPE_CHECKING:
     from daybook.audit.lineage import DeliveredIn, Lineage

@@ -10,7 +10,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
-from daybook.text.phrases import moment, number
+from daybook.text.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App

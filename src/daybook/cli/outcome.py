@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybook.cli.command import CommandResult
 from daybook.cli.exits import Exit
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.export.model.notice import RejectedEntry

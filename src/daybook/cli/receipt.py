@@ -13,7 +13,7 @@ from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
 from daybook.errors import ConfigurationError
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.app import App

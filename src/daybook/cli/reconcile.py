@@ -10,7 +10,7 @@ import click
 from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.settings.settings import Settings

@@ -8,7 +8,7 @@ from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
 from daybook.cli.profile import takes_profile
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 
 @command(

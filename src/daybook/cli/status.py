@@ -16,7 +16,7 @@ from daybook.cli.following import at_once, described, maker, released_row, task_
 from daybook.cli.invocations import run_again
 from daybook.cli.outcome import figures, rejected, row
 from daybook.cli.profile import takes_profile
-from daybook.text.phrases import moment, number
+from daybook.text.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App

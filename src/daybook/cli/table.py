@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daybook.text.visible import visible
+from daybook.text.display import visible
 
 _WIDEST = 32
 """Cells that are wider are cut off; the file has them in full."""

@@ -10,7 +10,7 @@ from daybook.cli.day import LATEST, latest, takes_day
 from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
 from daybook.cli.profile import takes_profile
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.audit.verify import Verification

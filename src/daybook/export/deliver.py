@@ -35,7 +35,7 @@ from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import find_conflicting_file
 from daybook.export.upload.upload import RestartUpload, Upload
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 MAX_REJECTED = 10_000
 """Rejected entries in a day beyond which something must be wrong upstream."""

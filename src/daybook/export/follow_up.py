@@ -29,7 +29,7 @@ from daybook.export.model.task import Task, TaskKind, TaskQueue
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import COLLECTION
 from daybook.export.slot.state import lease_of
-from daybook.text.phrases import moment
+from daybook.text.display import moment
 from daybook.text.scrub import scrubbed
 
 MAX_CONTINUATIONS = 100

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from daybook import log
 from daybook.export.model.task import Task
-from daybook.text.phrases import duration
+from daybook.text.display import duration
 
 QUEUE_NAME = "serve"
 LONGEST_PAUSE = timedelta(seconds=60)

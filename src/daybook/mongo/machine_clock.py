@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from daybook import log
-from daybook.text.phrases import duration
+from daybook.text.display import duration
 
 TOLERANCE = timedelta(minutes=1)
 """A smaller difference is not corrected: NTP keeps both clocks, and neither is exact."""

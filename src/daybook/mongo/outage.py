@@ -13,7 +13,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from daybook import log
-from daybook.text.phrases import duration
+from daybook.text.display import duration
 
 AFTER_SECONDS = 10.0
 """How long a primary must have been missing. An election takes a few seconds, or about twelve."""

@@ -19,7 +19,7 @@ from daybook.notifications.messages import (
     on_page,
 )
 from daybook.notifications.receipt import receipt_message
-from daybook.text.visible import clean
+from daybook.text.display import clean
 
 
 class Messages:

@@ -11,9 +11,9 @@ from daybook.export.model.notice import AlertEvent
 from daybook.export.model.profile import DAILY
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
-from daybook.text.phrases import hour
-from daybook.text.phrases import moment as moment
-from daybook.text.phrases import number as number
+from daybook.text.display import hour
+from daybook.text.display import moment as moment
+from daybook.text.display import number as number
 
 REASONS: Mapping[str, str] = {
     RejectionReason.MISSING: "the journal entry is missing",

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from daybook.errors import RUN_MIGRATE
 from daybook.export.model.batch_key import command
 from daybook.export.model.notice import Alert
+from daybook.text.display import clean
 from daybook.text.scrub import scrubbed
-from daybook.text.visible import clean
 
 _LONGEST = 600
 """Characters of one fact in a message; LINE takes 5,000 in all."""

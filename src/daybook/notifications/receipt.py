@@ -20,7 +20,7 @@ from daybook.notifications.entries import (
 )
 from daybook.notifications.facts import one_line, paragraph
 from daybook.notifications.messages import Language, Message
-from daybook.text.visible import clean
+from daybook.text.display import clean
 
 
 def receipt_message(

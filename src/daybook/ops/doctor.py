@@ -26,7 +26,7 @@ from daybook.mongo import indexes, objects, rights
 from daybook.mongo.client import unprotected
 from daybook.notifications import delivery
 from daybook.settings.settings import VARIABLES, unread
-from daybook.text.phrases import duration, number
+from daybook.text.display import duration, number
 from daybook.text.scrub import scrubbed
 from daybook.write_errors import Cause
 

@@ -29,7 +29,7 @@ from daybook.export.slot.refused_run import RefusedRun, of_day
 from daybook.export.slot.state import may_be_visible
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
-from daybook.text.phrases import number
+from daybook.text.display import number
 from daybook.text.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)

@@ -17,7 +17,7 @@ from daybook.page import chart
 from daybook.page.days import DayState
 from daybook.page.language import Tongue
 from daybook.page.strip import mark_of
-from daybook.text.visible import visible
+from daybook.text.display import visible
 
 _FOLDER = Path(__file__).parent / "templates"
 _LINKED = frozenset({"http", "https", "file"})

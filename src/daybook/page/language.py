@@ -18,7 +18,7 @@ from daybook.notifications import th as alerts_th
 from daybook.notifications.facts import AlertText, Facts
 from daybook.notifications.messages import Language
 from daybook.page.words import en, th
-from daybook.text.visible import visible
+from daybook.text.display import visible
 
 _BUDDHIST_ERA = 543
 _KIB = 1024

@@ -1,17 +1,22 @@
-"""Values written by others, in a form that logs and JSON responses can hold.
+"""Text for readers: values written by others, and counts, times and durations in English.
 
-What cannot be encoded becomes U+FFFD. The result is for readers only: it is never stored in
-place of the value and never used in a query.
+Values written by others may contain what cannot be encoded, which becomes U+FFFD, and characters
+that can clear a screen, forge a line, or make a reference look like another one: controls, format
+characters, line and paragraph separators, and characters that Unicode has not assigned. White
+space of any width is not among them. The result is for readers only: it is never stored in place
+of the value and never used in a query.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 # Halves of surrogate pairs, which is how invalid UTF-8 is decoded: see `mongo/client.py`.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -20,6 +25,15 @@ _QUOTED_PARTS = 30  # more would not fit into the quote
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID_SUBTYPES = (3, 4)
 _UUID_BYTES = 16
+# Controls, line and paragraph separators, and the characters that change the direction of
+# text: https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
+_BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+_REORDERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LONGEST_SHOWN = 60
+DOCUMENT = "a document"
+ARRAY = "an array"
+"""What `shown` returns for these instead of their contents."""
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def text(value: str) -> str:
@@ -93,3 +107,113 @@ def _binary(value: bytes) -> str:
     if getattr(value, "subtype", 0) in _UUID_SUBTYPES and len(value) == _UUID_BYTES:
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     return digits
+
+
+def visible(text: str) -> str:
+    """One line for a terminal: every hidden character, including line breaks, as `[U+202E]`.
+
+    Everything printed to a terminal goes through it. Half a surrogate pair, which is how invalid
+    UTF-8 is decoded, is hidden too, so the result can always be encoded.
+    """
+    if text.isprintable():
+        return text
+    return "".join(named(sign) if _is_hidden(sign) else sign for sign in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for text whose line feeds are its layout, and not part of a value."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def clean(value: str) -> str:
+    """One line for a message: without control and bidirectional characters.
+
+    White space of any kind becomes single spaces. Invisible characters that the spelling of a
+    language or an emoji needs are kept.
+    """
+    line = _REORDERING.sub("", _BREAKS.sub(" ", value))
+    return text(" ".join(line.split()))
+
+
+def escaped(json_text: str) -> str:
+    """JSON with these characters as escapes, so that its values stay the same.
+
+    `json_text` has line feeds only between its values, as `json.dumps` writes it.
+    """
+    if json_text.isprintable():
+        return json_text
+    return "".join(
+        _json_escape(sign) if sign != "\n" and _is_hidden(sign) else sign for sign in json_text
+    )
+
+
+def shown(value: object) -> str:
+    """A stored value for a message: short, on one line, quoted if it is text."""
+    if isinstance(value, Mapping):
+        return DOCUMENT
+    if isinstance(value, list):
+        return ARRAY
+    if not isinstance(value, str):
+        return _short(visible(plain(value)))
+    start = value[:_LONGEST_SHOWN]
+    if not start.isprintable():  # includes white space other than a space, hidden in an amount
+        start = "".join(sign if sign.isprintable() else named(sign) for sign in start)
+    return _short(f"'{start}{'…' if len(value) > _LONGEST_SHOWN else ''}'")
+
+
+def named(character: str) -> str:
+    """A character by its number: `[U+202E]`."""
+    return f"[U+{ord(character):04X}]"
+
+
+def _is_hidden(sign: str) -> bool:
+    return not sign.isprintable() and unicodedata.category(sign) != "Zs"
+
+
+def _json_escape(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def file_rows(first: int, last: int | None = None) -> str:
+    """`row 3 of the data, 4 in a spreadsheet`; rows count from 1 below the header."""
+    if last is None or last == first:
+        return f"row {first} of the data, {first + 1} in a spreadsheet"
+    return f"rows {first} to {last} of the data, {first + 1} to {last + 1} in a spreadsheet"
+
+
+def number(count: int, one: str, many: str | None = None) -> str:
+    """A count such as `1 entry` or `1,234 entries`; the plural is `one` with an s unless given."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def moment(at: datetime, zone: ZoneInfo | None = None) -> str:
+    """An aware time to the minute, with the name of its zone: `2026-01-18 18:20 (Asia/Bangkok)`.
+
+    `zone` is where the reader is; without it the time is shown in its own zone.
+    """
+    local = at if zone is None else at.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M} ({local.tzinfo})"
+
+
+def hour(at: datetime) -> str:
+    """For a title: an aware time without its date, in its own zone: `18:20 (Asia/Bangkok)`."""
+    return f"{at:%H:%M} ({at.tzinfo})"
+
+
+def duration(seconds: float) -> str:
+    """A duration in at most two units, rounded: `0.4 s`, `12 s`, `2 min 5 s`, `1 h 30 min`."""
+    if seconds < 1:
+        tenths = round(seconds, 1)
+        if tenths < 1:
+            return "0 s" if tenths <= 0 else f"{tenths:.1f} s"
+    left = round(seconds)
+    for (size, unit), (smaller, name) in pairwise(_UNITS):
+        if left >= size:
+            whole, rest = divmod(round(left / smaller) * smaller, size)
+            return f"{whole} {unit}" + (f" {rest // smaller} {name}" if rest else "")
+    return f"{left} s"

@@ -29,7 +29,7 @@ from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.mongo.client import LENIENT
 from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
-from daybook.text.visible import shown
+from daybook.text.display import shown
 from daybook.wallets import queries
 from daybook.wallets.answers import without_answer
 from daybook.wallets.context import Document

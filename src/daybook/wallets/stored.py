@@ -19,7 +19,7 @@ from bson.errors import BSONError
 
 from daybook.errors import DaybookError
 from daybook.mongo.client import LENIENT
-from daybook.text.visible import shown
+from daybook.text.display import shown
 from daybook.wallets.context import MAX_PAISE, Document
 
 SHOWABLE = LENIENT.with_options(unicode_decode_error_handler="replace")

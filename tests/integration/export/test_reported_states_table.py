@@ -21,7 +21,7 @@ from daybook.ops.metrics import metrics
 from daybook.ops.metrics.metrics import Measured
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
-from daybook.text.phrases import number
+from daybook.text.display import number
 from tests import books, commands
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator

@@ -178,7 +178,7 @@ def test_no_refusal_names_a_field_of_http_in_its_text() -> None:
 
 
 def test_commands_show_times_as_people_read_them() -> None:
-    """`phrases.moment` is local and names its zone; in JSON times stay in ISO 8601."""
+    """`display.moment` is local and names its zone; in JSON times stay in ISO 8601."""
     for path in sorted((SOURCE / "cli").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         assert 'timespec="seconds"' not in text, path.name

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from daybook.cloud.tasks.errors import Failure
 from daybook.destinations.base import Finding
 from daybook.errors import TaskError
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.cloud.tasks.api import TasksApi

@@ -17,7 +17,7 @@ from daybook.export.model.profile import DAILY
 from daybook.export.model.seal import Seal, figures_to_doc
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 COLLECTION = "exportlogs"
 

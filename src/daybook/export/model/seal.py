@@ -12,7 +12,7 @@ from typing import Any
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import CurrencyTotals, Figures
 from daybook.export.model.profile import Profile, before_profiles
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 

@@ -11,7 +11,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.source import LineCollection
 from daybook.export.rendering.cells.values import RejectedValue
 from daybook.mongo.query import Query
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 Line = Mapping[str, Any]
 

@@ -34,7 +34,7 @@ from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.rows import Entry
 from daybook.export.rendering.cells.values import RejectedValue, missing, unwrapped
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 _LINE = "line"
 _ENTRY = "entry"

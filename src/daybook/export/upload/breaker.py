@@ -22,7 +22,7 @@ from daybook.export.slot import slot as slots
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import lease_of
 from daybook.mongo.query import Query
-from daybook.text.phrases import number
+from daybook.text.display import number
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")

@@ -12,7 +12,7 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar
 from daybook.export.rendering.cells.dialect import Quote
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUDDHIST_YEARS = 543

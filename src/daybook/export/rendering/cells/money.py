@@ -16,7 +16,7 @@ from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.rendering.cells.text import plain_text
 from daybook.export.rendering.cells.values import Cache, RejectedValue, unwrapped
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 _DEFAULT_DECIMALS = 2
 # ISO 4217, list one (active codes) as published on 2026-01-01:

@@ -10,7 +10,7 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.rendering.cells.spreadsheet import MOST_DIGITS
 from daybook.export.rendering.cells.text import plain_number
 from daybook.export.rendering.cells.values import RejectedValue
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 
 class NumberReader:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.rendering.cells.layout import LINES, Field
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 Entry = Mapping[str, Any]
 _T = TypeVar("_T")

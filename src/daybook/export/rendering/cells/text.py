@@ -15,7 +15,7 @@ from daybook.export.model.profile import FormulaGuard
 from daybook.export.rendering.cells.dialect import Dialect
 from daybook.export.rendering.cells.spreadsheet import MOST_CHARACTERS, units
 from daybook.export.rendering.cells.values import Cache, RejectedValue
-from daybook.text.visible import shown
+from daybook.text.display import shown
 
 # White space, control and format characters, and what else Unicode calls
 # default-ignorable: nothing that a reader sees before the first visible character. TAB, CR

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from daybook.export.model.figures import EntryFault, RejectionReason
-from daybook.text.visible import ARRAY, DOCUMENT, shown
+from daybook.text.display import ARRAY, DOCUMENT, shown
 
 
 class RejectedValue(Exception):
