@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 from daybook.app import App
 from daybook.export.batch.batch import Batch
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import TaskCall
 from daybook.export.model.notice import Receipt
+from daybook.export.model.profile import BatchKey
 from daybook.export.operations import dry_run, receipt, reopen, runs
 from daybook.export.operations.sweep import Sweep
 from daybook.export.outcome import Outcome

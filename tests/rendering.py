@@ -12,10 +12,10 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from daybook.export.model.column import ColumnType
 from daybook.export.model.figures import Figures
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import ColumnType
 from daybook.export.rendering.cells.layout import Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.file import FileRenderer

@@ -22,8 +22,7 @@ from bench.load.mongod import Spent
 from bench.load.process import FunctionProcess, cpu_seconds
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
-from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.profile import DAILY
+from daybook.export.model.profile import DAILY, BatchKey
 from daybook.export.outcome import Status
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed

@@ -21,9 +21,9 @@ from daybook.destinations.configured import destination_of
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError
 from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Exporter, Limits
+from daybook.export.model.lifecycle import Task
 from daybook.export.model.notice import Messenger
 from daybook.export.model.profile import DAILY, Profile
-from daybook.export.model.task import Task
 from daybook.export.slot.refused_run import RefusedRuns
 from daybook.export.upload.upload import UploadLimits
 from daybook.mongo import client, indexes, objects, rights

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from bson import Decimal128
 
-from daybook.export.model.column import Column
 from daybook.export.model.profile import FormulaGuard, Profile
+from daybook.export.model.source import Column
 from tests.rendering import entry, render
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"

@@ -12,11 +12,10 @@ from daybook import errors
 from daybook.destinations.drive.drive import DriveDestination
 from daybook.destinations.local.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
-from daybook.export.model.column import Column, ColumnType, Value
 from daybook.export.model.figures import RejectionReason
+from daybook.export.model.lifecycle import TaskKind
 from daybook.export.model.profile import DEFAULT_COLUMNS
-from daybook.export.model.source import Source
-from daybook.export.model.task import TaskKind
+from daybook.export.model.source import Column, ColumnType, Source, Value
 from daybook.export.operations.dry_run import PLANNED
 from daybook.export.outcome import Outcome, Status
 from daybook.http import routes

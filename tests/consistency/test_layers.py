@@ -37,8 +37,7 @@ SDKS = {
 }
 PURE = (
     *("daybook.export.rendering.render", "daybook.export.model.lifecycle"),
-    *("daybook.export.model.settlement", "daybook.export.model.task"),
-    "daybook.export.model.notice",
+    *("daybook.export.model.seal", "daybook.export.model.notice"),
 )
 EXPORT = (
     "daybook.export.operations",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daybook.export.model.settlement import SettlementAction
+from daybook.export.model.seal import SettlementAction
 
 from . import real
 from .moves import Step, go, holds, stop

@@ -7,11 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from daybook.destinations.base import DeliveredFile, NewFile
-from daybook.export.model import settlement
+from daybook.export.model import seal
 from daybook.export.model.figures import Figures
 from daybook.export.model.seal import Content as RealContent
-from daybook.export.model.seal import ManifestRef, Seal
-from daybook.export.model.settlement import settlement_of
+from daybook.export.model.seal import ManifestRef, Seal, settlement_of
 
 from .world import Content, File, Manifest, SealKey
 
@@ -19,7 +18,7 @@ from .world import Content, File, Manifest, SealKey
 @cache
 def settle(
     seals: tuple[SealKey, ...], file: File | None, by_bytes: bool, *, private: bool = False
-) -> tuple[settlement.SettlementAction, SealKey | None]:
+) -> tuple[seal.SettlementAction, SealKey | None]:
     """`settlement_of`; `private` hides the file's properties from it.
 
     `by_bytes` breaks the rule: the file then passes for the last seal of its bytes.
@@ -34,21 +33,19 @@ def settle(
 
 @cache
 def is_as_sent(key: SealKey, file: File | None, *, private: bool) -> bool:
-    """`settlement.is_as_sent`, for a file that was made by the request that the seal describes."""
+    """`seal.is_as_sent`, for a file that was made by the request that the seal describes."""
     sent = NewFile(
-        id="id", name=_filename(key.day), properties={settlement.DATE_PROPERTY: _date(key.day)}
+        id="id", name=_filename(key.day), properties={seal.DATE_PROPERTY: _date(key.day)}
     )
     delivered = None if file is None else _delivered(file, private)
-    return settlement.is_as_sent(delivered, sent, _seal(key))
+    return seal.is_as_sent(delivered, sent, _seal(key))
 
 
 @cache
 def resume_at(prefixes: tuple[Content, ...], held: int) -> tuple[int, str] | None:
     """`rules.resume_at`: the size and digest to go on from, or None."""
-    stored = [
-        settlement.Prefix(size_bytes=len(prefix), sha256=sha256(prefix)) for prefix in prefixes
-    ]
-    found = settlement.resume_at(stored, held)
+    stored = [seal.Prefix(size_bytes=len(prefix), sha256=sha256(prefix)) for prefix in prefixes]
+    found = seal.resume_at(stored, held)
     return None if found is None else (found.size_bytes, found.sha256)
 
 
@@ -85,8 +82,8 @@ def _seal(key: SealKey) -> Seal:
 def _delivered(file: File, private: bool) -> DeliveredFile:
     content = _content(file.content)
     properties = {
-        settlement.FENCE_PROPERTY: str(file.fence),
-        settlement.DATE_PROPERTY: _date(file.day),
+        seal.FENCE_PROPERTY: str(file.fence),
+        seal.DATE_PROPERTY: _date(file.day),
     }
     return DeliveredFile(
         id="id",

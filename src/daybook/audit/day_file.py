@@ -20,11 +20,10 @@ from daybook.export import jobs
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.part import Part
-from daybook.export.model.profile import FileFormat, Profile
+from daybook.export.model.profile import BatchKey, FileFormat, Profile
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.outcome import Status
 from daybook.export.queue import reference

@@ -12,10 +12,10 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import VerifyDifference, VerifyKind
-from daybook.export.model.column import Column, Value, ValueKind
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import hashable
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import Column, Value, ValueKind
 from daybook.export.queue.reference import called
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.spreadsheet import text_form

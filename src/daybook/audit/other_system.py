@@ -18,8 +18,8 @@ from typing import Any
 
 from daybook.audit.spool import Row, Side, Spool
 from daybook.errors import BadRequest
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import Calendar, Profile
+from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering.cells.dates import composed
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.text import looks_like_formula

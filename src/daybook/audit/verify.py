@@ -22,11 +22,10 @@ from daybook.errors import DaybookError, DestinationRefused
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.export_log import LogAction
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import CurrencyTotals
 from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import figures_to_doc, totals_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.rendering.cells.money import normalised

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 from zipfile import BadZipFile, ZipFile
 
 from daybook.errors import DaybookError
-from daybook.export.model.column import ColumnType
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import ColumnType
 from daybook.export.rendering.cells.dialect import Dialect
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.spreadsheet import text_form

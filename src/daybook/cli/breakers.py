@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
-from daybook.export.model.batch_key import command
+from daybook.export.model.profile import command
 from daybook.export.upload.breaker import ALL, BreakerRecord, BreakerState, is_own
 from daybook.text.display import moment, number
 

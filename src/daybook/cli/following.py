@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from daybook.cli.outcome import row
-from daybook.export.model.batch_key import command
-from daybook.export.model.task import TaskKind
+from daybook.export.model.lifecycle import TaskKind
+from daybook.export.model.profile import command
 from daybook.text.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App
-    from daybook.export.model.task import Task
+    from daybook.export.model.lifecycle import Task
     from daybook.export.outcome import Outcome
 
 _WORDS = {
@@ -89,7 +89,7 @@ def _queued_since(app: App, outcome: Outcome) -> list[str]:
 
 def _after_failure(app: App, outcome: Outcome, *, again: str) -> list[str]:
     from daybook.export.batch import batches
-    from daybook.export.model.batch_key import BatchKey
+    from daybook.export.model.profile import BatchKey
 
     if outcome.batch_date is None:
         return [row("next", f"once the cause is removed: {again}")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from daybook.cli import following, outcome
 from daybook.cli.command import CommandResult, RequestAborted, asks_for_json
-from daybook.export.model.batch_key import command
+from daybook.export.model.profile import command
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -46,7 +46,7 @@ def status(day: date | None, every: bool, earlier: bool, profile_name: str) -> C
     day: the latest that was due, or an earlier one that is not done.
     """
     from daybook.cli import breakers
-    from daybook.export.model.batch_key import command as typed
+    from daybook.export.model.profile import command as typed
     from daybook.export.operations import history
 
     app = app_from_env()

@@ -31,8 +31,7 @@ from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
 from daybook.export.model.notice import Alert, AlertEvent
 from daybook.export.model.profile import Profile
-from daybook.export.model.seal import Seal
-from daybook.export.model.settlement import SettlementAction, settlement_of
+from daybook.export.model.seal import Seal, SettlementAction, settlement_of
 from daybook.export.recording import Recording
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot

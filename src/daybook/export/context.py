@@ -17,13 +17,11 @@ from daybook.destinations.base import Destination
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.batch.schedule import Schedule
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.budgets import RetryBudget, StopToken, TimeBudget
-from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.lifecycle import TaskCall, TaskQueue
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
-from daybook.export.model.profile import Profile
-from daybook.export.model.task import TaskQueue
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker

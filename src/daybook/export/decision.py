@@ -7,8 +7,7 @@ from dataclasses import replace
 from daybook.errors import DaybookError
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
-from daybook.export.model.lifecycle import BatchState, Next, Step, next_step, task_applies
-from daybook.export.model.task import TaskKind
+from daybook.export.model.lifecycle import BatchState, Next, Step, TaskKind, next_step, task_applies
 from daybook.export.outcome import Outcome, Status
 
 

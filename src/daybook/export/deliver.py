@@ -20,7 +20,7 @@ from daybook.errors import (
 )
 from daybook.export.batch import rejections, transitions
 from daybook.export.context import Context
-from daybook.export.model import settlement
+from daybook.export.model import seal
 from daybook.export.model.figures import Figures, Rejected
 from daybook.export.model.ids import hashable
 from daybook.export.model.profile import FileFormat, Profile
@@ -256,10 +256,10 @@ def _new_file(ctx: Context, manifest: ManifestRef) -> NewFile:
     properties = {
         "daybookProfile": ctx.job.key.profile,
         "daybookBatch": manifest.batch_id,
-        settlement.FENCE_PROPERTY: str(ctx.slot.fence),
+        seal.FENCE_PROPERTY: str(ctx.slot.fence),
     }
     if ctx.job.key.batch_date is not None:
-        properties[settlement.DATE_PROPERTY] = ctx.job.key.batch_date
+        properties[seal.DATE_PROPERTY] = ctx.job.key.batch_date
     return NewFile(id=_file_id(ctx), name=ctx.job.filename, properties=properties)
 
 

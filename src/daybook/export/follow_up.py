@@ -18,14 +18,16 @@ from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.decision import decide, report
-from daybook.export.model.batch_key import command
 from daybook.export.model.lifecycle import (
     BatchState,
     Next,
+    Task,
+    TaskKind,
+    TaskQueue,
     attempt_to_recheck,
     next_attempt_at,
 )
-from daybook.export.model.task import Task, TaskKind, TaskQueue
+from daybook.export.model.profile import command
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import COLLECTION
 from daybook.export.slot.state import lease_of

@@ -10,8 +10,7 @@ from pymongo.database import Database
 
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Job
-from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manual as requests
 from daybook.export.queue import plan
 from daybook.export.queue.manual import ManualRequest

@@ -10,9 +10,8 @@ from typing import Any
 
 from daybook.errors import DaybookError
 from daybook.export.batch.batch import Batch
-from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.lifecycle import BatchState, Task
 from daybook.export.model.notice import RejectedEntry
-from daybook.export.model.task import Task
 from daybook.text.scrub import scrubbed
 
 

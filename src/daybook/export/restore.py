@@ -17,10 +17,10 @@ from pymongo.database import Database
 from daybook.errors import UNREADABLE, DocumentDamaged, RecordsDisagree
 from daybook.export.batch import batches, export_log, rejections, transitions
 from daybook.export.batch.export_log import LogAction
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.part import Part, PartId
+from daybook.export.model.profile import BatchKey
 from daybook.export.model.seal import Content, ManifestRef, Seal, figures_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.slot.slot import Slot

@@ -11,10 +11,9 @@ import flask
 from daybook.app import App
 from daybook.errors import BadRequest
 from daybook.export.batch.schedule import is_current, parse_schedule_time
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LONGEST_BYTES
 from daybook.export.model.lifecycle import TaskCall
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.outcome import Outcome

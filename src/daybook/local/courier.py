@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from daybook import log
-from daybook.export.model.task import Task
+from daybook.export.model.lifecycle import Task
 from daybook.text.display import duration
 
 QUEUE_NAME = "serve"

@@ -15,8 +15,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
-from daybook.export.model.lifecycle import BatchState, attempt_to_recheck
-from daybook.export.model.task import Task, TaskKind
+from daybook.export.model.lifecycle import BatchState, Task, TaskKind, attempt_to_recheck
 from daybook.export.slot import slot
 from daybook.export.slot.state import lease_of
 from daybook.local.courier import Courier

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from daybook.export.model.batch_key import command
 from daybook.export.model.figures import EntryFault
 from daybook.export.model.notice import Check, CheckedEntry, Receipt, RejectedEntry
+from daybook.export.model.profile import command
 from daybook.notifications import en, th
 from daybook.notifications.en import number
 from daybook.notifications.facts import one_line, paragraph

@@ -8,8 +8,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from daybook.errors import RUN_MIGRATE
-from daybook.export.model.batch_key import command
 from daybook.export.model.notice import Alert
+from daybook.export.model.profile import command
 from daybook.text.display import clean
 from daybook.text.scrub import scrubbed
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
 
-from daybook.export.model.batch_key import option_of
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
-from daybook.export.model.profile import DAILY
+from daybook.export.model.profile import DAILY, option_of
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot.orphans import OrphanReason
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences

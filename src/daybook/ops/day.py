@@ -12,9 +12,9 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.export.batch.batch import COLLECTION, has_ended
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import BatchKey
 from daybook.mongo.query import Query
 
 _FIELDS = (

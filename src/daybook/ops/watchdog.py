@@ -19,9 +19,8 @@ from daybook import log
 from daybook.errors import DatabaseError, DaybookError, DocumentDamaged
 from daybook.export.batch import export_log
 from daybook.export.batch.schedule import Schedule
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import slot as slots

@@ -11,8 +11,8 @@ from pymongo.database import Database
 
 from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import BatchKey
 from daybook.profiles.configured import ConfiguredProfile, Profiles
 
 EVERY = "*"

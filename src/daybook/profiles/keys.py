@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType, Value, is_path
 from daybook.export.model.profile import (
     Calendar,
     FileFormat,
@@ -21,7 +20,15 @@ from daybook.export.model.profile import (
     MatchValue,
     Required,
 )
-from daybook.export.model.source import SOURCES, LineCollection, Source
+from daybook.export.model.source import (
+    SOURCES,
+    Column,
+    ColumnType,
+    LineCollection,
+    Source,
+    Value,
+    is_path,
+)
 from daybook.export.rendering.cells.dates import check_format
 from daybook.export.rendering.cells.money import is_own_code
 from daybook.settings import parsers

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from daybook.export.model.column import Column
 from daybook.export.model.profile import DAILY
+from daybook.export.model.source import Column
 from daybook.profiles.configured import ConfiguredProfile
 from daybook.profiles.keys import toml_text
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import ColumnType
 from daybook.export.model.profile import DAILY, FileFormat, Profile
+from daybook.export.model.source import ColumnType
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.render import Renderer
 from daybook.profiles import keys, presets

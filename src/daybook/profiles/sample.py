@@ -8,9 +8,9 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
-from daybook.export.model.column import ColumnType, ValueKind
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import ColumnType, ValueKind
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.render import Renderer

@@ -19,8 +19,7 @@ from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.verify import NotDelivered, Verification, verify
 from daybook.errors import DestinationError
 from daybook.export.context import Job
-from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.operations.requeue import requeue
 from daybook.export.outcome import Status
 from daybook.export.queue.plan import scan

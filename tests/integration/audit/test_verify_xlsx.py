@@ -19,7 +19,7 @@ from daybook.audit.difference import VerifyKind
 from daybook.audit.verify import Verification, verify
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
-from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.profile import BatchKey
 from tests.integration.office import DAY, EVENING, Office
 
 DIGESTS = [VerifyKind.SIZE, VerifyKind.MD5, VerifyKind.SHA256]

@@ -20,8 +20,8 @@ from daybook.errors import ConfigurationError
 from daybook.export import jobs
 from daybook.export.batch import batches
 from daybook.export.context import Job
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import FIRST_PART_SIZE
+from daybook.export.model.profile import BatchKey
 from daybook.export.operations.sweep import sweep
 from daybook.export.outcome import Status
 from daybook.export.queue import manual

@@ -13,7 +13,7 @@ from daybook.app import App
 from daybook.errors import BadRequest, DaybookError, KeyReused
 from daybook.export.batch import batches, transitions
 from daybook.export.batch.schedule import parse_schedule_time
-from daybook.export.model.batch_key import BatchKey
+from daybook.export.model.profile import BatchKey
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manual
 from tests import books, commands

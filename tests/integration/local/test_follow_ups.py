@@ -18,8 +18,8 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
-from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.task import Task, TaskKind
+from daybook.export.model.lifecycle import Task, TaskKind
+from daybook.export.model.profile import BatchKey
 from daybook.local.courier import Courier
 from daybook.local.follow_ups import FollowUps, due_calls
 from tests.integration.days import put_day

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import (
     Calendar,
     FileFormat,
@@ -21,7 +20,7 @@ from daybook.export.model.profile import (
     Profile,
     Required,
 )
-from daybook.export.model.source import MEDICI, LineCollection, Source
+from daybook.export.model.source import MEDICI, Column, ColumnType, LineCollection, Source
 from daybook.profiles import presets
 from daybook.profiles.configured import Profiles
 from daybook.profiles.printed import to_toml

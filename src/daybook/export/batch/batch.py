@@ -10,13 +10,11 @@ from typing import Any, Self
 
 from bson import ObjectId
 
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import Rejected
-from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.profile import Profile, before_profiles
+from daybook.export.model.lifecycle import BatchState, Task, TaskKind
+from daybook.export.model.profile import BatchKey, Profile, before_profiles
 from daybook.export.model.seal import ManifestRef, months_from, totals_from
-from daybook.export.model.task import Task, TaskKind
 
 COLLECTION = "exportbatches"
 

@@ -15,9 +15,8 @@ from pymongo.errors import DuplicateKeyError
 from daybook.errors import DaybookError, DocumentDamaged
 from daybook.export.batch.batch import COLLECTION as COLLECTION
 from daybook.export.batch.batch import Batch, has_ended
-from daybook.export.model.batch_key import BatchKey
-from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.task import Task, TaskKind
+from daybook.export.model.lifecycle import BatchState, Task, TaskKind
+from daybook.export.model.profile import BatchKey
 from daybook.mongo.query import Document, Query
 
 _STRING = {"$type": "string"}

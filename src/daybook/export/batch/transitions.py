@@ -14,12 +14,10 @@ from pymongo.collection import Collection
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export.batch import attempts, rejections
 from daybook.export.batch.batch import COLLECTION, Batch, has_ended
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.figures import NOTHING, Rejected
-from daybook.export.model.lifecycle import BatchState
-from daybook.export.model.profile import Profile
+from daybook.export.model.lifecycle import BatchState, Task
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import ManifestRef, Seal, figures_to_doc
-from daybook.export.model.task import Task
 from daybook.text import display
 
 NOTHING_FOLLOWS: Mapping[str, Any] = {"nextAttemptAt": None, "pendingTask": None}

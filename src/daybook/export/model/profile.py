@@ -1,4 +1,8 @@
-"""A profile: what one daily file contains, how it is written, and where it comes from."""
+"""A profile: what one daily file contains, how it is written, and where it comes from; its batches.
+
+A batch is a day of a profile, or a manual export of it: its key is here, and the commands as they
+are typed for it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,25 @@ from functools import cached_property
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from daybook.export.model.column import Column, ColumnType, Value, ValueKind
-from daybook.export.model.source import Source
+from daybook.export.model.source import Column, ColumnType, Source, Value, ValueKind
+
+DAILY = "daily"
+
+DEFAULT_COLUMNS = (
+    Column(title="Entry ID", value="entry._id"),
+    Column(title="Line", value="line.number"),
+    Column(title="Date", value="entry.date"),
+    Column(title="Reference", value="entry.reference"),
+    Column(title="Description", value="entry.description"),
+    Column(title="Account Code", value="line.accountCode"),
+    Column(title="Account Name", value="line.accountName"),
+    Column(title="Debit", value="line.debit"),
+    Column(title="Credit", value="line.credit"),
+    Column(title="Amount", value="line.amount"),
+    Column(title="Currency", value="entry.currency"),
+)
+
+MatchValue = str | int | bool
 
 
 class FileFormat(StrEnum):
@@ -39,25 +60,6 @@ class Required(StrEnum):
 class FormulaGuard(StrEnum):
     APOSTROPHE = "apostrophe"  # a leading ' before anything that a spreadsheet would compute
     NONE = "none"  # for files that only machines read
-
-
-DAILY = "daily"
-
-DEFAULT_COLUMNS = (
-    Column(title="Entry ID", value="entry._id"),
-    Column(title="Line", value="line.number"),
-    Column(title="Date", value="entry.date"),
-    Column(title="Reference", value="entry.reference"),
-    Column(title="Description", value="entry.description"),
-    Column(title="Account Code", value="line.accountCode"),
-    Column(title="Account Name", value="line.accountName"),
-    Column(title="Debit", value="line.debit"),
-    Column(title="Credit", value="line.credit"),
-    Column(title="Amount", value="line.amount"),
-    Column(title="Currency", value="entry.currency"),
-)
-
-MatchValue = str | int | bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,3 +215,46 @@ def _known(kind: type, doc: Mapping[str, Any]) -> dict[str, Any]:
 
 def _same(value: Any) -> Any:
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchKey:
+    """A batch's key; exactly one of `batch_date` and `manual_key` is set."""
+
+    profile: str
+    batch_date: str | None = None
+    """ISO date."""
+    manual_key: str | None = None
+
+    @property
+    def slot_id(self) -> str:
+        return self.profile if self.manual_key is None else f"{self.profile}/manual"
+
+    def fields(self) -> dict[str, str]:
+        """The key's fields in a batch document."""
+        fields = {"profile": self.profile}
+        if self.batch_date is not None:
+            fields["batchDate"] = self.batch_date
+        if self.manual_key is not None:
+            fields["manualKey"] = self.manual_key
+        return fields
+
+    def filter(self) -> dict[str, Any]:
+        """The filter for the batch; MongoDB uses a partial index only if it names the type."""
+        day, key = self.batch_date, self.manual_key
+        if key is None:
+            return {"profile": self.profile, "batchDate": {"$eq": day, "$type": "string"}}
+        return {"profile": self.profile, "manualKey": {"$eq": key, "$type": "string"}}
+
+
+def command(name: str, profile: str, day: object = None, *, option: bool = False) -> str:
+    """The command for a profile's day as it is typed; without `day`, for any.
+
+    `option` gives the day as `--date`.
+    """
+    return f"daybook {name}{option_of(profile)} {'--date ' if option else ''}{day or 'DATE'}"
+
+
+def option_of(profile: str) -> str:
+    """What names the profile in a command; nothing for the daily one."""
+    return "" if profile == DAILY else f" --profile {profile}"

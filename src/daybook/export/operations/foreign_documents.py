@@ -14,9 +14,8 @@ from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model import part
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import Part, PartId
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manifest as manifests
 from daybook.export.slot import orphans, slot
 from daybook.export.slot.orphans import Orphan

@@ -11,10 +11,9 @@ from pymongo.database import Database
 
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import RejectedEntry
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.outcome import FACTS
 from daybook.export.queue import rejected, waiting
 from daybook.export.queue.waiting import Unclaimed

@@ -12,9 +12,8 @@ from daybook.errors import DatabaseError
 from daybook.export.announce import NoReceipt, receipt_of
 from daybook.export.batch import batches
 from daybook.export.batch.schedule import Schedule
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.notice import Receipt
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 
 
 def receipt_of_day(

@@ -15,8 +15,8 @@ from daybook.errors import DatabaseError, DaybookError
 from daybook.export.batch import batches, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Exporter
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.profile import BatchKey
 from daybook.export.slot.slot import COLLECTION, Slot
 
 

@@ -12,10 +12,9 @@ from pymongo.database import Database
 
 from daybook.errors import DaybookError
 from daybook.export.batch import export_log
-from daybook.export.model.batch_key import option_of
 from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.part import Part
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import Profile, option_of
 from daybook.export.queue import plan, reference, unmarked
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.export.rendering.render import Renderer

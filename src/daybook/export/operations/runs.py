@@ -15,8 +15,8 @@ from daybook.export import jobs
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.context import Exporter
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.profile import BatchKey
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manual
 from daybook.export.queue.manual import ManualRequest

@@ -13,9 +13,9 @@ from daybook.export.announce import announce
 from daybook.export.batch import batches
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.follow_up import create
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.budgets import RetryBudget, StopToken
 from daybook.export.model.notice import Alert, AlertEvent
+from daybook.export.model.profile import BatchKey
 from daybook.export.queue import manifest as manifests
 from daybook.export.settle import settle
 from daybook.export.slot import orphans

@@ -15,11 +15,10 @@ from pymongo.database import Database
 from daybook import log
 from daybook.errors import DaybookError
 from daybook.export.batch import batches
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.part import COLLECTION as COLLECTION
 from daybook.export.model.part import Part, PartId
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.slot.state import SlotState
 from daybook.mongo.query import Query

@@ -11,10 +11,10 @@ from pymongo.database import Database
 
 from daybook.export.batch import rejections
 from daybook.export.batch.batch import Batch
-from daybook.export.model.column import Column
 from daybook.export.model.ids import hashable
 from daybook.export.model.notice import Check, CheckedEntry
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import Column
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import reference
 from daybook.export.rendering.cells.page import Page

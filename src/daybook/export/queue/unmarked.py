@@ -10,11 +10,10 @@ from pymongo.database import Database
 from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part, PartId
-from daybook.export.model.profile import Profile
+from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manifest as manifests
 
 

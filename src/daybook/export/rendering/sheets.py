@@ -21,9 +21,9 @@ from typing import Any, Self
 from xml.sax.saxutils import escape
 
 from daybook.errors import ConfigurationError, DaybookError
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import Figures
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.page import Page
 from daybook.export.rendering.cells.spreadsheet import (

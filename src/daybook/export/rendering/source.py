@@ -23,12 +23,11 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from daybook.export.model.column import ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
-from daybook.export.model.source import LAST_ITEM, LineCollection
+from daybook.export.model.source import LAST_ITEM, ColumnType, LineCollection
 from daybook.export.rendering import lines as lines_of
 from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
 from daybook.export.rendering.cells.rows import Entry

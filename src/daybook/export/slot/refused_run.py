@@ -24,10 +24,10 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.errors import ConfigurationError, DocumentDamaged
 from daybook.export.batch import batches
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
+from daybook.export.model.profile import BatchKey
 from daybook.export.slot import slot
 from daybook.export.slot.state import may_be_visible
 

@@ -18,8 +18,7 @@ from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from daybook.errors import ConfigurationError, FencedOut
 from daybook.export.batch import batches
-from daybook.export.model.seal import ManifestRef, Seal
-from daybook.export.model.settlement import Prefix
+from daybook.export.model.seal import ManifestRef, Prefix, Seal
 from daybook.export.slot import state
 from daybook.export.slot.state import EMPTIED, IdRefusals, SlotState, UploadState, end_abandoned
 from daybook.mongo.sessions import transaction_in

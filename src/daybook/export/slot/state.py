@@ -14,8 +14,7 @@ from pymongo.errors import OperationFailure
 
 from daybook import log
 from daybook.export.model.fields import Fields
-from daybook.export.model.seal import ManifestRef, Seal
-from daybook.export.model.settlement import Prefix
+from daybook.export.model.seal import ManifestRef, Prefix, Seal
 
 COLLECTION = "exportslots"
 

@@ -21,8 +21,7 @@ from daybook.errors import (
     UncertainResponse,
 )
 from daybook.export.model.budgets import RetryBudget, StopToken, wait_for
-from daybook.export.model.seal import Content, Seal
-from daybook.export.model.settlement import Prefix, is_as_sent, resume_at
+from daybook.export.model.seal import Content, Prefix, Seal, is_as_sent, resume_at
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import bytes_held, find_conflicting_file, find_file

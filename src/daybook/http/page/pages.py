@@ -11,7 +11,7 @@ from daybook.app import App
 from daybook.audit import lineage as lineages
 from daybook.audit.lineage import EntryUnknown, Lineage
 from daybook.errors import BadRequest
-from daybook.export.model.batch_key import command
+from daybook.export.model.profile import command
 from daybook.http.operation import Parameter, operation
 from daybook.http.page.answers import DAY_PAGE, ENTRY_PAGE, OVERVIEW
 from daybook.http.page.view import (

@@ -11,8 +11,8 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.errors import FencedOut
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.profile import BatchKey
 from daybook.export.operations.reopen import NotPossible, SlotBusy
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import Slot

@@ -262,7 +262,7 @@ def test_an_id_of_another_identity_is_counted_as_out_of_reach(office: Office) ->
 
 def test_a_manual_export_that_died_is_settled_too(office: Office) -> None:
     from daybook.export.context import Job
-    from daybook.export.model.batch_key import BatchKey
+    from daybook.export.model.profile import BatchKey
     from daybook.export.queue import manual
 
     entry_id = office.add()

@@ -19,8 +19,8 @@ from daybook.audit.lineage import lineage
 from daybook.cli.main import main
 from daybook.export.announce import receipt_of
 from daybook.export.batch import batches
-from daybook.export.model.batch_key import BatchKey
 from daybook.export.model.part import FIRST_PART_SIZE
+from daybook.export.model.profile import BatchKey
 from daybook.export.operations import history
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed

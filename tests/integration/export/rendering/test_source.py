@@ -10,11 +10,10 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
 from daybook.export.model.profile import DEFAULT_COLUMNS, Profile
-from daybook.export.model.source import Source
+from daybook.export.model.source import Column, ColumnType, Source
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from tests.rendering import MISSING, MemoryRows, entry, render

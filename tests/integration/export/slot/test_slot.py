@@ -11,7 +11,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from daybook.errors import FencedOut
-from daybook.export.model.settlement import Prefix
+from daybook.export.model.seal import Prefix
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import UploadState
 

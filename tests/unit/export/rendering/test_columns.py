@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64
 
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar, Profile, Required
-from daybook.export.model.source import Source
+from daybook.export.model.source import Column, ColumnType, Source
 from tests.rendering import entry, render
 
 

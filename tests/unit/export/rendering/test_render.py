@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import (
     REJECTED_BYTES,
     CurrencyTotals,
@@ -23,7 +22,7 @@ from daybook.export.model.figures import (
 )
 from daybook.export.model.part import Part
 from daybook.export.model.profile import DEFAULT_COLUMNS, Calendar, Profile, Required
-from daybook.export.model.source import Source
+from daybook.export.model.source import Column, ColumnType, Source
 from daybook.export.rendering.cells.values import Cache
 from daybook.export.rendering.render import Renderer
 from tests.rendering import MISSING, MemoryRows, entry, render

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import FormulaGuard, Profile
+from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering.cells.dialect import Dialect
 from daybook.export.rendering.cells.text import TextReader, looks_like_formula, plain_text
 from daybook.export.rendering.cells.values import RejectedValue

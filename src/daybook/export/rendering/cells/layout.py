@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType, Value, ValueKind, is_path
 from daybook.export.model.profile import Profile, Required
+from daybook.export.model.source import Column, ColumnType, Value, ValueKind, is_path
 from daybook.export.rendering.cells.values import RejectedValue
 
 ID = "_id"

@@ -11,9 +11,9 @@ from itertools import accumulate, chain
 from operator import add
 from typing import Any, TypeVar
 
-from daybook.export.model.column import ColumnType, ValueKind
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.profile import Required
+from daybook.export.model.source import ColumnType, ValueKind
 from daybook.export.rendering.cells.dates import NO_DATE, Date
 from daybook.export.rendering.cells.layout import ID, Cell, Field
 from daybook.export.rendering.cells.money import (

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from datetime import date
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import ValueKind
 from daybook.export.model.profile import Profile
+from daybook.export.model.source import ValueKind
 from daybook.export.rendering.cells.dates import DateReader
 from daybook.export.rendering.cells.dialect import Dialect
 from daybook.export.rendering.cells.layout import Cell, Layout

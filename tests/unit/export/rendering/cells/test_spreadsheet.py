@@ -10,8 +10,8 @@ import pytest
 from openpyxl import load_workbook
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.column import Column, ColumnType
 from daybook.export.model.profile import Calendar, FileFormat, Profile
+from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering import sheets
 from daybook.export.rendering.cells.number import cell_number
 from daybook.export.rendering.cells.spreadsheet import date_code, text_form

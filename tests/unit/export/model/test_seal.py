@@ -13,10 +13,12 @@ import pytest
 
 from daybook.destinations.base import DeliveredFile, NewFile
 from daybook.export.model.figures import CurrencyTotals, Figures
-from daybook.export.model.seal import Content, ManifestRef, Seal
-from daybook.export.model.settlement import (
+from daybook.export.model.seal import (
     DATE_PROPERTY,
     FENCE_PROPERTY,
+    Content,
+    ManifestRef,
+    Seal,
     SettlementAction,
     is_as_sent,
     settlement_of,
