@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -120,38 +119,6 @@ def test_of_concurrent_triggers_exactly_one_wins(
     assert told.count(Status.EXPORTED) == 1
     assert set(told) <= {Status.EXPORTED, Status.IN_PROGRESS, Status.ALREADY_EXPORTED}
     assert len(drive.files()) == len(csv_records(database)) == 1
-
-
-def test_ten_thousand_entries_cost_less_than_100_mb(
-    mongo_uri: str, app: App, database: Db, drive: DriveEmulator
-) -> None:
-    books.put_many(database, 10_000)
-    program = (
-        "import os, resource\n"
-        "from datetime import date\n"
-        "from daybook.app import App\n"
-        "from daybook.export.operations.runs import run_day\n"
-        "app = App.from_env(os.environ)\n"
-        "app.database.command('ping'); app.destination\n"
-        "idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "outcome = run_day(app.exporter(app.profile()), date(2026, 1, 18))\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "print(outcome.status, outcome.facts['entryCount'], (peak - idle) // 1024)\n"
-    )
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "src"),
-        "DAYBOOK_MONGODB_URI": mongo_uri,
-        "DAYBOOK_DATABASE": database.name,
-        "DAYBOOK_DESTINATION": f"drive://{drive.folder_id}",
-        "DAYBOOK_DRIVE_ENDPOINT": drive.url,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
-    )
-    status, count, extra_mb = done.stdout.split()
-    assert (status, count) == ("exported", "10000")
-    assert int(extra_mb) < 100
 
 
 def test_a_drive_failure_leaves_everything_as_it_was(
