@@ -23,7 +23,7 @@ from tests.emulators.drive.answers import Answer
 from tests.emulators.drive.call import Call
 from tests.emulators.tasks.delivery import Delivery
 
-MANY = 20_000
+MANY = 10_000
 FEW, LARGE_BYTES = 30, 9_000
 """Entries, and bytes of each: they make two chunks and a rest."""
 CHUNKS = 3
@@ -100,7 +100,7 @@ def ended_after(stage: Stage, *, attempts: int, day: str = DAY) -> None:
 
 def test_a_large_batch_is_one_file_of_one_attempt(stage: Stage) -> None:
     entries = stage.seed(MANY)
-    stage.drive.bytes_per_second = 700_000
+    stage.drive.bytes_per_second = 350_000
 
     answer = stage.serve("three seconds", DAYBOOK_RUN_DEADLINE_SECONDS="3").post(
         "/run", {"batchDate": DAY}
