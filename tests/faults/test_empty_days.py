@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 from tests.faults.steps import TRANSACTION, Step, Steps, each_kind_once
 from tests.faults.world import DAY, NEXT_DAY, THIRD_DAY, World, item_for
 
-COUNT = 10_003
+COUNT = 6_003
 """Three parts, of which the sign-off marks the first."""
 
 
