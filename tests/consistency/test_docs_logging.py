@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -94,7 +95,9 @@ def emitted(path: Path) -> Iterator[tuple[str, str]]:
                 yield levels(name, cases, names), levels(severity, cases, names)
 
 
+@cache
 def events_in_source() -> dict[str, set[str]]:
+    """Event → the severities with which the source logs it."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in pages.SOURCES:
         for name, severity in emitted(path):

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import click
@@ -46,10 +45,6 @@ NO_EVENTS = {
     *("daybook_mongodb_slow_commands_total",),
 }
 """Names of other things that the runbook spells like events."""
-
-
-severities = cache(events_in_source)
-"""Event → the severities with which the source logs it; reading all of the source takes a while."""
 
 
 def hcl(*names: str) -> str:
@@ -151,7 +146,7 @@ def test_the_limits_of_the_chapters_are_those_of_the_alerts() -> None:
 
 
 def test_every_query_asks_one_function_for_events_that_it_logs() -> None:
-    events = severities()
+    events = events_in_source()
     queries = [query for chapter in chapters().values() for query in chapter.queries]
     assert len(queries) > len(AlertEvent)
     for query in queries:
@@ -180,7 +175,7 @@ def test_the_query_for_errors_asks_all_that_the_alert_on_errors_asks() -> None:
 
 def test_every_event_that_the_runbook_names_is_logged() -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", pages.text_of("runbook.md")))
-    known = set(severities()) | set(policies())
+    known = set(events_in_source()) | set(policies())
     assert named & known
     assert named - known == NO_EVENTS
 
@@ -200,7 +195,7 @@ def test_every_reference_to_a_chapter_leads_to_one() -> None:
 
 def test_the_first_five_minutes_name_every_alert_that_may_not_wait() -> None:
     table = chapters()["first-five-minutes-at-3-am"].text
-    urgent = {event.value for event in AlertEvent if "CRITICAL" in severities()[event.value]}
+    urgent = {event.value for event in AlertEvent if "CRITICAL" in events_in_source()[event.value]}
     urgent |= {alert for alert, severity in policies().items() if severity != "WARNING"}
     assert {"batch_failed", "probe_failed", "error_logged"} < urgent
     for alert in urgent:
@@ -212,18 +207,20 @@ def test_the_first_five_minutes_look_where_what_they_wait_for_is_seen() -> None:
     chapter = chapters()["first-five-minutes-at-3-am"]
     (query,) = chapter.queries
     (waited,) = re.findall(r"^6\. (.+?)\n\n", chapter.text, re.M | re.DOTALL)
-    events = set(re.findall(r"`(\w+)`", waited)) & set(severities())
+    events = set(re.findall(r"`(\w+)`", waited)) & set(events_in_source())
     assert {"batch_committed", "batch_failed", "batch_recovered", "examined"} <= events
     for event in events:
-        for severity in severities()[event]:
+        for severity in events_in_source()[event]:
             assert matches(query, {"event": event, "severity": severity}), f"{event}, {severity}"
 
 
 def test_an_event_that_is_an_alert_is_one_of_the_severity_that_it_is_logged_with() -> None:
-    compared = {alert: severity for alert, severity in policies().items() if alert in severities()}
+    compared = {
+        alert: severity for alert, severity in policies().items() if alert in events_in_source()
+    }
     assert len(compared) > len(AlertEvent) / 2
     for alert, severity in compared.items():
-        assert severities()[alert] == {severity}, alert
+        assert events_in_source()[alert] == {severity}, alert
 
 
 def test_the_flowchart_leads_to_chapters() -> None:

@@ -95,11 +95,6 @@ def test_terraforms_defaults_are_daybooks() -> None:
 # Log events
 
 
-@cache
-def logged() -> dict[str, set[str]]:
-    return events_in_source()
-
-
 def events_that_are_alerts() -> dict[str, str]:
     """Event → severity of the policies that fire on one record of it."""
     events = block(text(OBSERVABILITY / "alerts.tf"), "events = {")
@@ -118,21 +113,21 @@ def events_in_filters() -> set[str]:
     return found
 
 
-def test_terraform_asks_for_events_that_are_logged() -> None:
+def test_terraform_asks_for_events_that_are_events_in_source() -> None:
     filtered = events_in_filters()
     assert {"attempt_failed", "batch_committed", "batch_empty", "breaker_opened"} <= filtered
-    assert (filtered | set(events_that_are_alerts())) - set(logged()) == set()
+    assert (filtered | set(events_that_are_alerts())) - set(events_in_source()) == set()
 
 
 def test_the_smoke_test_waits_for_records_that_are_made() -> None:
     asked = re.findall(r'jsonPayload\.event=\\"(\w+)\\"', text(pages.ROOT / "ops" / "smoke.sh"))
     assert asked
-    assert set(asked) - set(logged()) == set()
+    assert set(asked) - set(events_in_source()) == set()
 
 
 def test_an_alert_is_as_severe_as_its_record() -> None:
     for event, severity in events_that_are_alerts().items():
-        assert {severity} == logged()[event], event
+        assert {severity} == events_in_source()[event], event
 
 
 def test_every_alert_of_daybook_that_needs_somebody_is_one_in_terraform() -> None:
