@@ -16,6 +16,7 @@ from tests.acceptance.test_cli import daybook
 from tests.integration.office import Office
 
 pytest_plugins = ["tests.acceptance.evening"]
+pytestmark = pytest.mark.migrated
 
 TASK = {"profile": "daily", "generation": 1, "attempt": 2, "kind": "retry"}
 BODIES: dict[str, dict[str, Any]] = {

@@ -23,6 +23,8 @@ from tests.acceptance.wire import Server, serving
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 AXE = pages.ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Decimal128
+from bson import Decimal128, ObjectId
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from daybook.cli.main import main
@@ -21,6 +22,8 @@ from daybook.export.slot.slot import Slot
 from tests import forked
 from tests.installed import DAYBOOK
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
+
+pytestmark = pytest.mark.migrated
 
 ROOT = Path(__file__).parents[2]
 DATE = DAY.isoformat()
@@ -417,10 +420,18 @@ def test_the_doctor_says_ok_line_by_line(office: Office) -> None:
     assert line.startswith("NOT OK  indexes ")
 
 
+@pytest.fixture
+def bare(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """A database without indexes."""
+    name = f"bare_{ObjectId()}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
 def test_without_indexes_nothing_runs_until_migrate(
-    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
+    bare: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
 ) -> None:
-    env = Office(database, mongo_uri, tmp_path).env
+    env = Office(bare, mongo_uri, tmp_path).env
     refused = daybook(env, "run", "--date", DATE)
     assert refused.returncode == 3
     assert "run `daybook migrate`" in refused.stderr
@@ -436,17 +447,17 @@ def test_without_indexes_nothing_runs_until_migrate(
 
 
 def test_migrate_lists_duplicates_and_changes_nothing(
-    database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
+    bare: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
 ) -> None:
     record = {"action": "csv_generated", "metadata": {"batchDate": DATE}}
-    database["exportlogs"].insert_many([{**record, "_id": "a"}, {**record, "_id": "b"}])
-    process = daybook(Office(database, mongo_uri, tmp_path).env, "migrate")
+    bare["exportlogs"].insert_many([{**record, "_id": "a"}, {**record, "_id": "b"}])
+    process = daybook(Office(bare, mongo_uri, tmp_path).env, "migrate")
     assert (process.returncode, process.stdout) == (3, "")
     assert "exportlogs has 2 documents for" in process.stderr
     assert "_id a, b; keep one. To keep the first" in process.stderr
     assert 'updateMany({"_id": {"$in": ["b"]}}, {"$set": ' in process.stderr
-    assert database["exportlogs"].count_documents({}) == 2
-    assert set(database["exportlogs"].index_information()) == {"_id_"}
+    assert bare["exportlogs"].count_documents({}) == 2
+    assert set(bare["exportlogs"].index_information()) == {"_id_"}
 
 
 def test_logs_go_to_stderr_and_only_when_asked_for(office: Office) -> None:

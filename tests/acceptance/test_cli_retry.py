@@ -18,6 +18,8 @@ from tests.emulators.drive import DriveEmulator
 from tests.emulators.tasks import QUEUE, TasksEmulator
 from tests.integration.office import DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 DATE = DAY.isoformat()
 AGAIN = f"daybook retry {DATE}"
 Db = Database[dict[str, Any]]

@@ -23,6 +23,8 @@ from tests.emulators.mongo_proxy import Event, MongoProxy, Phase
 from tests.installed import DAYBOOK
 from tests.integration.office import DAY, Office
 
+pytestmark = pytest.mark.migrated
+
 DATE = DAY.isoformat()
 CHUNK = 262_144
 ENTRIES = 1500

@@ -25,6 +25,7 @@ from tests.acceptance.runbook_stage import own_logging
 from tests.integration.office import Office
 
 pytest_plugins = ["tests.acceptance.evening"]
+pytestmark = pytest.mark.migrated
 
 NO_DATES = {
     "malformed": ["", "yesterday", "18.01.2026", "2026-1-18", "20260118", "2026/01/18"],

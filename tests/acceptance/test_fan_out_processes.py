@@ -22,6 +22,8 @@ from tests.acceptance.front import Front
 from tests.acceptance.processes import Instance
 from tests.emulators.tasks import TasksEmulator
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 PROCESSES = 4

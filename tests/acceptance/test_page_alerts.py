@@ -29,6 +29,8 @@ from tests.acceptance.wire import serving
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 RUNBOOK = "https://git.example.com/daybook/docs/runbook.md"

@@ -16,6 +16,8 @@ from tests.acceptance.test_cli import answer, daybook
 from tests.acceptance.test_http import Function
 from tests.emulators.drive import DriveEmulator
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 DAY = "2026-01-18"
 

@@ -29,6 +29,8 @@ from tests.acceptance.test_serve import (
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.tasks import QUEUE, TasksEmulator
 
+pytestmark = pytest.mark.migrated
+
 DATE = "2026-01-18"
 CHUNK = 262_144
 LARGE = 1500

@@ -34,6 +34,8 @@ from tests.emulators.drive import DriveEmulator
 from tests.rendering import BATCH_DATE, entry, render, render_file
 from tests.unit.profiles.test_printed import profiles
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 DAY = "2026-01-18"
 MIDNIGHT = datetime(2026, 1, 18)  # noqa: DTZ001  (a cell's date has no time zone)

@@ -20,6 +20,8 @@ from tests import books, options
 from tests.acceptance.wire import Server, serving
 from tests.fuzz.openapi_hooks import DELIVERED, ENTRIES, OPEN_DAYS, OWNERS
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 
 HOOKS = "tests.fuzz.openapi_hooks"

@@ -22,6 +22,8 @@ from daybook.export.batch.batch import Batch
 from daybook.export.model.profile import BatchKey
 from tests.integration.office import DAY, EVENING, Office
 
+pytestmark = pytest.mark.migrated
+
 DIGESTS = [VerifyKind.SIZE, VerifyKind.MD5, VerifyKind.SHA256]
 
 

@@ -20,6 +20,8 @@ from daybook.export.slot.slot import COLLECTION, Slot
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
 
+pytestmark = pytest.mark.migrated
+
 COUNT = 3
 
 
