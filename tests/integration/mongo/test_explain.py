@@ -279,13 +279,22 @@ def test_every_query_that_goes_over_the_wire_is_declared(
 # How they run
 
 
-@pytest.fixture
-def stored(mongo_uri: str, database: Db, tmp_path: Path) -> Db:
-    """A day and a ledger of their own making, and `FEW` of each document besides."""
+@pytest.fixture(scope="module")
+def stored(
+    mongo_client: MongoClient[dict[str, Any]],
+    mongo_uri: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Db]:
+    """A day and a ledger of their own making, and `FEW` of each document besides.
+
+    For all tests; those that drop an index put it back.
+    """
+    database = mongo_client[f"test_{ObjectId()}"]
     prepare(database)
-    real(mongo_uri, database, tmp_path)
+    real(mongo_uri, database, tmp_path_factory.mktemp("files"))
     fill(database, FEW)
-    return database
+    yield database
+    mongo_client.drop_database(database.name)
 
 
 def real(mongo_uri: str, database: Db, folder: Path) -> None:
@@ -459,21 +468,21 @@ def test_every_query_runs_on_an_index(stored: Db) -> None:
     ],
 )
 def test_a_dropped_index_makes_its_query_fail_and_is_named(
-    broken: Db, collection: str, index: str, query: str
+    stored: Db, collection: str, index: str, query: str
 ) -> None:
-    before = broken[collection].index_information()[index]
-    broken[collection].drop_index(index)
+    before = stored[collection].index_information()[index]
+    stored[collection].drop_index(index)
     try:
         (asked,) = [
             each for each in DECLARED if (each.collection, each.name) == (collection, query)
         ]
-        (found,) = explain(broken, [asked]).queries
+        (found,) = explain(stored, [asked]).queries
         assert found.faults
         assert index in found.lacking
         assert found.failed, found.excused
     finally:
         restored = {name: before[name] for name in before if name not in ("key", "v", "ns")}
-        broken[collection].create_index(before["key"], name=index, **restored)
+        stored[collection].create_index(before["key"], name=index, **restored)
 
 
 def test_every_dropped_index_makes_it_fail_whether_a_query_suffers_or_not(database: Db) -> None:
@@ -484,21 +493,6 @@ def test_every_dropped_index_makes_it_fail_whether_a_query_suffers_or_not(databa
         found = explain(database, ())
         assert (found.failed, found.missing) == (True, (f"{index.name} on {index.collection}",))
         building.build(database, [index])
-
-
-@pytest.fixture(scope="module")
-def broken(
-    mongo_client: MongoClient[dict[str, Any]],
-    mongo_uri: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Db]:
-    """As `stored`, for all tests that drop an index and put it back."""
-    database = mongo_client[f"test_{ObjectId()}"]
-    prepare(database)
-    real(mongo_uri, database, tmp_path_factory.mktemp("files"))
-    fill(database, FEW)
-    yield database
-    mongo_client.drop_database(database.name)
 
 
 def test_without_documents_nothing_is_asked_and_nothing_fails(database: Db) -> None:
