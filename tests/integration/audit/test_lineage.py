@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from daybook.audit.lineage import EntryUnknown, Lineage, lineage
 from daybook.cli.main import main
+from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.operations.requeue import requeue
 from daybook.export.queue import manual
 from daybook.local import sample
@@ -77,12 +78,16 @@ def test_the_rows_are_told_as_a_spreadsheet_counts_them_too(
 
 
 def test_rows_go_on_counting_from_part_to_part(office: Office) -> None:
-    sample.seed(office.database, at=office.app.clock(), entries=5_000)
+    sample.seed(office.database, at=office.app.clock(), entries=FIRST_PART_SIZE)
     entry_id = office.add()
     office.export()
     assert office.batch()["manifest"]["partCount"] == 2
     (file,) = of(office, entry_id).files
-    assert [file.first_row, file.last_row] == rows_of(office, entry_id) == [10_001, 10_002]
+    assert (
+        [file.first_row, file.last_row]
+        == rows_of(office, entry_id)
+        == [2 * FIRST_PART_SIZE + 1, 2 * FIRST_PART_SIZE + 2]
+    )
 
 
 def test_a_rejected_entry_stands_in_no_file_and_says_why(office: Office) -> None:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.migrated
 
 Db = Database[dict[str, Any]]
 
-COUNT = 5_003
+COUNT = FIRST_PART_SIZE + 3
 """Two parts: the commit marks the first, the second is marked afterwards."""
 COMMITS = ("findAndModify", "exportslots", Phase.BEFORE)
 
