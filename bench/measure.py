@@ -6,6 +6,7 @@ time leaves out starting Python and connecting.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -120,6 +121,7 @@ def main(what: str) -> None:
     app = App.from_env(os.environ)
     app.database.command("ping")
     _ = app.destination
+    gc.freeze()  # as the function and the commands do
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     mongod = app.client.admin.command("serverStatus")["pid"]
     of_mongod = cpu_seconds(mongod)

@@ -121,7 +121,8 @@ def read_items(
 def decode_items(content: bytes) -> list[dict[str, Any]]:
     """Queue items from BSON, read leniently; an ID that decoding changes becomes `Altered`."""
     items = bson.decode_all(content, LENIENT)
-    if any(isinstance(item.get(name), Mapping | DBRef) for item in items for name in _IDS):
+    types = {type(item.get(name)) for item in items for name in _IDS}
+    if any(issubclass(one, Mapping | DBRef) for one in types):
         for item, raw in zip(items, bson.decode_all(content, _RAW), strict=True):
             for name in _IDS:
                 value = item.get(name)

@@ -17,8 +17,6 @@ from typing import Any
 
 import bson
 from bson import ObjectId
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
@@ -150,8 +148,7 @@ class EntrySource:
     def __init__(self, database: Database[Any], profile: Profile) -> None:
         """Raises `ConfigurationError` for a column that cannot be read."""
         source, layout = profile.source, Layout.of(profile)
-        raw = CodecOptions(document_class=RawBSONDocument)
-        self._entries = database.get_collection(source.entries, codec_options=raw)
+        self._entries = database[source.entries]
         self._where = None if isinstance(source.lines, str) else source.lines
         if self._where is None:
             self._projection = _projection(layout, str(source.lines))
@@ -162,7 +159,7 @@ class EntrySource:
             if not field.of_line and source.reference_in_line and field.path == source.reference
         ]
         self._of_lines = of_lines
-        self._lines = database.get_collection(self._where.collection, codec_options=raw)
+        self._lines = database[self._where.collection]
         self._projection = _entry_projection(layout, self._where, of_lines)
         self._line_projection = _line_projection(
             layout, self._where, of_lines, source.reference_in_line or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -319,15 +320,38 @@ def test_the_items_of_one_entry_are_looked_up_once(app: App, database: Db) -> No
     assert fetched.documents <= 2 * count + len(parts)
 
 
-class Fetched(CommandListener):
-    """Counts the documents that a client fetches."""
+@pytest.mark.parametrize("doubles", [False, True])
+def test_only_a_part_with_several_items_of_an_entry_is_grouped(
+    app: App, database: Db, doubles: bool
+) -> None:
+    items = [books.queue_item(ObjectId()) for _ in range(FIRST_PART_SIZE + 10)]
+    if doubles:  # the two are in different parts
+        items[-1]["entryId"] = items[0]["entryId"]
+    database["exportqueues"].insert_many(items)
+    fetched = Fetched()
+    app.__dict__["_client"] = MongoClient[dict[str, Any]](
+        app.settings.mongodb_uri, event_listeners=[fetched]
+    )
 
-    documents = 0
+    parts = list(plan.scan(app.database, app.profile(DAILY)))
+
+    app.client.close()
+    assert [list(part.duplicates) for part in parts] == [[], [9] if doubles else []]
+    assert fetched.commands["aggregate"] == (1 if doubles else 0)
+
+
+class Fetched(CommandListener):
+    """Counts the commands of a client, and the documents that it fetches."""
+
+    def __init__(self) -> None:
+        self.commands = Counter[str]()
+        self.documents = 0
 
     def started(self, event: CommandStartedEvent) -> None:
         pass
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
+        self.commands[event.command_name] += 1
         cursor = event.reply.get("cursor", {})
         self.documents += len(cursor.get("firstBatch", cursor.get("nextBatch", ())))
 
