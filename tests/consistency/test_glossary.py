@@ -1,7 +1,8 @@
-"""docs/glossary.md defines each term once, and only terms that are used elsewhere."""
+"""One meaning per word: in docs/glossary.md, whose terms are used elsewhere, and in class names."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 
@@ -33,3 +34,14 @@ def test_every_term_is_used_elsewhere() -> None:
 def test_the_readme_and_the_architecture_lead_to_the_glossary() -> None:
     assert f"(docs/{NAME})" in (pages.ROOT / "README.md").read_text(encoding="utf-8")
     assert f"({NAME})" in pages.text_of("architecture.md")
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    defined = Counter(
+        node.name
+        for path in pages.SOURCES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert len(defined) > 200
+    assert [name for name, count in defined.items() if count > 1] == []

@@ -52,7 +52,7 @@ class DayFile:
     """Entry, by ID and by reference → why the file leaves it out."""
 
 
-class NoFile(DaybookError):
+class NothingToCompare(DaybookError):
     """There is nothing to compare with."""
 
     type = "not_delivered"
@@ -95,14 +95,14 @@ def planned(
 ) -> DayFile | None:
     """What a run would deliver now, written to `to`.
 
-    None when another application has recorded the day. Raises `NoFile` when a run would not make
-    a file.
+    None when another application has recorded the day. Raises `NothingToCompare` when a run
+    would not make a file.
     """
     outcome = plan_day(database, profile, day, every=True, sink=to.write)
     if outcome.status is Status.ALREADY_EXPORTED:
         return None
     if outcome.status not in (Status.PLANNED, Status.EMPTY):
-        raise NoFile(f"{day}: a run would end as {outcome.status.value}")
+        raise NothingToCompare(f"{day}: a run would end as {outcome.status.value}")
     return DayFile(
         origin=Origin.PLANNED,
         profile=profile,

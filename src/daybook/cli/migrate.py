@@ -90,16 +90,16 @@ def _doc(app: App, found: list[MigrationStatus], others: list[ObjectFault]) -> d
     }
 
 
-def _since(standing: MigrationStatus, zone: ZoneInfo) -> str:
-    applied = standing.applied_at
+def _since(status: MigrationStatus, zone: ZoneInfo) -> str:
+    applied = status.applied_at
     since = "never applied" if applied is None else f"applied {moment(applied, zone)}"
-    if not standing.known:
+    if not status.known:
         since += " by a newer version of Daybook"
-    again = f", {number(len(standing.steps), 'step')} to be done" if standing.steps else ""
-    return f"{standing.version:04} {standing.name}: {since}{again}"
+    again = f", {number(len(status.steps), 'step')} to be done" if status.steps else ""
+    return f"{status.version:04} {status.name}: {since}{again}"
 
 
-def _would(standing: MigrationStatus) -> str:
-    if standing.problems:
-        return "cannot be applied" if standing.known else "of a newer version of Daybook"
-    return "would be applied" if standing.pending else "nothing to do"
+def _would(status: MigrationStatus) -> str:
+    if status.problems:
+        return "cannot be applied" if status.known else "of a newer version of Daybook"
+    return "would be applied" if status.pending else "nothing to do"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from daybook.app import App
     from daybook.export.batch.batch import Batch
     from daybook.export.model.profile import Profile
-    from daybook.export.operations.corrections import RejectedEntry
-    from daybook.export.operations.history import Overview, SlotStatus
+    from daybook.export.operations.corrections import StillRejected
+    from daybook.export.operations.history import DayStatus, SlotStatus
     from daybook.export.slot.refused_run import RefusedRun
 
 _STORED = 100
@@ -197,7 +197,7 @@ def _refused(refused: RefusedRun | None, zone: ZoneInfo) -> list[str]:
     return [row("refused", f"{calls} at {at}: {refused.type}: {refused.message}")]
 
 
-def _next(app: App, found: Overview, profile: Profile) -> list[str]:
+def _next(app: App, found: DayStatus, profile: Profile) -> list[str]:
     """The next call, if there is one, and who makes it."""
     task = None if found.batch is None else found.batch.pending
     if task is None:
@@ -228,7 +228,7 @@ def _is_released(batch: Mapping[str, Any]) -> bool:
     return batch["state"] == "failed" and batch["releasedAt"] is not None
 
 
-def _unclaimed(found: Overview) -> list[str]:
+def _unclaimed(found: DayStatus) -> list[str]:
     from daybook.export.queue.waiting import in_words
 
     if not found.unclaimed:
@@ -236,14 +236,14 @@ def _unclaimed(found: Overview) -> list[str]:
     return [f"Items in the queue that no run takes: {in_words(found.unclaimed)}."]
 
 
-def _rejected(found: Overview, names: Mapping[str, str], *, every: bool) -> list[str]:
+def _rejected(found: DayStatus, names: Mapping[str, str], *, every: bool) -> list[str]:
     if found.batch is None:
         return []
     count = max(len(found.rejected), found.batch.doc.get("rejectedCount") or 0)
     return rejected(found.rejected, count, names, every=every)
 
 
-def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
+def _still_rejected(app: App, profile: Profile) -> list[StillRejected]:
     """The entries of the last days whose items nobody has queued again, newest day first."""
     from daybook.export.operations import corrections, history
 
@@ -260,7 +260,7 @@ def _still_rejected(app: App, profile: Profile) -> list[RejectedEntry]:
     ]
 
 
-def _waiting(entries: list[RejectedEntry], requeue: str) -> list[str]:
+def _waiting(entries: list[StillRejected], requeue: str) -> list[str]:
     from daybook.notifications import en
 
     if not entries:

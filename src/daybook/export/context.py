@@ -74,7 +74,7 @@ class Exporter:
     sleep: Callable[[float], None] = time.sleep
     schedule: Schedule | None = None
     """The profile's, by which a receipt says that a day was closed early; None: it does not."""
-    stopwatch: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
     """Times the rendering, in seconds from any beginning."""
     progress: Callable[[int, int], None] | None = None
     """Called with the number of items rendered so far and the number in the manifest."""
@@ -143,7 +143,7 @@ class Context:
             stop_token=stop_token,
             retry_budget=RetryBudget(exporter.sleep, stop_token),
             rendering=TimeBudget(
-                exporter.limits.csv_timeout_seconds, stop_token, clock=exporter.stopwatch
+                exporter.limits.csv_timeout_seconds, stop_token, clock=exporter.monotonic
             ),
             first_fence=slot.fence,
         )

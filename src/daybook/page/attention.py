@@ -20,7 +20,7 @@ from daybook.export.slot.refused_run import RefusedRun
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
 from daybook.mongo.query import Query
-from daybook.page.days import Cell, DayState
+from daybook.page.days import CalendarDay, DayState
 from daybook.page.recorded import RecordedDay, UnrecordedFile
 from daybook.page.slots import Working
 
@@ -43,7 +43,7 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class AttentionItem:
     """One thing that needs attention."""
 
     alert: Alert
@@ -55,12 +55,12 @@ class Item:
 
 def of_cells(
     profile: str,
-    cells: Sequence[Cell],
+    cells: Sequence[CalendarDay],
     *,
     refused: RefusedRun | None,
     working: Working | None,
     sealed: Container[str],
-) -> Iterator[Item]:
+) -> Iterator[AttentionItem]:
     """Items of a profile's days, newest first.
 
     `sealed` are the days of which a file may be visible without a record.
@@ -79,14 +79,14 @@ def of_cells(
         yield from _of_cell(profile, cell, working, file_possible=_possible(cell, sealed))
 
 
-def _possible(cell: Cell, sealed: Container[str]) -> bool | None:
+def _possible(cell: CalendarDay, sealed: Container[str]) -> bool | None:
     """True or None, never False: without the fact, the text is that of the alert."""
     return cell.day.isoformat() in sealed or None
 
 
 def _of_cell(
-    profile: str, cell: Cell, working: Working | None, *, file_possible: bool | None
-) -> Iterator[Item]:
+    profile: str, cell: CalendarDay, working: Working | None, *, file_possible: bool | None
+) -> Iterator[AttentionItem]:
     record = cell.record
     if record is not None and record.unrecorded is not None:
         yield _unrecorded(profile, cell, record, record.unrecorded)
@@ -156,7 +156,7 @@ def _of_cell(
         )
 
 
-def _changed(profile: str, cell: Cell, record: RecordedDay) -> Iterator[Item]:
+def _changed(profile: str, cell: CalendarDay, record: RecordedDay) -> Iterator[AttentionItem]:
     """Of the file and of its entries; changes of unknown kinds count as the entries'."""
     of_file = [one for one in record.changes if one.kind in FILE_KINDS]
     others = [one for one in record.changes if one.kind not in FILE_KINDS]
@@ -181,7 +181,9 @@ def _changed(profile: str, cell: Cell, record: RecordedDay) -> Iterator[Item]:
             )
 
 
-def _unrecorded(profile: str, cell: Cell, record: RecordedDay, file: UnrecordedFile) -> Item:
+def _unrecorded(
+    profile: str, cell: CalendarDay, record: RecordedDay, file: UnrecordedFile
+) -> AttentionItem:
     return _item(
         profile,
         cell,
@@ -196,7 +198,7 @@ def _unrecorded(profile: str, cell: Cell, record: RecordedDay, file: UnrecordedF
     )
 
 
-def _unmarked(profile: str, cell: Cell, record: RecordedDay) -> Item:
+def _unmarked(profile: str, cell: CalendarDay, record: RecordedDay) -> AttentionItem:
     if record.error is None:
         return _item(
             profile,
@@ -224,7 +226,9 @@ def _unmarked(profile: str, cell: Cell, record: RecordedDay) -> Item:
     )
 
 
-def _refused(profile: str, cell: Cell, refused: RefusedRun, *, file_possible: bool | None) -> Item:
+def _refused(
+    profile: str, cell: CalendarDay, refused: RefusedRun, *, file_possible: bool | None
+) -> AttentionItem:
     return _item(
         profile,
         cell,
@@ -241,15 +245,15 @@ def _refused(profile: str, cell: Cell, refused: RefusedRun, *, file_possible: bo
 
 def _item(
     profile: str,
-    cell: Cell,
+    cell: CalendarDay,
     event: AlertEvent,
     severity: int,
     *,
     act: Act | None = None,
     mark: DayState | None = None,
     **facts: Any,
-) -> Item:
-    return Item(
+) -> AttentionItem:
+    return AttentionItem(
         alert=Alert(
             event=event,
             severity=severity,
@@ -306,7 +310,7 @@ def circuits(
     ], damaged
 
 
-def of_circuits(profile: str, found: Sequence[Circuit]) -> Iterator[Item]:
+def of_circuits(profile: str, found: Sequence[Circuit]) -> Iterator[AttentionItem]:
     for one in found:
         if one.state is BreakerState.CLOSED:
             continue
@@ -315,7 +319,7 @@ def of_circuits(profile: str, found: Sequence[Circuit]) -> Iterator[Item]:
             "failures": one.failures,
             **({"open_until": one.open_until} if one.state is BreakerState.OPEN else {}),
         }
-        yield Item(
+        yield AttentionItem(
             alert=Alert(
                 event=AlertEvent.BREAKER_OPENED,
                 severity=logging.WARNING,
@@ -328,9 +332,9 @@ def of_circuits(profile: str, found: Sequence[Circuit]) -> Iterator[Item]:
 
 def of_orphans(
     database: Database[dict[str, Any]], profiles: Sequence[str], now: datetime
-) -> tuple[list[Item], list[str]]:
+) -> tuple[list[AttentionItem], list[str]]:
     """IDs abandoned in the last days, and the documents of them that cannot be read."""
-    items: list[Item] = []
+    items: list[AttentionItem] = []
     damaged: list[str] = []
     for doc in orphans.own(_ORPHANS.find(database, profiles=list(profiles), now=now)):
         try:
@@ -348,9 +352,9 @@ def _sealed_day(seals: Sequence[Mapping[str, Any]]) -> str | None:
         return None
 
 
-def _orphan(profile: str, orphan: Orphan, day: str | None) -> Item:
+def _orphan(profile: str, orphan: Orphan, day: str | None) -> AttentionItem:
     unsealed = orphan.reason is OrphanReason.UNSEALED
-    return Item(
+    return AttentionItem(
         alert=Alert(
             event=AlertEvent.UNSEALED_FILE if unsealed else AlertEvent.ORPHAN_LEFT_BEHIND,
             severity=logging.CRITICAL,

@@ -17,13 +17,13 @@ from daybook.export.batch.export_log import LogAction
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import DAILY
 from daybook.export.operations import corrections
-from daybook.export.operations.corrections import RejectedEntry
+from daybook.export.operations.corrections import StillRejected
 from daybook.export.queue import plan
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
 from daybook.page import attention, days, slots
-from daybook.page.attention import Item
-from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
+from daybook.page.attention import AttentionItem
+from daybook.page.days import SHOWN, CalendarDay, DayState, ShownProfile
 from daybook.page.overview import TIMEOUT_SECONDS
 from daybook.page.slots import Working
 
@@ -72,12 +72,12 @@ class DayPage:
     """What the page of a day shows."""
 
     profile: str
-    cell: Cell
-    items: tuple[Item, ...]
+    cell: CalendarDay
+    items: tuple[AttentionItem, ...]
     working: Working | None
     """The run that is at work on this very day."""
     damaged: str | None
-    rejected: tuple[RejectedEntry, ...]
+    rejected: tuple[StillRejected, ...]
     attempts: tuple[Attempt, ...]
     """The latest ones, oldest first; none of a batch of an earlier version."""
     records: tuple[Record, ...]

@@ -101,7 +101,7 @@ class ShownProfile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class CalendarDay:
     """A day of a profile's calendar."""
 
     day: date
@@ -125,7 +125,7 @@ class Damaged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ReadDays:
     """The days that were read, of each profile by name."""
 
     days: Mapping[str, Mapping[date, RecordedDay]]
@@ -138,7 +138,7 @@ class Found:
 
 def read(
     database: Database[dict[str, Any]], profiles: Sequence[str], since: date, until: date
-) -> Found:
+) -> ReadDays:
     """The days of all of the profiles, in three queries. Raises `PyMongoError`."""
     found = _DAYS.find_raw(
         database,
@@ -160,7 +160,7 @@ def read(
     open_days = [
         day.isoformat() for day in every if any(day not in known for known in days.values())
     ]
-    return Found(
+    return ReadDays(
         days=days,
         damaged=tuple(damaged),
         elsewhere=_elsewhere(database, profiles, open_days),
@@ -216,13 +216,13 @@ def _elsewhere(
 
 def calendar(
     shown: ShownProfile,
-    found: Found,
+    found: ReadDays,
     *,
     since: date,
     until: date,
     working_fence: int | None,
     now: datetime,
-) -> list[Cell]:
+) -> list[CalendarDay]:
     """A cell for each day, oldest first.
 
     `working_fence`: the fence of the run that holds the profile's slot; None without one. Days
@@ -236,7 +236,7 @@ def calendar(
     last = until if shown.enabled else max((*own, *elsewhere, *damaged), default=first)
     due = {day: at for day, at in due_times(shown.schedule, since, until).items() if day <= last}
     changed = found.item_changes.get(name, {})
-    cells: list[Cell] = []
+    cells: list[CalendarDay] = []
     for number in range((until - since).days + 1):
         day = since + timedelta(days=number)
         record = own.get(day)
@@ -248,7 +248,7 @@ def calendar(
         else:
             state = state_of(record, due=due_at, working_fence=working_fence, now=now)
         cells.append(
-            Cell(
+            CalendarDay(
                 day=day,
                 state=state,
                 due=due.get(day),
@@ -286,7 +286,7 @@ def state_of(
     return DayState.MISSING if late else DayState.RETRYING
 
 
-def _superseded(cells: Sequence[Cell]) -> list[Cell]:
+def _superseded(cells: Sequence[CalendarDay]) -> list[CalendarDay]:
     """The same cells: of those that are not done, the ones whose entries a later day has taken."""
     done = {DayState.DELIVERED, DayState.CHANGED, DayState.EMPTY}
     marked = list(cells)

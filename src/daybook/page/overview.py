@@ -12,12 +12,12 @@ import pymongo
 from pymongo.database import Database
 
 from daybook.export.operations import corrections
-from daybook.export.operations.corrections import RejectedEntry
+from daybook.export.operations.corrections import StillRejected
 from daybook.export.queue import waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.page import attention, days, slots
-from daybook.page.attention import Circuit, Item
-from daybook.page.days import SHOWN, Cell, DayState, ShownProfile
+from daybook.page.attention import AttentionItem, Circuit
+from daybook.page.days import SHOWN, CalendarDay, DayState, ShownProfile
 from daybook.page.slots import Slots, Working
 
 TIMEOUT_SECONDS = 10.0
@@ -35,7 +35,7 @@ class Verdict:
     """Whether the last due day of a profile is done."""
 
     profile: str
-    cell: Cell | None
+    cell: CalendarDay | None
     """The last due day, or an earlier one that failed after that was done; None without a run."""
     last_slot: datetime
     """When the last batch was due, in the schedule's zone."""
@@ -64,7 +64,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Trend:
     """Entries and duration of the last days, oldest first, with their medians."""
 
     points: tuple[Point, ...]
@@ -79,24 +79,24 @@ class Overview:
     now: datetime
     """In the zone of the first profile's schedule."""
     verdicts: tuple[Verdict, ...]
-    items: tuple[Item, ...]
+    items: tuple[AttentionItem, ...]
     """The most severe first."""
-    calendars: Mapping[str, tuple[Cell, ...]]
+    calendars: Mapping[str, tuple[CalendarDay, ...]]
     """Profile → a cell for each of the last ninety days, oldest first."""
     working: tuple[Working, ...]
     circuits: tuple[Circuit, ...]
     unclaimed: Mapping[Unclaimed, int]
-    rejected: tuple[RejectedEntry, ...]
+    rejected: tuple[StillRejected, ...]
     damaged: tuple[str, ...]
     """What is wrong with documents that cannot be read."""
     selected: str
     """The profile that table and charts show."""
-    chart: Chart
+    chart: Trend
     mongodb: str
     """Version of the server."""
 
     @property
-    def table(self) -> list[Cell]:
+    def table(self) -> list[CalendarDay]:
         """The last days of the selected profile, newest first."""
         cells = reversed(self.calendars[self.selected])
         return [cell for cell in cells if cell.record or cell.due][:TABLED]
@@ -180,7 +180,7 @@ def _calendars(
     profiles: Sequence[ShownProfile],
     until: date,
     now: datetime,
-) -> tuple[days.Found, Slots, dict[str, tuple[Cell, ...]]]:
+) -> tuple[days.ReadDays, Slots, dict[str, tuple[CalendarDay, ...]]]:
     """The days as stored, the slots, and the cells of each profile, oldest first."""
     names, since = [shown.name for shown in profiles], until - timedelta(days=SHOWN - 1)
     found, held = days.read(database, names, since, until), slots.read(database, names)
@@ -204,7 +204,7 @@ def _fence(working: Working | None) -> int | None:
     return None if working is None else working.fence
 
 
-def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdict:
+def _verdict(shown: ShownProfile, cells: Sequence[CalendarDay], now: datetime) -> Verdict:
     """About the last due day, or about today once something has run for it."""
     last_slot = shown.schedule.latest_slot(now)
     due = last_slot.date()
@@ -238,7 +238,7 @@ def _verdict(shown: ShownProfile, cells: Sequence[Cell], now: datetime) -> Verdi
     )
 
 
-def _is_left(cell: Cell) -> bool:
+def _is_left(cell: CalendarDay) -> bool:
     """Whether the day is not done, and no later day has taken its entries since."""
     return cell.state in (DayState.FAILED, DayState.MISSING) and not cell.superseded
 
@@ -246,11 +246,11 @@ def _is_left(cell: Cell) -> bool:
 def _rejected(
     database: Database[dict[str, Any]],
     profiles: Sequence[ShownProfile],
-    calendars: Mapping[str, Sequence[Cell]],
+    calendars: Mapping[str, Sequence[CalendarDay]],
     until: date,
-) -> list[RejectedEntry]:
+) -> list[StillRejected]:
     """Those of the last days that still wait for a correction."""
-    found: list[RejectedEntry] = []
+    found: list[StillRejected] = []
     for shown in profiles:
         batches = {
             cell.record.batch_id: cell.day
@@ -264,7 +264,7 @@ def _rejected(
     return sorted(found, key=lambda entry: entry.day, reverse=True)
 
 
-def chart_of(cells: Sequence[Cell]) -> Chart:
+def chart_of(cells: Sequence[CalendarDay]) -> Trend:
     """Of the last days; the median is that of the days with entries."""
     last = cells[-CHARTED:]
     counts = [cell.record.entry_count for cell in last if cell.record and cell.record.entry_count]
@@ -275,14 +275,14 @@ def chart_of(cells: Sequence[Cell]) -> Chart:
     ]
     middle = float(median(counts)) if counts else None
     usual = middle is not None and len(counts) >= _LEAST_DAYS and middle >= _LEAST_MEDIAN
-    return Chart(
+    return Trend(
         points=tuple(_point(cell, middle if usual else None) for cell in last),
         entries_median=middle,
         seconds_median=float(median(times)) if times else None,
     )
 
 
-def _point(cell: Cell, middle: float | None) -> Point:
+def _point(cell: CalendarDay, middle: float | None) -> Point:
     record = cell.record
     entries = None if record is None or record.done_at is None else record.entry_count
     few = middle is not None and entries is not None and 0 < entries < middle * FEW_BELOW

@@ -10,7 +10,7 @@ from datetime import date
 
 from markupsafe import Markup, escape
 
-from daybook.page.days import Cell, DayState
+from daybook.page.days import CalendarDay, DayState
 
 _MARKS: Mapping[str, Markup] = {
     state: Markup(
@@ -26,7 +26,11 @@ def mark_of(state: str) -> Markup:
 
 
 def strip(
-    cells: Sequence[Cell], *, suffix: str, days: Mapping[date, str], words: Mapping[DayState, str]
+    cells: Sequence[CalendarDay],
+    *,
+    suffix: str,
+    days: Mapping[date, str],
+    words: Mapping[DayState, str],
 ) -> Markup:
     """A link for each day that has a state.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from daybook.export.operations.corrections import RejectedEntry
-from daybook.page.attention import Item
+from daybook.export.operations.corrections import StillRejected
+from daybook.page.attention import AttentionItem
 from daybook.page.day import DayPage
-from daybook.page.days import Cell
+from daybook.page.days import CalendarDay
 from daybook.page.headline import Headline
 from daybook.page.overview import Overview
 from daybook.page.recorded import RecordedDay
@@ -54,7 +54,7 @@ def overview_to_doc(found: Overview, top: Headline) -> dict[str, Any]:
     }
 
 
-def cell_to_doc(cell: Cell) -> dict[str, Any]:
+def cell_to_doc(cell: CalendarDay) -> dict[str, Any]:
     record = cell.record
     return {
         "batchDate": cell.day,
@@ -97,7 +97,7 @@ _OF_RECORD = (
 )
 
 
-def item_to_doc(item: Item) -> dict[str, Any]:
+def item_to_doc(item: AttentionItem) -> dict[str, Any]:
     return {
         "event": item.alert.event.value,
         "profile": item.alert.profile,
@@ -118,7 +118,7 @@ def working_to_doc(work: Working) -> dict[str, Any]:
     }
 
 
-def rejected_to_docs(entries: Sequence[RejectedEntry]) -> list[dict[str, Any]]:
+def rejected_to_docs(entries: Sequence[StillRejected]) -> list[dict[str, Any]]:
     return [
         {
             "profile": entry.profile,

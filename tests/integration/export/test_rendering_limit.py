@@ -54,7 +54,7 @@ def _app(mongo_uri: str, database: Db, drive: DriveEmulator, file_format: str) -
 
 def _run(app: App, stopwatch: Stopwatch) -> Any:
     exporter = replace(
-        app.exporter(app.profile()), stopwatch=stopwatch, progress=stopwatch.progress
+        app.exporter(app.profile()), monotonic=stopwatch, progress=stopwatch.progress
     )
     return run(exporter, jobs.daily(app.database, app.profile(), DAY))
 

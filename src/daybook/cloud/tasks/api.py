@@ -22,7 +22,7 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
-from daybook.cloud.tasks.errors import CREDENTIALS_ADVICE, ErrorBody, Failure
+from daybook.cloud.tasks.errors import CREDENTIALS_ADVICE, ErrorResponse, Failure
 from daybook.errors import UNREADABLE
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -31,7 +31,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 class ErrorAnswered(Failure):
     """Cloud Tasks responded, but not with 2xx."""
 
-    def __init__(self, refusal: ErrorBody) -> None:
+    def __init__(self, refusal: ErrorResponse) -> None:
         super().__init__(refusal.said, may_pass=refusal.may_pass)
         self.refusal = refusal
 
@@ -76,7 +76,7 @@ class TasksApi:
             # A body that is not JSON comes back as text.
             found = request.execute(http=http, num_retries=0)
         except HttpError as error:
-            raise ErrorAnswered(ErrorBody.read(error.resp.status, error.content)) from error
+            raise ErrorAnswered(ErrorResponse.read(error.resp.status, error.content)) from error
         except GoogleAuthError as error:
             raise Failure(
                 f"no access token ({type(error).__name__}). {CREDENTIALS_ADVICE}",

@@ -28,7 +28,7 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorBody:
+class ErrorResponse:
     """A response of Cloud Tasks that is not 2xx."""
 
     status: int

@@ -24,7 +24,7 @@ _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectedEntry:
+class StillRejected:
     """An entry that a file leaves out."""
 
     profile: str
@@ -46,7 +46,7 @@ def of_batches(
     days: Mapping[str, date],
     *,
     limit: int = _OF_A_DAY,
-) -> list[RejectedEntry]:
+) -> list[StillRejected]:
     """The first rejected entries of the batches, given as `batch_id` → day, in three queries."""
     from bson import ObjectId
 
@@ -66,7 +66,7 @@ def of_batches(
     )
     field_names = profile.field_names
     return [
-        RejectedEntry(
+        StillRejected(
             profile=profile.name,
             day=day,
             entry_id=displayed(item.entry_id),

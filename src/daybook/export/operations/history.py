@@ -64,7 +64,7 @@ class SlotStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overview:
+class DayStatus:
     """A day's batch with the slot and the queue."""
 
     profile: str
@@ -99,11 +99,11 @@ class Overview:
 
 def status(
     database: Database[dict[str, Any]], profile: Profile, day: date, *, every: bool = False
-) -> Overview:
+) -> DayStatus:
     """The state of the day, with the first rejected entries or `every` one."""
     key = BatchKey(profile=profile.name, batch_date=day.isoformat())
     batch = batches.find(database[batches.COLLECTION], key)
-    return Overview(
+    return DayStatus(
         profile=profile.name,
         batch_date=day.isoformat(),
         batch=batch,

@@ -49,10 +49,10 @@ def apply(database: Database[dict[str, Any]], now: datetime) -> None:
 def _work(database: Database[dict[str, Any]]) -> list[tuple[Index, bool, list[str]]]:
     """For each index, whether it has to be built, and the names of those dropped before."""
     work = []
-    standing = building.built_for(database, indexes.EXPORT_INDEXES)
+    found = building.built_for(database, indexes.EXPORT_INDEXES)
     gone: dict[str, set[str]] = {}
     for index in indexes.EXPORT_INDEXES:
-        built = standing[index.collection]
+        built = found[index.collection]
         already = gone.setdefault(index.collection, set())
         formers = [name for name in built if name not in already and _goes(index, built[name])]
         already.update(formers)
