@@ -12,7 +12,7 @@ from bson import Decimal128, ObjectId
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.mongo.migrate import migrate
+from tests.reusable import migrate_once
 
 NOON = datetime(2026, 1, 18, 5, 0, tzinfo=UTC)
 """2026-01-18, 12:00 in Bangkok."""
@@ -30,7 +30,7 @@ def make_app(uri: str, database: str, destination: str, **more: str) -> App:
             **more,
         }
     )
-    migrate(app.database, now=datetime.now(UTC))
+    migrate_once(app.database, now=datetime.now(UTC))
     return app
 
 

@@ -32,6 +32,7 @@ from tests.emulators.drive import DriveEmulator
 from tests.emulators.drive.log import Moment
 from tests.emulators.tasks import TasksEmulator
 from tests.emulators.tasks.target import Target
+from tests.reusable import empty
 
 Db = Database[dict[str, Any]]
 
@@ -141,9 +142,7 @@ class Evening:
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
-        for name in self.database.list_collection_names():
-            if name != "schemamigrations":
-                self.database[name].delete_many({})
+        empty(self.database)
         self._caplog.set_level("INFO")
         self.tasks = self._parts.enter_context(TasksEmulator(starts_at=self.starts_at))
         self.drive = self._parts.enter_context(DriveEmulator())

@@ -33,6 +33,7 @@ from tests.emulators.mongo_proxy import Hook, MongoProxy
 from tests.emulators.tasks import QUEUE, TasksEmulator
 from tests.faults.invariants import Rest
 from tests.ports import free_port
+from tests.reusable import empty
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -308,9 +309,7 @@ class Stage:
     def reset(self) -> None:
         self.watch(None)
         self._parts.close()
-        for name in self.database.list_collection_names():
-            if name != "schemamigrations":
-                self.database[name].delete_many({})
+        empty(self.database)
         self._parts = ExitStack()
         drive, tasks = self._ports
         self.drive = self._parts.enter_context(DriveEmulator(port=drive))

@@ -26,12 +26,12 @@ from daybook import log
 from daybook.app import App
 from daybook.cli.main import main
 from daybook.http import routes
-from daybook.mongo.migrate import migrate
 from daybook.settings.settings import VARIABLES
 from tests import books, pages
 from tests.acceptance.runbook import DAYBOOK
 from tests.emulators.drive import DriveEmulator
 from tests.emulators.tasks import TasksEmulator
+from tests.reusable import empty, migrate_once
 
 DAY, NEXT_DAY = "2026-01-18", "2026-01-19"
 AT_EIGHT = datetime(2026, 1, 18, 13, tzinfo=UTC)
@@ -63,7 +63,7 @@ class Stage:
     _parts: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        migrate(self.database, now=datetime.now(UTC))
+        migrate_once(self.database, now=datetime.now(UTC))
         self.drive = self._parts.enter_context(DriveEmulator())
         self.tasks = self._parts.enter_context(TasksEmulator(starts_at=datetime.now(UTC)))
         self.env = {
@@ -159,8 +159,7 @@ class Stage:
 
     def clear(self) -> None:
         """Everything as at the start, but for the indexes."""
-        for name in self.names():
-            self.database[name].delete_many({})
+        empty(self.database)
         for file in self.drive.files(include_trashed=True):
             self.drive.remove(file.id)
 

@@ -38,7 +38,7 @@ def stage(shared: Database[dict[str, Any]], mongo_uri: str) -> Iterator[Stage]:
     with Stage(database=shared, mongo_uri=mongo_uri) as stage:
         built = stage.indexes()
         yield stage
-        if stage.indexes() - built:
+        if stage.indexes() != built:
             shared.client.drop_database(shared.name)
         stage.clear()
 

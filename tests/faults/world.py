@@ -21,6 +21,7 @@ from tests.emulators.mongo_proxy import CUT, Action, MongoProxy
 from tests.faults.invariants import Rest
 from tests.faults.steps import Stage, Step, Steps, Trap
 from tests.faults.workers import Worker, Zygote
+from tests.reusable import empty
 
 DAY, NEXT_DAY, THIRD_DAY = "2026-01-18", "2026-01-19", "2026-01-20"
 CHUNK_BYTES = 256 * 1024
@@ -120,9 +121,7 @@ class World:
         """Empty every collection and take a new Drive; the indexes stay."""
         self.end_workers()
         self._end_transactions()
-        for name in self.database.list_collection_names():
-            if name != "schemamigrations":
-                self.database[name].delete_many({})
+        empty(self.database)
         self._parts.close()
         self._parts = ExitStack()
         self.drive = self._parts.enter_context(DriveEmulator())

@@ -37,6 +37,7 @@ from daybook.profiles.sample import sample
 from tests import books
 from tests.fuzz.budget import SECONDS_IN_CI_OF_OTHERS, rounds
 from tests.integration.office import DAY, EVENING, line
+from tests.reusable import empty
 
 EXAMPLES = 25
 """In a round."""
@@ -201,9 +202,7 @@ class Company:
 
     def fill(self, table: Mapping[str, Any]) -> None:
         """Queue entries of several kinds for the profile, whichever items it takes."""
-        for name in self._collections:
-            if name != "schemamigrations":
-                self.database[name].delete_many({})
+        empty(self.database, self._collections)
         shutil.rmtree(self._folder)
         self._folder.mkdir()
         match = table.get("match", {"profile": NAME})

@@ -29,6 +29,7 @@ from tests import books
 from tests.fuzz.budget import SECONDS_IN_CI_OF_OTHERS, rounds
 from tests.fuzz.documents import RawText, encode
 from tests.integration.office import DAY, EVENING, NEXT_DAY, line
+from tests.reusable import empty
 
 EXAMPLES = 3
 """In a round; each runs all commands."""
@@ -119,9 +120,7 @@ def entry(entry_id: Any, value: Any, credit: str) -> dict[str, Any]:
 
 def stage(database: Database[dict[str, Any]], value: Any, name: str) -> None:
     """A day before its run: one good entry, one that is rejected, one without a queue item."""
-    for each in database.list_collection_names():
-        if each != "schemamigrations":
-            database[each].delete_many({})
+    empty(database)
     put(database, "journalentries", entry(name, name, "5.00"))
     put(database, "journalentries", entry(f"{name}!", value, "4.00"))
     put(database, "journalentries", entry(f"{name}?", value, "5.00"))

@@ -12,7 +12,6 @@ from bson import Int64, ObjectId
 from pymongo.database import Database
 
 from daybook.ledger_app import LedgerApp
-from daybook.mongo.migrate import migrate
 from daybook.settings.settings import Settings
 from daybook.wallets import move, users
 from daybook.wallets.booking import Movement
@@ -20,13 +19,14 @@ from daybook.wallets.context import Ledger
 from daybook.wallets.idempotency import IdempotencyKey
 from daybook.wallets.users import NewUser
 from daybook.wallets.wallet import open_wallet
+from tests.reusable import migrate_once
 
 Db = Database[dict[str, Any]]
 
 
 def prepare(database: Db) -> None:
     """The indexes that the ledger and the batch need."""
-    migrate(database, now=datetime.now(UTC))
+    migrate_once(database, now=datetime.now(UTC))
 
 
 def make_app(uri: str, database: str, **more: str) -> LedgerApp:

@@ -14,8 +14,8 @@ from pymongo.database import Database
 
 from daybook.app import App
 from daybook.export.outcome import Outcome, Status
-from daybook.mongo.migrate import migrate
 from tests import books, commands
+from tests.reusable import migrate_once
 
 DAY = date(2026, 1, 18)
 NEXT_DAY = date(2026, 1, 19)
@@ -53,7 +53,7 @@ class Office:
         self.logs = database["exportlogs"]
 
     def __enter__(self) -> Self:
-        migrate(self.database, now=EVENING)
+        migrate_once(self.database, now=EVENING)
         return self
 
     def __exit__(

@@ -6,10 +6,13 @@ import os
 import select
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +105,36 @@ def test_data_survive_a_restart_under_another_port(tmp_path: Path) -> None:
             assert mongo.admin.command("hello")["hosts"] == [f"127.0.0.1:{again.port}"]
 
 
+class _HangingUp(socketserver.TCPServer):
+    allow_reuse_address = True
+
+
+@contextmanager
+def _hanging_up(port: int) -> Iterator[None]:
+    """Another process's server, which closes each connection.
+
+    mongod asks at its former address whether it is there itself, and waits half a minute for a
+    server that says nothing.
+    """
+    with _HangingUp(("127.0.0.1", port), socketserver.BaseRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_the_last_port_is_kept_unless_another_process_has_it(tmp_path: Path) -> None:
     ports = []
     for _ in range(2):
         with EmbeddedMongod(tmp_path) as served:
             ports.append(served.port)
     assert ports[0] == ports[1]
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", ports[0]))
-        taken.listen()
-        with EmbeddedMongod(tmp_path) as other, client(other) as mongo:
-            assert other.port != ports[0]
-            assert mongo.admin.command("hello")["hosts"] == [f"127.0.0.1:{other.port}"]
+    with _hanging_up(ports[0]), EmbeddedMongod(tmp_path) as other, client(other) as mongo:
+        assert other.port != ports[0]
+        assert mongo.admin.command("hello")["hosts"] == [f"127.0.0.1:{other.port}"]
     (tmp_path / "daybook.port").write_text("no port")
     with EmbeddedMongod(tmp_path) as again:
         assert again.port > 0

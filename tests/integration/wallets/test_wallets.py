@@ -15,6 +15,7 @@ from pymongo import MongoClient
 
 from daybook.errors import ConfigurationError
 from daybook.ledger_app import LedgerApp
+from daybook.mongo.migrate import migrate
 from daybook.settings.settings import Settings
 from daybook.wallets import history, move, wallet
 from daybook.wallets.context import MAX_PAISE, Ledger
@@ -383,6 +384,6 @@ def test_without_its_unique_indexes_nothing_is_moved(mongo_uri: str, database: D
     database["transactions"].drop_index("idx_transaction_key_caller_unique")
     with pytest.raises(ConfigurationError, match=r"idx_transaction_key_caller_unique.*migrate"):
         _ = app.ledger
-    prepare(database)
+    migrate(database, now=datetime.now(UTC))
     assert app.ledger.profile == "daily"
     app.client.close()
