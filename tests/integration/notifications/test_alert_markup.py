@@ -23,6 +23,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from apprise.plugins import NotifyBase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -253,6 +254,12 @@ def send(addresses: tuple[str, ...], value: str) -> int:
             done_at=datetime(2026, 1, 18, 11, tzinfo=UTC),
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apprise sends a second message to Rocket.Chat only after 5.5 seconds."""
+    monkeypatch.setattr(NotifyBase, "request_rate_per_sec", 0)
 
 
 @pytest.mark.parametrize("value", HOSTILE)
