@@ -66,6 +66,8 @@ def _read_body(connection: socket.socket, request: bytes) -> None:
     head, _, body = request.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     missing = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
+    if b"\nexpect: 100-continue" in head.lower():  # botocore would wait a second for it
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     while missing > 0:
         block = connection.recv(65536)
         if not block:
