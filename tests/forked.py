@@ -30,6 +30,7 @@ from typing import IO, Any
 
 MAX_REQUEST_BYTES = 200_000
 _STREAMS = 3
+_ONE_AT_A_TIME = threading.Lock()
 IMPORTED_LATE = (
     *("functions_framework", "google.auth.transport.requests", "rich.console", "rich.progress"),
     "xlsxwriter",
@@ -137,7 +138,9 @@ def start(
                 pipes.append(None)
                 fds.append(stream.fileno())
         message = json.dumps(request).encode()
-        socket.send_fds(_forking(), [message], [*fds, theirs.fileno()])
+        with _ONE_AT_A_TIME:
+            forking = _forking()
+        socket.send_fds(forking, [message], [*fds, theirs.fileno()])
     return Process(arguments, ours, *pipes)
 
 
