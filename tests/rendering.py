@@ -18,8 +18,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.source import ColumnType
 from daybook.export.rendering.cells.layout import Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing
-from daybook.export.rendering.file import FileRenderer
-from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.render import FileRenderer, Renderer
 
 MISSING = object()
 BATCH_DATE = date(2026, 1, 18)

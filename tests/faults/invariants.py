@@ -17,7 +17,7 @@ from daybook.export.model.fields import Fields
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.rendering.file import FileRenderer
+from daybook.export.rendering.render import FileRenderer
 from daybook.export.rendering.source import EntrySource
 from tests import books
 from tests.emulators.drive import DriveEmulator

@@ -19,10 +19,9 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.reference import references_of
-from daybook.export.rendering.cells.spreadsheet import text_form
+from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.cells.values import RejectedValue, missing
-from daybook.export.rendering.file import FileRenderer
-from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.render import FileRenderer, Renderer
 from daybook.export.rendering.source import EntrySource
 
 

@@ -17,9 +17,8 @@ from zipfile import BadZipFile, ZipFile
 from daybook.errors import DaybookError
 from daybook.export.model.profile import Profile
 from daybook.export.model.source import ColumnType
-from daybook.export.rendering.cells.dialect import Dialect
-from daybook.export.rendering.cells.layout import Layout
-from daybook.export.rendering.cells.spreadsheet import text_form
+from daybook.export.rendering.cells.layout import Dialect, Layout
+from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.sheets import JOURNAL
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"

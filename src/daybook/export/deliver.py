@@ -29,8 +29,7 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.queue import reference, rejected
 from daybook.export.queue_check import QueueCheck, queue_changed
 from daybook.export.recording import rehearse
-from daybook.export.rendering.file import FileRenderer
-from daybook.export.rendering.render import Renderer
+from daybook.export.rendering.render import FileRenderer, Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import find_conflicting_file

@@ -29,7 +29,7 @@ from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import rejected
 from daybook.export.queue.plan import no_longer_queued
-from daybook.export.rendering.file import FileRenderer
+from daybook.export.rendering.render import FileRenderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot import slot
 from daybook.export.slot.state import SlotState

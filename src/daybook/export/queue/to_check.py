@@ -19,7 +19,7 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.queue import reference
 from daybook.export.rendering.cells.page import Page
 from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.spreadsheet import text_form
+from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.entry_id import displayed
 from daybook.export.rendering.source import PAGE_SIZE, EntrySource
 

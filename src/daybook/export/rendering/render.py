@@ -1,16 +1,18 @@
 """Rendering: the parts of a manifest become the bytes of one file, and its figures.
 
-The bytes are a pure function of the manifest, the entries and the profile,
-however the manifest is cut into parts.
+The bytes are a pure function of the manifest, the entries and the profile, however the manifest is
+cut into parts: CSV as it is rendered, xlsx once all rows are known.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
+from types import TracebackType
+from typing import Self
 
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import (
@@ -22,14 +24,14 @@ from daybook.export.model.figures import (
     RejectionReason,
 )
 from daybook.export.model.part import Part
-from daybook.export.model.profile import Profile
-from daybook.export.rendering.cells.layout import Entries
+from daybook.export.model.profile import FileFormat, Profile
+from daybook.export.rendering.cells.layout import Entries, Entry
 from daybook.export.rendering.cells.money import decimals_of, to_decimal
 from daybook.export.rendering.cells.page import Page
 from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.rows import Entry
-from daybook.export.rendering.cells.spreadsheet import text_form
+from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.cells.values import RejectedValue
+from daybook.export.rendering.sheets import MOST_ITEMS_SHARED, Sheets
 
 
 @dataclass(kw_only=True)
@@ -199,3 +201,51 @@ class Renderer:
 def _rejected(part: Part, faults_at: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
     for position in sorted(faults_at):
         yield Rejected.of(part.queue_ids[position], part.entry_ids[position], faults_at[position])
+
+
+class FileRenderer:
+    """The bytes of a file, in order: `header`, each `part`, `end`. Use it as a block.
+
+    The bytes are a pure function of the manifest, the entries and the profile.
+    """
+
+    def __init__(self, profile: Profile, batch_date: date | None, *, item_count: int) -> None:
+        """`item_count` is the manifest's. Raises `ConfigurationError`, as `Renderer` does."""
+        self._sheets = None
+        if profile.format is FileFormat.XLSX:
+            huge = item_count > MOST_ITEMS_SHARED
+            self._sheets = Sheets(profile, batch_date, huge=huge)
+        receive = None if self._sheets is None else self._sheets.add
+        self.renderer = Renderer(profile, batch_date, receive=receive)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._sheets is not None:
+            self._sheets.__exit__(kind, error, trace)
+
+    def header(self) -> bytes:
+        """What precedes the rows; see `Renderer.header`."""
+        content = self.renderer.header()
+        return content if self._sheets is None else b""
+
+    def part(self, part: Part, entries: Entries) -> bytes:
+        """The rows of a part as far as they are ready; see `Renderer.part`.
+
+        Raises `ConfigurationError` when a sheet has no room for them.
+        """
+        content = self.renderer.part(part, entries)
+        return content if self._sheets is None else b""
+
+    def figures(self) -> Figures:
+        return self.renderer.figures()
+
+    def end(self) -> Iterator[bytes]:
+        """The rest of the file, in blocks; it is made before this returns."""
+        return iter(()) if self._sheets is None else self._sheets.finish(self.figures())

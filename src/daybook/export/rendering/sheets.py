@@ -26,7 +26,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.page import Page
-from daybook.export.rendering.cells.spreadsheet import (
+from daybook.export.rendering.cells.text import (
     MOST_DIGITS,
     MOST_ROWS,
     amount_code,

@@ -27,8 +27,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.source import LAST_ITEM, ColumnType, LineCollection
 from daybook.export.rendering import lines as lines_of
-from daybook.export.rendering.cells.layout import ID, LINES, Field, Layout
-from daybook.export.rendering.cells.rows import Entry
+from daybook.export.rendering.cells.layout import ID, LINES, Entry, Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing, unwrapped
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.text.display import shown

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar
-from daybook.export.rendering.cells.dialect import Quote
+from daybook.export.rendering.cells.layout import Quote
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
 from daybook.text.display import shown
 

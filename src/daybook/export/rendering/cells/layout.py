@@ -1,4 +1,6 @@
-"""Which fields of an entry a profile needs, and the form in which they reach the renderer.
+"""The layout of a file: the fields that a profile needs, their rows, and how rows are written.
+
+Rows are written as RFC 4180 says, with the profile's delimiter, line end and encoding.
 
 MongoDB converts what is slow to decode on the client, so the source of entries hands the
 renderer documents of this form, one per entry found:
@@ -17,17 +19,38 @@ renderer documents of this form, one per entry found:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import accumulate, chain, repeat
+from operator import itemgetter
+from typing import Any, Protocol, TypeVar
 
 from daybook.errors import ConfigurationError
-from daybook.export.model.profile import Profile, Required
+from daybook.export.model.figures import EntryFault, RejectionReason
+from daybook.export.model.profile import FileFormat, Profile, Required
 from daybook.export.model.source import Column, ColumnType, Value, ValueKind, is_path
-from daybook.export.rendering.cells.values import RejectedValue
+from daybook.export.rendering.cells.values import RejectedValue, unwrapped
+from daybook.text.display import shown
 
 ID = "_id"
 LINES = "lines"
+Entry = Mapping[str, Any]
+_T = TypeVar("_T")
+_NO_LINES: list[Entry] = [{}]
+Quote = Callable[[str], str]
+"""Puts a cell in quotes if necessary."""
+
+_ENCODINGS = ("utf-8-sig", "utf-8", "cp874")
+_LINE_ENDS = ("\r\n", "\n")
+# These start numbers and formulas, or are quotes themselves.
+_NO_DELIMITERS = "\"'.=+-@ \r\n"
+# By default LibreOffice splits cells at all three of them: a cell that contains one would be
+# split, and the rest could start like a formula.
+_SEPARATORS = ",;\t"
 
 
 class Entries(Protocol):
@@ -141,12 +164,12 @@ def _read(profile: Profile, column: Column) -> tuple[Value, ColumnType]:
     try:
         value = Value.parse(column.value)
     except ValueError as error:
-        raise _bad(profile, column, f"value {column.value!r} {error}") from error
+        raise _bad_column(profile, column, f"value {column.value!r} {error}") from error
     implied = profile.source.implied_type(value)
     if implied is None:
         return value, column.type or ColumnType.TEXT
     if column.type not in (None, implied):
-        raise _bad(
+        raise _bad_column(
             profile, column, f"type is {column.type}, but {column.value} is always {implied.value}"
         )
     return value, implied
@@ -174,10 +197,189 @@ def _account_path(profile: Profile) -> str | None:
     )
 
 
-def _bad(profile: Profile, column: Column, fault: str) -> ConfigurationError:
+def _bad_column(profile: Profile, column: Column, fault: str) -> ConfigurationError:
     return ConfigurationError(f"profile {profile.name}, column {column.title!r}: {fault}")
 
 
 def _check_path(profile: Profile, path: str) -> None:
     if not is_path(path):
         raise ConfigurationError(f"profile {profile.name}: {path!r} is not a field path")
+
+
+class Rows:
+    """The rows of some entries, the values in them, and the faults found so far."""
+
+    def __init__(self, entries: Sequence[Entry], *, lines_path: str) -> None:
+        self.faults: dict[int, list[EntryFault]] = defaultdict(list)
+        """By position of the entry."""
+        self.uncountable: set[int] = set()
+        """Entries with an amount, a currency or lines that cannot be read: an unbalanced total
+        or a missing amount would only repeat that fault."""
+        self.without_lines: list[int] = []
+        """Entries that have one row all the same."""
+        self._invalid_lines: list[tuple[int, int]] = []
+        """(entry, index of the line) of lines that are not documents."""
+        self._lines_path = lines_path
+        self._entries = entries
+        self._lines: list[Entry] = []
+        self._values_of: dict[Field, list[Any]] = {}
+        self.counts = self._take_lines()
+        """How many rows each entry has."""
+        self.ends = list(accumulate(self.counts, initial=0))
+        """The rows of entry i are `ends[i]` to `ends[i + 1]`."""
+
+    def entry_of(self, row: int) -> int:
+        return bisect_right(self.ends, row) - 1
+
+    def values(self, field: Field) -> list[Any]:
+        """The field's value in each entry, or in each row; shared, so not to be changed."""
+        if field not in self._values_of:
+            documents = self._lines if field.of_line else self._entries
+            try:
+                values = list(map(itemgetter(field.key), documents))
+            except KeyError:
+                values = [document.get(field.key) for document in documents]
+            self._values_of[field] = values
+        return self._values_of[field]
+
+    def per_row(self, values: Iterable[_T]) -> list[_T]:
+        return list(chain.from_iterable(map(repeat, values, self.counts)))
+
+    def lines_with(self, marks: list[bool]) -> Iterable[tuple[int, int]]:
+        """(entry, index of the line) of the marked rows that are lines."""
+        if True not in marks:
+            return
+        others = {self.ends[at] for at in self.without_lines}
+        others.update(self.ends[at] + index for at, index in self._invalid_lines)
+        for row, marked in enumerate(marks):
+            if marked and row not in others:
+                at = self.entry_of(row)
+                yield at, row - self.ends[at]
+
+    def _take_lines(self) -> list[int]:
+        """Collect the rows of all entries and return how many each has."""
+        lines_of = [entry[LINES] for entry in self._entries]
+        for at, lines in enumerate(lines_of):
+            if type(lines) is not list or not lines:
+                lines_of[at] = _NO_LINES
+                self.without_lines.append(at)
+                self._check_lines(at, lines)
+            elif None in lines:
+                lines_of[at] = self._replace_invalid(at, lines)
+        self._lines = list(chain.from_iterable(lines_of))
+        return list(map(len, lines_of))
+
+    def _check_lines(self, at: int, lines: Any) -> None:
+        if isinstance(lines, RejectedValue):
+            self.faults[at].append(lines.at(self._lines_path))
+            self.uncountable.add(at)
+        elif lines and unwrapped(lines) is not None:
+            what = shown(unwrapped(lines))
+            fault = RejectedValue(
+                RejectionReason.INVALID_LINES, f"{what} is not an array", value=what
+            )
+            self.faults[at].append(fault.at(self._lines_path))
+            self.uncountable.add(at)
+
+    def _replace_invalid(self, at: int, lines: list[Entry | None]) -> list[Entry]:
+        for index, line in enumerate(lines):
+            if line is None:
+                fault = RejectedValue(RejectionReason.INVALID_LINES, "is not a document")
+                self.faults[at].append(fault.at(line=index + 1))
+                self._invalid_lines.append((at, index))
+        self.uncountable.add(at)
+        return [line or {} for line in lines]
+
+
+class Dialect:
+    """Writes rows of one profile."""
+
+    def __init__(self, profile: Profile) -> None:
+        """Raises `ConfigurationError` for a profile that cannot produce a readable file."""
+        delimiter = profile.delimiter
+        if len(delimiter) != 1 or delimiter in _NO_DELIMITERS or delimiter.isalnum():
+            raise _bad(profile, f"{delimiter!r} cannot be a delimiter")
+        if profile.encoding not in _ENCODINGS:
+            raise _bad(
+                profile, f"encoding {profile.encoding!r} is not one of {', '.join(_ENCODINGS)}"
+            )
+        if profile.line_end not in _LINE_ENDS:
+            raise _bad(profile, f"line end {profile.line_end!r} is neither CRLF nor LF")
+        if not profile.columns:
+            raise _bad(profile, "there are no columns")
+        self._profile = profile
+        special = {'"', *_SEPARATORS, delimiter}
+        self._special = re.compile(f"[\r\n{re.escape(''.join(sorted(special)))}]")
+        # `str.isprintable` finds the remaining ones.
+        self._printable_special = tuple(sign for sign in special if sign.isprintable())
+        # The byte order mark is written once, before the header.
+        self._encoding = profile.encoding.removesuffix("-sig")
+        self.is_sheet = profile.format is FileFormat.XLSX
+        """Whether cells also go into a sheet: they are then quoted only in `rows`."""
+
+    def quote(self, cell: str) -> str:
+        return cell if self.is_sheet else self.quoted(cell)
+
+    def quoted(self, cell: str) -> str:
+        """The cell as `rows` writes it."""
+        if self._special.search(cell) is None:
+            return cell
+        return '"' + cell.replace('"', '""') + '"'
+
+    def all_plain(self, cells: list[str]) -> bool:
+        """True when no cell needs quotes or contains a control character.
+
+        Raises TypeError for a value that is not a string.
+        """
+        joined = "".join(cells)
+        return joined.isprintable() and (
+            self.is_sheet or not any(special in joined for special in self._printable_special)
+        )
+
+    def header(self, cells: Sequence[str]) -> bytes:
+        """The header row, after the byte order mark if the encoding has one.
+
+        Raises `ConfigurationError` for a title that the encoding cannot represent.
+        """
+        for cell in cells:
+            if (unencodable := self.unencodable(cell)) is not None:
+                raise _bad(self._profile, f"column title {cell!r}: {unencodable.why}")
+        return self._text([[cell] for cell in cells]).encode(self._profile.encoding)
+
+    def rows(self, columns: Sequence[Sequence[str]]) -> bytes:
+        """Rows from columns of quoted cells. Raises UnicodeEncodeError."""
+        return self._text(columns).encode(self._encoding)
+
+    def unencodable(self, cell: str) -> RejectedValue | None:
+        """The first character of a text that the encoding cannot represent, or None."""
+        try:
+            cell.encode(self._encoding)
+        except UnicodeEncodeError as error:
+            character = cell[error.start]
+            code = f"U+{ord(character):04X}"
+            which = f"{character} ({code})" if character.isprintable() else code
+            why = f"not in {self._encoding}"
+            if unicodedata.category(character) == "Cs":
+                why = "half of a character or no UTF-8"
+            return RejectedValue(
+                RejectionReason.UNENCODABLE,
+                f"character {error.start + 1} is {which}, {why}",
+                value=which,
+            )
+        return None
+
+    def _text(self, columns: Sequence[Sequence[str]]) -> str:
+        rows: Iterable[str]
+        if self.is_sheet:
+            columns = [list(map(self.quoted, column)) for column in columns]
+        if len(columns) == 1:
+            # An empty line would not count as a row.
+            rows = [cell or '""' for cell in columns[0]]
+        else:
+            rows = map(self._profile.delimiter.join, zip(*columns, strict=True))
+        line_end = self._profile.line_end
+        return line_end.join(rows) + line_end
+
+
+def _bad(profile: Profile, fault: str) -> ConfigurationError:
+    return ConfigurationError(f"profile {profile.name}: {fault}")

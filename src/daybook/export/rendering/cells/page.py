@@ -15,7 +15,7 @@ from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.profile import Required
 from daybook.export.model.source import ColumnType, ValueKind
 from daybook.export.rendering.cells.dates import NO_DATE, Date
-from daybook.export.rendering.cells.layout import ID, Cell, Field
+from daybook.export.rendering.cells.layout import ID, Cell, Entry, Field, Rows
 from daybook.export.rendering.cells.money import (
     BLANK,
     NO_CURRENCY,
@@ -23,7 +23,6 @@ from daybook.export.rendering.cells.money import (
     difference,
 )
 from daybook.export.rendering.cells.readers import Readers
-from daybook.export.rendering.cells.rows import Entry, Rows
 from daybook.export.rendering.cells.text import TextReader, plain_text, too_long, truncated
 from daybook.export.rendering.cells.values import Reader, RejectedValue, unwrapped
 
