@@ -17,7 +17,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from daybook.http.body import MAX_BYTES, MAX_EXPORT_BYTES
+from daybook.http.dispatcher import MAX_BYTES, MAX_EXPORT_BYTES
 from tests.acceptance.wire import (
     EVERY,
     MAKING,

@@ -36,9 +36,8 @@ from daybook.http.answers import (
     VERIFIED,
     WATCH,
 )
+from daybook.http.dispatcher import NOTHING, Body, operation
 from daybook.http.fan_out import Call, fan_out, one_after_the_other
-from daybook.http.operation import NOTHING, Body, operation
-from daybook.http.performed import performed_by, record_request
 from daybook.http.requests import (
     BATCH_DATE,
     PROFILE,
@@ -48,7 +47,9 @@ from daybook.http.requests import (
     for_every,
     moment,
     ordinal_to,
+    performed_by,
     profile_of,
+    record_request,
     text,
     text_of,
 )

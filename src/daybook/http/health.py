@@ -13,7 +13,7 @@ from daybook.app import App
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.export.model.profile import DAILY
 from daybook.http.answers import HEALTH, METRICS, SCHEDULE_HEALTH
-from daybook.http.operation import Parameter, operation
+from daybook.http.dispatcher import Parameter, operation
 from daybook.http.requests import PROFILE
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp

@@ -15,8 +15,7 @@ import flask
 import daybook
 from daybook.http.answers import DESCRIPTION
 from daybook.http.callers import OPEN
-from daybook.http.dispatcher import Configured
-from daybook.http.operation import JSON, Body, Operation, Parameter
+from daybook.http.dispatcher import JSON, Body, Configured, Operation, Parameter
 from daybook.http.responses import CODES, json_response
 from daybook.http.schema import COUNT, TEXT, Schema, listed, record
 

@@ -1,4 +1,4 @@
-"""The fields of a request, checked by type."""
+"""The fields of a request, checked by type, and who asked for what."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+import flask
+from pymongo.errors import PyMongoError
+
 from daybook.app import App
-from daybook.errors import BadRequest
+from daybook.errors import BadRequest, DatabaseError
+from daybook.export.batch import export_log
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manual
+from daybook.http.callers import verified_account
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
 from daybook.profiles.due import EVERY
 from daybook.text import display
@@ -100,3 +105,28 @@ def moment(body: Mapping[str, Any], name: str) -> datetime | None:
     raise BadRequest(
         f"must be a time like 2026-01-19T06:30:00+07:00, not {display.quoted(value)}", where=name
     )
+
+
+def performed_by(app: App, request: flask.Request) -> str:
+    """The account that Cloud Run has verified; `operator` without `DAYBOOK_CALLERS`."""
+    return verified_account(app.settings.callers, request) or export_log.OPERATOR
+
+
+def record_request(
+    app: App, request: flask.Request, operation: str, profile: str, day: date
+) -> None:
+    """Store who asked for it, before it is done: what cannot be recorded is not done.
+
+    Raises `DatabaseError`.
+    """
+    record = export_log.requested(
+        operation,
+        profile=profile,
+        batch_date=day.isoformat(),
+        performed_by=performed_by(app, request),
+        now=app.now(),
+    )
+    try:
+        app.database[export_log.COLLECTION].insert_one(record)
+    except PyMongoError as error:
+        raise DatabaseError.of(f"recording the {operation} of {day}", error) from error

@@ -23,8 +23,7 @@ from daybook.errors import (
 from daybook.export.operations.reopen import NotPossible, SlotBusy
 from daybook.export.operations.requeue import NotRequeued
 from daybook.http import admin, health, runs
-from daybook.http.body import MAX_EXPORT_BYTES
-from daybook.http.dispatcher import Dispatcher
+from daybook.http.dispatcher import MAX_EXPORT_BYTES, Dispatcher
 from daybook.http.openapi import PROBLEM_MEDIA, Operations, with_description
 from daybook.http.page import actions, pages, view
 from daybook.http.requests import text_of

@@ -19,10 +19,9 @@ from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.outcome import Outcome
 from daybook.export.queue import manual
 from daybook.http.answers import FANNED_OUT, RUN
-from daybook.http.body import MAX_EXPORT_BYTES
 from daybook.http.callers import verified_account
+from daybook.http.dispatcher import MAX_EXPORT_BYTES, Body, Parameter, operation
 from daybook.http.fan_out import Call, fan_out
-from daybook.http.operation import Body, Parameter, operation
 from daybook.http.requests import (
     BATCH_DATE,
     FLAG,

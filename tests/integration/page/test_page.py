@@ -17,7 +17,7 @@ from pymongo.database import Database
 from werkzeug.test import EnvironBuilder
 
 from daybook.app import App
-from daybook.http import origin, routes
+from daybook.http import callers, routes
 from tests import books, commands, page_world
 
 pytestmark = pytest.mark.migrated
@@ -341,7 +341,7 @@ def test_an_error_of_a_day_in_the_path_names_the_paths_segment(
     headers = {"Accept": "application/json"}
     if method == "POST":
         headers |= {
-            "Cookie": f"{origin.COOKIE}={'t' * 43}",
+            "Cookie": f"{callers.COOKIE}={'t' * 43}",
             "Origin": "http://localhost",
             "Sec-Fetch-Site": "same-origin",
         }

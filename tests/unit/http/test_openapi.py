@@ -17,8 +17,8 @@ import daybook
 from daybook.app import App
 from daybook.http import routes
 from daybook.http.callers import OPEN
+from daybook.http.dispatcher import Operation
 from daybook.http.ledger import routes as ledger_routes
-from daybook.http.operation import Operation
 from daybook.ledger_app import LedgerApp
 from tests import pages
 

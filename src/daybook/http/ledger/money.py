@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from daybook.errors import BadRequest, Forbidden
 from daybook.http.callers import verified_account
+from daybook.http.dispatcher import Body, Parameter, operation
 from daybook.http.ledger.answers import HISTORY, REVERSAL_OR_TRANSFER, TRANSACTION, TRANSFER, WALLET
 from daybook.http.ledger.requests import (
     AMOUNT,
@@ -33,7 +34,6 @@ from daybook.http.ledger.requests import (
     word,
 )
 from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response
-from daybook.http.operation import Body, Parameter, operation
 from daybook.http.responses import json_response
 from daybook.http.schema import TEXT, or_null
 from daybook.ledger_app import LedgerApp

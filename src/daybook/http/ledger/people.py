@@ -10,6 +10,7 @@ import flask
 from daybook import log
 from daybook.errors import BadRequest
 from daybook.http.callers import refusal
+from daybook.http.dispatcher import Body, Parameter, operation
 from daybook.http.ledger.answers import INVITE, INVITES, USER, USERS
 from daybook.http.ledger.requests import (
     CODE,
@@ -31,7 +32,6 @@ from daybook.http.ledger.requests import (
     words,
 )
 from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response
-from daybook.http.operation import Body, Parameter, operation
 from daybook.http.responses import json_response
 from daybook.http.schema import one_of, or_null
 from daybook.ledger_app import LedgerApp

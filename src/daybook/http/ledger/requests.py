@@ -15,8 +15,8 @@ from bson import ObjectId
 from daybook.errors import BadRequest
 from daybook.export.rendering.cells.money import CURRENCIES, is_currency
 from daybook.http.callers import verified_account
-from daybook.http.operation import Parameter
-from daybook.http.parameters import parameters as parameters
+from daybook.http.dispatcher import Parameter
+from daybook.http.dispatcher import parameters as parameters
 from daybook.http.schema import Schema
 from daybook.ledger_app import LedgerApp
 from daybook.text import display

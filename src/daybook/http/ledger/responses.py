@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.errors import ConfigurationError, DatabaseError
 from daybook.http.callers import verified_account
-from daybook.http.operation import Parameter
+from daybook.http.dispatcher import Parameter
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
 from daybook.wallets.errors import ErrorCode, LedgerError

@@ -8,12 +8,11 @@ import flask
 import pymongo
 
 from daybook.http import health
-from daybook.http.dispatcher import Dispatcher
+from daybook.http.dispatcher import Dispatcher, Operation
 from daybook.http.ledger import money, people
 from daybook.http.ledger.requests import CODE, ID
 from daybook.http.ledger.responses import PROBLEMS, problem_of
 from daybook.http.openapi import Operations, with_description
-from daybook.http.operation import Operation
 from daybook.ledger_app import LedgerApp
 
 

@@ -24,12 +24,18 @@ from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
 from daybook.export.operations.runs import run_day
 from daybook.export.outcome import Status
-from daybook.http.operation import FORM, Body, Operation, Parameter, operation
-from daybook.http.origin import is_own_page, keep_token, token_matches, token_of
+from daybook.http.callers import is_own_page, keep_token, token_matches, token_of
+from daybook.http.dispatcher import FORM, Body, Operation, Parameter, operation
 from daybook.http.page.pages import OF_PAGE
 from daybook.http.page.view import DATE, HTML, QUERY, View, day_of, profile_of, profile_taking
-from daybook.http.performed import performed_by, record_request
-from daybook.http.requests import MAX_TEXT_LENGTH, PROFILE, text, text_of
+from daybook.http.requests import (
+    MAX_TEXT_LENGTH,
+    PROFILE,
+    performed_by,
+    record_request,
+    text,
+    text_of,
+)
 from daybook.http.responses import run_response
 from daybook.http.schema import TEXT
 from daybook.page import day as day_pages

@@ -12,7 +12,7 @@ from daybook.audit import lineage as lineages
 from daybook.audit.lineage import EntryUnknown, Lineage
 from daybook.errors import BadRequest
 from daybook.export.model.profile import command
-from daybook.http.operation import Parameter, operation
+from daybook.http.dispatcher import Parameter, operation
 from daybook.http.page.answers import DAY_PAGE, ENTRY_PAGE, OVERVIEW
 from daybook.http.page.view import (
     QUERY,

@@ -18,8 +18,7 @@ from daybook.export.model.profile import DAILY
 from daybook.export.operations.requeue import taking
 from daybook.export.queue.manual import parse_date
 from daybook.http.callers import refusal
-from daybook.http.operation import Parameter
-from daybook.http.parameters import parameters
+from daybook.http.dispatcher import Parameter, parameters
 from daybook.http.requests import PROFILE
 from daybook.http.schema import one_of
 from daybook.notifications.messages import chapter
