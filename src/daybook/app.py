@@ -17,7 +17,6 @@ from pymongo.errors import PyMongoError
 from daybook.cloud import secrets
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination
-from daybook.destinations.configured import destination_of
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError
 from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Exporter, Limits
@@ -27,11 +26,12 @@ from daybook.export.model.profile import DAILY, Profile
 from daybook.export.slot.refused_run import RefusedRuns
 from daybook.export.upload.upload import UploadLimits
 from daybook.mongo import client, indexes, objects, rights
-from daybook.mongo.machine_clock import MachineClock
+from daybook.mongo.client import MachineClock
 from daybook.notifications.alerts import Messages
 from daybook.ops.doctor import Installation
 from daybook.profiles.configured import ConfiguredProfile, Profiles
 from daybook.profiles.reading import read
+from daybook.settings.parsers import DestinationAddress
 from daybook.settings.settings import Settings
 from daybook.shutdown import Shutdown
 from daybook.text import display
@@ -285,3 +285,32 @@ class _Queue:
 def _multiple(size_bytes: int, of_bytes: int) -> int:
     """`size_bytes` rounded up to what the destination takes."""
     return -(-size_bytes // of_bytes) * of_bytes
+
+
+def destination_of(
+    settings: Settings, address: DestinationAddress, *, cut: Callable[[], bool]
+) -> Destination:
+    """Build it; its libraries are imported only if it is the configured one.
+
+    `cut` tells requests to Drive that the process is about to be killed.
+    """
+    if address.scheme == "drive":
+        from daybook.destinations.drive.drive import ROOT_URL, DriveDestination, drive_session
+
+        assert address.folder_id is not None  # noqa: S101  (checked by the settings)
+        return DriveDestination(
+            folder_id=address.folder_id,
+            session=drive_session(settings.drive_subject, settings.drive_endpoint),
+            root_url=settings.drive_endpoint or ROOT_URL,
+            subject=settings.drive_subject,
+            cut=cut,
+        )
+    if address.scheme == "s3":
+        from daybook.destinations.s3.s3 import S3Destination, s3_client
+
+        assert address.bucket is not None  # noqa: S101  (checked by the settings)
+        return S3Destination(client=s3_client(), bucket=address.bucket, prefix=address.prefix)
+    from daybook.destinations.local import LocalDestination
+
+    assert address.path is not None  # noqa: S101  (checked by the settings)
+    return LocalDestination(address.path)

@@ -10,7 +10,7 @@ import pytest
 
 from daybook import errors
 from daybook.destinations.drive.drive import DriveDestination
-from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.lifecycle import TaskKind

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from daybook.destinations.base import Destination
 from daybook.destinations.drive.drive import DriveDestination, drive_session
-from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
 from tests.emulators.drive import DriveEmulator
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from daybook.destinations.base import NewFile
-from daybook.destinations.local.errors import translated
-from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.local import LocalDestination, translated
 from daybook.errors import (
     DestinationError,
     DestinationRefused,

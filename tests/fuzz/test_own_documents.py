@@ -24,7 +24,7 @@ from daybook.audit.lineage import lineage
 from daybook.cli.main import main
 from daybook.destinations.base import Destination, NewFile
 from daybook.destinations.drive.drive import DriveDestination
-from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import jobs

@@ -50,7 +50,7 @@ from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
 from daybook.export.slot.state import end_abandoned
-from daybook.mongo import outage
+from daybook.mongo.client import primary_watched
 
 PLANS_PER_RUN = 3
 """Plans that one run may make because the queue or the ID changes while it works."""
@@ -111,7 +111,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
     ):
         try:
             with (
-                outage.watched(exporter.database.client),
+                primary_watched(exporter.database.client),
                 slot.keep_lease(stop_after_seconds=exporter.limits.run_deadline_seconds + 60),
             ):
                 return _run_in_slot(ctx)

@@ -1,20 +1,29 @@
-"""The MongoDB client: majority everywhere, pools and time limits from the settings."""
+"""The MongoDB client: majority everywhere, pools and time limits from the settings.
+
+While a run waits for a primary, that is logged; and a machine's clock that is far off is corrected
+by MongoDB's.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from datetime import UTC
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import unquote
 
+import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError as MongoConfigurationError
-from pymongo.errors import InvalidURI
+from pymongo.errors import InvalidURI, PyMongoError
 from pymongo.monitoring import (
     TopologyClosedEvent,
     TopologyDescriptionChangedEvent,
@@ -27,6 +36,7 @@ from daybook import log, write_errors
 from daybook.errors import ConfigurationError
 from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
 from daybook.settings.settings import Settings
+from daybook.text.display import duration
 
 Document = dict[str, Any]
 
@@ -41,6 +51,22 @@ LENIENT = CodecOptions[Document](
 Invalid UTF-8 becomes halves of surrogate pairs, which `display` replaces and which cannot
 be written back; a date beyond Python's years becomes a `DatetimeMS`.
 """
+
+_UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+_IMPLY_TLS = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile", *_UNCHECKED)
+"""The driver takes each of these for `tls=true`."""
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""A smaller difference is not corrected: NTP keeps both clocks, and neither is exact."""
+
+_KEPT_SECONDS = 30.0
+"""How long a comparison is valid, so that a request makes only one."""
+_ASKING_SECONDS = 2.0
+"""How long MongoDB may take to answer; a later operation that needs it fails by itself."""
+_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
+OUTAGE_SECONDS = 10.0
+"""How long a primary must have been missing. An election takes a few seconds, or about twelve."""
+
+_LOOK_SECONDS = 0.25
 
 
 def connect(
@@ -109,11 +135,6 @@ def unprotected(uri: str) -> str | None:
                 "tlsAllowInvalid… from DAYBOOK_MONGODB_URI, and name the authority in tlsCAFile"
             )
     return None
-
-
-_UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
-_IMPLY_TLS = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile", *_UNCHECKED)
-"""The driver takes each of these for `tls=true`."""
 
 
 def _is_set(options: Mapping[str, str], name: str) -> bool:
@@ -191,3 +212,118 @@ class _ConnectionLog(TopologyListener):
         name = "mongodb_reconnected" if self._before else "mongodb_connected"
         self._connected = self._before = True
         log.event(logging.INFO, name, "MongoDB's primary can be reached.")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MachineClock:
+    """Reads this machine's clock, which may be wrong.
+
+    Decisions by time, and times that are stored for other processes, use `compared_with`: a
+    process whose clock is a year ahead would otherwise keep the circuit breaker open until
+    next year, and take entries for a future day.
+    """
+
+    def __init__(self, read: Callable[[], datetime] = _now) -> None:
+        self._read = read
+        self._lock = Lock()
+        self._offset = timedelta()
+        self._compared_at: float | None = None
+
+    def __call__(self) -> datetime:
+        return self._read()
+
+    def compared_with(self, client: MongoClient[dict[str, Any]]) -> Callable[[], datetime]:
+        """The clock, moved by its difference from MongoDB's if that exceeds `CLOCK_TOLERANCE`.
+
+        While MongoDB does not answer, the last known difference counts.
+        """
+        with self._lock:
+            if not self._is_fresh():
+                self._compare(client)
+            offset = self._offset
+        return lambda: self._read() + offset
+
+    def _is_fresh(self) -> bool:
+        at = self._compared_at
+        return at is not None and time.monotonic() - at < _KEPT_SECONDS
+
+    def _compare(self, client: MongoClient[dict[str, Any]]) -> None:
+        before, started = self._read(), time.monotonic()
+        try:
+            with pymongo.timeout(_ASKING_SECONDS):
+                theirs = client.admin.command("hello", codec_options=_AWARE)["localTime"]
+        except PyMongoError:
+            theirs = None  # what needs MongoDB fails by itself, with a better message
+        self._compared_at = time.monotonic()
+        if theirs is None:
+            return
+        waited = timedelta(seconds=self._compared_at - started)
+        behind = theirs - (before + waited / 2)
+        self._offset = behind if abs(behind) > CLOCK_TOLERANCE else timedelta()
+        if self._offset:
+            seconds = round(-behind.total_seconds())
+            where = "ahead of" if seconds > 0 else "behind"
+            log.event(
+                logging.WARNING,
+                "clock_wrong",
+                f"This machine's clock is {duration(abs(seconds))} {where} MongoDB's, which is "
+                "used instead: set both by NTP.",
+                ahead_seconds=seconds,
+            )
+
+
+@contextmanager
+def primary_watched(
+    client: MongoClient[dict[str, Any]], *, after_seconds: float = OUTAGE_SECONDS
+) -> Iterator[None]:
+    """Log `mongodb_waiting` when the block has had no primary for so long, and its end.
+
+    The end is `mongodb_recovered`; if the block ends without MongoDB, what it reports says so.
+    Goes by what the driver knows and asks no server. The records carry the block's log fields.
+    """
+    ended = Event()
+    watcher = Thread(
+        target=copy_context().run,
+        args=(_watch_primary, client, ended, after_seconds),
+        name="mongodb-outage",
+        daemon=True,
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch_primary(client: MongoClient[dict[str, Any]], ended: Event, after_seconds: float) -> None:
+    lost_at: float | None = None
+    announced = False
+    while not ended.wait(_LOOK_SECONDS):
+        now = time.monotonic()
+        if client.topology_description.has_writable_server():
+            if lost_at is not None and announced:
+                _log_recovered(now - lost_at)
+            lost_at, announced = None, False
+        elif lost_at is None:
+            lost_at = now
+        elif not announced and now - lost_at >= after_seconds:
+            announced = True
+            log.event(
+                logging.WARNING,
+                "mongodb_waiting",
+                f"Still waiting for MongoDB: no primary for {duration(now - lost_at)}.",
+            )
+
+
+def _log_recovered(seconds: float) -> None:
+    # As severe as what it clears, so that it is seen wherever that was.
+    log.event(
+        logging.WARNING,
+        "mongodb_recovered",
+        f"MongoDB's primary can be reached again, after {duration(seconds)}.",
+        seconds=round(seconds, 1),
+    )

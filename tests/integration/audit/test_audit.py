@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from daybook.audit.audit import AuditedDay, AuditKind, audit, delivered_days
 from daybook.audit.daily import Audit, audit_daily, not_since
-from daybook.destinations.local.local import LocalDestination
+from daybook.destinations.local import LocalDestination
 from daybook.errors import DestinationError, Interrupted
 from daybook.export.model.notice import Alert, Receipt
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office

@@ -17,7 +17,7 @@ from daybook.errors import BadRequest, CircuitOpen
 from daybook.export.outcome import Status
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
-from daybook.mongo.machine_clock import MachineClock
+from daybook.mongo.client import MachineClock
 from tests import commands
 from tests.integration.office import Office
 

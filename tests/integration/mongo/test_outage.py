@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from daybook import log
 from daybook.local.mongod import EmbeddedMongod
-from daybook.mongo import outage
+from daybook.mongo.client import primary_watched
 
 
 class Records:
@@ -57,7 +57,7 @@ def test_an_outage_is_told_once_with_the_runs_fields_and_so_is_its_end(
             mongod.uri, serverSelectionTimeoutMS=200, heartbeatFrequencyMS=500
         )
         client.admin.command("ping")
-        with log.bound(batch_date="2026-01-18"), outage.watched(client, after_seconds=1.0):
+        with log.bound(batch_date="2026-01-18"), primary_watched(client, after_seconds=1.0):
             mongod.stop()
             until(lambda: records.named("mongodb_waiting") != [])
             assert records.named("mongodb_recovered") == []
@@ -77,7 +77,7 @@ def test_a_short_outage_is_not_told(tmp_path: Path, records: Records) -> None:
         # Closing it waits for MongoDB as long as any other command does, to end its sessions.
         client = MongoClient[dict[str, Any]](mongod.uri, serverSelectionTimeoutMS=200)
         client.admin.command("ping")
-        with outage.watched(client, after_seconds=3600.0):
+        with primary_watched(client, after_seconds=3600.0):
             mongod.stop()
             until(lambda: not client.topology_description.has_writable_server())
         client.close()

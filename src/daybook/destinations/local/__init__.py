@@ -1,1 +1,0 @@
-"""A folder on this machine as a destination."""
