@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from daybook.export.batch import rejections
+from daybook.export.batch.batch import LISTED_REJECTED
 from daybook.mongo.indexes import INDEXES
 from daybook.settings.settings import VARIABLES
 from tests import pages
@@ -23,7 +23,7 @@ def test_what_cutover_compares_is_in_a_plan_as_json():
     (listed,) = re.findall(
         r"`rejected` \(the first (\d+); all with `--all`\)", "".join(map(str, rows))
     )
-    assert int(listed) == rejections.LISTED
+    assert int(listed) == LISTED_REJECTED
 
 
 def test_contributing_says_that_serve_serves_both_functions():

@@ -19,7 +19,7 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part, PartId
 from daybook.export.model.profile import Profile
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import plan, unmarked
+from daybook.export.queue import plan
 from daybook.export.queue import reference as references
 from daybook.export.queue.waiting import Unclaimed, reason_of
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
@@ -241,7 +241,7 @@ def _files_of(
     """Those of one profile; `marked` are the batches of any whose marked parts have the entry."""
     batch_ids = marked | {
         str(batch.id)
-        for batch, part in unmarked.parts(database, profile)
+        for batch, part in manifests.unmarked_parts(database, profile)
         if batch.state is BatchState.COMMITTED and _position(part, ids) is not None
     }
     for batch_id in batch_ids:

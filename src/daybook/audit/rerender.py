@@ -10,8 +10,7 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.errors import DaybookError
-from daybook.export.batch import rejections
-from daybook.export.batch.batch import Batch, profile_of
+from daybook.export.batch.batch import Batch, profile_of, rejected_of
 from daybook.export.model.figures import Figures
 from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part
@@ -54,7 +53,7 @@ class Rerendering:
         self._parts = database[manifests.COLLECTION]
         self._source = EntrySource(database, profile)
         self._renderer = Renderer(profile, self.day)
-        rejected = rejections.of_batch(self._parts, batch.doc)
+        rejected = rejected_of(self._parts, batch.doc)
         self._rejected = {_key(item.queue_id, item.entry_id) for item in rejected}
 
     def header(self) -> bytes:

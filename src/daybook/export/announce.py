@@ -16,14 +16,14 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.errors import DaybookError
-from daybook.export.batch import announcements, batches, rejections
-from daybook.export.batch.batch import Batch, profile_of
+from daybook.export.batch import batches
+from daybook.export.batch.batch import Batch, profile_of, rejected_reasons
 from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Context
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
 from daybook.export.model.profile import Profile
-from daybook.export.queue import rejected, to_check, waiting
+from daybook.export.queue import reference, waiting
 from daybook.export.slot import orphans, refused_run
 
 ANNOUNCE_WITHIN = timedelta(days=8)
@@ -69,7 +69,7 @@ def _announce(ctx: Context, batch: Batch) -> None:
         if ctx.now() - batch.doc.get("updatedAt", ctx.now()) <= ANNOUNCE_WITHIN:
             _send(ctx, batch)
         if reaches:
-            announcements.record_announced(ctx.batches, batch, now=ctx.now())
+            batches.record_announced(ctx.batches, batch, now=ctx.now())
 
 
 def _reaches_people(ctx: Context, batch: Batch) -> bool:
@@ -134,7 +134,7 @@ def _send(ctx: Context, batch: Batch) -> None:
             link=batch.doc["webViewLink"] if delivered else None,
             rejected_count=batch.doc["rejectedCount"],
             entry_count=batch.doc["entryCount"],
-            reasons=rejections.reasons_of(batch.doc),
+            reasons=rejected_reasons(batch.doc),
         )
     ctx.exporter.messenger.receipt(
         receipt_of(ctx.database, ctx.exporter.profile, batch, schedule=ctx.exporter.schedule)
@@ -192,7 +192,7 @@ def receipt_of(
     delivered = batch.state is BatchState.COMMITTED
     manifest = batch.marking
     made_with = profile if manifest is None else profile_of(batch, manifest, profile)
-    named = rejected.entries_of_batch(database, made_with, batch, every=every)
+    named = reference.rejected_entries(database, made_with, batch, every=every)
     named = named[: None if every else MAX_NAMED]
     shows_currency = any(column.value == "entry.currency" for column in made_with.columns)
     hidden = () if shows_currency else tuple(sorted(set(doc["totals"]) - {made_with.currency}))
@@ -242,7 +242,7 @@ def _to_check(
 ) -> Mapping[Check, tuple[CheckedEntry, ...]]:
     """The entries of each check; none if they cannot be read, for the counts are recorded."""
     try:
-        return to_check.entries_to_check(database, profile, batch, checks, every=every)
+        return reference.entries_to_check(database, profile, batch, checks, every=every)
     except DaybookError as error:
         day = batch.key.batch_date
         log.event(

@@ -10,8 +10,8 @@ from pymongo.client_session import ClientSession
 from daybook import log
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import follow_up
-from daybook.export.batch import export_log, rejections, transitions
-from daybook.export.batch.batch import Batch
+from daybook.export.batch import export_log, transitions
+from daybook.export.batch.batch import Batch, write_rejected
 from daybook.export.batch.export_log import LogAction
 from daybook.export.batch.transitions import RejectedDay
 from daybook.export.context import Context
@@ -145,7 +145,7 @@ def close_empty(
     first = rejected_id = None
     if manifest is not None:
         first = next(manifests.read(ctx.manifests, manifest))
-        rejected_id = rejections.write(
+        rejected_id = write_rejected(
             ctx.manifests, rejected, ref=manifest, profile=ctx.job.key.slot_id, now=now
         )
 

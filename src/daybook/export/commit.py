@@ -25,7 +25,7 @@ from daybook.errors import (
     FencedOut,
 )
 from daybook.export.abandon import abandon_id
-from daybook.export.batch import announcements, batches, export_log, transitions
+from daybook.export.batch import batches, export_log, transitions
 from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
 from daybook.export.context import Context
@@ -226,7 +226,7 @@ def _alert_unrecorded(ctx: Context, seal: Seal, file: DeliveredFile, error: Dayb
         )
     )
     try:
-        announcements.record_unrecorded(
+        batches.record_unrecorded(
             ctx.batches,
             ObjectId(seal.manifest.batch_id),
             file={"filename": seal.filename, "fileId": file.id, "webViewLink": file.link},

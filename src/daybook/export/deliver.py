@@ -18,7 +18,8 @@ from daybook.errors import (
     RunTimeout,
     TooManyRejected,
 )
-from daybook.export.batch import rejections, transitions
+from daybook.export.batch import transitions
+from daybook.export.batch.batch import write_rejected
 from daybook.export.context import Context
 from daybook.export.model import seal
 from daybook.export.model.figures import Figures, Rejected
@@ -26,7 +27,7 @@ from daybook.export.model.ids import hashable
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import reference, rejected
+from daybook.export.queue import reference
 from daybook.export.queue_check import QueueCheck, queue_changed
 from daybook.export.recording import rehearse
 from daybook.export.rendering.render import FileRenderer, Renderer
@@ -223,7 +224,7 @@ def _seal(
         opened_fence=opened_fence,
         sealed_at=ctx.now(),
         attempt=ctx.batch().attempt,
-        rejected_id=rejections.write(
+        rejected_id=write_rejected(
             ctx.manifests,
             _referenced(ctx, figures),
             ref=manifest,
@@ -235,7 +236,7 @@ def _seal(
 
 def _referenced(ctx: Context, figures: Figures) -> tuple[Rejected, ...]:
     """The rejected items with their references, by which people look for them in the records."""
-    return rejected.with_references(ctx.database, ctx.exporter.profile, figures.rejected)
+    return reference.rejected_with_references(ctx.database, ctx.exporter.profile, figures.rejected)
 
 
 def _count_session(ctx: Context) -> None:

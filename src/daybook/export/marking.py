@@ -25,8 +25,8 @@ from daybook.errors import (
     DestinationError,
     DestinationRefused,
 )
-from daybook.export.batch import announcements, batches, rejections, transitions
-from daybook.export.batch.batch import Batch, profile_of
+from daybook.export.batch import batches, transitions
+from daybook.export.batch.batch import Batch, profile_of, rejected_of
 from daybook.export.batch.batches import unmarked
 from daybook.export.context import Context
 from daybook.export.model.budgets import wait_for
@@ -69,7 +69,7 @@ def _mark_parts(ctx: Context, batch: Batch) -> None:
     delivery = Delivery.of_batch(
         batch.doc,
         profile=profile_of(batch, batch.marking, ctx.exporter.profile),
-        rejected=rejections.of_batch(ctx.manifests, batch.doc),
+        rejected=rejected_of(ctx.manifests, batch.doc),
     )
     parts = {
         doc["_id"]: delivery.closing_field in doc
@@ -182,7 +182,7 @@ def _alert_unmarked(ctx: Context, batch: Batch, error: DatabaseError) -> None:
         error=str(error),
     )
     if ctx.exporter.reaches_operator:
-        announcements.record_marking_alert(ctx.batches, batch, now=ctx.now())
+        batches.record_marking_alert(ctx.batches, batch, now=ctx.now())
 
 
 def _publish(ctx: Context, batch: Batch) -> None:
@@ -207,7 +207,7 @@ def _publish(ctx: Context, batch: Batch) -> None:
                 error=str(error),
             )
             if ctx.exporter.reaches_operator:
-                announcements.record_publish_alert(ctx.batches, batch, now=ctx.now())
+                batches.record_publish_alert(ctx.batches, batch, now=ctx.now())
         raise
 
 

@@ -15,7 +15,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from daybook import write_errors
 from daybook.errors import DatabaseError
-from daybook.export.batch import batches, export_log, rejections, transitions
+from daybook.export.batch import batches, export_log, transitions
+from daybook.export.batch.batch import keep_rejected, read_rejected
 from daybook.export.context import Context
 from daybook.export.model.ids import hashable
 from daybook.export.model.part import Part
@@ -71,7 +72,7 @@ class Recording:
             delivery=Delivery.of_seal(
                 seal,
                 profile=profile,
-                rejected=rejections.read(stored, seal.rejected_id),
+                rejected=read_rejected(stored, seal.rejected_id),
                 file_id=file_id,
                 link=link,
             ),
@@ -109,7 +110,7 @@ class Recording:
             recovered=self.recovered,
             now=self.now,
         )
-        rejections.keep(
+        keep_rejected(
             self.database[manifests.COLLECTION], session, self.seal.rejected_id, now=self.now
         )
         self.mark(self.first, session)

@@ -15,7 +15,8 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.errors import UNREADABLE, DocumentDamaged, RecordsDisagree
-from daybook.export.batch import batches, export_log, rejections, transitions
+from daybook.export.batch import batches, export_log, transitions
+from daybook.export.batch.batch import read_rejected
 from daybook.export.batch.export_log import LogAction
 from daybook.export.model.fields import Fields
 from daybook.export.model.ids import LENIENT
@@ -52,7 +53,7 @@ def restore_deleted(
                 f"deleted ({type(error).__name__}: {error}): restore them from a backup; nothing "
                 "is exported before"
             ) from error
-        rejected = rejections.read(database[manifests.COLLECTION], seal.rejected_id)
+        rejected = read_rejected(database[manifests.COLLECTION], seal.rejected_id)
 
         def work(
             session: ClientSession,

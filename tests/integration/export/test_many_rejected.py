@@ -12,7 +12,7 @@ import pytest
 from bson import Decimal128
 from pymongo.database import Database
 
-from daybook.export.batch import rejections
+from daybook.export.batch.batch import LISTED_REJECTED, rejected_of
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Status
 from daybook.shutdown import Shutdown
@@ -147,7 +147,7 @@ def test_delivered_items_that_are_queued_again_stop_no_day(office: Office) -> No
     assert (outcome.status, outcome.facts["rejectedCount"]) == (Status.EMPTY, 151)
     assert books.statuses(office.database, ids) == ["failed"] * 150
     assert office.batch(NEXT_DAY)["rejectedReasons"] == {"duplicate": 150, "unbalanced": 1}
-    assert len(office.batch(NEXT_DAY)["rejected"]) == rejections.LISTED
+    assert len(office.batch(NEXT_DAY)["rejected"]) == LISTED_REJECTED
 
 
 def test_duplicates_do_not_hide_that_most_of_the_others_are_bad(office: Office) -> None:
@@ -178,15 +178,15 @@ def test_delivered_items_of_two_parts_queued_again_are_rejected_and_all_recorded
     assert office.logs.count_documents({"action": "entry_rejected"}) == count
     batch = office.batch(NEXT_DAY)
     assert batch["rejectedReasons"] == {"duplicate": count}
-    assert len(batch["rejected"]) == rejections.LISTED
+    assert len(batch["rejected"]) == LISTED_REJECTED
     manifests = office.database["exportmanifests"]
-    assert len(rejections.of_batch(manifests, batch)) == count
+    assert len(rejected_of(manifests, batch)) == count
     # The list has to outlive every sweep: it says what the delivered file leaves out.
     commands.maintain(office.app)
     office.queue.update_many({"error.reason": "duplicate"}, {"$set": {"status": "queued"}})
     again = office.export(date(2026, 1, 20))
     assert (again.status, again.facts["rejectedCount"]) == (Status.EMPTY, count)
-    assert len(rejections.of_batch(manifests, office.batch(NEXT_DAY))) == count
+    assert len(rejected_of(manifests, office.batch(NEXT_DAY))) == count
 
 
 def test_an_empty_day_whose_items_cannot_be_marked_is_continued_until_they_are(

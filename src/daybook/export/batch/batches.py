@@ -1,4 +1,7 @@
-"""The batches in their collection: found, read and created."""
+"""The batches in their collection: found, read and created.
+
+What is stored of their alerts and receipts only adds fields, without a fence.
+"""
 
 from __future__ import annotations
 
@@ -272,3 +275,44 @@ def unmarked_documents(batches: Collection[dict[str, Any]], key: BatchKey) -> li
 def _kind(key: BatchKey) -> str:
     """The field that all batches of the key's slot have."""
     return "batchDate" if key.manual_key is None else "manualKey"
+
+
+def record_unrecorded(
+    batches: Collection[dict[str, Any]],
+    batch_id: ObjectId,
+    *,
+    file: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Store that the file is visible, and MongoDB refuses its record. Only adds a field."""
+    batches.update_one(
+        {"_id": batch_id, "state": {"$ne": BatchState.COMMITTED.value}},
+        {"$set": {"unrecorded": {**file, "at": now}}},
+    )
+
+
+def record_publish_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Record the alert that the file could not be given its name. Only adds a field."""
+    batches.update_one({"_id": batch.id}, {"$set": {"publishAlertedAt": now}})
+
+
+def record_marking_alert(
+    batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime
+) -> None:
+    """Record the alert that items cannot be marked. Only adds a field."""
+    batches.update_one({"_id": batch.id}, {"$set": {"markingAlertedAt": now}})
+
+
+def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: datetime) -> None:
+    """Record that this end of the batch was announced. Needs no fence: it only adds a field."""
+    batches.update_one(
+        {
+            "_id": batch.id,
+            "state": batch.state.value,
+            "generation": batch.generation,
+            "attempt": batch.attempt,
+        },
+        {"$set": {"alertedAt": now}},
+    )

@@ -12,8 +12,8 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from daybook.errors import DaybookError, RecordsDisagree
-from daybook.export.batch import attempts, rejections
-from daybook.export.batch.batch import COLLECTION, Batch, has_ended
+from daybook.export.batch import attempts
+from daybook.export.batch.batch import COLLECTION, Batch, has_ended, rejected_fields
 from daybook.export.model.figures import NOTHING, Rejected
 from daybook.export.model.lifecycle import BatchState, Task
 from daybook.export.model.profile import BatchKey, Profile
@@ -31,7 +31,7 @@ class RejectedDay:
     manifest: ManifestRef
     rejected: tuple[Rejected, ...]
     rejected_id: str | None
-    """ID of the stored list; see `rejections.py`."""
+    """ID of the stored list; see `read_rejected`."""
     record_id: Any
     """ID of the day's `batch_empty` record."""
 
@@ -229,7 +229,7 @@ def record_empty(
     }
     if rejected_day is not None:
         changes["rejectedCount"] += len(rejected_day.rejected)
-        changes |= rejections.summary(
+        changes |= rejected_fields(
             rejected_day.rejected, rejected_day.rejected_id, before=batch.doc
         )
         changes |= {
@@ -297,7 +297,7 @@ def record_commit(
         "md5": seal.content.md5,
         "sha256": seal.content.sha256,
         **figures_to_doc(seal.figures),
-        **rejections.summary(rejected, seal.rejected_id, before={}),
+        **rejected_fields(rejected, seal.rejected_id, before={}),
         "manifest": seal.manifest.to_doc(),
         "recordId": record_id,
         "deliveredTo": delivered_to,

@@ -253,7 +253,7 @@ class Figures:
     """By currency code, in order of code."""
     rejected_count: int
     rejected: tuple[Rejected, ...] = ()
-    """In the manifest's order; a stored seal lists them separately, see `rejections.py`."""
+    """In the manifest's order; a stored seal lists them separately, see `batch.py`."""
 
 
 MONTHS = 12

@@ -17,8 +17,8 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.errors import DatabaseError
 from daybook.export import jobs
-from daybook.export.batch import batches, export_log, rejections
-from daybook.export.batch.batch import Batch
+from daybook.export.batch import batches, export_log
+from daybook.export.batch.batch import LISTED_REJECTED, Batch
 from daybook.export.context import Job
 from daybook.export.deliver import check_rejected
 from daybook.export.model.lifecycle import BatchState
@@ -27,7 +27,7 @@ from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import rejected
+from daybook.export.queue import reference
 from daybook.export.queue.plan import no_longer_queued
 from daybook.export.rendering.render import FileRenderer
 from daybook.export.rendering.source import EntrySource
@@ -55,7 +55,7 @@ def plan_day(
 ) -> Outcome:
     """What a run of the day would deliver now: the same bytes, digests and totals.
 
-    It names the first `rejections.LISTED` entries that it would reject, or `every` one. `sink`
+    It names the first `LISTED_REJECTED` entries that it would reject, or `every` one. `sink`
     gets the bytes, piece by piece. It does not ask the destination what an earlier run left
     unsettled. Raises what a run would fail with, and `DatabaseError`.
     """
@@ -107,8 +107,8 @@ def _plan(
     figures = renderer.figures()
     items = figures.entry_count + figures.rejected_count
     check_rejected(database, profile, renderer, item_count=items)
-    listed = figures.rejected if every else figures.rejected[: rejections.LISTED]
-    named = rejected.entries(database, profile, listed)
+    listed = figures.rejected if every else figures.rejected[:LISTED_REJECTED]
+    named = reference.named_rejected(database, profile, listed)
     if figures.entry_count == 0:
         empty = _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
         return replace(empty, rejected=named)

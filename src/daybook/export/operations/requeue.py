@@ -15,7 +15,7 @@ from daybook.export.batch import export_log
 from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile, option_of
-from daybook.export.queue import plan, reference, unmarked
+from daybook.export.queue import manifest, plan, reference
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -177,7 +177,7 @@ def _check_marked(
     named = {hashable(item["_id"]) for item in items if item.get("status") == "queued"}
     if not named:
         return
-    for batch, part in unmarked.parts(database, profile):
+    for batch, part in manifest.unmarked_parts(database, profile):
         if named.intersection(map(hashable, part.queue_ids)):
             raise NotRequeued(
                 f"{name} went with the batch of {batch.key.batch_date}, whose "

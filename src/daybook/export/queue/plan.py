@@ -16,7 +16,8 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from daybook import log
-from daybook.export.batch import batches, rejections
+from daybook.export.batch import batches
+from daybook.export.batch.batch import rejected_of
 from daybook.export.model.budgets import wait_for
 from daybook.export.model.ids import (
     BY_ID,
@@ -397,5 +398,5 @@ def _file_of(
     batch = batches.of_manifest(database[batches.COLLECTION], profile.name, batch_id)
     if batch is None:
         return "a file whose batch document is gone", set()
-    rejected = rejections.of_batch(database[manifests.COLLECTION], batch.doc)
+    rejected = rejected_of(database[manifests.COLLECTION], batch.doc)
     return str(batch.doc["filename"]), {hashable(item.queue_id) for item in rejected}

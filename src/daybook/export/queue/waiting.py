@@ -12,7 +12,7 @@ from daybook.export.batch.batch import Batch
 from daybook.export.model.ids import addressable
 from daybook.export.model.part import Part
 from daybook.export.model.profile import DAILY, Profile
-from daybook.export.queue import plan, unmarked
+from daybook.export.queue import manifest, plan
 from daybook.mongo.indexes import UNKNOWN_STATUS
 from daybook.mongo.query import Query
 
@@ -129,13 +129,13 @@ def count(
     profile: Profile,
     ended: Iterable[tuple[Batch, Part]] | None = None,
 ) -> int:
-    """Items that the next run takes; `ended` are the `unmarked.parts`, if already read.
+    """Items that the next run takes; `ended` are the `manifest.unmarked_parts`, if already read.
 
     Items that are already in a delivered file, or rejected, and have yet to be marked do not
     count.
     """
     still_queued = plan.still_queued(profile)
     queued = _queued(profile).count(database)
-    for _, part in unmarked.parts(database, profile) if ended is None else ended:
+    for _, part in manifest.unmarked_parts(database, profile) if ended is None else ended:
         queued -= still_queued.count(database, queue_ids=part.queue_ids)
     return max(0, queued)  # counted one after another, while a run may be marking

@@ -21,7 +21,7 @@ from daybook.export.batch import batches
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.profile import Profile
-from daybook.export.queue import plan, unmarked, waiting
+from daybook.export.queue import manifest, plan, waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import orphans
 from daybook.export.upload import breaker
@@ -126,7 +126,7 @@ def batch_figures(database: Database[Doc], profile: Profile) -> BatchFigures:
 def queue_figures(database: Database[Doc], profile: Profile, now: datetime) -> QueueFigures:
     """Read by `idx_queue_plan`; raises `PyMongoError`."""
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
-    ended, damaged = unmarked.readable_parts(database, profile)
+    ended, damaged = manifest.readable_unmarked_parts(database, profile)
     gone = {hashable(queue_id) for _, part in ended for queue_id in part.queue_ids}
     with plan.planned(profile).find(queue, projection={"createdAt": 1}) as found:
         first = next((item for item in found if hashable(item["_id"]) not in gone), None)

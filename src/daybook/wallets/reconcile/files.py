@@ -15,8 +15,8 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
-from daybook.export.batch import batches, rejections
-from daybook.export.batch.batch import Batch
+from daybook.export.batch import batches
+from daybook.export.batch.batch import Batch, rejected_of
 from daybook.export.model.fields import Fields
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.lifecycle import BatchState
@@ -102,7 +102,7 @@ def _file(
         delivery = Delivery.of_batch(
             doc,
             profile=profile,
-            rejected=rejections.of_batch(database[manifests.COLLECTION], doc),
+            rejected=rejected_of(database[manifests.COLLECTION], doc),
         )
         for part in manifests.read(database[manifests.COLLECTION], delivery.manifest):
             rejected_ids = {hashable(item.queue_id) for item in delivery.rejected_of(part)}

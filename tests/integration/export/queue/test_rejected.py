@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder
 
 from daybook.app import App
 from daybook.cli.main import main
-from daybook.export.batch.rejections import LISTED
+from daybook.export.batch.batch import LISTED_REJECTED
 from daybook.export.outcome import Status
 from daybook.http import routes
 from tests import books, commands
@@ -90,12 +90,12 @@ def test_plan_status_receipt_and_records_name_the_same_entries(office: Office) -
 
 
 def test_the_first_are_shown_and_all_on_request(office: Office) -> None:
-    count = LISTED + 5
+    count = LISTED_REJECTED + 5
     ids = rejected_day(office, count)
     day = DAY.isoformat()
     planned, listed = shown("plan", "--date", day), answered("plan", "--date", day)
     assert (planned.count("RV-2026"), f"and {count - 20} more; --all" in planned) == (20, True)
-    assert len(listed["rejected"]) == LISTED
+    assert len(listed["rejected"]) == LISTED_REJECTED
     assert shown("plan", "--date", day, "--all").count("RV-2026") == count
     office.export()
     for command in ("status", "receipt"):
