@@ -10,8 +10,14 @@ import pytest
 
 from daybook.destinations.base import NewFile
 from daybook.destinations.drive.drive import DriveDestination, drive_session
-from daybook.destinations.drive.errors import Effect, ErrorBody, refused
-from daybook.destinations.drive.reasons import ADVICE, NO_ACCESS_ADVICE, PASSING
+from daybook.destinations.drive.errors import (
+    ADVICE,
+    NO_ACCESS_ADVICE,
+    PASSING,
+    Effect,
+    ErrorBody,
+    refused,
+)
 from daybook.errors import (
     DestinationError,
     DestinationRefused,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daybook.destinations.base import Finding
-from daybook.destinations.drive.reasons import NO_ACCESS_ADVICE, NO_STORAGE_ADVICE
+from daybook.destinations.drive.errors import NO_ACCESS_ADVICE, NO_STORAGE_ADVICE
 
 FIELDS = "id,name,mimeType,driveId,trashed,capabilities(canAddChildren)"
 _FOLDER_TYPE = "application/vnd.google-apps.folder"

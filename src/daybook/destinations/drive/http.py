@@ -15,8 +15,7 @@ import requests
 from google.auth.exceptions import GoogleAuthError
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from daybook.destinations.drive.errors import Effect, refused, unanswered
-from daybook.destinations.drive.reasons import CREDENTIALS_ADVICE
+from daybook.destinations.drive.errors import CREDENTIALS_ADVICE, Effect, refused, unanswered
 from daybook.errors import UNREADABLE, DestinationError, DestinationRefused
 
 CONNECT_TIMEOUT_SECONDS = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from daybook.destinations.drive.reasons import CREDENTIALS_ADVICE
+from daybook.destinations.drive.errors import CREDENTIALS_ADVICE
 from daybook.errors import UNREADABLE, ConfigurationError, DestinationError
 
 SCOPE = "https://www.googleapis.com/auth/drive"
