@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
 from daybook.mongo import client, objects
-from daybook.mongo.ledger_indexes import check_ledger_guards
+from daybook.mongo.indexes import check_ledger_guards
 from daybook.settings.settings import Settings
 from daybook.wallets.atomic import MAX_WAIT_SECONDS
 from daybook.wallets.context import Ledger

@@ -12,8 +12,7 @@ from typing import Any
 from pymongo.database import Database
 
 from daybook.export.model.source import Source
-from daybook.mongo.index import Index, built_indexes
-from daybook.mongo.indexes import EXPORT_INDEXES
+from daybook.mongo.indexes import EXPORT_INDEXES, Index, built_indexes
 from daybook.mongo.shell import literal
 
 _DEFAULT = Source()

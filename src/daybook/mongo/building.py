@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from daybook.mongo import indexes, shell
-from daybook.mongo.index import Index, built_indexes
+from daybook.mongo.indexes import Index, built_indexes
 
 REPORTED = 20
 """How many groups of duplicates are named per index, and how many IDs of each group."""

@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure
 from daybook import write_errors
 from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
-from daybook.mongo.index import NAMESPACE_NOT_FOUND
+from daybook.mongo.indexes import NAMESPACE_NOT_FOUND
 from daybook.write_errors import Cause
 
 Document = dict[str, Any]

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import indexes, shell
-from daybook.mongo.index import Index
+from daybook.mongo.indexes import Index
 from daybook.mongo.migrate import DuplicatesFound, migrate
 
 NOW = datetime(2026, 1, 18, 11, tzinfo=UTC)

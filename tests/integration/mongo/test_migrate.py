@@ -18,7 +18,7 @@ from pymongo.uri_parser import parse_uri
 
 from daybook.errors import ConfigurationError
 from daybook.mongo import indexes
-from daybook.mongo.ledger_indexes import LEDGER_GUARDS, check_ledger_guards
+from daybook.mongo.indexes import LEDGER_GUARDS, check_ledger_guards
 from daybook.mongo.migrate import migrate, obstacles, standings
 from daybook.mongo.objects import ObjectKind
 from tests.emulators.mongo_proxy import Event, MongoProxy, Phase

@@ -15,8 +15,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from daybook.ledger_app import LedgerApp
-from daybook.mongo.indexes import built_indexes
-from daybook.mongo.ledger_indexes import LEDGER_INDEXES
+from daybook.mongo.indexes import LEDGER_INDEXES, built_indexes
 from daybook.mongo.query import Query
 from daybook.wallets import invites, move, queries, users
 from daybook.wallets.context import Ledger

@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from daybook.mongo import building, indexes
 from daybook.mongo.building import Duplicates
-from daybook.mongo.index import Index
+from daybook.mongo.indexes import Index
 
 VERSION = 1
 NAME = "indexes"

@@ -9,7 +9,7 @@ from pymongo.database import Database
 
 from daybook.mongo import building
 from daybook.mongo.building import Duplicates
-from daybook.mongo.ledger_indexes import LEDGER_GUARDS, LEDGER_INDEXES
+from daybook.mongo.indexes import LEDGER_GUARDS, LEDGER_INDEXES
 
 VERSION = 2
 NAME = "ledger_indexes"
