@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
+from daybook.cli.command import (
+    EVERY,
+    CommandResult,
+    Exit,
+    app_from_env,
+    asks_for_json,
+    command,
+    say,
+    takes_profile_or_every,
+)
 from daybook.cli.day import takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
-from daybook.cli.profile import EVERY, takes_profile_or_every
 from daybook.text.display import number
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ def audit(profile_name: str, day: date | None, days: int) -> CommandResult:
     alerted.
     """
     from daybook.audit.verify import NotDelivered
-    from daybook.profiles.due import enabled
+    from daybook.profiles.configured import enabled
 
     app = app_from_env()
     every = profile_name == EVERY

@@ -1,4 +1,4 @@
-"""The boundary that all commands share: `--json`, logs, errors, exit codes.
+"""What all commands share: `--json`, logs, errors, exit codes, the profile, tables.
 
 With `--json` stdout carries one JSON document and nothing else: the command's
 answer, or `{"error": {"type", "message"}}` when there is none. Without it, errors
@@ -15,16 +15,71 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from daybook import log, write_errors
-from daybook.cli.exits import Exit, stated
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
+from daybook.export.model.profile import DAILY
 from daybook.text import display
 from daybook.text.display import escaped, visible
 from daybook.text.scrub import scrubbed
+
+OPTIONS: Mapping[str, str] = {
+    "bad": "--bad",
+    "batchDate": "--date",
+    "entries": "--entries",
+    "columns": "--columns",
+    "entryId": "ID_OR_REFERENCE",
+    "key": "--key",
+    "entryIds": "ID_OR_REFERENCE",
+    "from": "--from",
+    "Idempotency-Key": "--key",
+    "profile": "--profile",
+    "to": "--to",
+    "userId": "USER_ID",
+}
+"""Field or header of an HTTP request → what is typed for it on the command line."""
+
+_OF_CLOUD_RUN = ("K_SERVICE", "CLOUD_RUN_JOB")
+"""https://cloud.google.com/run/docs/container-contract#env-vars"""
+
+_AWAY = (
+    "Is it running, does DAYBOOK_MONGODB_URI lead to it, and does its allow-list have this "
+    "machine's address?"
+)
+
+EVERY = "*"
+_WIDEST = 32
+"""Cells that are wider are cut off; the file has them in full."""
+
+
+class Exit(IntEnum):
+    """The command's help says what a code means for it: see `stated`."""
+
+    OK = 0  # done, or there was nothing to do
+    FAILED = 1  # the operation failed, or found a difference
+    USAGE = 2  # wrong arguments or input; click's own code
+    CONFIGURATION = 3  # a setting or the database has to be changed first
+    ACCEPTED = 4  # not done yet: in progress elsewhere, stopped on demand, or to be tried again
+    BROKEN_OFF = 130  # aborted by Ctrl-C; the code that shells use for it
+
+
+def stated(*, failed: str, accepted: str | None, blocked: str) -> str:
+    """The codes of one command, for its help."""
+    codes = {
+        Exit.OK: "done, or nothing to do",
+        Exit.FAILED: failed,
+        Exit.USAGE: "wrong arguments",
+        Exit.CONFIGURATION: blocked,
+        Exit.ACCEPTED: accepted,
+        Exit.BROKEN_OFF: "broken off by Ctrl-C",
+    }
+    said = (f"{code.value} {text}" for code, text in codes.items() if text is not None)
+    return f"Exit codes: {'; '.join(said)}."
+
 
 if TYPE_CHECKING:
     from daybook.app import App
@@ -44,23 +99,6 @@ class RequestAborted(DaybookError):
     """The operator aborted the run before it reached a boundary."""
 
     type = "interrupted"
-
-
-OPTIONS: Mapping[str, str] = {
-    "bad": "--bad",
-    "batchDate": "--date",
-    "entries": "--entries",
-    "columns": "--columns",
-    "entryId": "ID_OR_REFERENCE",
-    "key": "--key",
-    "entryIds": "ID_OR_REFERENCE",
-    "from": "--from",
-    "Idempotency-Key": "--key",
-    "profile": "--profile",
-    "to": "--to",
-    "userId": "USER_ID",
-}
-"""Field or header of an HTTP request → what is typed for it on the command line."""
 
 
 def command(
@@ -165,10 +203,6 @@ def print_json(doc: Mapping[str, Any]) -> None:
     click.echo(escaped(answer))
 
 
-_OF_CLOUD_RUN = ("K_SERVICE", "CLOUD_RUN_JOB")
-"""https://cloud.google.com/run/docs/container-contract#env-vars"""
-
-
 class _OnFirstRecord(logging.Handler):
     """Sets up logging when there is something to log.
 
@@ -187,12 +221,6 @@ class _OnFirstRecord(logging.Handler):
         logging.getLogger().removeHandler(self)
         log.setup(sys.stderr, level=self._level, readable=self._readable)
         logging.getLogger(record.name).handle(record)
-
-
-_AWAY = (
-    "Is it running, does DAYBOOK_MONGODB_URI lead to it, and does its allow-list have this "
-    "machine's address?"
-)
 
 
 def _code_of(error: DaybookError) -> Exit:
@@ -222,3 +250,40 @@ def _fail(kind: str, message: str, code: Exit, *, as_json: bool) -> NoReturn:
         print_json({"error": {"type": kind, "message": message}})
     say(f"Error: {message}", err=True)
     sys.exit(code)
+
+
+def takes_profile(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `--profile`, which it gets as `profile_name`."""
+    return click.option("--profile", "profile_name", default=DAILY, show_default=True)(command)
+
+
+def takes_profile_or_every(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--profile`, where `*` means every enabled profile."""
+    return click.option(
+        "--profile",
+        "profile_name",
+        default=DAILY,
+        show_default=True,
+        help="'*' is for each enabled profile.",
+    )(command)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose first row is the header."""
+    from rich.cells import cell_len, set_cell_size
+
+    cells = [[_short(visible(cell)) for cell in row] for row in rows]
+    count = max(map(len, cells), default=0)
+    widths = [
+        max((cell_len(row[at]) for row in cells if at < len(row)), default=0) for at in range(count)
+    ]
+    return [
+        "  ".join(
+            set_cell_size(cell, width) for cell, width in zip(row, widths, strict=False)
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= _WIDEST else cell[: _WIDEST - 1] + "…"

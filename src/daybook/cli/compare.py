@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, Exit, app_from_env, command
 from daybook.cli.day import BEFORE_FILE, file_beside_date, takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
 from daybook.text.display import number, visible
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit, app_from_env, command
 from daybook.destinations.base import Finding
 
 

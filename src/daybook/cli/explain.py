@@ -5,9 +5,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
-from daybook.cli.exits import Exit
-from daybook.cli.profile import takes_profile
+from daybook.cli.command import (
+    CommandResult,
+    Exit,
+    app_from_env,
+    asks_for_details,
+    command,
+    takes_profile,
+)
 from daybook.text.display import number
 
 if TYPE_CHECKING:

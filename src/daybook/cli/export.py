@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 from daybook.cli.day import DAY
 from daybook.cli.invocations import carry_out
-from daybook.cli.profile import takes_profile
 
 
 @command("export", failed="the export has failed", accepted="it is not done yet")

@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 from daybook.cli.outcome import row
-from daybook.cli.profile import takes_profile
 from daybook.export.model.profile import DAILY
 from daybook.text.display import file_rows, moment
 

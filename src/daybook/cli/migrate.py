@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit, app_from_env, command
 from daybook.cli.outcome import row
 from daybook.text.display import moment, number
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from daybook.cli.command import CommandResult
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit
 from daybook.text.display import number
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit, app_from_env, command
 from daybook.cli.outcome import row
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def _show(app: App, name: str) -> CommandResult:
 
 def _check(app: App, names: list[str]) -> CommandResult:
     from daybook.audit.explain import rows_of
-    from daybook.cli.table import table
+    from daybook.cli.command import table
     from daybook.profiles.sample import sample
 
     docs, lines = [], []

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.day import LATEST, latest, takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.outcome import row
-from daybook.cli.profile import takes_profile
 from daybook.errors import ConfigurationError
 from daybook.text.display import number
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, asks_for_json, command, say
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit, app_from_env, asks_for_json, command, say
 from daybook.cli.outcome import row
 from daybook.text.display import number
 

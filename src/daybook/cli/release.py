@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
-from daybook.cli.profile import takes_profile
 from daybook.text.display import number
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.profile import takes_profile
+from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 
 
 @command("requeue", failed="it is refused, with the reason")

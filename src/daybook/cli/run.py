@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daybook.cli import outcome
-from daybook.cli.command import CommandResult, RequestAborted, app_from_env, command
+from daybook.cli.command import (
+    EVERY,
+    CommandResult,
+    Exit,
+    RequestAborted,
+    app_from_env,
+    command,
+    table,
+    takes_profile,
+)
 from daybook.cli.day import LATEST, takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
-from daybook.cli.profile import EVERY, takes_profile
-from daybook.cli.table import table
 from daybook.errors import DaybookError
 from daybook.text.scrub import scrubbed
 
@@ -65,7 +71,7 @@ def run(profile_name: str, day: date | None) -> CommandResult:
 
 
 def _run_every(app: App, day: date | None) -> CommandResult:
-    from daybook.profiles.due import due
+    from daybook.profiles.configured import due
 
     found = due(app.database, app.profiles, given=day, now=app.now())
     results = []

@@ -10,12 +10,17 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daybook.cli.command import CommandResult, app_from_env, asks_for_details, command
+from daybook.cli.command import (
+    CommandResult,
+    app_from_env,
+    asks_for_details,
+    command,
+    takes_profile,
+)
 from daybook.cli.day import takes_day
 from daybook.cli.following import at_once, described, maker, released_row, task_row
 from daybook.cli.invocations import run_again
 from daybook.cli.outcome import figures, rejected, row
-from daybook.cli.profile import takes_profile
 from daybook.text.display import moment, number
 
 if TYPE_CHECKING:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.cli.exits import Exit
+from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.outcome import row
-from daybook.cli.profile import takes_profile
 from daybook.text.display import number
 
 if TYPE_CHECKING:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from daybook.cli.command import CommandResult, app_from_env, command
+from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.day import LATEST, latest, takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.outcome import figures, row
-from daybook.cli.profile import takes_profile
 from daybook.text.display import number
 
 if TYPE_CHECKING:

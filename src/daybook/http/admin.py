@@ -59,7 +59,7 @@ from daybook.mongo import migrate
 from daybook.ops import doctor
 from daybook.ops.maintenance import maintain
 from daybook.ops.watchdog import ASKING_SECONDS, cannot_look, watch
-from daybook.profiles.due import enabled
+from daybook.profiles.configured import enabled
 
 OF_PROFILE = Body(fields={"profile": PROFILE_OR_EVERY})
 OF_DAYS = Body(

@@ -21,8 +21,7 @@ from daybook.ops.health import DatabaseHealth, database_health
 from daybook.ops.metrics import metrics
 from daybook.ops.metrics.metrics import Measured
 from daybook.ops.schedule_health import ScheduleHealth, schedule_health
-from daybook.profiles.configured import ConfiguredProfile
-from daybook.profiles.due import enabled
+from daybook.profiles.configured import ConfiguredProfile, enabled
 
 
 @operation(summary="whether MongoDB answers", answers={200: HEALTH, 503: HEALTH})

@@ -16,7 +16,7 @@ from daybook.export.model.profile import DAILY, Profile
 from daybook.export.queue import manual
 from daybook.http.callers import verified_account
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
-from daybook.profiles.due import EVERY
+from daybook.profiles.configured import EVERY
 from daybook.text import display
 
 PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}

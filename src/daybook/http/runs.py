@@ -38,7 +38,7 @@ from daybook.http.requests import (
 )
 from daybook.http.responses import OnError, run_response
 from daybook.http.schema import DAY, TEXT, Schema
-from daybook.profiles.due import DueDay, due
+from daybook.profiles.configured import DueDay, due
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 TASK_NAME = "X-CloudTasks-TaskName"

@@ -15,9 +15,8 @@ from daybook.chart_of_accounts import Chart
 from daybook.cloud import secrets
 from daybook.errors import ConfigurationError
 from daybook.settings import parsers
-from daybook.settings.parsers import DestinationAddress
+from daybook.settings.parsers import DestinationAddress, WalletRights
 from daybook.settings.variable import Variable, setting, variables_of
-from daybook.settings.wallet_rights import WalletRights
 
 __all__ = ["VARIABLES", "DestinationAddress", "Settings", "Variable", "unknown_variables", "unread"]
 

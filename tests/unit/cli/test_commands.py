@@ -12,9 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from daybook.cli.command import OPTIONS
+from daybook.cli.command import OPTIONS, Exit
 from daybook.cli.day import takes_day
-from daybook.cli.exits import Exit
 from daybook.cli.main import main
 from tests import pages
 

@@ -33,9 +33,9 @@ from daybook.page import day as day_pages
 from daybook.page import overview
 from daybook.page.days import DayState
 from daybook.page.headline import headline
+from daybook.page.html import strip
 from daybook.page.language import Tongue
 from daybook.page.slots import Working
-from daybook.page.strip import strip
 from daybook.page.to_json import day_to_doc, overview_to_doc
 
 OF_PAGE = frozenset({"CONFIGURATION", "DATABASE_UNAVAILABLE"})
