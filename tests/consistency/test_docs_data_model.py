@@ -24,8 +24,9 @@ from daybook.export.slot import orphans
 from daybook.mongo.indexes import INDEXES, Index
 from daybook.mongo.migrate import MIGRATIONS
 from daybook.settings.settings import Settings
-from daybook.wallets import answers, invites, move
+from daybook.wallets import invites, move
 from daybook.wallets.erase import erase
+from daybook.wallets.idempotency import without_answer
 from daybook.wallets.invites import NewInvite
 from tests import books, commands, pages
 from tests.emulators.drive import DriveEmulator
@@ -218,7 +219,7 @@ def moved(mongo_uri: str, database: Database[dict[str, Any]]) -> Database[dict[s
         ledger, NewInvite(parent_code="M-1", expires_at=ledger.now().replace(year=2999))
     )
     invites.accept(ledger, in_time["code"], user_id=payer)
-    database["transactions"].update_one({"reverses": None}, answers.without_answer(ledger.now()))
+    database["transactions"].update_one({"reverses": None}, without_answer(ledger.now()))
     (gone,) = purses(ledger, 0)
     erase(database, str(gone), now=ledger.now())
     app.client.close()

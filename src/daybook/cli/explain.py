@@ -56,7 +56,7 @@ def queries(profile: Profile) -> list[Query]:
 
     Not `migrate` and `reconcile`, which read whole collections because that is their work.
     """
-    from daybook.audit import lineage, marks
+    from daybook.audit import lineage, verify
     from daybook.export.batch import batches, export_log
     from daybook.export.operations import requeue
     from daybook.export.queue import manifest, manual, mark, plan, reference, waiting
@@ -71,8 +71,8 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.wallets import queries as ledger
 
     fixed = (
-        *(batches, breaker, day, export_log, follow_ups, ledger, manifest, marks, orphans, stored),
-        *(attention, days, item_changes, page_of_day),
+        *(batches, breaker, day, export_log, follow_ups, ledger, manifest, orphans, stored),
+        *(attention, days, item_changes, page_of_day, verify),
     )
     of_profile = (lineage, lines, manual, mark, plan, reference, requeue, waiting)
     return [

@@ -17,10 +17,9 @@ from daybook.http.dispatcher import Parameter, operation
 from daybook.http.requests import PROFILE
 from daybook.http.responses import json_response, problem
 from daybook.ledger_app import LedgerApp
-from daybook.ops.health import DatabaseHealth, database_health
+from daybook.ops.health import DatabaseHealth, ScheduleHealth, database_health, schedule_health
 from daybook.ops.metrics import metrics
 from daybook.ops.metrics.metrics import Measured
-from daybook.ops.schedule_health import ScheduleHealth, schedule_health
 from daybook.profiles.configured import ConfiguredProfile, enabled
 
 

@@ -9,7 +9,8 @@ from daybook import log
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.export.context import Exporter
 from daybook.export.operations.sweep import Sweep, sweep
-from daybook.wallets import answers, invites
+from daybook.wallets import invites
+from daybook.wallets.idempotency import remove_answers_before
 
 
 def maintain(exporter: Exporter, *, queue: CloudTasks | None, answer_days: int | None) -> Sweep:
@@ -26,5 +27,5 @@ def maintain(exporter: Exporter, *, queue: CloudTasks | None, answer_days: int |
         log.event(logging.WARNING, "queue_unusable", checked.detail)
     if answer_days is not None:
         # Last, since the database user may lack the rights.
-        answers.remove_before(exporter.database, now - timedelta(days=answer_days), now=now)
+        remove_answers_before(exporter.database, now - timedelta(days=answer_days), now=now)
     return found

@@ -31,8 +31,8 @@ from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
 from daybook.text.display import shown
 from daybook.wallets import queries
-from daybook.wallets.answers import without_answer
 from daybook.wallets.context import Document
+from daybook.wallets.idempotency import without_answer
 from daybook.wallets.queries import USERS
 from daybook.wallets.stored import number
 

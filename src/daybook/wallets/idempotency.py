@@ -7,12 +7,16 @@ earlier version or while callers were not verified, belongs to any caller that r
 As at Stripe (https://docs.stripe.com/api/idempotent_requests), the same key with another
 request is an error. A request that changed nothing, for lack of funds for example, stores
 nothing and may be sent again under its key.
+
+A stored answer is removed once it is old enough. The document that the request created stays, with
+key and digest: a repeated request is refused, not carried out a second time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,18 +24,26 @@ from typing import Any, Self
 
 import pymongo
 from bson import ObjectId
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from daybook import log
 from daybook.errors import DatabaseError
 from daybook.mongo.query import Query
+from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
 from daybook.wallets import queries
-from daybook.wallets.context import Document, Ledger
+from daybook.wallets.context import Document, Ledger, stamp
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.stored import DocumentInvalid, Stored
 from daybook.wallets.striped_locks import TooContended
+
+_ANSWERS_AT_ONCE = 1000
+_ROUNDS = 50
+"""So often one call removes answers of a collection, so that the first one does not take hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,3 +295,43 @@ def _id_of(key: str, caller: str | None) -> ObjectId:
     # No key contains a line end, so no key without a caller equals one with a caller.
     text = key if caller is None else f"{caller}\n{key}"
     return ObjectId(hashlib.sha256(text.encode()).digest()[:12])
+
+
+def remove_answers_before(database: Database[Document], before: datetime, *, now: datetime) -> int:
+    """Remove the answers given before that time; return how many. Safe to repeat, also at once.
+
+    Raises `ConfigurationError` when the database user lacks the rights.
+    """
+    with permitted("removing stored answers"):
+        removed = sum(_remove_answers(database, query, before, now) for query in queries.ANSWERED)
+    if removed:
+        log.event(
+            logging.INFO,
+            "answers_removed",
+            f"{removed} stored answers from before {stamp(before)} were removed.",
+            count=removed,
+        )
+    return removed
+
+
+def _remove_answers(
+    database: Database[Document], query: Query, before: datetime, now: datetime
+) -> int:
+    removed = 0
+    for _ in range(_ROUNDS):
+        ids = [
+            doc["_id"] for doc in query.some(database, limit=_ANSWERS_AT_ONCE, before=stamp(before))
+        ]
+        if not ids:
+            break
+        still = {"answer": {"$exists": True}}
+        found = database[query.collection].bulk_write(
+            [UpdateOne({"_id": id_, **still}, without_answer(now)) for id_ in ids], ordered=False
+        )
+        removed += found.modified_count
+    return removed
+
+
+def without_answer(now: datetime) -> dict[str, Any]:
+    """The update that removes a document's answer."""
+    return {"$unset": {"answer": ""}, "$set": {"answerRemovedAt": now}}

@@ -18,7 +18,7 @@ from daybook.cli.following import advice
 from daybook.export.operations import history
 from daybook.export.outcome import Outcome
 from daybook.export.slot.slot import Slot
-from daybook.ops.schedule_health import schedule_health
+from daybook.ops.health import schedule_health
 from daybook.ops.watchdog import watch
 from tests import commands
 from tests.integration.office import DAY, EVENING, Office

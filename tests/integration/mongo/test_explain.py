@@ -47,11 +47,11 @@ from daybook.ops.metrics import stored as stored_figures
 from daybook.page import day as page_of_day
 from daybook.page import overview
 from daybook.page.days import ShownProfile
-from daybook.wallets import answers, invites, move, users
 from daybook.wallets import history as wallet_history
+from daybook.wallets import invites, move, users
 from daybook.wallets.context import Ledger, stamp
 from daybook.wallets.history import Cursor
-from daybook.wallets.idempotency import IdempotencyKey
+from daybook.wallets.idempotency import IdempotencyKey, remove_answers_before
 from daybook.wallets.invites import InviteStatus, NewInvite
 from daybook.wallets.users import NewUser, Wanted
 from daybook.wallets.wallet import open_wallet
@@ -215,7 +215,7 @@ def all_requests(ledger: Ledger) -> None:
     invites.accept(ledger, invite["code"], user_id=payer)
     invites.find(ledger, "P", InviteStatus.USED, limit=1)
     remembered(ledger)
-    answers.remove_before(ledger.database, ledger.now(), now=ledger.now())
+    remove_answers_before(ledger.database, ledger.now(), now=ledger.now())
     remembered(ledger)
 
 

@@ -15,7 +15,7 @@ from pymongo.uri_parser import parse_uri
 from daybook.export.batch.schedule import Schedule
 from daybook.mongo.client import connect
 from daybook.mongo.migrate import migrate
-from daybook.ops.schedule_health import ScheduleHealth, schedule_health
+from daybook.ops.health import ScheduleHealth, schedule_health
 from tests.emulators.gate import Gate
 from tests.integration.days import BANGKOK, local, put_day
 from tests.integration.office import DAY, EVENING, Office

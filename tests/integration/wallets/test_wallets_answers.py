@@ -17,7 +17,8 @@ from daybook.app import App
 from daybook.export.model.profile import Profile
 from daybook.ledger_app import LedgerApp
 from daybook.mongo.explain import explain
-from daybook.wallets import answers, queries
+from daybook.wallets import queries
+from daybook.wallets.idempotency import remove_answers_before
 from daybook.wallets.reconcile.reconcile import reconcile
 from tests import commands
 from tests.acceptance.ledger_calls import assert_problem, send, told
@@ -100,7 +101,7 @@ def test_a_removed_answer_leaves_everything_else_as_it_was(app: LedgerApp, datab
     calls, _ = made(app)
     before = stored(database)
 
-    assert answers.remove_before(database, OPENED + DAY, now=OPENED + DAY) == len(calls)
+    assert remove_answers_before(database, OPENED + DAY, now=OPENED + DAY) == len(calls)
 
     for name, docs in stored(database).items():
         for doc, was in zip(docs, before[name], strict=True):
@@ -113,7 +114,7 @@ def test_a_removed_answer_leaves_everything_else_as_it_was(app: LedgerApp, datab
 
 def test_an_old_key_moves_and_makes_nothing_again(app: LedgerApp, database: Db) -> None:
     calls, user = made(app)
-    answers.remove_before(database, OPENED + DAY, now=OPENED + DAY)
+    remove_answers_before(database, OPENED + DAY, now=OPENED + DAY)
     before = stored(database)
 
     for path, body, key in calls:
@@ -131,7 +132,7 @@ def test_an_old_key_moves_and_makes_nothing_again(app: LedgerApp, database: Db) 
 
 def test_the_refusal_names_what_the_key_did(app: LedgerApp, database: Db) -> None:
     calls, user = made(app)
-    answers.remove_before(database, OPENED + DAY, now=OPENED + DAY)
+    remove_answers_before(database, OPENED + DAY, now=OPENED + DAY)
     (path, body, key) = calls[0]
     refused = send(app, "POST", path, body, Idempotency_Key=key)
     assert f"users {user}" in told(refused)["detail"]
@@ -142,9 +143,9 @@ def test_answers_are_kept_to_the_millisecond(app: LedgerApp, database: Db, clock
     old, _ = made(app)
     clock.now = OPENED + timedelta(milliseconds=1)
     young, _ = made(app)
-    assert answers.remove_before(database, OPENED, now=clock.now) == 0
-    assert answers.remove_before(database, clock.now, now=clock.now) == len(old)
-    assert answers.remove_before(database, clock.now, now=clock.now) == 0
+    assert remove_answers_before(database, OPENED, now=clock.now) == 0
+    assert remove_answers_before(database, clock.now, now=clock.now) == len(old)
+    assert remove_answers_before(database, clock.now, now=clock.now) == 0
     for path, body, key in old:
         assert send(app, "POST", path, body, Idempotency_Key=key).status_code == 410
     for path, body, key in young:
@@ -192,7 +193,7 @@ def test_more_than_a_batch_is_removed_and_no_more_than_there_is(
     )
     foreign = [{"answer": "yes"}, {"answer": {"createdAt": OPENED}}, {"answer": None}, {}]
     database["users"].insert_many([{**doc} for doc in foreign])
-    assert answers.remove_before(database, OPENED + DAY, now=OPENED + DAY) == 2500
+    assert remove_answers_before(database, OPENED + DAY, now=OPENED + DAY) == 2500
     assert [without(doc, "_id") for doc in database["users"].find()] == foreign
 
 
