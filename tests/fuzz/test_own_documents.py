@@ -27,7 +27,7 @@ from daybook.destinations.drive.drive import DriveDestination
 from daybook.destinations.local import LocalDestination
 from daybook.destinations.s3.s3 import S3Destination
 from daybook.errors import DaybookError, DestinationError
-from daybook.export import jobs
+from daybook.export.context import daily_job
 from daybook.export.operations.history import history, status
 from daybook.export.outcome import Status
 from daybook.export.run import run
@@ -95,7 +95,7 @@ class Evening:
         with suppress(Killed):
             run(
                 replace(exporter, destination=destination),
-                jobs.daily(office.database, office.app.profile(), DAY),
+                daily_job(office.database, office.app.profile(), DAY),
             )
         if stage == "sealed":  # an id that an earlier day gave up
             self.database["exportorphans"].insert_one(

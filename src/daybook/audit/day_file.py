@@ -16,10 +16,10 @@ from daybook.audit.spool import Row
 from daybook.audit.table import Table, read_table
 from daybook.destinations.base import Destination
 from daybook.errors import DaybookError
-from daybook.export import jobs
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import profile_of
 from daybook.export.batch.export_log import LogAction
+from daybook.export.context import daily_job
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import LENIENT, hashable
 from daybook.export.model.part import Part
@@ -200,7 +200,7 @@ def _left_queued(database: Database[dict[str, Any]], profile: Profile, day: date
         return []
     queue = database.get_collection(profile.source.queue, codec_options=LENIENT)
     left: list[Any] = []
-    for part in jobs.daily(database, profile, day).scan():
+    for part in daily_job(database, profile, day).scan():
         for first in range(0, len(part.queue_ids), _PAGE_SIZE):
             page = {"_id": {"$in": part.queue_ids[first : first + _PAGE_SIZE]}}
             left += [

@@ -15,7 +15,7 @@ from daybook.export.batch.batch import Batch, write_rejected
 from daybook.export.batch.export_log import LogAction
 from daybook.export.batch.transitions import RejectedDay
 from daybook.export.context import Context
-from daybook.export.decision import report
+from daybook.export.follow_up import report
 from daybook.export.model.figures import Rejected
 from daybook.export.model.lifecycle import BatchState, Next, Step
 from daybook.export.model.notice import AlertEvent

@@ -1,10 +1,10 @@
-"""What a run works with: its exporter, its job and the slot that it holds."""
+"""What a run works with: its exporter, its job, built for a call, and the slot that it holds."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
@@ -23,9 +23,14 @@ from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manifest as manifests
+from daybook.export.queue import manual as requests
+from daybook.export.queue import plan
+from daybook.export.queue.manual import ManualRequest
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
 from daybook.export.upload.upload import UploadLimits
+
+NO_REQUEST: Mapping[str, Any] = {"entryIds": []}
 
 
 def _never() -> bool:
@@ -205,3 +210,41 @@ class Context:
     def batch(self) -> Batch:
         """The job's batch as it is stored now."""
         return batches.ensure(self.batches, self.job.key, now=self.now(), request=self.job.request)
+
+
+def daily_job(
+    database: Database[dict[str, Any]],
+    profile: Profile,
+    day: date,
+    schedule_time: datetime | None = None,
+) -> Job:
+    """The day's job. `schedule_time` is the trigger's, if it has one."""
+    return Job(
+        key=BatchKey(profile=profile.name, batch_date=day.isoformat()),
+        filename=profile.file_name(day),
+        scan=lambda: plan.scan(database, profile),
+        schedule_time=schedule_time,
+    )
+
+
+def manual_job(database: Database[dict[str, Any]], profile: Profile, request: ManualRequest) -> Job:
+    """The job of a manual export, which copies chosen entries."""
+    return Job(
+        key=BatchKey(profile=profile.name, manual_key=request.key),
+        filename=request.file_name(profile),
+        scan=lambda: requests.scan(database, profile, request),
+        request=request.to_doc(),
+    )
+
+
+def job_of_batch(database: Database[dict[str, Any]], profile: Profile, batch: Batch) -> Job:
+    """The job that a stored batch was made for."""
+    if batch.key.batch_date is not None:
+        return daily_job(database, profile, date.fromisoformat(batch.key.batch_date))
+    assert batch.key.manual_key is not None  # noqa: S101  (one of the two is set)
+    return manual_job(
+        database,
+        profile,
+        # A batch that was restored from its seal has no request; its file already exists.
+        ManualRequest.from_doc(batch.doc.get("request", NO_REQUEST), key=batch.key.manual_key),
+    )

@@ -30,7 +30,7 @@ from daybook.errors import (
     RecordsDisagree,
     RunTimeout,
 )
-from daybook.export import attempt, decision, follow_up
+from daybook.export import attempt, follow_up
 from daybook.export.abandon import abandon_id, count_refusal
 from daybook.export.announce import announce
 from daybook.export.batch import batches, transitions
@@ -38,6 +38,7 @@ from daybook.export.batch.batch import Batch
 from daybook.export.commit import Committed, commit_file
 from daybook.export.context import Context, Exporter, Job
 from daybook.export.deliver import AllRejected, NoFile, deliver
+from daybook.export.follow_up import call_applies, decide, report
 from daybook.export.marking import finish_marking
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState, Next
@@ -87,9 +88,9 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.reopen_manual(collection, batch, now=exporter.clock())
         batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
-    nothing_to_do = batch.finished or not decision.applies(job, batch)
+    nothing_to_do = batch.finished or not call_applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
-        return decision.report(batch)
+        return report(batch)
     if _later_day_continues(exporter, batch):
         return _slot_is_busy(exporter, job, batch)
     slot = Slot.take(
@@ -147,9 +148,9 @@ def _later_day_continues(exporter: Exporter, batch: Batch) -> bool:
 
 def _slot_is_busy(exporter: Exporter, job: Job, batch: Batch) -> Outcome:
     """The outcome when another run holds the slot, with a recheck where one is needed."""
-    step = decision.decide(job, batch, attempts=exporter.limits.attempts)
+    step = decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
-        outcome = decision.report(batch)
+        outcome = report(batch)
         ended = batch.state is not BatchState.OPEN
         # Without the recheck, the result would be announced only by the slot's next run.
         return replace(
@@ -191,14 +192,14 @@ def _settle_and_attempt(ctx: Context) -> Outcome:
     committed = batch.state is BatchState.COMMITTED
     try:
         if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
-            return decision.report(ctx.batch())
+            return report(ctx.batch())
     except RecordsDisagree as error:
         unsettled = error
-    step = decision.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     if (committed or batch.unmarked) and unsettled is not None:
         return attempt.fail(ctx, unsettled)
     if step.next is Next.REPORT:
-        return decision.report(batch, error=unsettled)
+        return report(batch, error=unsettled)
     with log.bound(attempt=step.attempt, step="attempt"):
         if step.next is Next.GIVE_UP:
             return attempt.give_up(ctx, batch, unsettled)
@@ -232,7 +233,7 @@ def _export(ctx: Context) -> Outcome:
             if delivered is NoFile.RECORDED_ELSEWHERE and attempt.recorded_elsewhere(
                 ctx, ctx.batch()
             ):
-                return decision.report(ctx.batch())
+                return report(ctx.batch())
             _prepare_new_plan(ctx, delivered)
             continue
         committed = commit_file(ctx, delivered.file)
@@ -241,7 +242,7 @@ def _export(ctx: Context) -> Outcome:
         batch = ctx.batch()
         if batch.finished:
             if committed is not Committed.OURS:
-                return decision.report(batch)
+                return report(batch)
             _describe(ctx, batch, delivered.file)
             return Outcome.of_batch(Status.EXPORTED, batch)
         # The file under the ID was another day's, or matched no seal: try again with a new ID.

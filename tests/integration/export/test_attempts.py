@@ -14,8 +14,8 @@ from werkzeug.test import EnvironBuilder
 
 from daybook.app import App
 from daybook.errors import DatabaseError, DestinationRefused
-from daybook.export import jobs
 from daybook.export.batch import attempts
+from daybook.export.context import daily_job
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.outcome import Status
 from daybook.export.run import run
@@ -118,7 +118,7 @@ def test_an_attempt_that_was_killed_is_told_from_one_that_still_runs(
     exporter = app.exporter(app.profile())
     dying: Any = Raises(exporter.destination, Killed())
     with suppress(Killed):
-        run(replace(exporter, destination=dying), jobs.daily(database, app.profile(), DAY))
+        run(replace(exporter, destination=dying), daily_job(database, app.profile(), DAY))
     assert outcomes(app) == [(1, 1, None)]
 
     assert commands.run_day(app, DAY).status is Status.EXPORTED
@@ -225,7 +225,7 @@ def test_a_long_error_is_cut_in_the_attempt_and_whole_in_the_batch(app: App, dat
     books.put_many(database, 1)
     exporter = app.exporter(app.profile())
     refusing: Any = Raises(exporter.destination, DestinationRefused("no " * 2000))
-    run(replace(exporter, destination=refusing), jobs.daily(database, app.profile(), DAY))
+    run(replace(exporter, destination=refusing), daily_job(database, app.profile(), DAY))
     found = database["exportbatches"].find_one({})
     assert found is not None
     kept, whole = found["attempts"][0]["error"]["message"], found["error"]["message"]

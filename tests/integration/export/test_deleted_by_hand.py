@@ -17,9 +17,8 @@ from pymongo.database import Database
 from daybook.audit.lineage import lineage
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import ConfigurationError
-from daybook.export import jobs
 from daybook.export.batch import batches
-from daybook.export.context import Job
+from daybook.export.context import Job, daily_job, manual_job
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.model.profile import BatchKey
 from daybook.export.operations.sweep import sweep
@@ -134,7 +133,7 @@ def test_a_batch_deleted_while_its_file_is_not_recorded_is_restored(
     office: Office, finish: Callable[[Office], None], count: int
 ) -> None:
     entries = seed(office.database, count)
-    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    killed_after_sending(office, daily_job(office.database, office.app.profile(), DAY))
     office.database["exportbatches"].delete_many({})
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
 
@@ -178,7 +177,7 @@ def test_a_batch_deleted_before_its_items_are_marked_is_restored_from_its_record
     """The commit has marked the first part; a rejected item is in the second."""
     entries = seed(office.database)
     office.entries.update_one({"_id": entries[-1]}, {"$set": {"currency": "no currency"}})
-    job = jobs.daily(office.database, office.app.profile(), DAY)
+    job = daily_job(office.database, office.app.profile(), DAY)
     exporter = office.app.exporter(office.app.profile())
     with pytest.raises(Killed):
         run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
@@ -239,7 +238,7 @@ def test_a_deleted_batch_whose_manifest_or_record_is_damaged_too_stops_every_run
     office: Office, damage: Callable[[Any], object]
 ) -> None:
     seed(office.database)
-    job = jobs.daily(office.database, office.app.profile(), DAY)
+    job = daily_job(office.database, office.app.profile(), DAY)
     exporter = office.app.exporter(office.app.profile())
     with pytest.raises(Killed):
         run(replace(exporter, destination=DiesBeforePublishing(exporter.destination)), job)  # type: ignore[arg-type]
@@ -264,7 +263,7 @@ def test_a_manual_export_deleted_while_its_file_is_not_recorded_is_restored(
     entry_id = office.add()
     profile = office.app.profile()
     request = manual.parse({"entryIds": [str(entry_id)]}, key="copy")
-    killed_after_sending(office, jobs.manual(office.database, profile, request))
+    killed_after_sending(office, manual_job(office.database, profile, request))
     office.database["exportbatches"].delete_many({})
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
 
@@ -284,7 +283,7 @@ def test_a_restored_batch_knows_which_entries_its_file_leaves_out(office: Office
     """One that is corrected and requeued is exported, not taken for delivered."""
     office.add()
     wrong = office.add(credit="1.00")
-    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    killed_after_sending(office, daily_job(office.database, office.app.profile(), DAY))
     office.database["exportbatches"].delete_many({})
     office.database["exportslots"].update_many({}, {"$set": {"lease": None}})
     same_day(office)
@@ -298,7 +297,7 @@ def test_a_slot_deleted_while_a_file_may_be_visible_stops_every_run_until_it_is_
     office: Office,
 ) -> None:
     entry_id = office.add()
-    killed_after_sending(office, jobs.daily(office.database, office.app.profile(), DAY))
+    killed_after_sending(office, daily_job(office.database, office.app.profile(), DAY))
     slots = office.database["exportslots"]
     slots.delete_many({})
 

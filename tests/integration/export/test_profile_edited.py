@@ -13,7 +13,7 @@ from pymongo.database import Database
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.errors import DocumentDamaged
-from daybook.export import jobs
+from daybook.export.context import daily_job
 from daybook.export.model.profile import Profile
 from daybook.export.outcome import Status
 from daybook.export.run import run
@@ -63,7 +63,7 @@ def office_of(database: Database[dict[str, Any]], mongo_uri: str, tmp_path: Path
 def attempt(office: Office, destination: Any) -> Status:
     profile = office.app.profile()
     exporter = replace(office.app.exporter(profile), destination=destination)
-    return run(exporter, jobs.daily(office.database, profile, DAY)).status
+    return run(exporter, daily_job(office.database, profile, DAY)).status
 
 
 def put(office: Office, reference: str, collection: str, **fields: Any) -> Any:

@@ -11,8 +11,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from daybook.export import jobs
-from daybook.export.context import Context
+from daybook.export.context import Context, daily_job
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue_check import AHEAD, FRESH_SECONDS, QueueCheck
@@ -43,7 +42,7 @@ def ctx(office: Office) -> Iterator[Context]:
     profile = office.app.profile()
     slot = Slot.take(office.database[COLLECTION], profile.name, owner="test", lease_seconds=60)
     assert slot is not None
-    job = jobs.daily(office.app.database, profile, DAY)
+    job = daily_job(office.app.database, profile, DAY)
     yield Context.of(office.app.exporter(profile), job, slot)
     slot.release()
 

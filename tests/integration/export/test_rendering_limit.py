@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 
 from daybook.app import App
-from daybook.export import jobs
+from daybook.export.context import daily_job
 from daybook.export.outcome import Status
 from daybook.export.run import run
 from tests import books
@@ -56,7 +56,7 @@ def _run(app: App, stopwatch: Stopwatch) -> Any:
     exporter = replace(
         app.exporter(app.profile()), monotonic=stopwatch, progress=stopwatch.progress
     )
-    return run(exporter, jobs.daily(app.database, app.profile(), DAY))
+    return run(exporter, daily_job(app.database, app.profile(), DAY))
 
 
 @pytest.mark.parametrize("file_format", ["csv", "xlsx"])

@@ -16,10 +16,9 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import DatabaseError
-from daybook.export import jobs
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import LISTED_REJECTED, Batch
-from daybook.export.context import Job
+from daybook.export.context import Job, daily_job
 from daybook.export.deliver import check_rejected
 from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part
@@ -59,7 +58,7 @@ def plan_day(
     gets the bytes, piece by piece. It does not ask the destination what an earlier run left
     unsettled. Raises what a run would fail with, and `DatabaseError`.
     """
-    job = jobs.daily(database, profile, day, schedule_time)
+    job = daily_job(database, profile, day, schedule_time)
     try:
         outcome = _plan(database, profile, job, every=every, sink=sink)
     except PyMongoError as error:

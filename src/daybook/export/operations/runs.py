@@ -11,10 +11,9 @@ from datetime import date, datetime, timedelta
 from pymongo.errors import PyMongoError
 
 from daybook.errors import DatabaseError
-from daybook.export import jobs
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
-from daybook.export.context import Exporter
+from daybook.export.context import Exporter, daily_job, job_of_batch, manual_job
 from daybook.export.model.lifecycle import TaskCall
 from daybook.export.model.profile import BatchKey
 from daybook.export.outcome import Outcome, Status
@@ -28,7 +27,7 @@ TASK_CLOCK_BEHIND = timedelta(minutes=1)
 
 def run_day(exporter: Exporter, day: date, schedule_time: datetime | None = None) -> Outcome:
     """One run of a day's batch. `schedule_time` is the trigger's, if it has one."""
-    return run(exporter, jobs.daily(exporter.database, exporter.profile, day, schedule_time))
+    return run(exporter, daily_job(exporter.database, exporter.profile, day, schedule_time))
 
 
 def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None = None) -> Outcome:
@@ -46,7 +45,7 @@ def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None
             manual.check_entries(exporter.database, exporter.profile, request)
     except PyMongoError as error:
         raise DatabaseError.of(request.file_name(exporter.profile), error) from error
-    return run(exporter, jobs.manual(exporter.database, exporter.profile, request))
+    return run(exporter, manual_job(exporter.database, exporter.profile, request))
 
 
 def _stored(exporter: Exporter, request: ManualRequest) -> Batch | None:
@@ -78,7 +77,7 @@ def run_task(
             batch_date=key.batch_date,
             error={"type": "unknown_batch", "message": "no run ever began for it"},
         )
-    job = jobs.of_batch(exporter.database, exporter.profile, batch)
+    job = job_of_batch(exporter.database, exporter.profile, batch)
     return run(_not_behind(exporter, scheduled_at), replace(job, task=call, task_name=task_name))
 
 

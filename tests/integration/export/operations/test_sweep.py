@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from daybook.destinations.base import Destination, NewFile
 from daybook.errors import DestinationError
-from daybook.export import jobs
+from daybook.export.context import daily_job
 from daybook.export.operations.sweep import Sweep, SweptSlot, sweep
 from daybook.export.outcome import Status
 from daybook.export.run import run
@@ -59,7 +59,7 @@ class Unreachable(Through):
 
 def attempt(office: Office, destination: Any) -> Status:
     exporter = replace(office.app.exporter(office.app.profile()), destination=destination)
-    return run(exporter, jobs.daily(office.database, office.app.profile(), DAY)).status
+    return run(exporter, daily_job(office.database, office.app.profile(), DAY)).status
 
 
 def swept(office: Office) -> Sweep:

@@ -14,7 +14,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export import jobs
+from daybook.export.context import daily_job
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.outcome import Outcome, Status
 from daybook.export.run import run
@@ -170,7 +170,7 @@ def test_a_run_that_has_to_end_does_not_wait_for_mongodb_to_complete_items(
     with MongoProxy(host, port, hold) as proxy:
         hanging = Office(office.database, proxy.uri, tmp_path)
         exporter = replace(hanging.app.exporter(hanging.app.profile()), stopping=asked.is_set)
-        outcome = run(exporter, jobs.daily(office.database, exporter.profile, DAY))
+        outcome = run(exporter, daily_job(office.database, exporter.profile, DAY))
         assert asked.is_set()
         assert not expired.is_set()
         answered.set()
