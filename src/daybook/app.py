@@ -18,9 +18,8 @@ from daybook.cloud import secrets
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination
 from daybook.errors import BadRequest, ConfigurationError, DatabaseError
-from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Exporter, Limits
-from daybook.export.model.lifecycle import Task
+from daybook.export.model.lifecycle import Schedule, Task
 from daybook.export.model.notice import Messenger
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.slot.refused_run import RefusedRuns

@@ -18,7 +18,7 @@ from pymongo.database import Database
 
 from daybook.cli.day import DAY as DAY_TYPE
 from daybook.cli.main import main
-from daybook.export.batch.schedule import SCHEDULE_TIME_MAX_AHEAD
+from daybook.export.model.lifecycle import SCHEDULE_TIME_MAX_AHEAD
 from tests import books
 from tests.acceptance.evening import BANGKOK, DAY, NEXT_DAY, Evening
 from tests.acceptance.runbook_stage import own_logging

@@ -18,9 +18,8 @@ from daybook import log
 from daybook.errors import DaybookError
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch, profile_of, rejected_reasons
-from daybook.export.batch.schedule import Schedule
 from daybook.export.context import Context
-from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
 from daybook.export.model.profile import Profile
 from daybook.export.queue import reference, waiting

@@ -16,9 +16,8 @@ from daybook import log
 from daybook.destinations.base import Destination
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
-from daybook.export.batch.schedule import Schedule
 from daybook.export.model.budgets import RetryBudget, StopToken, TimeBudget
-from daybook.export.model.lifecycle import TaskCall, TaskQueue
+from daybook.export.model.lifecycle import Schedule, TaskCall, TaskQueue
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
 from daybook.export.model.profile import BatchKey, Profile

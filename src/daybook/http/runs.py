@@ -10,9 +10,8 @@ import flask
 
 from daybook.app import App
 from daybook.errors import BadRequest
-from daybook.export.batch.schedule import is_current, parse_schedule_time
 from daybook.export.model.ids import LONGEST_BYTES
-from daybook.export.model.lifecycle import TaskCall
+from daybook.export.model.lifecycle import TaskCall, is_current, parse_schedule_time
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.operations.runs import run_day, run_manual, run_task

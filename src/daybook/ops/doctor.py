@@ -17,8 +17,7 @@ from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
 from daybook.errors import DaybookError, DocumentDamaged
 from daybook.export import source_indexes
-from daybook.export.batch.schedule import Schedule
-from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.profile import Profile
 from daybook.export.operations import foreign_documents, history
 from daybook.export.queue import plan, waiting

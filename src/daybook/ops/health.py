@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from daybook import log
 from daybook.errors import DocumentDamaged
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.ops.day import Day, days_since_done
 
 GRACE = timedelta(hours=2)

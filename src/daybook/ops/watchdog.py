@@ -18,7 +18,7 @@ from pymongo.read_concern import ReadConcern
 from daybook import log
 from daybook.errors import DatabaseError, DaybookError, DocumentDamaged
 from daybook.export.batch import export_log
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import waiting

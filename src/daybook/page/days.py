@@ -19,9 +19,8 @@ from daybook.errors import ConfigurationError, DocumentDamaged
 from daybook.export.batch import export_log
 from daybook.export.batch.batch import COLLECTION
 from daybook.export.batch.export_log import LogAction
-from daybook.export.batch.schedule import Schedule
 from daybook.export.model.ids import LENIENT
-from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.profile import DAILY, Profile
 from daybook.mongo.client import LENIENT as AS_STORED
 from daybook.mongo.query import Query

@@ -12,8 +12,7 @@ from pymongo.database import Database
 
 from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
-from daybook.export.batch.schedule import Schedule
-from daybook.export.model.lifecycle import BatchState
+from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.settings.parsers import DestinationAddress
 

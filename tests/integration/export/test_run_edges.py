@@ -12,7 +12,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.errors import BadRequest, DaybookError, KeyReused
 from daybook.export.batch import batches, transitions
-from daybook.export.batch.schedule import parse_schedule_time
+from daybook.export.model.lifecycle import parse_schedule_time
 from daybook.export.model.profile import BatchKey
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manual

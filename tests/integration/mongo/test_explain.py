@@ -31,7 +31,7 @@ from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli import breakers
 from daybook.cli.explain import queries
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.operations import history
 from daybook.export.operations.requeue import requeue

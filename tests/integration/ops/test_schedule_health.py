@@ -12,7 +12,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.mongo.client import connect
 from daybook.mongo.migrate import migrate
 from daybook.ops.health import ScheduleHealth, schedule_health

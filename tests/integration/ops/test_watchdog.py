@@ -15,7 +15,7 @@ from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 
 from daybook.errors import DatabaseError
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.export.model.notice import Alert, AlertEvent, Receipt
 from daybook.export.slot.slot import Slot
 from daybook.mongo.client import connect

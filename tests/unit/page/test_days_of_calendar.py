@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from bson import ObjectId
 
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.page.days import DayState, due_times, state_of
 from daybook.page.recorded import RecordedDay
 

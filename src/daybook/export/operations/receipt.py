@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from daybook.errors import DatabaseError
 from daybook.export.announce import NoReceipt, receipt_of
 from daybook.export.batch import batches
-from daybook.export.batch.schedule import Schedule
+from daybook.export.model.lifecycle import Schedule
 from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import BatchKey, Profile
 

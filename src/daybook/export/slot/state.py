@@ -89,7 +89,7 @@ class SlotState:
         """Raises `DocumentDamaged`; a slot that was inserted by hand has only its fence."""
         fields = Fields.of(doc, COLLECTION)
         lease = fields.inner_or_none("lease")
-        if lease is not None:  # read by MongoDB, and by `lease.py`
+        if lease is not None:  # read by MongoDB, and by `lease_of`
             lease.text("owner")
             lease.time("expiresAt")
         of_days = not str(doc.get("_id")).endswith("/manual")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daybook.errors import BadRequest, ConfigurationError
-from daybook.export.batch.schedule import Schedule, parse_schedule_time
+from daybook.export.model.lifecycle import Schedule, parse_schedule_time
 
 BANGKOK = ZoneInfo("Asia/Bangkok")
 NEW_YORK = ZoneInfo("America/New_York")
