@@ -22,12 +22,11 @@ import functions_framework
 
 from daybook import log
 from daybook.app import App
+from daybook.display import scrubbed, visible
 from daybook.errors import ConfigurationError
 from daybook.http import routes
 from daybook.http.ledger import routes as ledger_routes
 from daybook.ledger_app import LedgerApp, server_threads
-from daybook.text.display import visible
-from daybook.text.scrub import scrubbed
 
 log.setup()
 try:

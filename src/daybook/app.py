@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from daybook import display
 from daybook.cloud import secrets
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination
@@ -33,7 +34,6 @@ from daybook.profiles.reading import read
 from daybook.settings.parsers import DestinationAddress
 from daybook.settings.settings import Settings
 from daybook.shutdown import Shutdown
-from daybook.text import display
 
 BEYOND_DEADLINE_SECONDS = 60.0
 """How long an invocation may take after its deadline, to reach a boundary and commit."""

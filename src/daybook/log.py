@@ -20,9 +20,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
-from daybook.text import display
-from daybook.text.display import escaped, visible, visible_lines
-from daybook.text.scrub import scrubbed
+from daybook import display
+from daybook.display import escaped, scrubbed, visible, visible_lines
 
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"

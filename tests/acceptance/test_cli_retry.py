@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from daybook.display import moment
 from daybook.export.slot.slot import Slot
-from daybook.text.display import moment
 from tests import books, commands
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.drive import DriveEmulator

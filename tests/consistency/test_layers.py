@@ -22,7 +22,7 @@ LAYERS = (
     ("daybook.destinations", "daybook.cloud", "daybook.mongo"),
     (
         *("daybook.settings", "daybook.chart_of_accounts", "daybook.shutdown", "daybook.log"),
-        *("daybook.errors", "daybook.write_errors", "daybook.text"),
+        *("daybook.errors", "daybook.write_errors", "daybook.display"),
     ),
 )
 """From above to below; `daybook` itself, which holds the version, is open to all."""

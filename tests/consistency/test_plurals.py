@@ -22,7 +22,7 @@ NEVER_ONE = {
     ("delivered.py", "size_bytes"),
     ("follow_up.py", "batch.continuations"),
     ("reference.py", "len(entry_ids)"),
-    ("scrub.py", "len(text) - longest"),
+    ("display.py", "len(text) - longest"),
     ("outcome.py", "count"),
     ("text.py", "length or len(text)"),
     ("sheets.py", "MOST_ROWS"),

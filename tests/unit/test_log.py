@@ -18,7 +18,7 @@ from google.cloud import logging_v2
 from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
 
 from daybook import log
-from daybook.text.display import visible
+from daybook.display import visible
 
 logging_v2._instrumentation_emitted = True
 """Otherwise two records about the library follow its first one."""

@@ -15,12 +15,12 @@ from pymongo.database import Database
 from daybook import log
 from daybook.audit.audit import FILE_KINDS, AuditedDay, AuditFinding, audit
 from daybook.destinations.base import Destination
+from daybook.display import number
 from daybook.errors import Interrupted
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
 from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.profile import Profile
-from daybook.text.display import number
 
 _TOLD = 5
 """Findings that an alert quotes."""

@@ -14,9 +14,9 @@ from daybook.audit.delivered import DeliveredBytes
 from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.explain import Piece, Row, explain, rows_of, same_rows, shown_short
 from daybook.audit.rerender import Rerendering
+from daybook.display import file_rows
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.part import Part
-from daybook.text.display import file_rows
 
 _LOOK_AHEAD = 100
 _SLACK_BYTES = 1000

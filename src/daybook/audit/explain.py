@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from daybook.audit.difference import VerifyDifference, VerifyKind
+from daybook.display import file_rows, number
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import hashable
 from daybook.export.model.profile import Profile
@@ -20,7 +21,6 @@ from daybook.export.queue.reference import called
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.entry_id import displayed
-from daybook.text.display import file_rows, number
 
 Row = list[str]
 

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from operator import itemgetter
 from typing import Any
 
+from daybook import display
 from daybook.audit.spool import Row, Side, Spool
 from daybook.errors import BadRequest
 from daybook.export.model.profile import Calendar, Profile
@@ -23,7 +24,6 @@ from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering.cells.dates import composed
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.text import looks_like_formula
-from daybook.text import display
 
 _NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)
 _BUDDHIST_ERA = 543

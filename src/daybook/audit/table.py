@@ -16,9 +16,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import IO, Any
 
+from daybook import display
+from daybook.display import number
 from daybook.errors import BadRequest
-from daybook.text import display
-from daybook.text.display import number
 
 DELIMITERS = ",;\t|"
 _ENCODINGS = ("utf-8-sig", "cp874")

@@ -17,6 +17,7 @@ from daybook.audit.difference import VerifyDifference, VerifyKind
 from daybook.audit.rerender import Rerendering
 from daybook.audit.workbook import WorkbookUnreadable
 from daybook.destinations.base import Destination
+from daybook.display import number
 from daybook.errors import DaybookError, DestinationRefused
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
@@ -33,7 +34,6 @@ from daybook.export.queue.reference import called, references_of
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
-from daybook.text.display import number
 
 MAX_ROW_DIFFERENCES = 1000
 """Differences after which rows are not compared any further."""

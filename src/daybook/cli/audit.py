@@ -21,7 +21,7 @@ from daybook.cli.command import (
 )
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.app import App

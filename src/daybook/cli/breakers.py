@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
+from daybook.display import moment, number
 from daybook.export.model.profile import command
 from daybook.export.upload.breaker import ALL, BreakerRecord, BreakerState, is_own
-from daybook.text.display import moment, number
 
 
 def not_closed(database: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:

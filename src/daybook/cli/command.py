@@ -20,12 +20,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from daybook import log, write_errors
+from daybook import display, log, write_errors
+from daybook.display import escaped, scrubbed, visible
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
 from daybook.export.model.profile import DAILY
-from daybook.text import display
-from daybook.text.display import escaped, visible
-from daybook.text.scrub import scrubbed
 
 OPTIONS: Mapping[str, str] = {
     "bad": "--bad",

@@ -12,7 +12,7 @@ import click
 from daybook.cli.command import CommandResult, Exit, app_from_env, command
 from daybook.cli.day import BEFORE_FILE, file_beside_date, takes_day
 from daybook.cli.outcome import row
-from daybook.text.display import number, visible
+from daybook.display import number, visible
 
 if TYPE_CHECKING:
     from daybook.audit.day_file import DayFile

@@ -9,7 +9,7 @@ import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
 from daybook.cli.outcome import row
-from daybook.text.display import moment, number
+from daybook.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.wallets.erase import Erasure

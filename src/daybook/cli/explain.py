@@ -13,7 +13,7 @@ from daybook.cli.command import (
     command,
     takes_profile,
 )
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.export.model.profile import Profile

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from daybook.cli.outcome import row
+from daybook.display import moment, number
 from daybook.export.model.lifecycle import TaskKind
 from daybook.export.model.profile import command
-from daybook.text.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -9,8 +9,8 @@ import click
 
 from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 from daybook.cli.outcome import row
+from daybook.display import file_rows, moment
 from daybook.export.model.profile import DAILY
-from daybook.text.display import file_rows, moment
 
 if TYPE_CHECKING:
     from daybook.audit.lineage import DeliveredIn, Lineage

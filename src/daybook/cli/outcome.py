@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from daybook.cli.command import CommandResult, Exit
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.export.model.notice import RejectedEntry

@@ -10,8 +10,8 @@ import click
 from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.day import LATEST, latest, takes_day
 from daybook.cli.outcome import row
+from daybook.display import number
 from daybook.errors import ConfigurationError
-from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.app import App

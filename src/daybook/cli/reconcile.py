@@ -9,7 +9,7 @@ import click
 
 from daybook.cli.command import CommandResult, Exit, app_from_env, asks_for_json, command, say
 from daybook.cli.outcome import row
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.settings.settings import Settings

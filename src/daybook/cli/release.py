@@ -7,7 +7,7 @@ from datetime import date
 from daybook.cli.command import CommandResult, app_from_env, command, takes_profile
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
-from daybook.text.display import number
+from daybook.display import number
 
 
 @command(

@@ -23,8 +23,8 @@ from daybook.cli.command import (
 from daybook.cli.day import LATEST, takes_day
 from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
+from daybook.display import scrubbed
 from daybook.errors import DaybookError
-from daybook.text.scrub import scrubbed
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from daybook.cli.command import CommandResult, app_from_env, command
-from daybook.text.display import number
+from daybook.display import number
 
 
 @command("seed")

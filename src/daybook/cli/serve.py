@@ -15,8 +15,8 @@ import click
 
 from daybook.cli.command import CommandResult, asks_for_json, command, print_json, say
 from daybook.cli.outcome import row
+from daybook.display import number
 from daybook.errors import DatabaseError
-from daybook.text.display import number
 from daybook.write_errors import describe
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from daybook.cli.day import takes_day
 from daybook.cli.following import at_once, described, maker, released_row, task_row
 from daybook.cli.invocations import run_again
 from daybook.cli.outcome import figures, rejected, row
-from daybook.text.display import moment, number
+from daybook.display import moment, number
 
 if TYPE_CHECKING:
     from daybook.app import App

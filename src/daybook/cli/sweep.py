@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.outcome import row
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.export.operations.sweep import Sweep

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daybook.cli.command import CommandResult, Exit, app_from_env, command, takes_profile
 from daybook.cli.day import LATEST, latest, takes_day
 from daybook.cli.outcome import figures, row
-from daybook.text.display import number
+from daybook.display import number
 
 if TYPE_CHECKING:
     from daybook.audit.verify import Verification

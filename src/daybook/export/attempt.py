@@ -7,7 +7,8 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from daybook import log
+from daybook import display, log
+from daybook.display import scrubbed
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import follow_up
 from daybook.export.batch import export_log, transitions
@@ -24,8 +25,6 @@ from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue.mark import Delivery
 from daybook.export.recording import mark
-from daybook.text import display
-from daybook.text.scrub import scrubbed
 
 
 def begin(ctx: Context, batch: Batch, step: Step) -> None:

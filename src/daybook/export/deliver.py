@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from daybook import log
 from daybook.destinations.base import DeliveredFile, NewFile
+from daybook.display import number
 from daybook.errors import (
     DestinationError,
     IdInvalid,
@@ -35,7 +36,6 @@ from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
 from daybook.export.upload.lookup import find_conflicting_file
 from daybook.export.upload.upload import RestartUpload, Upload
-from daybook.text.display import number
 
 MAX_REJECTED = 10_000
 """Rejected entries in a day beyond which something must be wrong upstream."""

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daybook import log
+from daybook.display import moment, scrubbed
 from daybook.errors import CircuitOpen, DaybookError, Interrupted, RunTimeout, TaskError
 from daybook.export.batch import transitions
 from daybook.export.batch.batch import Batch
@@ -33,8 +34,6 @@ from daybook.export.model.profile import command
 from daybook.export.outcome import Outcome, Status
 from daybook.export.slot.slot import COLLECTION
 from daybook.export.slot.state import lease_of
-from daybook.text.display import moment
-from daybook.text.scrub import scrubbed
 
 MAX_CONTINUATIONS = 100
 """Continuations of one attempt. Each sends at least one chunk; more mean no progress."""

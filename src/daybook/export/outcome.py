@@ -8,11 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from daybook.display import scrubbed
 from daybook.errors import DaybookError
 from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import BatchState, Task
 from daybook.export.model.notice import RejectedEntry
-from daybook.text.scrub import scrubbed
 
 
 class Status(StrEnum):

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import flask
 
-from daybook.text.display import shortened
+from daybook.display import shortened
 
 OPEN = frozenset({"/health", "/api/health", "/health/cron", "/api/health/cron", "/openapi.json"})
 """Open to every caller that IAM admits."""

@@ -23,13 +23,12 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_input_stream
 
-from daybook import log
+from daybook import display, log
 from daybook.errors import BadRequest, Forbidden, TooLarge
 from daybook.http.callers import is_foreign, refusal
 from daybook.http.responses import bad_request, problem
 from daybook.http.schema import Schema
 from daybook.settings.settings import Settings
-from daybook.text import display
 
 _SAFE = frozenset({"GET", "HEAD"})
 _BRACES = str.maketrans("{}", "<>")

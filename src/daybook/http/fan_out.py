@@ -23,9 +23,9 @@ from pymongo.errors import PyMongoError
 from daybook import log
 from daybook.app import App
 from daybook.cloud.tasks.tasks import CloudTasks
+from daybook.display import scrubbed
 from daybook.errors import DatabaseError, DaybookError, RunTimeout, TaskError
 from daybook.http.responses import json_response
-from daybook.text.scrub import scrubbed
 
 THREADS = 20
 """Tasks that are created at the same time."""

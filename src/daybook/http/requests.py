@@ -9,6 +9,7 @@ from typing import Any
 import flask
 from pymongo.errors import PyMongoError
 
+from daybook import display
 from daybook.app import App
 from daybook.errors import BadRequest, DatabaseError
 from daybook.export.batch import export_log
@@ -17,7 +18,6 @@ from daybook.export.queue import manual
 from daybook.http.callers import verified_account
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
 from daybook.profiles.configured import EVERY
-from daybook.text import display
 
 PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}
 """The names of the profiles that the function has."""

@@ -11,11 +11,10 @@ from typing import Any
 
 import flask
 
-from daybook import log
+from daybook import display, log
+from daybook.display import scrubbed
 from daybook.errors import BadRequest, DatabaseError, DaybookError, KeyReused, TooLarge
 from daybook.export.outcome import Outcome, Status
-from daybook.text import display
-from daybook.text.scrub import scrubbed
 
 
 def json_response(status: int, doc: Mapping[str, Any]) -> flask.Response:

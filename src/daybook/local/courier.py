@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from daybook import log
+from daybook.display import duration
 from daybook.export.model.lifecycle import Task
-from daybook.text.display import duration
 
 QUEUE_NAME = "serve"
 LONGEST_PAUSE = timedelta(seconds=60)

@@ -33,10 +33,10 @@ from pymongo.monitoring import (
 from pymongo.uri_parser import parse_uri
 
 from daybook import log, write_errors
+from daybook.display import duration
 from daybook.errors import ConfigurationError
 from daybook.mongo.monitoring import CommandMonitor, PoolMonitor
 from daybook.settings.settings import Settings
-from daybook.text.display import duration
 
 Document = dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daybook import log
+from daybook.display import clean
 from daybook.export.model.notice import Alert, Receipt
 from daybook.notifications import delivery
 from daybook.notifications.messages import (
@@ -19,7 +20,6 @@ from daybook.notifications.messages import (
     on_page,
 )
 from daybook.notifications.receipt import receipt_message
-from daybook.text.display import clean
 
 
 class Messages:

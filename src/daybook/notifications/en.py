@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from daybook.display import hour
+from daybook.display import moment as moment
+from daybook.display import number as number
 from daybook.export.model.figures import Corrector, EntryFault, RejectionReason
 from daybook.export.model.notice import AlertEvent
 from daybook.export.model.profile import DAILY, option_of
 from daybook.export.queue.waiting import Unclaimed
 from daybook.notifications.facts import AlertText, Facts, commanded, needs_migrate, sentences
-from daybook.text.display import hour
-from daybook.text.display import moment as moment
-from daybook.text.display import number as number
 
 REASONS: Mapping[str, str] = {
     RejectionReason.MISSING: "the journal entry is missing",

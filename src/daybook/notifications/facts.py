@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from daybook.display import clean, scrubbed
 from daybook.errors import RUN_MIGRATE
 from daybook.export.model.notice import Alert
 from daybook.export.model.profile import command
-from daybook.text.display import clean
-from daybook.text.scrub import scrubbed
 
 _LONGEST = 600
 """Characters of one fact in a message; LINE takes 5,000 in all."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from zoneinfo import ZoneInfo
 
+from daybook.display import clean
 from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import DAILY
 from daybook.notifications import en, th
@@ -20,7 +21,6 @@ from daybook.notifications.entries import (
 )
 from daybook.notifications.facts import one_line, paragraph
 from daybook.notifications.messages import Language, Message
-from daybook.text.display import clean
 
 
 def receipt_message(

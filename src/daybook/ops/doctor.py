@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from daybook import write_errors
 from daybook.cloud.tasks.tasks import CloudTasks
 from daybook.destinations.base import Destination, Finding
+from daybook.display import duration, number, scrubbed
 from daybook.errors import DaybookError, DocumentDamaged
 from daybook.export import source_indexes
 from daybook.export.model.lifecycle import BatchState, Schedule
@@ -25,8 +26,6 @@ from daybook.mongo import indexes, objects, rights
 from daybook.mongo.client import unprotected
 from daybook.notifications import delivery
 from daybook.settings.settings import VARIABLES, unread
-from daybook.text.display import duration, number
-from daybook.text.scrub import scrubbed
 from daybook.write_errors import Cause
 
 LEAST_VERSION = (6, 0)

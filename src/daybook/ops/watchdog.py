@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook import log
+from daybook.display import number, scrubbed
 from daybook.errors import DatabaseError, DaybookError, DocumentDamaged
 from daybook.export.batch import export_log
 from daybook.export.model.lifecycle import Schedule
@@ -28,8 +29,6 @@ from daybook.export.slot.refused_run import RefusedRun, of_day
 from daybook.export.slot.state import may_be_visible
 from daybook.mongo.sessions import transaction
 from daybook.ops.day import Day, find_day
-from daybook.text.display import number
-from daybook.text.scrub import scrubbed
 
 WATCHED = timedelta(hours=24)
 """How long a due time is watched: the watchdog runs daily, so it has seen an older one before."""

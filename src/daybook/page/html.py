@@ -19,10 +19,10 @@ from urllib.parse import quote, urlencode, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from daybook.display import visible
 from daybook.page.days import CalendarDay, DayState
 from daybook.page.language import Tongue
 from daybook.page.overview import Point
-from daybook.text.display import visible
 
 _LINKED = frozenset({"http", "https", "file"})
 """Schemes of the links that destinations build."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from daybook.display import visible
 from daybook.export.model.figures import EntryFault
 from daybook.export.model.notice import Alert
 from daybook.notifications import en as alerts_en
@@ -18,7 +19,6 @@ from daybook.notifications import th as alerts_th
 from daybook.notifications.facts import AlertText, Facts
 from daybook.notifications.messages import Language
 from daybook.page.words import en, th
-from daybook.text.display import visible
 
 _BUDDHIST_ERA = 543
 _KIB = 1024

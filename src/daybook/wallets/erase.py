@@ -23,13 +23,13 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook import log
+from daybook.display import shown
 from daybook.errors import DatabaseError, DaybookError
 from daybook.export.model.ids import hashable
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
 from daybook.mongo.client import LENIENT
 from daybook.mongo.rights import permitted
 from daybook.mongo.sessions import transaction
-from daybook.text.display import shown
 from daybook.wallets import queries
 from daybook.wallets.context import Document
 from daybook.wallets.idempotency import without_answer

@@ -11,8 +11,8 @@ from typing import Self
 
 from bson import ObjectId
 
+from daybook import display
 from daybook.errors import BadRequest
-from daybook.text import display
 from daybook.wallets import queries
 from daybook.wallets.booking import single_answer
 from daybook.wallets.context import Document, Ledger

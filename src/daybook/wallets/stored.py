@@ -17,9 +17,9 @@ import bson
 from bson import Decimal128, ObjectId
 from bson.errors import BSONError
 
+from daybook.display import shown
 from daybook.errors import DaybookError
 from daybook.mongo.client import LENIENT
-from daybook.text.display import shown
 from daybook.wallets.context import MAX_PAISE, Document
 
 SHOWABLE = LENIENT.with_options(unicode_decode_error_handler="replace")

@@ -15,13 +15,13 @@ from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
 from daybook.cli.main import main
+from daybook.display import number
 from daybook.export.model.part import FIRST_PART_SIZE
 from daybook.export.slot.slot import Slot
 from daybook.ops.metrics import metrics
 from daybook.ops.metrics.metrics import Measured
 from daybook.ops.watchdog import watch
 from daybook.shutdown import Shutdown
-from daybook.text.display import number
 from tests import books, commands
 from tests.acceptance.test_cli_retry import office_with
 from tests.emulators.drive import DriveEmulator

@@ -19,7 +19,7 @@ from bson.raw_bson import RawBSONDocument
 from click.testing import CliRunner
 from pymongo.database import Database
 
-from daybook import log
+from daybook import display, log
 from daybook.audit.lineage import lineage
 from daybook.audit.verify import verify
 from daybook.cli.explain import queries
@@ -32,7 +32,6 @@ from daybook.mongo.explain import explain
 from daybook.ops import doctor
 from daybook.ops.metrics import stored
 from daybook.ops.watchdog import watch
-from daybook.text import display
 from tests import books, commands
 from tests.integration.office import DAY, EVENING, NEXT_DAY, Office
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from daybook.cloud.tasks.errors import Failure
 from daybook.destinations.base import Finding
+from daybook.display import number
 from daybook.errors import TaskError
-from daybook.text.display import number
 
 if TYPE_CHECKING:
     from daybook.cloud.tasks.api import TasksApi

@@ -11,13 +11,13 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.display import number
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import LENIENT
 from daybook.export.model.profile import DAILY
 from daybook.export.model.seal import Seal, figures_to_doc
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query
-from daybook.text.display import number
 
 COLLECTION = "exportlogs"
 

@@ -11,6 +11,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from daybook import display
 from daybook.errors import DaybookError, RecordsDisagree
 from daybook.export.batch import attempts
 from daybook.export.batch.batch import COLLECTION, Batch, has_ended, rejected_fields
@@ -18,7 +19,6 @@ from daybook.export.model.figures import NOTHING, Rejected
 from daybook.export.model.lifecycle import BatchState, Task
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import ManifestRef, Seal, figures_to_doc
-from daybook.text import display
 
 NOTHING_FOLLOWS: Mapping[str, Any] = {"nextAttemptAt": None, "pendingTask": None}
 NOTHING_COUNTED: Mapping[str, int] = {}

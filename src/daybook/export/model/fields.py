@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from daybook import display
 from daybook.errors import DocumentDamaged
-from daybook.text import display
 
 Document = Mapping[str, Any]
 

@@ -16,10 +16,10 @@ from itertools import islice
 from typing import Any
 
 from daybook.destinations.base import DeliveredFile, NewFile
+from daybook.display import number
 from daybook.export.model.fields import Fields
 from daybook.export.model.figures import CurrencyTotals, Figures
 from daybook.export.model.profile import Profile, before_profiles
-from daybook.text.display import number
 
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
+from daybook import display
 from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
@@ -22,7 +23,6 @@ from daybook.export.slot.orphans import Orphan
 from daybook.export.slot.state import SlotState
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord
-from daybook.text import display
 
 BATCHES_READ = 400
 """The newest days, more than a year's, and as many manual exports."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook import display
 from daybook.export.batch import batches, export_log
 from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import BatchState
@@ -20,7 +21,6 @@ from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import refused_run, slot
 from daybook.export.slot.refused_run import RefusedRun
 from daybook.export.slot.state import SlotState
-from daybook.text import display
 
 _FACTS = (
     "generation",

@@ -10,6 +10,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from daybook.display import shortened
 from daybook.errors import DaybookError
 from daybook.export.batch import export_log
 from daybook.export.model.ids import addressable, hashable, read_items
@@ -21,7 +22,6 @@ from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.mongo.query import Query
 from daybook.mongo.sessions import transaction
-from daybook.text.display import shortened
 
 
 class NotRequeued(DaybookError):

@@ -15,7 +15,7 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from daybook import log
+from daybook import display, log
 from daybook.errors import DaybookError, DocumentDamaged
 from daybook.export.batch import batches
 from daybook.export.batch.batch import Batch
@@ -27,7 +27,6 @@ from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.slot.state import SlotState
 from daybook.mongo.query import Query
-from daybook.text import display
 
 PARTS = Query(
     name="parts_of_manifest",

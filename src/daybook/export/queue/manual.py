@@ -13,6 +13,7 @@ from typing import Any, Self
 from bson import ObjectId
 from pymongo.database import Database
 
+from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.model.ids import LONGEST_BYTES, addressable, hashable
 from daybook.export.model.part import PART_SIZE, Part
@@ -20,7 +21,6 @@ from daybook.export.model.profile import Profile
 from daybook.export.queue import reference
 from daybook.export.rendering.entry_id import candidates
 from daybook.mongo.query import Query
-from daybook.text import display
 
 FIELDS = frozenset({"entryIds", "from", "to"})
 MAX_ENTRIES = 100_000

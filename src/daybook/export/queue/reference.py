@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from daybook import display
 from daybook.export.batch.batch import Batch, profile_of, rejected_of
 from daybook.export.model.figures import Rejected
 from daybook.export.model.ids import LENIENT, addressable, hashable, read_items
@@ -23,7 +24,6 @@ from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.entry_id import candidates, displayed
 from daybook.export.rendering.source import PAGE_SIZE, EntrySource
 from daybook.mongo.query import Query
-from daybook.text import display
 
 _ASKED_AT_ONCE = 1000
 _LISTED = 20

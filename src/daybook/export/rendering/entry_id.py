@@ -29,10 +29,10 @@ from bson.binary import (
 )
 from bson.errors import BSONError
 
+from daybook import display
 from daybook.export.model.ids import addressable, hashable
 from daybook.export.rendering.cells.text import plain_text
 from daybook.export.rendering.cells.values import RejectedValue
-from daybook.text import display
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(inf(inity)?|nan)", re.ASCII | re.IGNORECASE)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from daybook.display import shown
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import hashable
 from daybook.export.model.profile import Profile
 from daybook.export.model.source import LineCollection
 from daybook.export.rendering.cells.values import RejectedValue
 from daybook.mongo.query import Query
-from daybook.text.display import shown
 
 Line = Mapping[str, Any]
 

@@ -21,6 +21,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from daybook.display import shown
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.part import Part
@@ -30,7 +31,6 @@ from daybook.export.rendering import lines as lines_of
 from daybook.export.rendering.cells.layout import ID, LINES, Entry, Field, Layout
 from daybook.export.rendering.cells.values import RejectedValue, missing, unwrapped
 from daybook.export.rendering.entry_id import candidates, displayed, type_name
-from daybook.text.display import shown
 
 _LINE = "line"
 _ENTRY = "entry"

@@ -16,13 +16,13 @@ from typing import Any, Self
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from daybook.display import number
 from daybook.errors import CircuitOpen
 from daybook.export.model.fields import Fields
 from daybook.export.slot import slot as slots
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import lease_of
 from daybook.mongo.query import Query
-from daybook.text.display import number
 
 COLLECTION = "circuitbreakers"
 KINDS = ("google_drive", "local_folder", "s3")

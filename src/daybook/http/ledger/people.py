@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import flask
 
-from daybook import log
+from daybook import display, log
 from daybook.errors import BadRequest
 from daybook.http.callers import refusal
 from daybook.http.dispatcher import Body, Parameter, operation
@@ -35,7 +35,6 @@ from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response
 from daybook.http.responses import json_response
 from daybook.http.schema import one_of, or_null
 from daybook.ledger_app import LedgerApp
-from daybook.text import display
 from daybook.wallets import invites, users
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.invites import InviteStatus, NewInvite

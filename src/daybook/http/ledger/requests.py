@@ -12,6 +12,7 @@ from typing import Any
 import flask
 from bson import ObjectId
 
+from daybook import display
 from daybook.errors import BadRequest
 from daybook.export.rendering.cells.money import CURRENCIES, is_currency
 from daybook.http.callers import verified_account
@@ -19,7 +20,6 @@ from daybook.http.dispatcher import Parameter
 from daybook.http.dispatcher import parameters as parameters
 from daybook.http.schema import Schema
 from daybook.ledger_app import LedgerApp
-from daybook.text import display
 from daybook.wallets.context import MAX_PAISE
 from daybook.wallets.idempotency import IdempotencyKey
 

@@ -13,6 +13,7 @@ import flask
 
 import daybook
 from daybook.app import App
+from daybook.display import quoted
 from daybook.errors import BadRequest
 from daybook.export.model.profile import DAILY
 from daybook.export.operations.requeue import taking
@@ -26,7 +27,6 @@ from daybook.page import html
 from daybook.page.days import ShownProfile
 from daybook.page.language import Tongue
 from daybook.profiles.configured import ConfiguredProfile
-from daybook.text.display import quoted
 
 HTML = "text/html"
 LANGUAGES = ("en", "th")

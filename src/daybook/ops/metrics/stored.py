@@ -16,6 +16,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
+from daybook import display
 from daybook.errors import DocumentDamaged
 from daybook.export.batch import batches
 from daybook.export.model.ids import LENIENT, hashable
@@ -27,7 +28,6 @@ from daybook.export.slot import orphans
 from daybook.export.upload import breaker
 from daybook.export.upload.breaker import BreakerRecord, BreakerState
 from daybook.mongo.query import Query
-from daybook.text import display
 
 DURATION_BOUNDS_SECONDS: Final = (1.0, 5.0, 10.0, 30.0, 60.0)
 

@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.chart_of_accounts import Direction
-from daybook.text.display import number
+from daybook.display import number
 from daybook.wallets import queries
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind
 

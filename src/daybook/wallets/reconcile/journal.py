@@ -13,9 +13,9 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from daybook.chart_of_accounts import Chart
+from daybook.display import number
 from daybook.export.model.profile import DAILY, Profile
 from daybook.export.rendering.cells.money import decimals_of
-from daybook.text.display import number
 from daybook.wallets import journal, queries
 from daybook.wallets.reconcile.balances import SIGNED
 from daybook.wallets.reconcile.kind import LedgerDifference, LedgerDifferenceKind

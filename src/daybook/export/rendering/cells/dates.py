@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
+from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar
 from daybook.export.rendering.cells.layout import Quote
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
-from daybook.text.display import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUDDHIST_YEARS = 543

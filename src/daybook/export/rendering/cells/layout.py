@@ -29,12 +29,12 @@ from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
+from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import EntryFault, RejectionReason
 from daybook.export.model.profile import FileFormat, Profile, Required
 from daybook.export.model.source import Column, ColumnType, Value, ValueKind, is_path
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
-from daybook.text.display import shown
 
 ID = "_id"
 LINES = "lines"

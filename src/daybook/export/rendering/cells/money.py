@@ -12,11 +12,11 @@ from operator import itemgetter, sub
 from sys import float_info
 from typing import Any, NamedTuple
 
+from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.rendering.cells.text import plain_text
 from daybook.export.rendering.cells.values import Cache, RejectedValue, unwrapped
-from daybook.text.display import shown
 
 _DEFAULT_DECIMALS = 2
 # ISO 4217, list one (active codes) as published on 2026-01-01:

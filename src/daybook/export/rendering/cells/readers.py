@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Profile
@@ -19,7 +20,6 @@ from daybook.export.rendering.cells.layout import Cell, Dialect, Layout
 from daybook.export.rendering.cells.money import AmountReader, CurrencyReader, decimals_of
 from daybook.export.rendering.cells.text import MOST_DIGITS, TextReader, plain_number
 from daybook.export.rendering.cells.values import RejectedValue
-from daybook.text.display import shown
 
 _MOST_MAGNITUDE = 300
 """Powers of ten, up or down, within which every double has all of its digits."""

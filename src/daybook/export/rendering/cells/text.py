@@ -16,13 +16,13 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 
+from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar, FileFormat, FormulaGuard, Profile
 from daybook.export.rendering.cells.dates import composed
 from daybook.export.rendering.cells.layout import Dialect
 from daybook.export.rendering.cells.values import Cache, RejectedValue
-from daybook.text.display import shown
 
 # White space, control and format characters, and what else Unicode calls
 # default-ignorable: nothing that a reader sees before the first visible character. TAB, CR

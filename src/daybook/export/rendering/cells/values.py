@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from daybook.display import ARRAY, DOCUMENT, shown
 from daybook.export.model.figures import EntryFault, RejectionReason
-from daybook.text.display import ARRAY, DOCUMENT, shown
 
 
 class RejectedValue(Exception):
