@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,19 +31,6 @@ LABELS_FIELD = "logging.googleapis.com/labels"
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _former_handlers() -> Iterator[None]:
-    root = logging.getLogger()
-    # A command that another test ran in this process sets logging up at its first record.
-    root.handlers[:] = [
-        one for one in root.handlers if not type(one).__module__.startswith("daybook.")
-    ]
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
