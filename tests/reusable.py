@@ -1,8 +1,7 @@
 """A migrated database that one test after the other uses.
 
 Building its indexes takes longer than most tests. After each test its collections are
-emptied and new ones are dropped; it is built again only after a test that changed or
-removed one that it found.
+emptied and new ones are dropped; those that it changed or removed are built again.
 """
 
 from __future__ import annotations
@@ -41,17 +40,27 @@ class ReusableDatabase:
 
     def give_back(self) -> None:
         assert self._database is not None
-        built = _built(self._database)
-        kept = {name: built.pop(name, None) for name in self._built}
-        if kept != self._built or any(name.startswith("system.") for name in built):
+        found = _built(self._database)
+        if any(name.startswith("system.") for name in found):  # of views, for one
             self.drop()
             return
-        for name in built:  # some collections come with the first document, the slot's for one
+        changed = [name for name in found if found[name] != self._built.get(name)]
+        for name in changed:  # some collections come with the first document, the slot's for one
             self._database.drop_collection(name)
-        empty(self._database, self._built)
+        empty(self._database, self._built.keys() - changed)
         if _migrations(self._database) != self._migrations:
             self._database[COLLECTION].delete_many({})
             self._database[COLLECTION].insert_many(self._migrations)
+        if self._built.keys() - (found.keys() - changed):
+            self._repair()
+
+    def _repair(self) -> None:
+        """Build what is missing, in place of everything."""
+        assert self._database is not None
+        migrate(self._database, now=datetime.now(UTC))
+        self._migrations = _migrations(self._database)
+        if _built(self._database) != self._built:
+            self.drop()
 
     def drop(self) -> None:
         if self._database is not None:
@@ -99,14 +108,14 @@ def _reading(database: Db) -> Db:
 
 
 def _built(database: Db) -> dict[str, Any]:
-    """Every collection with its kind, options (its UUID among them) and indexes."""
+    """Every collection with its kind, options and indexes, in their order."""
     catalog = database.client["admin"].aggregate(
         [{"$listCatalog": {}}, {"$match": {"db": database.name}}]
     )
     return {
         found["name"]: (
             found["type"],
-            found.get("md", {}).get("options"),
+            {**found.get("md", {}).get("options", {}), "uuid": None},
             [(index["spec"], index["ready"]) for index in found.get("md", {}).get("indexes", ())],
         )
         for found in catalog

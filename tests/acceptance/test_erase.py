@@ -22,6 +22,8 @@ from tests.acceptance.test_ledger import Function
 from tests.emulators.mongo_proxy import CUT, FORWARD, Action, Event, MongoProxy, Phase
 from tests.integration.ledgers import check_books, prepare
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 DAILY = Profile(name="daily")
 NAME = "Somchai Jaidee"

@@ -19,6 +19,8 @@ from daybook.mongo.migrate import migrate
 from tests.acceptance.tokens import bearer
 from tests.acceptance.wire import Server, request, serving
 
+pytestmark = pytest.mark.migrated
+
 OFFICE, SHOP = "office@p.iam.gserviceaccount.com", "shop@p.iam.gserviceaccount.com"
 CALLERS = ",".join(
     [

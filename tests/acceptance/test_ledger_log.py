@@ -17,6 +17,8 @@ from daybook.ledger_app import LedgerApp
 from tests.acceptance.ledger_calls import send
 from tests.integration.ledgers import make_app, prepare
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 NAME = "Somchai Jaidee"
 KEY = "order-of-somchai"

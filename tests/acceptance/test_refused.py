@@ -20,6 +20,8 @@ from tests.acceptance.tasks_calls import hold_run
 from tests.acceptance.test_cli import answer, daybook
 from tests.emulators.mongo_proxy import MongoProxy
 
+pytestmark = pytest.mark.migrated
+
 pytest_plugins = ["tests.acceptance.evening"]
 
 INDEX = "idx_batch_daily_unique"

@@ -18,6 +18,8 @@ from tests.acceptance.runbook_stage import DAY, NEXT_DAY, Stage
 from tests.fuzz.budget import rounds
 from tests.fuzz.objects import ALL, KINDS, Object
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 BLOCKING = {"capped", "collation", "view", "time series"}
 """Kinds with which nothing runs, whatever is queued; a capped journal can be read."""

@@ -18,6 +18,8 @@ from tests.acceptance.runbook_stage import Stage
 from tests.fuzz.objects import OF_LEDGER, Object
 from tests.integration.ledgers import make_app
 
+pytestmark = pytest.mark.migrated
+
 Db = Database[dict[str, Any]]
 Docs = dict[str, list[dict[str, Any]]]
 
