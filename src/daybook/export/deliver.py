@@ -34,8 +34,7 @@ from daybook.export.recording import rehearse
 from daybook.export.rendering.render import FileRenderer, Renderer
 from daybook.export.rendering.source import EntrySource
 from daybook.export.slot.state import UploadState
-from daybook.export.upload.lookup import find_conflicting_file
-from daybook.export.upload.upload import RestartUpload, Upload
+from daybook.export.upload.upload import RestartUpload, Upload, find_conflicting_file
 
 MAX_REJECTED = 10_000
 """Rejected entries in a day beyond which something must be wrong upstream."""

@@ -33,7 +33,7 @@ from daybook.export.model.seal import Content, ManifestRef, Seal, figures_from
 from daybook.export.queue import manifest as manifests
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import Slot
-from daybook.export.upload.lookup import find_file
+from daybook.export.upload.upload import find_file
 
 Record = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ from daybook.export.queue import manifest as manifests
 from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
-from daybook.export.upload.lookup import find_file
+from daybook.export.upload.upload import find_file
 
 _STOP_AFTER_SECONDS = 600.0
 

@@ -1,4 +1,7 @@
-"""Uploading the bytes of one file while they are rendered, until it becomes visible."""
+"""Uploading the bytes of one file while they are rendered, until it becomes visible.
+
+What is stored under an ID, or held by a session, is asked for with repeats within the retry budget.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ from daybook.export.model.budgets import RetryBudget, StopToken, wait_for
 from daybook.export.model.seal import Content, Prefix, Seal, is_as_sent, resume_at
 from daybook.export.slot.slot import Slot
 from daybook.export.slot.state import UploadState
-from daybook.export.upload.lookup import bytes_held, find_conflicting_file, find_file
 
 
 class RestartUpload(Exception):
@@ -379,3 +381,42 @@ class Upload:
             if self._sha256.hexdigest() != self._skip.sha256:
                 raise RestartUpload
             self._skip = None
+
+
+def find_file(
+    destination: Destination, file_id: str, retry_budget: RetryBudget
+) -> DeliveredFile | None:
+    """The file stored under the ID; repeats the request while the destination fails."""
+    while True:
+        try:
+            return destination.find_file(file_id)
+        except DestinationError as error:
+            retry_budget.wait(error)
+
+
+def find_conflicting_file(
+    destination: Destination, file_id: str, retry_budget: RetryBudget, error: IdTaken
+) -> DeliveredFile | None:
+    """The file under an ID that was refused as taken; None when none appears in time."""
+    while True:
+        file = find_file(destination, file_id, retry_budget)
+        if file is not None:
+            return file
+        try:
+            retry_budget.wait(error)
+        except IdTaken:
+            return None
+
+
+def bytes_held(destination: Destination, session: str, retry_budget: RetryBudget) -> Held:
+    """What a session holds; repeats the request while the destination fails.
+
+    Raises `SessionExpired`.
+    """
+    while True:
+        try:
+            return destination.held(session)
+        except SessionExpired:
+            raise
+        except DestinationError as error:
+            retry_budget.wait(error)
