@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from daybook.app import App
+from daybook.export import run
 from daybook.export.batch.batch import Batch
 from daybook.export.model.lifecycle import TaskCall
 from daybook.export.model.notice import Receipt
 from daybook.export.model.profile import BatchKey
-from daybook.export.operations import dry_run, receipt, reopen, runs
+from daybook.export.operations import dry_run, receipt, reopen
 from daybook.export.operations.sweep import Sweep
 from daybook.export.outcome import Outcome
 from daybook.export.queue.manual import ManualRequest
@@ -17,7 +18,7 @@ from daybook.ops import maintenance
 
 
 def run_day(app: App, day: date, schedule_time: datetime | None = None) -> Outcome:
-    return runs.run_day(app.exporter(app.profile()), day, schedule_time)
+    return run.run_day(app.exporter(app.profile()), day, schedule_time)
 
 
 def plan_day(app: App, day: date) -> Outcome:
@@ -25,11 +26,11 @@ def plan_day(app: App, day: date) -> Outcome:
 
 
 def run_manual(app: App, request: ManualRequest) -> Outcome:
-    return runs.run_manual(app.exporter(app.profile()), request)
+    return run.run_manual(app.exporter(app.profile()), request)
 
 
 def run_task(app: App, key: BatchKey, call: TaskCall) -> Outcome:
-    return runs.run_task(app.exporter(app.profile()), key, call)
+    return run.run_task(app.exporter(app.profile()), key, call)
 
 
 def reopen_day(app: App, day: date) -> Batch | None:

@@ -21,7 +21,7 @@ PROGRAM = """
 import os, resource
 from datetime import date
 from daybook.app import App
-from daybook.export.operations.runs import run_day
+from daybook.export.run import run_day
 app = App.from_env(os.environ)
 app.database.command("ping")
 app.destination

@@ -27,7 +27,7 @@ from pymongo.database import Database
 from daybook.app import App
 from daybook.audit.verify import verify
 from daybook.errors import ConfigurationError
-from daybook.export.operations import runs
+from daybook.export import run
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.outcome import Status
 from daybook.profiles import presets
@@ -255,7 +255,7 @@ def check_day(company: Company, app: App, table: Mapping[str, Any]) -> None:
     company.fill(table)
     profile = app.profile(NAME)
     planned = plan_day(app.database, profile, DAY)
-    outcome = runs.run_day(app.exporter(profile), DAY, None)
+    outcome = run.run_day(app.exporter(profile), DAY, None)
     assert outcome.status in (Status.EXPORTED, Status.EMPTY), (outcome.error, table)
     assert outcome.facts.get("sha256") == planned.facts.get("sha256"), table
     counts = [outcome.facts.get(name) or 0 for name in ("entryCount", "rejectedCount")]

@@ -41,8 +41,8 @@ def export(
     request again returns the file that exists. Ctrl-C or SIGTERM stops it where the same
     command can resume.
     """
-    from daybook.export.operations.runs import run_manual
     from daybook.export.queue import manual
+    from daybook.export.run import run_manual
 
     body: dict[str, Any] = {}
     entry_ids = (*entries, *entry_ids)

@@ -23,7 +23,7 @@ def retry(profile_name: str, day: date) -> CommandResult:
     A day that has not failed is run as it is.
     """
     from daybook.export.operations.reopen import reopen_day
-    from daybook.export.operations.runs import run_day
+    from daybook.export.run import run_day
 
     app = app_from_env()
     profile = app.enabled(profile_name)

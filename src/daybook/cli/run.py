@@ -55,7 +55,7 @@ def run(profile_name: str, day: date | None) -> CommandResult:
     Continues beyond DAYBOOK_RUN_DEADLINE_SECONDS until it is done. Ctrl-C or SIGTERM stops
     it where the next run can resume, a second Ctrl-C breaks it off.
     """
-    from daybook.export.operations.runs import run_day
+    from daybook.export.run import run_day
 
     app = app_from_env()
     if profile_name == EVERY:
@@ -97,7 +97,7 @@ def _run_every(app: App, day: date | None) -> CommandResult:
 
 def _run_one(app: App, profile: Profile, day: date) -> CommandResult:
     """A failure is a result, so that the other profiles have their turn."""
-    from daybook.export.operations.runs import run_day
+    from daybook.export.run import run_day
 
     name = profile.name
     try:

@@ -2,7 +2,7 @@
 
 A run can be stopped anywhere: the next one takes the slot and settles first. The steps are in
 `settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `marking.py`, `announce.py` and
-`follow_up.py`.
+`follow_up.py`. Callers ask for a run of a day, of a manual export or of a task, at the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from pymongo.errors import PyMongoError
 
@@ -36,17 +36,19 @@ from daybook.export.announce import announce
 from daybook.export.batch import batches, transitions
 from daybook.export.batch.batch import Batch
 from daybook.export.commit import Committed, commit_file
-from daybook.export.context import Context, Exporter, Job
+from daybook.export.context import Context, Exporter, Job, daily_job, job_of_batch, manual_job
 from daybook.export.deliver import AllRejected, NoFile, deliver
 from daybook.export.follow_up import call_applies, decide, report
 from daybook.export.marking import finish_marking
 from daybook.export.model.fields import Fields
-from daybook.export.model.lifecycle import BatchState, Next
+from daybook.export.model.lifecycle import BatchState, Next, TaskCall
 from daybook.export.model.part import Part
+from daybook.export.model.profile import BatchKey
 from daybook.export.model.seal import ManifestRef, description, totals_from
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue.manual import same_request
+from daybook.export.queue import manual
+from daybook.export.queue.manual import ManualRequest, same_request
 from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
@@ -58,6 +60,9 @@ PLANS_PER_RUN = 3
 
 CONTINUATION_GRACE = timedelta(minutes=10)
 """How long a day waits for the call that continues a later one; after that the call is lost."""
+
+TASK_CLOCK_BEHIND = timedelta(minutes=1)
+"""By how much a task's time may correct a clock: a task can be forced long before it is due."""
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
@@ -327,3 +332,67 @@ def _release(slot: Slot) -> None:
         log.event(
             logging.WARNING, "release_failed", "The lease expires on its own.", error=str(error)
         )
+
+
+def run_day(exporter: Exporter, day: date, schedule_time: datetime | None = None) -> Outcome:
+    """One run of a day's batch. `schedule_time` is the trigger's, if it has one."""
+    return run(exporter, daily_job(exporter.database, exporter.profile, day, schedule_time))
+
+
+def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None = None) -> Outcome:
+    """One manual export: a copy of chosen entries, in a file of its own.
+
+    Its key belongs to `caller`, a verified account. An export that was stored under the
+    key without a caller, by an earlier version, is the same one and is finished.
+    """
+    try:
+        known = _stored(exporter, request)
+        if caller is not None and (known is None or manual.caller_of(known.doc) is not None):
+            request = request.for_caller(caller)
+            known = _stored(exporter, request)
+        if known is None:
+            manual.check_entries(exporter.database, exporter.profile, request)
+    except PyMongoError as error:
+        raise DatabaseError.of(request.file_name(exporter.profile), error) from error
+    return run(exporter, manual_job(exporter.database, exporter.profile, request))
+
+
+def _stored(exporter: Exporter, request: ManualRequest) -> Batch | None:
+    key = BatchKey(profile=exporter.profile.name, manual_key=request.key)
+    return batches.find(exporter.database[batches.COLLECTION], key)
+
+
+def run_task(
+    exporter: Exporter,
+    key: BatchKey,
+    call: TaskCall,
+    *,
+    task_name: str = "",
+    scheduled_at: datetime | None = None,
+) -> Outcome:
+    """What a task asks for; a late, repeated or unknown one changes nothing.
+
+    `scheduled_at` is when the queue had it due. A clock that shows a little less counts
+    as behind the queue's, by `TASK_CLOCK_BEHIND` at most.
+    """
+    try:
+        batch = batches.find(exporter.database[batches.COLLECTION], key)
+    except PyMongoError as error:
+        raise DatabaseError.of("a task's batch", error) from error
+    if batch is None:
+        return Outcome(
+            status=Status.FAILED,
+            profile=key.profile,
+            batch_date=key.batch_date,
+            error={"type": "unknown_batch", "message": "no run ever began for it"},
+        )
+    job = job_of_batch(exporter.database, exporter.profile, batch)
+    return run(_not_behind(exporter, scheduled_at), replace(job, task=call, task_name=task_name))
+
+
+def _not_behind(exporter: Exporter, scheduled_at: datetime | None) -> Exporter:
+    if scheduled_at is None:
+        return exporter
+    clock = exporter.clock
+    behind = min(max(scheduled_at - clock(), timedelta()), TASK_CLOCK_BEHIND)
+    return replace(exporter, clock=lambda: clock() + behind)

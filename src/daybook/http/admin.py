@@ -23,7 +23,7 @@ from daybook.export.model.profile import Profile
 from daybook.export.operations.history import summary
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
-from daybook.export.operations.runs import run_day
+from daybook.export.run import run_day
 from daybook.http.answers import (
     AUDITED,
     EXAMINED,

@@ -14,9 +14,9 @@ from daybook.export.model.ids import LONGEST_BYTES
 from daybook.export.model.lifecycle import TaskCall, is_current, parse_schedule_time
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.operations.dry_run import plan_day
-from daybook.export.operations.runs import run_day, run_manual, run_task
 from daybook.export.outcome import Outcome
 from daybook.export.queue import manual
+from daybook.export.run import run_day, run_manual, run_task
 from daybook.http.answers import FANNED_OUT, RUN
 from daybook.http.callers import verified_account
 from daybook.http.dispatcher import MAX_EXPORT_BYTES, Body, Parameter, operation

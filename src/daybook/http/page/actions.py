@@ -22,8 +22,8 @@ from daybook.export.batch import export_log
 from daybook.export.model.profile import DAILY
 from daybook.export.operations.reopen import release_day, reopen_day
 from daybook.export.operations.requeue import requeue
-from daybook.export.operations.runs import run_day
 from daybook.export.outcome import Status
+from daybook.export.run import run_day
 from daybook.http.callers import is_own_page, keep_token, token_matches, token_of
 from daybook.http.dispatcher import FORM, Body, Operation, Parameter, operation
 from daybook.http.page.pages import OF_PAGE
