@@ -12,9 +12,9 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from daybook.export.context import Context, daily_job
+from daybook.export.deliver import CHECK_AHEAD, CHECK_FRESH_SECONDS, QueueCheck
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue_check import AHEAD, FRESH_SECONDS, QueueCheck
 from daybook.export.slot.slot import COLLECTION, Slot
 from tests import books
 from tests.integration.office import DAY, EVENING, Office
@@ -74,7 +74,7 @@ def test_a_check_made_during_the_rendering_counts_while_it_is_fresh(
         check.rendered(1)
         assert not check.changed()
         withdraw(office)
-        clock.seconds += FRESH_SECONDS
+        clock.seconds += CHECK_FRESH_SECONDS
         assert not check.changed()  # as if the item had left the queue after the seal
         clock.seconds += 0.001
         assert check.changed()
@@ -83,7 +83,7 @@ def test_a_check_made_during_the_rendering_counts_while_it_is_fresh(
 def test_no_check_begins_while_much_is_to_be_rendered(
     office: Office, ctx: Context, manifest: ManifestRef
 ) -> None:
-    large = replace(manifest, item_count=AHEAD + COUNT)
+    large = replace(manifest, item_count=CHECK_AHEAD + COUNT)
     with QueueCheck(ctx, large) as check:
         check.rendered(COUNT - 1)
         withdraw(office)
