@@ -292,7 +292,7 @@ def test_looking_for_duplicates_takes_as_long_as_it_takes(database: Db, mongo_ur
 
     def delay(event: Event) -> None:
         if event.phase is Phase.AFTER and event.name in slow:
-            threading.Event().wait(0.4)
+            threading.Event().wait(0.25)
 
     with (
         MongoProxy(host, port, delay) as proxy,

@@ -207,7 +207,10 @@ def test_a_commit_whose_answer_is_lost_is_found_out_by_the_same_request(
     host, port = app.client.address or ("", 0)
     lost = Lost(phase)
     with MongoProxy(host, port) as proxy:
-        far = make_app(proxy.uri, app.database.name)
+        # Each search for the lost server takes this long, 5 seconds by default.
+        far = make_app(
+            proxy.uri, app.database.name, DAYBOOK_MONGO_SERVER_SELECTION_TIMEOUT_MS="2000"
+        )
         ledger = replace(far.ledger, max_wait_seconds=0.5)
         proxy.hook = lost
         with pytest.raises(DatabaseError):
