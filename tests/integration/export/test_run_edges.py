@@ -143,40 +143,6 @@ def test_file_that_may_be_of_either_day_waits_for_a_person(
     assert len(drive.files()) == 1
 
 
-@pytest.mark.parametrize("fault", ["empty_json", "truncated_json", "html_page"])
-@pytest.mark.parametrize("operation", ["create_multipart", "chunk_last"])
-def test_answer_that_says_nothing_of_the_file_is_settled_by_looking(
-    app: App, database: Db, drive: DriveEmulator, operation: str, fault: str
-) -> None:
-    fill(database, 200)
-    if operation == "chunk_last":
-        app = changed(app, multipart_limit_bytes=1)
-    page = {"status": 200, "after": True} if fault == "html_page" else {}
-    planned = drive.fault(fault, on=operation, **page)
-
-    assert commands.run_day(app, DAY).status is Status.EXPORTED
-
-    assert planned.hits == 1
-    (file,) = drive.files()
-    (record,) = database["exportlogs"].find({"action": "csv_generated"})
-    assert (record["metadata"]["fileId"], record["metadata"]["md5"]) == (file.id, file.md5)
-    assert database["exportorphans"].count_documents({}) == 0
-
-
-@pytest.mark.parametrize("operation", ["create_multipart", "chunk_last"])
-def test_conflict_that_is_not_about_the_id_is_tried_again(
-    app: App, database: Db, drive: DriveEmulator, operation: str
-) -> None:
-    fill(database, 200)
-    if operation == "chunk_last":
-        app = changed(app, multipart_limit_bytes=1)
-    planned = drive.fault("status", on=operation, status=409, reason="conflict")
-    assert commands.run_day(app, DAY).status is Status.EXPORTED
-    assert planned.hits == 1
-    assert len(drive.files()) == 1
-    assert database["exportslots"].find_one({"refusal": {"$ne": None}}) is None
-
-
 def test_a_repeated_delivery_starts_no_second_attempt(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
