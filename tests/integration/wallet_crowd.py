@@ -1,7 +1,7 @@
-"""A process whose threads debit and credit one wallet until it is killed, saying what they do.
+"""A process whose threads debit and credit wallets until it is killed, saying what they do.
 
-`python -m tests.integration.wallet_crowd URI DATABASE SEED OWNER`: a line `try KEY DIRECTION
-AMOUNT` before each movement, `done KEY TRANSACTION VERSION` or `refused KEY` after it.
+`python -m tests.integration.wallet_crowd URI DATABASE SEED OWNER…`: a line `try KEY DIRECTION
+AMOUNT OWNER` before each movement, `done KEY TRANSACTION VERSION` or `refused KEY` after it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from collections.abc import Sequence
 from typing import NoReturn
 
 from bson import ObjectId
@@ -22,11 +23,12 @@ THREADS = 8
 ACTS = {"debit": move.debit, "credit": move.credit}
 
 
-def moves(ledger: Ledger, owner: ObjectId, dice: random.Random) -> NoReturn:
+def moves(ledger: Ledger, owners: Sequence[ObjectId], dice: random.Random) -> NoReturn:
     while True:
+        owner = dice.choice(owners)
         direction = dice.choice(["debit", "debit", "debit", "credit"])
         key, amount = str(ObjectId()), dice.randint(1, 50)
-        _say(f"try {key} {direction} {amount}")
+        _say(f"try {key} {direction} {amount} {owner}")
         try:
             body = ACTS[direction](ledger, owner, movement(amount, key=key)).body
         except LedgerError:
@@ -41,10 +43,10 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(uri: str, database: str, seed: str, owner: str) -> None:
+def main(uri: str, database: str, seed: str, *owners: str) -> None:
     ledger = make_app(uri, database).ledger
     for number in range(THREADS):
-        args = (ledger, ObjectId(owner), random.Random(f"{seed}/{number}"))
+        args = (ledger, list(map(ObjectId, owners)), random.Random(f"{seed}/{number}"))
         threading.Thread(target=moves, args=args).start()
 
 

@@ -18,7 +18,7 @@ from daybook.wallets.striped_locks import HeldStripes, TooContended
 MAX_WAIT_SECONDS = 15.0
 """Limit on all tries, their pauses and the commit together, whatever the client's own limits."""
 MAX_TRIES = 200
-_WRITE_CONFLICT = 112
+WRITE_CONFLICT = 112
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def atomically(
         try:
             return work(session)
         except OperationFailure as error:
-            if error.code == _WRITE_CONFLICT:
+            if error.code == WRITE_CONFLICT:
                 held_stripes.conflicted()
             raise
 

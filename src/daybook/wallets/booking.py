@@ -39,6 +39,15 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Single:
+    """A credit or a debit: a movement of one user's wallet."""
+
+    owner: ObjectId
+    direction: Direction
+    movement: Movement
+
+
+@dataclass(frozen=True, kw_only=True)
 class Leg:
     """One wallet's part of a movement."""
 

@@ -12,6 +12,7 @@ from pymongo.database import Database
 from daybook.chart_of_accounts import Chart
 from daybook.export.model.profile import DAILY
 from daybook.wallets.atomic import MAX_WAIT_SECONDS
+from daybook.wallets.sharing import Sharing
 from daybook.wallets.striped_locks import StripedLocks
 from daybook.wallets.waiting import Waiting
 
@@ -40,6 +41,8 @@ class Ledger:
     striped_locks: StripedLocks = field(default_factory=StripedLocks)
     waiting: Waiting[Any, Any] = field(default_factory=Waiting)
     """Credits and debits that wait for their wallet."""
+    sharing: Sharing[Any, Any] = field(default_factory=Sharing)
+    """Credits and debits of several wallets that wait for a transaction."""
 
     def now(self) -> datetime:
         """The time as MongoDB keeps it, in whole milliseconds."""

@@ -38,3 +38,5 @@ class LedgerError(DaybookError):
         super().__init__(message)
         self.code = code
         self.where = where
+        self.is_certain = False
+        """Whether a commit has shown that nothing is booked under the request's key."""

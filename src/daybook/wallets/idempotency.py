@@ -104,6 +104,18 @@ def under_key(
         return _read_back(ledger, wanted, error)
 
 
+def unless_refused(found: KeyedResponse | LedgerError) -> KeyedResponse:
+    """What a transaction returned once it was committed. Raises the refusal, which is certain.
+
+    The transaction has looked for the key, has refused the movement at the same moment, and has
+    written nothing; see `_under_key_for_certain`.
+    """
+    if isinstance(found, LedgerError):
+        found.is_certain = True
+        raise found
+    return found
+
+
 def check_unused(
     ledger: Ledger, session: ClientSession, wanted: Collection[IdempotencyKey]
 ) -> None:
@@ -126,6 +138,8 @@ def _read_back(
     error: LedgerError | DocumentInvalid | TooContended | PyMongoError,
 ) -> KeyedResponse:
     """Look for the movement again: another request came first, or the commit's reply was lost."""
+    if isinstance(error, LedgerError) and error.is_certain:
+        raise error
     refused = isinstance(error, LedgerError | DocumentInvalid)
     try:
         # Nearly always a majority has what made the key used, and nothing is under another one.

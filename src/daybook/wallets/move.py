@@ -11,47 +11,23 @@ from pymongo.client_session import ClientSession
 
 from daybook.chart_of_accounts import Direction
 from daybook.wallets import journal, queries
-from daybook.wallets.booking import REVERSAL, Leg, Movement, book, booking, write
+from daybook.wallets.booking import REVERSAL, Leg, Movement, Single, book
 from daybook.wallets.context import Document, Ledger
 from daybook.wallets.errors import ErrorCode, LedgerError
 from daybook.wallets.idempotency import KeyedResponse
 from daybook.wallets.stored import Stored
-from daybook.wallets.turn import book_alone, book_in_group
-from daybook.wallets.wallet import Wallet, change, change_back, change_each
+from daybook.wallets.turn import book_alone, book_single
+from daybook.wallets.wallet import Wallet, change, change_back
 
 
 def credit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
     """Raise a balance. Raises `LedgerError`, `DatabaseError`."""
-    return _single(ledger, owner, movement, Direction.CREDIT)
+    return book_single(ledger, Single(owner=owner, direction=Direction.CREDIT, movement=movement))
 
 
 def debit(ledger: Ledger, owner: ObjectId, movement: Movement) -> KeyedResponse:
     """Lower a balance that covers it. Raises `LedgerError`, `DatabaseError`."""
-    return _single(ledger, owner, movement, Direction.DEBIT)
-
-
-def _single(
-    ledger: Ledger, owner: ObjectId, movement: Movement, direction: Direction
-) -> KeyedResponse:
-    def book_all(session: ClientSession, movements: Sequence[Movement]) -> list[Document]:
-        amounts_paise = [one.amount_paise for one in movements]
-        wallets = change_each(ledger, session, owner, direction, amounts_paise, where="ownerUserId")
-        bookings = [
-            booking(
-                ledger,
-                one,
-                [Leg(direction=direction, wallet=wallet)],
-                journal.balanced(
-                    *ledger.chart.accounts(one.type, direction), one.amount_paise, wallet.currency
-                ),
-                describing=f"{one.type}, wallet of user {owner}",
-            )
-            for one, wallet in zip(movements, wallets, strict=True)
-        ]
-        write(ledger, session, bookings)
-        return [one.answer for one in bookings]
-
-    return book_in_group(ledger, movement, book_all, owner=owner, direction=direction)
+    return book_single(ledger, Single(owner=owner, direction=Direction.DEBIT, movement=movement))
 
 
 def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movement) -> KeyedResponse:
@@ -62,21 +38,24 @@ def transfer(ledger: Ledger, payer: ObjectId, payee: ObjectId, movement: Movemen
         payee: (Direction.CREDIT, "toUserId"),
     }
 
-    def work(session: ClientSession) -> Document:
+    def work(session: ClientSession) -> Document | LedgerError:
         # All transfers use one order, so that two in opposite directions conflict at the first
         # wallet, where one of them loses, and not at the second, where both would.
         def changed(owner: ObjectId) -> Wallet:
             direction, where = sides[owner]
             return change(ledger, session, owner, direction, amount_paise, where=where)
 
+        first, second = sorted(sides)
         try:
-            wallets = {owner: changed(owner) for owner in sorted(sides)}
+            wallets = {first: changed(first)}
         except LedgerError as refused:
-            if refused.code is ErrorCode.BALANCE_LIMIT and payee < payer:
-                # Only a payer who has the money learns that the payee's wallet has no room for it.
-                # Otherwise, amount by amount, anybody could find out what the payee holds.
-                changed(payer)
+            if refused.code is not ErrorCode.BALANCE_LIMIT or first == payer:
+                return refused
+            # Only a payer who has the money learns that the payee's wallet has no room for it.
+            # Otherwise, amount by amount, anybody could find out what the payee holds.
+            changed(payer)
             raise
+        wallets[second] = changed(second)
         currency = wallets[payer].currency
         if wallets[payee].currency != currency:
             raise LedgerError(

@@ -186,6 +186,12 @@ USERS_OF_ROLE = Query(
 WALLET_OF_OWNER = Query(
     name="wallet_of_owner", collection=WALLETS, filter=_wallet_of, arguments=_of_owner
 )
+WALLETS_OF_OWNERS = Query(
+    name="wallets_of_owners",
+    collection=WALLETS,
+    filter=lambda owners: {"ownerUserId": {"$in": owners}, "deletedAt": None},
+    arguments=lambda doc: {"owners": [doc["ownerUserId"]]},
+)
 WALLET_MADE = Query(
     name="wallet_made",
     collection=WALLETS,
@@ -338,6 +344,7 @@ QUERIES: Sequence[Query] = (
     USERS_OF_ROLE,
     *_lookups(),
     WALLET_OF_OWNER,
+    WALLETS_OF_OWNERS,
     WALLET_MADE,
     WALLET_OF_OWNER_TO_DEBIT,
     WALLET_OF_OWNER_TO_CREDIT,

@@ -120,6 +120,11 @@ class HeldStripes:
         """Whether this request is counted as waiting for another process."""
         return self._is_stalled
 
+    @property
+    def is_held_elsewhere(self) -> bool:
+        """Whether some request is counted as waiting for another process that holds a wallet."""
+        return self._striped_locks.is_held(self._stripes)
+
     def take(self) -> None:
         """Acquire the locks, unless they are held already. Raises `TooContended`."""
         if self._held is not None:

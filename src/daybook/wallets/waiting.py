@@ -40,6 +40,8 @@ class Place(Generic[Request, Response]):
     key: Hashable
     """No group has two requests with equal keys."""
     request: Request
+    size: int = 1
+    """How many movements the request has."""
     leads: bool = False
     response: Response | None = None
     """Set by the leader of its group."""
@@ -48,9 +50,13 @@ class Place(Generic[Request, Response]):
 
 
 class Waiting(Generic[Request, Response]):
-    """All places of a process. A line exists while one of its requests leads."""
+    """All places of a process. A line exists while one of its requests leads.
 
-    def __init__(self) -> None:
+    Of one line, so many groups are booked `at_once`.
+    """
+
+    def __init__(self, *, at_once: int = 1) -> None:
+        self._at_once = at_once
         self._lines: dict[Hashable, deque[Place[Request, Response]]] = {}
         self._lock = threading.Lock()
         self._group_ended_at = [0.0] * _RECORDS
@@ -58,10 +64,16 @@ class Waiting(Generic[Request, Response]):
 
     @contextmanager
     def place(
-        self, line: Hashable, key: Hashable, request: Request, *, max_wait_seconds: float
+        self,
+        line: Hashable,
+        key: Hashable,
+        request: Request,
+        *,
+        size: int = 1,
+        max_wait_seconds: float,
     ) -> Iterator[Place[Request, Response]]:
         """Wait in the line; raises `TooContended` after the time."""
-        place = Place[Request, Response](line=line, key=key, request=request)
+        place = Place[Request, Response](line=line, key=key, request=request, size=size)
         try:
             self._enter(place)
             if not place.woken.wait(max_wait_seconds):
@@ -86,7 +98,7 @@ class Waiting(Generic[Request, Response]):
         finally:
             for member in members:
                 member.woken.set()
-            if len(members) > 1:
+            if len(members) > self._at_once:
                 self._group_ended_at[record] = time.monotonic()
 
     def count(self) -> int:
@@ -107,12 +119,13 @@ class Waiting(Generic[Request, Response]):
             return not self._lines[leader.line]
 
     def _take(self, leader: Place[Request, Response]) -> list[Place[Request, Response]]:
-        members = {leader.key: leader}
+        members, room = {leader.key: leader}, MAX_MEMBERS - leader.size
         with self._lock:
             waiting = self._lines[leader.line]
             for place in list(waiting):
-                if len(members) < MAX_MEMBERS and place.key not in members:
+                if place.size <= room and place.key not in members:
                     members[place.key] = place
+                    room -= place.size
                     waiting.remove(place)
             self._hand_over(leader)
         return list(members.values())

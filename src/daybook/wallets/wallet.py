@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -27,7 +28,7 @@ from daybook.wallets.idempotency import (
     insert_under_key,
     new_id,
 )
-from daybook.wallets.stored import Stored
+from daybook.wallets.stored import DocumentInvalid, Stored
 
 INR = "INR"
 ONE = Int64(1)
@@ -61,6 +62,19 @@ class Wallet:
             available_paise=stored.whole("availablePaise"),
             version=stored.whole("version", least=0) if "version" in doc else 0,
             created_at=stored.optional_moment("createdAt"),
+        )
+
+    def allows(self, direction: Direction, amount_paise: int) -> bool:
+        """Whether the balance covers a debit, or has room for a credit."""
+        after_paise = self.available_paise + _signed(direction, amount_paise)
+        return after_paise >= 0 if direction is Direction.DEBIT else after_paise <= MAX_PAISE
+
+    def after(self, direction: Direction, amount_paise: int) -> Self:
+        """The wallet after a change that it allows."""
+        return replace(
+            self,
+            available_paise=self.available_paise + _signed(direction, amount_paise),
+            version=self.version + 1,
         )
 
     def to_answer(self) -> Document:
@@ -158,50 +172,79 @@ def change(
     return wallet
 
 
+@dataclass(frozen=True, kw_only=True)
+class BalanceChange:
+    """What a movement does to the wallet of one user."""
+
+    owner: ObjectId
+    direction: Direction
+    amount_paise: int
+
+
 class NotAllApplied(DaybookError):
-    """The wallet does not cover, or has no room for, all the changes of a group."""
+    """The changes of a group were not all applied, though their wallets allow them."""
 
     type = "not_all_applied"
 
 
 def change_each(
-    ledger: Ledger,
-    session: ClientSession,
-    owner: ObjectId,
-    direction: Direction,
-    amounts_paise: Sequence[int],
-    *,
-    where: str,
-) -> list[Wallet]:
-    """As `change`, by one conditional update per amount; the wallet after each of them.
+    ledger: Ledger, session: ClientSession, changes: Sequence[BalanceChange]
+) -> list[Wallet | None]:
+    """Make these changes in their order, each by its own conditional update.
 
-    Raises like `change` for the first amount, and `NotAllApplied` when a later one is refused.
+    Returns the wallet after each of them; None for one that is not made, since the wallet does not
+    exist, cannot be read or does not allow it. Raises `NotAllApplied` if another one is not made,
+    and `DocumentInvalid`.
     """
-    # Once the first has changed the wallet, only this transaction can, so the states after the
-    # other updates follow from the first one's result.
-    wallets = [change(ledger, session, owner, direction, amounts_paise[0], where=where)]
-    if len(amounts_paise) == 1:
-        return wallets
-    wanted = _BY_ID.to_move(direction)
-    others = amounts_paise[1:]
-    updates = [
-        UpdateOne(
-            wanted.filter(wallet_id=wallets[0].id, amount_paise=amount_paise),
-            _moving(ledger, direction, amount_paise),
+    owners = {one.owner for one in changes}
+    wallets: list[Wallet | None] = []
+    latest: dict[ObjectId, Wallet] = {}
+    if len(owners) == 1:
+        # Processes that want the same wallet conflict less if nothing comes before its update.
+        first = changes[0]
+        doc = _updated(
+            ledger, session, _BY_OWNER, {"owner": first.owner}, first.direction, first.amount_paise
         )
-        for amount_paise in others
-    ]
-    found = ledger.database[wanted.collection].bulk_write(updates, session=session)
-    if found.matched_count != len(updates):
-        raise NotAllApplied(f"{found.matched_count + 1} of {len(amounts_paise)} were applied")
-    for amount_paise in others:
-        wallets.append(
-            replace(
-                wallets[-1],
-                available_paise=wallets[-1].available_paise + _signed(direction, amount_paise),
-                version=wallets[-1].version + 1,
+        if doc is not None:
+            latest = {first.owner: Wallet.from_doc(doc)}
+            wallets = [latest[first.owner]]
+    if not latest:
+        # The session's reads show one moment, and an update of a wallet that was changed after it
+        # is a write conflict. So the states after the updates follow from what is read.
+        latest = _wallets_of(ledger, session, owners)
+    updates = []
+    for one in changes[len(wallets) :]:
+        before = latest.get(one.owner)
+        if before is None or not before.allows(one.direction, one.amount_paise):
+            wallets.append(None)
+            continue
+        wanted = _BY_ID.to_move(one.direction)
+        updates.append(
+            UpdateOne(
+                wanted.filter(wallet_id=before.id, amount_paise=one.amount_paise),
+                _moving(ledger, one.direction, one.amount_paise),
             )
         )
+        latest[one.owner] = before.after(one.direction, one.amount_paise)
+        wallets.append(latest[one.owner])
+    if updates:
+        found = ledger.database[queries.WALLETS].bulk_write(updates, session=session)
+        if found.matched_count != len(updates):
+            raise NotAllApplied(f"{found.matched_count} of {len(updates)} were applied")
+    return wallets
+
+
+def _wallets_of(
+    ledger: Ledger, session: ClientSession, owners: Collection[ObjectId]
+) -> dict[ObjectId, Wallet]:
+    """The wallets of these users, without those that cannot be read."""
+    docs = queries.WALLETS_OF_OWNERS.some(
+        ledger.database, limit=0, session=session, owners=list(owners)
+    )
+    wallets = {}
+    for doc in docs:
+        with suppress(DocumentInvalid):
+            wallets[doc["ownerUserId"]] = Wallet.from_doc(doc)
     return wallets
 
 
@@ -228,13 +271,7 @@ def _change(
     amount_paise: int,
 ) -> Wallet | None:
     """None when there is no such wallet."""
-    wanted = by.to_move(direction)
-    doc = ledger.database[wanted.collection].find_one_and_update(
-        wanted.filter(**given, amount_paise=amount_paise),
-        _moving(ledger, direction, amount_paise),
-        session=session,
-        return_document=ReturnDocument.AFTER,
-    )
+    doc = _updated(ledger, session, by, given, direction, amount_paise)
     if doc is not None:
         # An error raised here rolls the change back.
         return Wallet.from_doc(doc)
@@ -242,6 +279,24 @@ def _change(
     if found is None:
         return None
     raise _refused(Wallet.from_doc(found), direction, amount_paise)
+
+
+def _updated(
+    ledger: Ledger,
+    session: ClientSession,
+    by: _WalletQueries,
+    given: Mapping[str, Any],
+    direction: Direction,
+    amount_paise: int,
+) -> Document | None:
+    """The conditional update; None, with nothing written, if no wallet allows it."""
+    wanted = by.to_move(direction)
+    return ledger.database[wanted.collection].find_one_and_update(
+        wanted.filter(**given, amount_paise=amount_paise),
+        _moving(ledger, direction, amount_paise),
+        session=session,
+        return_document=ReturnDocument.AFTER,
+    )
 
 
 def _moving(ledger: Ledger, direction: Direction, amount_paise: int) -> Document:

@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from daybook.wallets.reconcile.reconcile import reconcile
 from tests.emulators.mongo_proxy import CUT, Action, MongoProxy, Phase
 from tests.integration.ledgers import check_books, check_whole, make_app, movement, prepare, purses
 from tests.integration.wallet_crowd import ACTS
-from tests.integration.wallets.test_wallets_groups import STEPS, At, Watch
+from tests.integration.wallets.test_wallets_groups import STEPS, STEPS_OF_SEVERAL, At, Watch
 
 BALANCE = 2000
 
@@ -39,11 +39,11 @@ def app(mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[L
     mongo_client.drop_database(database.name)
 
 
-def start(app: LedgerApp, uri: str, owner: ObjectId, seed: str) -> subprocess.Popen[str]:
+def start(app: LedgerApp, uri: str, owners: Sequence[ObjectId], seed: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.integration.wallet_crowd", uri, app.database.name),
-            *(seed, str(owner)),
+            *(seed, *map(str, owners)),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -79,10 +79,10 @@ def moved_again(
         return ACTS[direction](app.ledger, owner, movement(amount, key=key))
 
 
-def check_survivors(app: LedgerApp, owner: ObjectId, said: list[list[str]]) -> None:
+def check_survivors(app: LedgerApp, owners: Sequence[ObjectId], said: list[list[str]]) -> None:
     """Every request that was sent is sent again under its key by another process."""
     app.client.admin.command("killAllSessions", [])  # as MongoDB does after a minute
-    check_books(app.database, [owner])
+    check_books(app.database, owners)
     check_whole(app.database)
     done = {key: rest for word, key, *rest in said if word == "done"}
     refused = {key for word, key, *_ in said if word == "refused"}
@@ -93,12 +93,12 @@ def check_survivors(app: LedgerApp, owner: ObjectId, said: list[list[str]]) -> N
     }
     assert set(done) <= set(stored)
     assert not refused & set(stored)  # a refusal is the truth
-    balance = BALANCE
-    for key, (direction, amount) in tried.items():
+    balance = BALANCE * len(owners)
+    for key, (direction, amount, owner) in tried.items():
         if key in refused:
             continue
         try:
-            answer = moved_again(app, owner, direction, int(amount), key)
+            answer = moved_again(app, ObjectId(owner), direction, int(amount), key)
         except LedgerError as error:
             if error.code is not ErrorCode.INSUFFICIENT_FUNDS:
                 raise
@@ -108,20 +108,25 @@ def check_survivors(app: LedgerApp, owner: ObjectId, said: list[list[str]]) -> N
         if key in done:
             assert done[key] == [answer.body["transactionId"], str(answer.body["version"])]
         balance += int(amount) * (1 if direction == "credit" else -1)
-    assert check_books(app.database, [owner]) == balance
+    assert check_books(app.database, owners) == balance
     check_whole(app.database)
 
 
 @pytest.mark.parametrize(
-    ("step", "phase"),
-    [*((step, Phase.BEFORE) for step in STEPS), (STEPS[-1], Phase.AFTER)],
-    ids=lambda one: one.value if isinstance(one, Phase) else " ".join(filter(None, one)),
+    ("wallets", "step", "phase"),
+    [
+        *((1, step, Phase.BEFORE) for step in STEPS),
+        (1, STEPS[-1], Phase.AFTER),
+        *((6, step, Phase.BEFORE) for step in STEPS_OF_SEVERAL),
+        (6, STEPS_OF_SEVERAL[-1], Phase.AFTER),
+    ],
+    ids=lambda one: " ".join(filter(None, one)) if isinstance(one, tuple) else str(one),
 )
 def test_a_process_that_dies_at_a_step_of_a_group_neither_loses_nor_doubles_a_movement(
-    app: LedgerApp, step: tuple[str, str | None], phase: Phase
+    app: LedgerApp, wallets: int, step: tuple[str, str | None], phase: Phase
 ) -> None:
     """After a step is before the next one; after the commit its answer is lost."""
-    (owner,) = purses(app.ledger, BALANCE)
+    owners = purses(app.ledger, *[BALANCE] * wallets)
     started: list[subprocess.Popen[str]] = []
 
     def kill() -> Action:
@@ -130,24 +135,25 @@ def test_a_process_that_dies_at_a_step_of_a_group_neither_loses_nor_doubles_a_mo
 
     host, port = app.client.address or ("", 0)
     killed = At(step, phase, kill)
-    with MongoProxy(host, port, Watch(killed)) as proxy:
-        started.append(start(app, proxy.uri, owner, f"{step} {phase}"))
+    with MongoProxy(host, port, Watch(killed, wallets=min(wallets, 2))) as proxy:
+        started.append(start(app, proxy.uri, owners, f"{step} {phase}"))
         said = heard(started[0])
     assert killed.sprung
     assert said
-    check_survivors(app, owner, said)
+    check_survivors(app, owners, said)
 
 
-def survive_a_kill(app: LedgerApp, uri: str, dice: random.Random) -> None:
-    (owner,) = purses(app.ledger, BALANCE)
-    process = start(app, uri, owner, str(dice.random()))
-    check_survivors(app, owner, heard(process, lines=dice.randint(1, 400)))
+def survive_a_kill(app: LedgerApp, uri: str, dice: random.Random, *, wallets: int) -> None:
+    owners = purses(app.ledger, *[BALANCE] * wallets)
+    process = start(app, uri, owners, str(dice.random()))
+    check_survivors(app, owners, heard(process, lines=dice.randint(1, 400)))
 
 
+@pytest.mark.parametrize("wallets", [1, 6])
 def test_a_process_that_dies_at_any_moment_neither_loses_nor_doubles_a_movement(
-    app: LedgerApp, mongo_uri: str
+    app: LedgerApp, mongo_uri: str, wallets: int
 ) -> None:
-    survive_a_kill(app, mongo_uri, random.Random("a crowd"))
+    survive_a_kill(app, mongo_uri, random.Random("a crowd"), wallets=wallets)
 
 
 @pytest.mark.storm
@@ -156,4 +162,5 @@ def test_a_hundred_killed_crowds_neither_lose_nor_double_a_movement(
     app: LedgerApp, mongo_uri: str
 ) -> None:
     for seed in range(100):
-        survive_a_kill(app, mongo_uri, random.Random(f"crowd {seed}"))
+        dice = random.Random(f"crowd {seed}")
+        survive_a_kill(app, mongo_uri, dice, wallets=dice.choice([1, 6, 20]))

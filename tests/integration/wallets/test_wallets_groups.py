@@ -84,10 +84,14 @@ def credit(owner: ObjectId, amount: int, **more: Any) -> Act:
 
 
 class Watch:
-    """The transactions that came, by the commands in them; a hook for those of a group."""
+    """The transactions that came, by the commands in them; a hook for those of a group.
 
-    def __init__(self, in_group: Hook | None = None) -> None:
+    `wallets`: how many the group has at least.
+    """
+
+    def __init__(self, in_group: Hook | None = None, *, wallets: int = 1) -> None:
         self._in_group = in_group
+        self._wallets = wallets
         self._groups: set[Any] = set()
         self._lock = threading.Lock()
         self.sizes: list[int] = []
@@ -96,9 +100,8 @@ class Watch:
 
     def __call__(self, event: Event) -> Action | None:
         transaction = _transaction_of(event)
-        keys = event.document.get("filter", {}).get("idempotencyKey", {})
         with self._lock:
-            if event.name == "find" and isinstance(keys, dict) and len(keys.get("$in", ())) > 1:
+            if event.document.get("startTransaction") and _wallets(event) >= self._wallets:
                 self._groups.add(transaction)
             if event.phase is Phase.AFTER and event.reply and event.reply.get("ok"):
                 if event.name == "insert" and event.collection == "journalentries":
@@ -109,6 +112,14 @@ class Watch:
         if is_of_group and self._in_group is not None:
             return self._in_group(event)
         return None
+
+
+def _wallets(event: Event) -> int:
+    """How many wallets a group has, by the first command of its transaction; 0: it is none."""
+    if event.name == "findAndModify":  # that of a movement alone begins with its key
+        return 1
+    owners = event.document.get("filter", {}).get("ownerUserId", {})
+    return len(owners["$in"]) if isinstance(owners, dict) and owners else 0
 
 
 def _transaction_of(event: Event) -> Any:
@@ -228,7 +239,7 @@ def test_of_a_group_that_is_not_covered_as_many_are_booked_as_the_balance_covers
     told = results(together(ledger, pool, acts, owner=owner))
     assert sorted(body["availablePaise"] for body in booked(told)) == [5, 15, 25]
     assert told.count("INSUFFICIENT_FUNDS") == 3
-    assert set(watch.sizes) == {0, 1}  # 0: what makes a refusal certain
+    assert sorted(watch.sizes) == [0, 0, 0, 3]  # 0: what makes a refusal certain
     assert check_books(ledger.database, [owner]) == 5
 
     # A refusal has left its key free.
@@ -319,15 +330,17 @@ def test_without_its_wallet_each_of_a_group_is_refused(
 
 
 STEPS = [
-    ("find", "transactions"),
     ("findAndModify", "wallets"),
     ("update", "wallets"),
+    ("find", "transactions"),
     ("insert", "transactions"),
     ("insert", "journalentries"),
     ("insert", "exportqueues"),
     ("commitTransaction", None),
 ]
 """The commands of a group, in this order."""
+STEPS_OF_SEVERAL = [("find", "wallets"), *STEPS[1:]]
+"""The same of a group of several wallets."""
 
 
 class At:

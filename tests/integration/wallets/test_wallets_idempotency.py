@@ -84,40 +84,75 @@ def test_a_refused_request_leaves_its_key_free(ledger: Ledger, key: str) -> None
     assert check_books(ledger.database, [owner]) == 100
 
 
-def test_before_a_refusal_the_key_is_looked_for_among_all_that_could_have_caused_it(
-    app: LedgerApp, key: str
+REFUSED = ["find transactions", "findAndModify wallets", "find wallets"]
+CERTAIN = ["commitTransaction"]
+"""Of the transaction that has written nothing."""
+REFUSALS = {
+    "debit": (lambda ledger, low, high, wanted: move.debit(ledger, low, wanted), REFUSED + CERTAIN),
+    "transfer whose first wallet refuses": (
+        move.transfer,
+        REFUSED + CERTAIN,
+    ),
+    "transfer whose second wallet refuses": (
+        lambda ledger, low, high, wanted: move.transfer(ledger, high, low, wanted),
+        [
+            "find transactions",
+            "findAndModify wallets",
+            "findAndModify wallets",
+            "find wallets",
+            "abortTransaction",
+            "find transactions",
+            "commitTransaction",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_is_certain_by_the_commit_of_a_transaction_that_only_reads(
+    app: LedgerApp, key: str, what: str
 ) -> None:
     """A twin's debit that no majority has yet is why the funds are short, and the answer too.
 
-    One mongod is its own majority, so all to be seen here is that the question is asked in a
-    transaction whose commit a majority has to have. `test_wallets_refusals` has three.
+    One mongod is its own majority, so all to be seen here is that the key is looked up in a
+    transaction whose commit a majority has to have, and that this transaction has written nothing.
+    `test_wallets_refusals` has three.
     """
-    (owner,) = purses(app.ledger, 100)
+    act, commands = REFUSALS[what]
+    owners = purses(app.ledger, 100, 100)
     host, port = app.client.address or ("", 0)
-    asked: list[dict[str, Any]] = []
+    seen: list[str] = []
+    asked: list[tuple[dict[str, Any], str]] = []
     committed: list[tuple[dict[str, Any], int]] = []
     before = app.client.admin.command("ping")["operationTime"]
 
     def watch(event: Event) -> None:
         if (event.name, event.phase) == ("commitTransaction", Phase.AFTER):
             committed.append((event.document["writeConcern"], int((event.reply or {})["ok"])))
-        if (event.name, event.collection, event.phase) == ("find", "transactions", Phase.BEFORE):
-            asked.append(event.document)
+        if event.phase is Phase.BEFORE and "txnNumber" in event.document:
+            of = "" if event.name.endswith("Transaction") else f" {event.collection}"
+            seen.append(event.name + of)
+        if event.phase is Phase.BEFORE and (event.name, event.collection) == (
+            "find",
+            "transactions",
+        ):
+            asked.append((event.document["filter"], event.document["readConcern"]["level"]))
 
     with MongoProxy(host, port) as proxy:
         far = make_app(proxy.uri, app.database.name)
         ledger = far.ledger
         proxy.hook = watch
         with pytest.raises(LedgerError):
-            move.debit(ledger, owner, movement(101, key=key))
+            act(ledger, *owners, movement(101, key=key))
         far.client.close()
 
-    levels = [command["readConcern"]["level"] for command in asked if "readConcern" in command]
-    assert [command["filter"] for command in asked] == [{"idempotencyKey": {"$in": [key]}}] * 2
-    assert levels == ["snapshot", "snapshot"]
+    assert seen == commands
+    assert set(map(repr, asked)) == {repr(({"idempotencyKey": {"$in": [key]}}, "snapshot"))}
     assert committed == [({"w": "majority", "j": True}, 1)]
     waited_for = {"op": "n", "ts": {"$gte": before}, "o.msg": {"$regex": "^read-only transaction"}}
     assert app.client["local"]["oplog.rs"].find_one(waited_for) is not None
+    assert [balance_of(app.database, owner) for owner in owners] == [(100, 1), (100, 1)]
+    assert app.database["transactions"].find_one({"idempotencyKey": key}) is None
 
 
 @pytest.mark.parametrize("what", ["debit", "transfer", "reversal"])

@@ -132,11 +132,17 @@ def test_what_no_majority_has_neither_refuses_nor_repeats_a_movement(
     """A primary without a majority may have been replaced by one that has booked the key."""
     rich, poor = purses(app.ledger, 100, 10)
     brief = replace(app.ledger, max_wait_seconds=1.0, operation_timeout_seconds=1.0)
-    first, second, third = (str(ObjectId()) for _ in range(3))
+    first, second, third, paid, received = (str(ObjectId()) for _ in range(5))
+    assert rich < poor  # a transfer changes the lower one first
     with replica_set.alone():
         # The balance is too low, but another primary may have booked it under the key before.
         with pytest.raises(DatabaseError):
             move.debit(brief, poor, movement(20, key=first))
+        # Likewise for a transfer whose first wallet refuses, and for one whose second does.
+        with pytest.raises(DatabaseError):
+            move.transfer(brief, rich, poor, movement(101, key=paid))
+        with pytest.raises(DatabaseError):
+            move.transfer(brief, poor, rich, movement(20, key=received))
         # Booked here, and no majority has it: neither done nor not done.
         with pytest.raises(DatabaseError):
             move.debit(brief, rich, movement(100, key=second))
@@ -149,6 +155,10 @@ def test_what_no_majority_has_neither_refuses_nor_repeats_a_movement(
     for owner, key, amount in ((poor, first, 20), (rich, third, 100)):
         with pytest.raises(LedgerError) as refused:
             move.debit(app.ledger, owner, movement(amount, key=key))
+        assert refused.value.code is ErrorCode.INSUFFICIENT_FUNDS
+    for payer, payee, key, amount in ((rich, poor, paid, 101), (poor, rich, received, 20)):
+        with pytest.raises(LedgerError) as refused:
+            move.transfer(app.ledger, payer, payee, movement(amount, key=key))
         assert refused.value.code is ErrorCode.INSUFFICIENT_FUNDS
     assert move.debit(app.ledger, rich, movement(100, key=second)).replayed
     assert check_books(app.database, [rich, poor]) == 10

@@ -39,10 +39,14 @@ def until(reached: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def come(waiting: Waiting[int, str], number: int, *, key: int | None = None) -> str:
+def come(waiting: Waiting[int, str], number: int, *, key: int | None = None, size: int = 1) -> str:
     """A request's way: as a leader it serves its whole group; what it was given, or "alone"."""
     with waiting.place(
-        LINE, number if key is None else key, number, max_wait_seconds=LONG_SECONDS
+        LINE,
+        number if key is None else key,
+        number,
+        size=size,
+        max_wait_seconds=LONG_SECONDS,
     ) as place:
         if place.leads:
             with waiting.group(place) as members:
@@ -93,6 +97,20 @@ def test_a_group_has_a_limit_and_the_next_in_line_leads_the_rest(
     assert served[:MAX_MEMBERS] == [f"{n} by 0 of {MAX_MEMBERS}" for n in range(MAX_MEMBERS)]
     assert {line.partition(" by ")[0] for line in served} == set(map(str, range(MAX_MEMBERS + 3)))
     assert waiting.count() == 0
+
+
+def test_the_limit_of_a_group_counts_movements_and_none_is_passed_over_for_long(
+    waiting: Waiting[int, str], pool: ThreadPoolExecutor
+) -> None:
+    sizes = {0: 20, 1: 20, 2: 5, 3: 7, 4: 1}
+    jobs = []
+    with led(waiting):
+        for number, size in sizes.items():
+            jobs.append(pool.submit(come, waiting, number, size=size))
+            until(lambda number=number: waiting.count() == number + 1)
+    served = [job.result(LONG_SECONDS) for job in jobs]
+    assert [served[number] for number in (0, 2, 3)] == [f"{n} by 0 of 3" for n in (0, 2, 3)]
+    assert [served[number] for number in (1, 4)] == ["1 by 1 of 2", "4 by 1 of 2"]
 
 
 def test_no_group_has_two_with_one_key(
