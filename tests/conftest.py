@@ -39,6 +39,9 @@ GC_THRESHOLD = (20_000, 20, 20)
 
 
 options.hide()
+# Images of containers often set it; every worker and process of a test would compile again what
+# others have compiled. `make` does the same.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure() -> None:
