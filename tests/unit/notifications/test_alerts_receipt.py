@@ -38,7 +38,7 @@ EMPTY = replace(
 )
 
 
-def set_aside(
+def rejected_entry(
     reason: RejectionReason, *, entry_id: str = "id", reference: str | None = "INV-7"
 ) -> RejectedEntry:
     """With a fault of the entry as a whole."""
@@ -66,7 +66,9 @@ EXAMPLE = replace(
             ),
             fault_count=2,
         ),
-        set_aside(RejectionReason.MISSING, entry_id="6b02f41f45263142d9ff1aeb", reference=None),
+        rejected_entry(
+            RejectionReason.MISSING, entry_id="6b02f41f45263142d9ff1aeb", reference=None
+        ),
     ),
 )
 """As docs/alerts.md shows it."""
@@ -148,9 +150,9 @@ def test_rejected_entries_are_named_by_reference_with_the_reason_in_words(
     language: Language,
 ) -> None:
     rejected = (
-        set_aside(RejectionReason.UNBALANCED),
-        set_aside(RejectionReason.MISSING, entry_id="id2", reference=None),
-        set_aside(RejectionReason.UNBALANCED, reference="เลขที่ 5\n- forged\u202e"),
+        rejected_entry(RejectionReason.UNBALANCED),
+        rejected_entry(RejectionReason.MISSING, entry_id="id2", reference=None),
+        rejected_entry(RejectionReason.UNBALANCED, reference="เลขที่ 5\n- forged\u202e"),
     )
     text = told(replace(RECEIPT, rejected_count=3, rejected=rejected), language).text
     said = {
@@ -198,7 +200,7 @@ def test_a_rejected_entry_has_its_lines_and_fields_in_the_readers_language(
 @pytest.mark.parametrize("reason", RejectionReason)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_reason_has_its_words(reason: RejectionReason, language: Language) -> None:
-    one = set_aside(reason)
+    one = rejected_entry(reason)
     text = told(replace(RECEIPT, rejected_count=1, rejected=(one,)), language).text
     (line,) = (line for line in text.splitlines() if line.startswith("- INV-7 (id): "))
     assert reason.value not in line
@@ -210,7 +212,7 @@ def test_of_many_rejected_entries_the_first_are_named_and_the_others_counted() -
         RECEIPT,
         rejected_count=1021,
         rejected=tuple(
-            set_aside(RejectionReason.UNBALANCED, reference=f"INV-{number}")
+            rejected_entry(RejectionReason.UNBALANCED, reference=f"INV-{number}")
             for number in range(LISTED + 5)
         ),
     )
@@ -270,9 +272,9 @@ def test_an_empty_day_says_that_it_ran_and_that_there_is_no_file() -> None:
         assert "None" not in message.text
 
 
-def test_an_empty_day_names_what_was_set_aside() -> None:
+def test_an_empty_day_names_what_was_rejected() -> None:
     text = told(
-        replace(EMPTY, rejected_count=1, rejected=(set_aside(RejectionReason.UNBALANCED),))
+        replace(EMPTY, rejected_count=1, rejected=(rejected_entry(RejectionReason.UNBALANCED),))
     ).text
     assert "- INV-7 (id): debit and credit differ" in text
 
@@ -375,7 +377,7 @@ def test_the_first_twenty_are_all_named_even_with_many_faults() -> None:
 @pytest.mark.parametrize("reason", RejectionReason)
 def test_every_reason_says_who_corrects_it(reason: RejectionReason) -> None:
     who = corrector(reason)
-    one = set_aside(reason)
+    one = rejected_entry(reason)
     assert one.to_doc()["correctedBy"] == [who.value]
     line = {
         Corrector.ACCOUNTANT: "To correct: accountant",

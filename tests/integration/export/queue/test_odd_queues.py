@@ -88,7 +88,7 @@ def status_of(database: Db, item_id: Any) -> str:
     ],
     ids=repr,
 )
-def test_an_odd_entry_id_is_set_aside_and_the_others_go_out(
+def test_an_odd_entry_id_is_rejected_and_the_others_go_out(
     app: App, database: Db, drive: DriveEmulator, odd: Any
 ) -> None:
     ids = books.put_many(database, 3)

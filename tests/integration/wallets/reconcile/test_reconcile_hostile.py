@@ -224,7 +224,7 @@ def test_each_tampering_is_found_and_named(
     assert any(named in detail for detail in told), told
 
 
-def test_an_entry_that_was_set_aside_is_no_difference(ledger: Ledger, app: App) -> None:
+def test_an_entry_that_was_rejected_is_no_difference(ledger: Ledger, app: App) -> None:
     day_with_money(ledger, app)
     (owner,) = purses(ledger, 5)
     booked = one(app.database, "transactions", ownerUserId=owner)
