@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import count, islice
 
-from bench.load.process import cpu_seconds
+from bench.load.process import cpu_seconds, peak_mib
 from bench.naive import naive_csv
 from bench.two_collections import ENTRIES, LINES
 from daybook.app import App
@@ -122,7 +121,7 @@ def main(what: str) -> None:
     app.database.command("ping")
     _ = app.destination
     gc.freeze()  # as the function and the commands do
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    idle = peak_mib(os.getpid())
     mongod = app.client.admin.command("serverStatus")["pid"]
     of_mongod = cpu_seconds(mongod)
     started, cpu = time.perf_counter(), time.process_time()
@@ -134,8 +133,8 @@ def main(what: str) -> None:
                 "seconds": time.perf_counter() - started,
                 "cpu_seconds": time.process_time() - cpu,
                 "mongod_cpu_seconds": cpu_seconds(mongod) - of_mongod,
-                "idle_mb": idle / 1024,
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "idle_mb": idle,
+                "peak_mb": peak_mib(os.getpid()),
                 "size_bytes": size_bytes,
             }
         )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from tests.child_processes import children_of
 
@@ -32,7 +36,7 @@ class FunctionProcess:
 
     def peak_mib(self) -> float:
         """The most that was resident since the last `reset_peak`."""
-        return _kib(self.worker, "status", "VmHWM:") / _KIB_PER_MIB
+        return peak_mib(self.worker)
 
     def parent_private_mib(self) -> float:
         """What the parent has in memory that the worker does not share with it."""
@@ -46,6 +50,41 @@ def cpu_seconds(pid: int) -> float:
     # the process's name, which may hold blanks, is the second.
     after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(pid: int) -> float:
+    """The most that a process has had resident since it began to run its program.
+
+    `ru_maxrss` begins with what the process that started this one had at that time:
+    https://man7.org/linux/man-pages/man2/getrusage.2.html
+    """
+    return _kib(pid, "status", "VmHWM:") / _KIB_PER_MIB
+
+
+class Peaks:
+    """Watches what processes have resident while the block runs.
+
+    A process that has ended has no memory left to ask for, so each is asked every 20 ms.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self.mib = dict.fromkeys(pids, 0.0)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.02):
+            for pid in self.mib:
+                with suppress(FileNotFoundError, ProcessLookupError, LookupError):
+                    self.mib[pid] = peak_mib(pid)
 
 
 def available() -> bool:

@@ -28,6 +28,7 @@ from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
+from bench.load.process import Peaks
 from bench.peers.peers import DAYBOOK, HERE, PEERS, WORKS, Peer, Task
 from daybook.local.mongod import EmbeddedMongod
 from daybook.local.sample import seed
@@ -177,7 +178,8 @@ def run(
         for process in processes[:-1]:
             assert process.stdout is not None
             process.stdout.close()  # the next process has it
-        used = [os.wait4(process.pid, 0) for process in processes]
+        with Peaks([process.pid for process in processes]) as peaks:
+            used = [os.wait4(process.pid, 0) for process in processes]
         seconds = time.perf_counter() - started
     for process, (_, status, _) in zip(processes, used, strict=True):
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -191,7 +193,7 @@ def run(
         "work": task.work,
         "seconds": seconds,
         "cpu_seconds": sum(usage.ru_utime + usage.ru_stime for _, _, usage in used),
-        "peak_mb": sum(usage.ru_maxrss for _, _, usage in used) / 1024,
+        "peak_mb": sum(peaks.mib.values()),
         "checks": shown,
     }
 
