@@ -30,6 +30,7 @@ _QUOTED_PARTS = 30  # more would not fit into the quote
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID_SUBTYPES = (3, 4)
 _UUID_BYTES = 16
+
 # Controls, line and paragraph separators, and the characters that change the direction of
 # text: https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
 _BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
@@ -37,8 +38,10 @@ _REORDERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u20
 _LONGEST_SHOWN = 60
 DOCUMENT = "a document"
 ARRAY = "an array"
-"""What `shown` returns for these instead of their contents."""
+"""What `shown` returns for a document and for an array, instead of their contents."""
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
 LONGEST = 100_000
 """Characters of a text that are kept; Cloud Logging refuses a record of more than 256 KB."""
 
@@ -138,7 +141,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bytes):
         return _binary(value)
     if type(value).__name__ == "DatetimeMS":  # by name, so that logging does not import BSON
-        return _moment(int(value))
+        return _iso_time(int(value))
     return text(str(value))
 
 
@@ -157,7 +160,7 @@ def document(value: Any) -> Any:
     return plain(value)
 
 
-def _moment(milliseconds: int) -> str:
+def _iso_time(milliseconds: int) -> str:
     try:
         return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat()
     except OverflowError:  # Python's dates end with the year 9999

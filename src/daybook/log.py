@@ -21,7 +21,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from daybook import display
-from daybook.display import escaped, scrubbed, visible, visible_lines
 
 REPORTED_ERROR = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
@@ -161,7 +160,7 @@ def _add_context(record: logging.LogRecord) -> bool:
     _scrub(record, stack)
     record.json_fields = {name: _printable(value) for name, value in printed.items()}
     record.labels = {
-        name: scrubbed(display.text(str(fields[name])))
+        name: display.scrubbed(display.text(str(fields[name])))
         for name in _LABELS
         if fields.get(name) is not None
     }
@@ -178,9 +177,9 @@ def _stack_trace(record: logging.LogRecord) -> str:
 
 def _scrub(record: logging.LogRecord, stack: str) -> None:
     """Scrub the record itself, so that handlers of others print no secret either."""
-    record.msg, record.args = visible_lines(scrubbed(_message(record))), ()
+    record.msg, record.args = display.visible_lines(display.scrubbed(_message(record))), ()
     record.exc_info, record.stack_info = None, None
-    record.exc_text = visible_lines(scrubbed(stack)) or None
+    record.exc_text = display.visible_lines(display.scrubbed(stack)) or None
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -205,9 +204,9 @@ def _printable(value: object) -> Any:
 def _scrubbed(value: Any) -> Any:
     """The result of `display.document` without secrets in any of its texts."""
     if isinstance(value, str):
-        return scrubbed(value)
+        return display.scrubbed(value)
     if isinstance(value, dict):
-        return {scrubbed(name): _scrubbed(part) for name, part in value.items()}
+        return {display.scrubbed(name): _scrubbed(part) for name, part in value.items()}
     return [_scrubbed(part) for part in value] if isinstance(value, list) else value
 
 
@@ -256,7 +255,7 @@ class _Json(logging.Formatter):
 
 
 def _line(entry: Mapping[str, object]) -> str:
-    return escaped(json.dumps(entry, ensure_ascii=False, cls=_Encoder))
+    return display.escaped(json.dumps(entry, ensure_ascii=False, cls=_Encoder))
 
 
 def _shortened(value: object, longest: int) -> object:
@@ -289,4 +288,4 @@ class _Readable(logging.Formatter):
         ]
         stack = record.exc_text.split("\n") if record.exc_text else []
         lines = ["  ".join(part for part in parts if part), *(f"    {line}" for line in stack)]
-        return "\n".join(map(visible, lines))
+        return "\n".join(map(display.visible, lines))

@@ -17,7 +17,6 @@ from decimal import Decimal
 from typing import IO, Any
 
 from daybook import display
-from daybook.display import number
 from daybook.errors import BadRequest
 
 DELIMITERS = ",;\t|"
@@ -182,7 +181,7 @@ def _rows(
     for at, row in filled:
         if any(cell.strip() for cell in row[width:]):
             raise BadRequest(
-                f"row {at} has {number(len(row), 'cell')}, the header {width}: "
+                f"row {at} has {display.number(len(row), 'cell')}, the header {width}: "
                 f"{display.shortened(', '.join(row))}",
                 where=where,
             )

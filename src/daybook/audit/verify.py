@@ -53,6 +53,21 @@ RECORDED = (
 """Fields of the batch that a verification repeats."""
 
 
+_REQUEUED = Query(
+    name="requeued_entries",
+    collection=export_log.COLLECTION,
+    filter=lambda entry_ids: {
+        "metadata.entryId": {"$in": entry_ids},
+        "action": LogAction.ENTRY_REQUEUED.value,
+    },
+    arguments=lambda doc: {"entry_ids": [doc["metadata"]["entryId"]]},
+    projection={"queueId": 1},
+)
+
+
+QUERIES = (_REQUEUED,)
+
+
 class NotDelivered(DaybookError):
     """Daybook has not delivered a file for the day, so there is nothing to compare."""
 
@@ -215,6 +230,53 @@ def _figures(batch: Batch, rerendered: Rerendering) -> Iterator[VerifyDifference
             )
 
 
+def check_marks(
+    database: Database[dict[str, Any]], profile: Profile, batch: Batch, part: Part, delivered: Part
+) -> Iterator[VerifyDifference]:
+    """Each item of `part` that is marked wrongly; `delivered` are the items in the file."""
+    found = database[profile.source.queue].find(
+        {"_id": {"$in": part.queue_ids}}, {"status": 1, "metadata.fileId": 1}
+    )
+    items = {hashable(item["_id"]): item for item in found}
+    exported = set(map(hashable, delivered.queue_ids))
+    requeued: set[Hashable] | None = None
+    for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True):
+        key = hashable(queue_id)
+        item = items.get(key)
+        wrong = None
+        if item is None:
+            wrong = "was deleted"
+        elif key in exported:
+            wrong = _not_completed(item, batch.doc["fileId"])
+        elif item.get("status") != "failed":
+            if requeued is None:
+                requeued = _requeued(database, part)
+            if key not in requeued:
+                wrong = f"was rejected, but its status is {displayed(item.get('status'))}"
+        if wrong is not None:
+            named = references_of(database, profile, [entry_id]).get(hashable(entry_id))
+            entry = called(entry_id, named)
+            yield VerifyDifference(
+                kind=VerifyKind.ITEM,
+                detail=f"queue item {displayed(queue_id)} of entry {entry} {wrong}",
+                entry_id=entry_id,
+            )
+
+
+def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
+    if item.get("status") != "completed":
+        return f"is in the file, but its status is {displayed(item.get('status'))}"
+    metadata = item.get("metadata")
+    named = metadata.get("fileId") if isinstance(metadata, Mapping) else None
+    return None if named == file_id else f"names file {displayed(named)} instead"
+
+
+def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
+    """Items of the part that an operator has put back into the queue since."""
+    found = _REQUEUED.find(database, entry_ids=part.entry_ids)
+    return {hashable(record["queueId"]) for record in found}
+
+
 def is_of_earlier_version(batch: Batch) -> bool:
     """Whether the file may predate today's rules for text, amounts and currencies.
 
@@ -291,63 +353,3 @@ def _empty_day(database: Database[dict[str, Any]], batch: Batch) -> Iterator[Ver
                 kind=VerifyKind.RECORD,
                 detail=f"{count} {action.value} records for {key.batch_date}, not {wanted}",
             )
-
-
-_REQUEUED = Query(
-    name="requeued_entries",
-    collection=export_log.COLLECTION,
-    filter=lambda entry_ids: {
-        "metadata.entryId": {"$in": entry_ids},
-        "action": LogAction.ENTRY_REQUEUED.value,
-    },
-    arguments=lambda doc: {"entry_ids": [doc["metadata"]["entryId"]]},
-    projection={"queueId": 1},
-)
-QUERIES = (_REQUEUED,)
-
-
-def check_marks(
-    database: Database[dict[str, Any]], profile: Profile, batch: Batch, part: Part, delivered: Part
-) -> Iterator[VerifyDifference]:
-    """Each item of `part` that is marked wrongly; `delivered` are the items in the file."""
-    found = database[profile.source.queue].find(
-        {"_id": {"$in": part.queue_ids}}, {"status": 1, "metadata.fileId": 1}
-    )
-    items = {hashable(item["_id"]): item for item in found}
-    exported = set(map(hashable, delivered.queue_ids))
-    requeued: set[Hashable] | None = None
-    for queue_id, entry_id in zip(part.queue_ids, part.entry_ids, strict=True):
-        key = hashable(queue_id)
-        item = items.get(key)
-        wrong = None
-        if item is None:
-            wrong = "was deleted"
-        elif key in exported:
-            wrong = _not_completed(item, batch.doc["fileId"])
-        elif item.get("status") != "failed":
-            if requeued is None:
-                requeued = _requeued(database, part)
-            if key not in requeued:
-                wrong = f"was rejected, but its status is {displayed(item.get('status'))}"
-        if wrong is not None:
-            named = references_of(database, profile, [entry_id]).get(hashable(entry_id))
-            entry = called(entry_id, named)
-            yield VerifyDifference(
-                kind=VerifyKind.ITEM,
-                detail=f"queue item {displayed(queue_id)} of entry {entry} {wrong}",
-                entry_id=entry_id,
-            )
-
-
-def _not_completed(item: Mapping[str, Any], file_id: str) -> str | None:
-    if item.get("status") != "completed":
-        return f"is in the file, but its status is {displayed(item.get('status'))}"
-    metadata = item.get("metadata")
-    named = metadata.get("fileId") if isinstance(metadata, Mapping) else None
-    return None if named == file_id else f"names file {displayed(named)} instead"
-
-
-def _requeued(database: Database[dict[str, Any]], part: Part) -> set[Hashable]:
-    """Items of the part that an operator has put back into the queue since."""
-    found = _REQUEUED.find(database, entry_ids=part.entry_ids)
-    return {hashable(record["queueId"]) for record in found}

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from daybook import display, log, write_errors
-from daybook.display import escaped, scrubbed, visible
 from daybook.errors import BadRequest, ConfigurationError, DaybookError, DocumentDamaged
 from daybook.export.model.profile import DAILY
 
@@ -148,7 +147,7 @@ def command(
 
 def say(line: str, *, err: bool = False) -> None:
     """Print one line for people, whatever characters its values contain."""
-    click.echo(visible(line), err=err)
+    click.echo(display.visible(line), err=err)
 
 
 @contextmanager
@@ -160,9 +159,9 @@ def printable_errors() -> Iterator[None]:
         raise  # it is the help, of several lines
     except click.UsageError as error:
         message = error.format_message()
-        if visible(message) == message:
+        if display.visible(message) == message:
             raise
-        raise click.UsageError(visible(message), ctx=error.ctx) from error
+        raise click.UsageError(display.visible(message), ctx=error.ctx) from error
 
 
 def app_from_env() -> App:
@@ -179,6 +178,39 @@ def app_from_env() -> App:
     if fault is not None:
         say(f"Warning: {fault}", err=True)
     return app
+
+
+def takes_profile(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `--profile`, which it gets as `profile_name`."""
+    return click.option("--profile", "profile_name", default=DAILY, show_default=True)(command)
+
+
+def takes_profile_or_every(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--profile`, where `*` means every enabled profile."""
+    return click.option(
+        "--profile",
+        "profile_name",
+        default=DAILY,
+        show_default=True,
+        help="'*' is for each enabled profile.",
+    )(command)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose first row is the header."""
+    from rich.cells import cell_len, set_cell_size
+
+    cells = [[_short(display.visible(cell)) for cell in row] for row in rows]
+    count = max(map(len, cells), default=0)
+    widths = [
+        max((cell_len(row[at]) for row in cells if at < len(row)), default=0) for at in range(count)
+    ]
+    return [
+        "  ".join(
+            set_cell_size(cell, width) for cell, width in zip(row, widths, strict=False)
+        ).rstrip()
+        for row in cells
+    ]
 
 
 def _option(field: str) -> str:
@@ -198,7 +230,7 @@ def asks_for_json() -> bool:
 
 def print_json(doc: Mapping[str, Any]) -> None:
     answer = json.dumps(display.document(doc), ensure_ascii=False, indent=2, allow_nan=False)
-    click.echo(escaped(answer))
+    click.echo(display.escaped(answer))
 
 
 class _OnFirstRecord(logging.Handler):
@@ -243,44 +275,11 @@ def _crash(error: Exception, *, as_json: bool) -> NoReturn:
 
 
 def _fail(kind: str, message: str, code: Exit, *, as_json: bool) -> NoReturn:
-    message = scrubbed(message)
+    message = display.scrubbed(message)
     if as_json:
         print_json({"error": {"type": kind, "message": message}})
     say(f"Error: {message}", err=True)
     sys.exit(code)
-
-
-def takes_profile(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the command `--profile`, which it gets as `profile_name`."""
-    return click.option("--profile", "profile_name", default=DAILY, show_default=True)(command)
-
-
-def takes_profile_or_every(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--profile`, where `*` means every enabled profile."""
-    return click.option(
-        "--profile",
-        "profile_name",
-        default=DAILY,
-        show_default=True,
-        help="'*' is for each enabled profile.",
-    )(command)
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table whose first row is the header."""
-    from rich.cells import cell_len, set_cell_size
-
-    cells = [[_short(visible(cell)) for cell in row] for row in rows]
-    count = max(map(len, cells), default=0)
-    widths = [
-        max((cell_len(row[at]) for row in cells if at < len(row)), default=0) for at in range(count)
-    ]
-    return [
-        "  ".join(
-            set_cell_size(cell, width) for cell, width in zip(row, widths, strict=False)
-        ).rstrip()
-        for row in cells
-    ]
 
 
 def _short(cell: str) -> str:

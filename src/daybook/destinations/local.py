@@ -321,6 +321,23 @@ class _Digests:
         return cls(size_bytes=size_bytes, md5=md5.hexdigest(), sha256=sha256.hexdigest())
 
 
+@contextmanager
+def translated(operation: str, path: Path, *, changes: bool = False) -> Iterator[None]:
+    """Turn an `OSError` into the error that the port promises, naming `path`."""
+    try:
+        yield
+    except OSError as error:
+        said = f"cannot {operation} {path}: {error.strerror or type(error).__name__}"
+        advice = _ADVICE.get(error.errno or 0)
+        if advice is not None:
+            raise DestinationRefused(f"{said} ({advice})") from error
+        if error.errno in _PASSING_ADVICE:
+            said += f" ({_PASSING_ADVICE[error.errno]})"
+        if changes:
+            raise UncertainResponse(f"{said}; it may have taken effect") from error
+        raise DestinationError(said) from error
+
+
 def _id_of(session: str) -> str:
     parts = _SESSION.fullmatch(session)
     if parts is None:
@@ -365,20 +382,3 @@ def _sync(directory: Path) -> None:
 def _discard(session: Path) -> None:
     """Clean up; what cannot be removed is hidden and harmless."""
     shutil.rmtree(session, ignore_errors=True)
-
-
-@contextmanager
-def translated(operation: str, path: Path, *, changes: bool = False) -> Iterator[None]:
-    """Turn an `OSError` into the error that the port promises, naming `path`."""
-    try:
-        yield
-    except OSError as error:
-        said = f"cannot {operation} {path}: {error.strerror or type(error).__name__}"
-        advice = _ADVICE.get(error.errno or 0)
-        if advice is not None:
-            raise DestinationRefused(f"{said} ({advice})") from error
-        if error.errno in _PASSING_ADVICE:
-            said += f" ({_PASSING_ADVICE[error.errno]})"
-        if changes:
-            raise UncertainResponse(f"{said}; it may have taken effect") from error
-        raise DestinationError(said) from error

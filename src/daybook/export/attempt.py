@@ -8,7 +8,6 @@ from typing import Any
 from pymongo.client_session import ClientSession
 
 from daybook import display, log
-from daybook.display import scrubbed
 from daybook.errors import DaybookError, DestinationError
 from daybook.export import follow_up
 from daybook.export.batch import export_log, transitions
@@ -16,7 +15,6 @@ from daybook.export.batch.batch import Batch, write_rejected
 from daybook.export.batch.export_log import LogAction
 from daybook.export.batch.transitions import RejectedDay
 from daybook.export.context import Context
-from daybook.export.follow_up import report
 from daybook.export.model.figures import Rejected
 from daybook.export.model.lifecycle import BatchState, Next, Step
 from daybook.export.model.notice import AlertEvent
@@ -55,13 +53,13 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
     if batch.unmarked:  # delivered or signed off, but not yet published or marked
         return follow_up.finish_later(ctx, batch, error)
     if batch.finished or batch.state is BatchState.EMPTY:
-        return report(batch)  # done: only the response to its last transaction was lost
+        return follow_up.report(batch)  # done: only the response to its last transaction was lost
     retry = follow_up.retry_after(ctx, batch, error)
     kind = ctx.destination.kind if isinstance(error, DestinationError) else error.type
     counts = isinstance(error, DestinationError) and not error.permanent
 
     def work(session: ClientSession) -> None:
-        failure = {"type": kind, "message": display.text(scrubbed(str(error))), "at": now}
+        failure = {"type": kind, "message": display.text(display.scrubbed(str(error))), "at": now}
         transitions.record_failure(ctx.batches, session, batch, error=failure, retry=retry, now=now)
 
     ctx.slot.transaction(work)
@@ -87,7 +85,7 @@ def fail(ctx: Context, error: DaybookError) -> Outcome:
             failures=opened.failures,
             open_until=opened.open_until,
         )
-    return report(ctx.batch())
+    return follow_up.report(ctx.batch())
 
 
 def give_up(ctx: Context, batch: Batch, unsettled: DaybookError | None) -> Outcome:

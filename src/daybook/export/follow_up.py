@@ -1,4 +1,4 @@
-"""What there is to do about a batch: by a run when it begins, and by the call that follows it.
+"""The next step for a batch: what a run has to do when it begins, and which call follows it.
 
 The next call is recorded in a transaction of the slot while the run still holds it, and created as
 a task once the slot is free. After a crash in between, a later call creates it from the record.

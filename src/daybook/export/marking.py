@@ -27,7 +27,6 @@ from daybook.errors import (
 )
 from daybook.export.batch import batches, transitions
 from daybook.export.batch.batch import Batch, profile_of, rejected_of
-from daybook.export.batch.batches import unmarked
 from daybook.export.context import Context
 from daybook.export.model.budgets import wait_for
 from daybook.export.model.lifecycle import BatchState
@@ -47,7 +46,7 @@ def finish_marking(ctx: Context) -> None:
     Raises `DestinationError` when a committed file cannot be given its name, and
     `DatabaseError` when items cannot be marked.
     """
-    for batch in unmarked(ctx.batches, ctx.job.key):
+    for batch in batches.unmarked(ctx.batches, ctx.job.key):
         _publish(ctx, batch)
         with log.bound(step="mark"):
             try:

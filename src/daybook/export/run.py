@@ -2,7 +2,7 @@
 
 A run can be stopped anywhere: the next one takes the slot and settles first. The steps are in
 `settle.py`, `attempt.py`, `deliver.py`, `commit.py`, `marking.py`, `announce.py` and
-`follow_up.py`. Callers ask for a run of a day, of a manual export or of a task, at the end.
+`follow_up.py`. `run_day`, `run_manual` and `run_task` are what callers ask for.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from daybook.export.batch.batch import Batch
 from daybook.export.commit import Committed, commit_file
 from daybook.export.context import Context, Exporter, Job, daily_job, job_of_batch, manual_job
 from daybook.export.deliver import AllRejected, NoFile, deliver
-from daybook.export.follow_up import call_applies, decide, report
 from daybook.export.marking import finish_marking
 from daybook.export.model.fields import Fields
 from daybook.export.model.lifecycle import BatchState, Next, TaskCall
@@ -48,7 +47,7 @@ from daybook.export.model.seal import ManifestRef, description, totals_from
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
 from daybook.export.queue import manual
-from daybook.export.queue.manual import ManualRequest, same_request
+from daybook.export.queue.manual import ManualRequest
 from daybook.export.settle import settle
 from daybook.export.slot import orphans
 from daybook.export.slot.slot import COLLECTION, Slot
@@ -63,6 +62,70 @@ CONTINUATION_GRACE = timedelta(minutes=10)
 
 TASK_CLOCK_BEHIND = timedelta(minutes=1)
 """By how much a task's time may correct a clock: a task can be forced long before it is due."""
+
+
+def run_day(exporter: Exporter, day: date, schedule_time: datetime | None = None) -> Outcome:
+    """One run of a day's batch. `schedule_time` is the trigger's, if it has one."""
+    return run(exporter, daily_job(exporter.database, exporter.profile, day, schedule_time))
+
+
+def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None = None) -> Outcome:
+    """One manual export: a copy of chosen entries, in a file of its own.
+
+    Its key belongs to `caller`, a verified account. An export that was stored under the
+    key without a caller, by an earlier version, is the same one and is finished.
+    """
+    try:
+        known = _stored(exporter, request)
+        if caller is not None and (known is None or manual.caller_of(known.doc) is not None):
+            request = request.for_caller(caller)
+            known = _stored(exporter, request)
+        if known is None:
+            manual.check_entries(exporter.database, exporter.profile, request)
+    except PyMongoError as error:
+        raise DatabaseError.of(request.file_name(exporter.profile), error) from error
+    return run(exporter, manual_job(exporter.database, exporter.profile, request))
+
+
+def _stored(exporter: Exporter, request: ManualRequest) -> Batch | None:
+    key = BatchKey(profile=exporter.profile.name, manual_key=request.key)
+    return batches.find(exporter.database[batches.COLLECTION], key)
+
+
+def run_task(
+    exporter: Exporter,
+    key: BatchKey,
+    call: TaskCall,
+    *,
+    task_name: str = "",
+    scheduled_at: datetime | None = None,
+) -> Outcome:
+    """What a task asks for; a late, repeated or unknown one changes nothing.
+
+    `scheduled_at` is when the queue had it due. A clock that shows a little less counts
+    as behind the queue's, by `TASK_CLOCK_BEHIND` at most.
+    """
+    try:
+        batch = batches.find(exporter.database[batches.COLLECTION], key)
+    except PyMongoError as error:
+        raise DatabaseError.of("a task's batch", error) from error
+    if batch is None:
+        return Outcome(
+            status=Status.FAILED,
+            profile=key.profile,
+            batch_date=key.batch_date,
+            error={"type": "unknown_batch", "message": "no run ever began for it"},
+        )
+    job = job_of_batch(exporter.database, exporter.profile, batch)
+    return run(_not_behind(exporter, scheduled_at), replace(job, task=call, task_name=task_name))
+
+
+def _not_behind(exporter: Exporter, scheduled_at: datetime | None) -> Exporter:
+    if scheduled_at is None:
+        return exporter
+    clock = exporter.clock
+    behind = min(max(scheduled_at - clock(), timedelta()), TASK_CLOCK_BEHIND)
+    return replace(exporter, clock=lambda: clock() + behind)
 
 
 def run(exporter: Exporter, job: Job) -> Outcome:
@@ -85,7 +148,7 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         exporter.database[batches.COLLECTION], job.key, now=exporter.clock(), request=job.request
     )
     stored_request = batch.doc.get("request", job.request)
-    if job.request is not None and not same_request(stored_request, job.request):
+    if job.request is not None and not manual.same_request(stored_request, job.request):
         raise KeyReused("the key was used for another request before", where="Idempotency-Key")
     if job.key.manual_key is not None and job.task is None and batch.state is BatchState.FAILED:
         # A failed export is requested again, which works even while another run holds the slot.
@@ -93,9 +156,9 @@ def _run(exporter: Exporter, job: Job) -> Outcome:
         end_abandoned(exporter.database[COLLECTION], job.key.slot_id)
         transitions.reopen_manual(collection, batch, now=exporter.clock())
         batch = batches.ensure(collection, job.key, now=exporter.clock(), request=job.request)
-    nothing_to_do = batch.finished or not call_applies(job, batch)
+    nothing_to_do = batch.finished or not follow_up.call_applies(job, batch)
     if nothing_to_do and (batch.announced or batch.state is BatchState.OPEN):
-        return report(batch)
+        return follow_up.report(batch)
     if _later_day_continues(exporter, batch):
         return _slot_is_busy(exporter, job, batch)
     slot = Slot.take(
@@ -153,9 +216,9 @@ def _later_day_continues(exporter: Exporter, batch: Batch) -> bool:
 
 def _slot_is_busy(exporter: Exporter, job: Job, batch: Batch) -> Outcome:
     """The outcome when another run holds the slot, with a recheck where one is needed."""
-    step = decide(job, batch, attempts=exporter.limits.attempts)
+    step = follow_up.decide(job, batch, attempts=exporter.limits.attempts)
     if batch.finished or (step.next is Next.REPORT and batch.state is not BatchState.COMMITTED):
-        outcome = report(batch)
+        outcome = follow_up.report(batch)
         ended = batch.state is not BatchState.OPEN
         # Without the recheck, the result would be announced only by the slot's next run.
         return replace(
@@ -197,14 +260,14 @@ def _settle_and_attempt(ctx: Context) -> Outcome:
     committed = batch.state is BatchState.COMMITTED
     try:
         if batch.finished or (not committed and attempt.recorded_elsewhere(ctx, batch)):
-            return report(ctx.batch())
+            return follow_up.report(ctx.batch())
     except RecordsDisagree as error:
         unsettled = error
-    step = decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
+    step = follow_up.decide(ctx.job, batch, attempts=ctx.exporter.limits.attempts)
     if (committed or batch.unmarked) and unsettled is not None:
         return attempt.fail(ctx, unsettled)
     if step.next is Next.REPORT:
-        return report(batch, error=unsettled)
+        return follow_up.report(batch, error=unsettled)
     with log.bound(attempt=step.attempt, step="attempt"):
         if step.next is Next.GIVE_UP:
             return attempt.give_up(ctx, batch, unsettled)
@@ -238,7 +301,7 @@ def _export(ctx: Context) -> Outcome:
             if delivered is NoFile.RECORDED_ELSEWHERE and attempt.recorded_elsewhere(
                 ctx, ctx.batch()
             ):
-                return report(ctx.batch())
+                return follow_up.report(ctx.batch())
             _prepare_new_plan(ctx, delivered)
             continue
         committed = commit_file(ctx, delivered.file)
@@ -247,7 +310,7 @@ def _export(ctx: Context) -> Outcome:
         batch = ctx.batch()
         if batch.finished:
             if committed is not Committed.OURS:
-                return report(batch)
+                return follow_up.report(batch)
             _describe(ctx, batch, delivered.file)
             return Outcome.of_batch(Status.EXPORTED, batch)
         # The file under the ID was another day's, or matched no seal: try again with a new ID.
@@ -332,67 +395,3 @@ def _release(slot: Slot) -> None:
         log.event(
             logging.WARNING, "release_failed", "The lease expires on its own.", error=str(error)
         )
-
-
-def run_day(exporter: Exporter, day: date, schedule_time: datetime | None = None) -> Outcome:
-    """One run of a day's batch. `schedule_time` is the trigger's, if it has one."""
-    return run(exporter, daily_job(exporter.database, exporter.profile, day, schedule_time))
-
-
-def run_manual(exporter: Exporter, request: ManualRequest, *, caller: str | None = None) -> Outcome:
-    """One manual export: a copy of chosen entries, in a file of its own.
-
-    Its key belongs to `caller`, a verified account. An export that was stored under the
-    key without a caller, by an earlier version, is the same one and is finished.
-    """
-    try:
-        known = _stored(exporter, request)
-        if caller is not None and (known is None or manual.caller_of(known.doc) is not None):
-            request = request.for_caller(caller)
-            known = _stored(exporter, request)
-        if known is None:
-            manual.check_entries(exporter.database, exporter.profile, request)
-    except PyMongoError as error:
-        raise DatabaseError.of(request.file_name(exporter.profile), error) from error
-    return run(exporter, manual_job(exporter.database, exporter.profile, request))
-
-
-def _stored(exporter: Exporter, request: ManualRequest) -> Batch | None:
-    key = BatchKey(profile=exporter.profile.name, manual_key=request.key)
-    return batches.find(exporter.database[batches.COLLECTION], key)
-
-
-def run_task(
-    exporter: Exporter,
-    key: BatchKey,
-    call: TaskCall,
-    *,
-    task_name: str = "",
-    scheduled_at: datetime | None = None,
-) -> Outcome:
-    """What a task asks for; a late, repeated or unknown one changes nothing.
-
-    `scheduled_at` is when the queue had it due. A clock that shows a little less counts
-    as behind the queue's, by `TASK_CLOCK_BEHIND` at most.
-    """
-    try:
-        batch = batches.find(exporter.database[batches.COLLECTION], key)
-    except PyMongoError as error:
-        raise DatabaseError.of("a task's batch", error) from error
-    if batch is None:
-        return Outcome(
-            status=Status.FAILED,
-            profile=key.profile,
-            batch_date=key.batch_date,
-            error={"type": "unknown_batch", "message": "no run ever began for it"},
-        )
-    job = job_of_batch(exporter.database, exporter.profile, batch)
-    return run(_not_behind(exporter, scheduled_at), replace(job, task=call, task_name=task_name))
-
-
-def _not_behind(exporter: Exporter, scheduled_at: datetime | None) -> Exporter:
-    if scheduled_at is None:
-        return exporter
-    clock = exporter.clock
-    behind = min(max(scheduled_at - clock(), timedelta()), TASK_CLOCK_BEHIND)
-    return replace(exporter, clock=lambda: clock() + behind)

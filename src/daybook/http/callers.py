@@ -45,6 +45,7 @@ _USER = re.compile(r"accounts\.google\.com:([^\s,:]+@[^\s,:]+)")
 
 Callers = Mapping[str, tuple[str, ...]]
 """Route → the accounts that may call it."""
+
 COOKIE = "daybook_token"
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -51,7 +51,7 @@ class Configured(Protocol):
     def settings(self) -> Settings: ...
 
 
-App = TypeVar("App", bound=Configured)
+App = TypeVar("App", bound=Configured, contravariant=True)
 Handler = Callable[Concatenate[App, flask.Request, ...], flask.Response]
 """Gets, after the request, the text of each segment that its route names in braces, in order."""
 
@@ -144,9 +144,6 @@ def _check_caller(app: Configured, route: str, request: flask.Request) -> None:
         raise Forbidden(refused)
 
 
-AppT = TypeVar("AppT", bound=Configured, contravariant=True)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Body:
     """The JSON object, or the form, that an operation reads; an empty body has no fields."""
@@ -178,10 +175,10 @@ NOTHING = Body(fields={})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation(Generic[AppT]):
+class Operation(Generic[App]):
     """Call it as the handler that it is."""
 
-    handler: Handler[AppT]
+    handler: Handler[App]
     summary: str
     answers: Mapping[int, Schema]
     """Status → what is answered."""
@@ -197,14 +194,14 @@ class Operation(Generic[AppT]):
     problems: frozenset[str] = frozenset()
     """Codes of the problems that are its own, beside those that every operation has."""
 
-    def __call__(self, app: AppT, request: flask.Request, *segments: str) -> flask.Response:
+    def __call__(self, app: App, request: flask.Request, *segments: str) -> flask.Response:
         return self.handler(app, request, *segments)
 
 
-def operation(**declared: Any) -> Callable[[Handler[AppT]], Operation[AppT]]:
+def operation(**declared: Any) -> Callable[[Handler[App]], Operation[App]]:
     """Make a handler an operation; the fields are those of `Operation`."""
 
-    def declare(handler: Handler[AppT]) -> Operation[AppT]:
+    def declare(handler: Handler[App]) -> Operation[App]:
         return Operation(handler=handler, **declared)
 
     return declare

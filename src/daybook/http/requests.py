@@ -24,6 +24,7 @@ PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}
 PROFILE_OR_EVERY: Schema = {"anyOf": [PROFILE, {"const": EVERY}]}
 BATCH_DATE = or_null(DAY)
 FLAG = TRUTH
+
 MAX_TEXT_LENGTH = 255
 MAX_COUNT = 2**31 - 1
 ORDINAL: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}

@@ -12,7 +12,6 @@ from typing import Any
 import flask
 
 from daybook import display, log
-from daybook.display import scrubbed
 from daybook.errors import BadRequest, DatabaseError, DaybookError, KeyReused, TooLarge
 from daybook.export.outcome import Outcome, Status
 
@@ -63,7 +62,7 @@ def problem(
 ) -> flask.Response:
     """https://www.rfc-editor.org/rfc/rfc9457, with a `code` for programs; `more` are members."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # what failed is not the caller's
-        detail = scrubbed(detail)
+        detail = display.scrubbed(detail)
     doc: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES[status],
@@ -111,11 +110,11 @@ def run_response(
         log.event(logging.ERROR, "run_failed", str(error), error_type=error.type, exc_info=error)
         status = 503 if isinstance(error, DatabaseError) and not error.permanent else 500
         if on_error is not None:
-            on_error(error.type, scrubbed(str(error)))
+            on_error(error.type, display.scrubbed(str(error)))
         return json_response(status, _failed(profile, day, error.type, str(error)).to_doc())
     except Exception as error:  # noqa: BLE001  (the HTTP boundary: nothing may go unanswered)
         log.event(logging.ERROR, "run_crashed", str(error), exc_info=error)
-        message = scrubbed(f"{type(error).__name__}: {error}")
+        message = display.scrubbed(f"{type(error).__name__}: {error}")
         if on_error is not None:
             on_error("unknown", message)
         return json_response(500, _failed(profile, day, "unknown", message).to_doc())
@@ -126,5 +125,5 @@ def _failed(profile: str, day: date | None, kind: str, message: str) -> Outcome:
         status=Status.FAILED,
         profile=profile,
         batch_date=None if day is None else day.isoformat(),
-        error={"type": kind, "message": scrubbed(message)},
+        error={"type": kind, "message": display.scrubbed(message)},
     )

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from daybook.mongo import indexes, shell
-from daybook.mongo.indexes import Index, built_indexes
+from daybook.mongo.indexes import Index
 
 REPORTED = 20
 """How many groups of duplicates are named per index, and how many IDs of each group."""
@@ -114,7 +114,7 @@ Built = Mapping[str, Mapping[str, Mapping[str, Any]]]
 def built_for(database: Database[dict[str, Any]], wanted: Sequence[Index]) -> Built:
     """The indexes in the collections of `wanted`; each collection is asked once."""
     names = dict.fromkeys(index.collection for index in wanted)
-    return {name: built_indexes(database, name) for name in names}
+    return {name: indexes.built_indexes(database, name) for name in names}
 
 
 def formers(index: Index, built: Built) -> list[str]:

@@ -55,6 +55,7 @@ be written back; a date beyond Python's years becomes a `DatetimeMS`.
 _UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 _IMPLY_TLS = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile", *_UNCHECKED)
 """The driver takes each of these for `tls=true`."""
+
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """A smaller difference is not corrected: NTP keeps both clocks, and neither is exact."""
 
@@ -63,6 +64,7 @@ _KEPT_SECONDS = 30.0
 _ASKING_SECONDS = 2.0
 """How long MongoDB may take to answer; a later operation that needs it fails by itself."""
 _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
+
 OUTAGE_SECONDS = 10.0
 """How long a primary must have been missing. An election takes a few seconds, or about twelve."""
 

@@ -119,16 +119,6 @@ class Index:
         )
 
 
-def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
-    """Indexes by name, as MongoDB describes them; empty for a view or a missing collection."""
-    try:
-        return {index["name"]: dict(index) for index in database[collection].list_indexes()}
-    except OperationFailure as error:
-        if error.code in {NAMESPACE_NOT_FOUND, IS_A_VIEW}:
-            return {}
-        raise
-
-
 ONE_FILE_A_DAY = Index(
     collection="exportlogs",
     name="idx_batch_daily_unique",
@@ -389,6 +379,16 @@ LEDGER_INDEXES = (
 )
 
 INDEXES = (*EXPORT_INDEXES, *LEDGER_INDEXES, *CAMPAIGN_INDEXES)
+
+
+def built_indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, dict[str, Any]]:
+    """Indexes by name, as MongoDB describes them; empty for a view or a missing collection."""
+    try:
+        return {index["name"]: dict(index) for index in database[collection].list_indexes()}
+    except OperationFailure as error:
+        if error.code in {NAMESPACE_NOT_FOUND, IS_A_VIEW}:
+            return {}
+        raise
 
 
 def missing(database: Database[dict[str, Any]], wanted: Sequence[Index] = INDEXES) -> list[Index]:

@@ -24,7 +24,6 @@ from daybook.destinations.base import (
     media_type,
 )
 from daybook.destinations.drive import answers, folder
-from daybook.destinations.drive.answers import document
 from daybook.destinations.drive.errors import Effect, ErrorBody, refused
 from daybook.destinations.drive.http import DriveHttp, Request, never
 from daybook.destinations.drive.session import drive_session
@@ -207,7 +206,7 @@ class DriveDestination:
             effect=Effect.NONE,
         )
         try:
-            found = document(request, self._http.expect(request, 200))
+            found = answers.document(request, self._http.expect(request, 200))
         except DestinationError as error:
             return [Finding(name="drive folder", ok=False, detail=str(error))]
         return folder.findings(found, subject=self._subject)
@@ -226,7 +225,7 @@ class DriveDestination:
             return None
         if answer.status != 200:
             raise refused(request.operation, answer.status, answer.body, effect=request.effect)
-        return document(request, answer)
+        return answers.document(request, answer)
 
     def _metadata(self, file: NewFile) -> Mapping[str, Any]:
         described = {} if file.description is None else {"description": file.description}

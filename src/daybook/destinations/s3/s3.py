@@ -301,14 +301,6 @@ class S3Destination:
         )
 
 
-def _complete(upload: Multipart, parts: list[UploadedPart]) -> None:
-    try:
-        upload.complete(parts)
-    except IdTaken:
-        upload.abort()
-        raise
-
-
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """Stored as one ASCII value, since S3 converts metadata keys to lower case.
@@ -354,3 +346,11 @@ class Note:
             "published": self.published,
         }
         return {"ContentType": media_type(self.name), "Metadata": {_KEY: json.dumps(note)}}
+
+
+def _complete(upload: Multipart, parts: list[UploadedPart]) -> None:
+    try:
+        upload.complete(parts)
+    except IdTaken:
+        upload.abort()
+        raise

@@ -48,6 +48,7 @@ _COUNTS = (
 )
 _FIGURES = ("entryCount", "rowCount", "rejectedCount", "totals", "committedAt")
 _FILE = ("filename", "fileId", "webViewLink", "sizeBytes", "md5", "sha256", "manifest")
+
 LISTED_REJECTED = 100
 """Rejected items that the batch document lists itself."""
 REJECTED_PART_SIZE = 1000

@@ -272,11 +272,6 @@ def unmarked_documents(batches: Collection[dict[str, Any]], key: BatchKey) -> li
     return [doc for doc in found if isinstance(doc["_id"], ObjectId)]
 
 
-def _kind(key: BatchKey) -> str:
-    """The field that all batches of the key's slot have."""
-    return "batchDate" if key.manual_key is None else "manualKey"
-
-
 def record_unrecorded(
     batches: Collection[dict[str, Any]],
     batch_id: ObjectId,
@@ -316,3 +311,8 @@ def record_announced(batches: Collection[dict[str, Any]], batch: Batch, *, now: 
         },
         {"$set": {"alertedAt": now}},
     )
+
+
+def _kind(key: BatchKey) -> str:
+    """The field that all batches of the key's slot have."""
+    return "batchDate" if key.manual_key is None else "manualKey"

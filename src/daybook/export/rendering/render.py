@@ -198,11 +198,6 @@ class Renderer:
         return b""
 
 
-def _rejected(part: Part, faults_at: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
-    for position in sorted(faults_at):
-        yield Rejected.of(part.queue_ids[position], part.entry_ids[position], faults_at[position])
-
-
 class FileRenderer:
     """The bytes of a file, in order: `header`, each `part`, `end`. Use it as a block.
 
@@ -249,3 +244,8 @@ class FileRenderer:
     def end(self) -> Iterator[bytes]:
         """The rest of the file, in blocks; it is made before this returns."""
         return iter(()) if self._sheets is None else self._sheets.finish(self.figures())
+
+
+def _rejected(part: Part, faults_at: dict[int, list[EntryFault]]) -> Iterable[Rejected]:
+    for position in sorted(faults_at):
+        yield Rejected.of(part.queue_ids[position], part.entry_ids[position], faults_at[position])

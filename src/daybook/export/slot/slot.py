@@ -19,11 +19,10 @@ from pymongo.errors import DuplicateKeyError, ExecutionTimeout, PyMongoError
 from daybook.errors import ConfigurationError, FencedOut
 from daybook.export.batch import batches
 from daybook.export.model.seal import ManifestRef, Prefix, Seal
-from daybook.export.slot import state
+from daybook.export.slot.state import COLLECTION as COLLECTION
 from daybook.export.slot.state import EMPTIED, IdRefusals, SlotState, UploadState, end_abandoned
 from daybook.mongo.sessions import transaction_in
 
-COLLECTION = state.COLLECTION
 TAKE_TIMEOUT_MS = 5000
 FENCES_SKIPPED = 1000
 """A slot that is created again starts far above any fence that a run of the old one may hold."""

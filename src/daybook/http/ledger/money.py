@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from daybook.errors import BadRequest, Forbidden
 from daybook.http.callers import verified_account
-from daybook.http.dispatcher import Body, Parameter, operation
+from daybook.http.dispatcher import Body, Parameter, operation, parameters
 from daybook.http.ledger.answers import HISTORY, REVERSAL_OR_TRANSFER, TRANSACTION, TRANSFER, WALLET
 from daybook.http.ledger.requests import (
     AMOUNT,
@@ -30,7 +30,6 @@ from daybook.http.ledger.requests import (
     line,
     line_of,
     object_id,
-    parameters,
     word,
 )
 from daybook.http.ledger.responses import KEYED, OF_KEY, STORED, keyed_response

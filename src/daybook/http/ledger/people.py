@@ -10,7 +10,7 @@ import flask
 from daybook import display, log
 from daybook.errors import BadRequest
 from daybook.http.callers import refusal
-from daybook.http.dispatcher import Body, Parameter, operation
+from daybook.http.dispatcher import Body, Parameter, operation, parameters
 from daybook.http.ledger.answers import INVITE, INVITES, USER, USERS
 from daybook.http.ledger.requests import (
     CODE,
@@ -27,7 +27,6 @@ from daybook.http.ledger.requests import (
     line_of,
     moment,
     object_id,
-    parameters,
     word,
     words,
 )

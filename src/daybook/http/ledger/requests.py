@@ -1,4 +1,4 @@
-"""The fields, parameters and keys of a request to the ledger, checked by type."""
+"""The fields, parameter values and keys of a request to the ledger, checked by type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from daybook.errors import BadRequest
 from daybook.export.rendering.cells.money import CURRENCIES, is_currency
 from daybook.http.callers import verified_account
 from daybook.http.dispatcher import Parameter
-from daybook.http.dispatcher import parameters as parameters
 from daybook.http.schema import Schema
 from daybook.ledger_app import LedgerApp
 from daybook.wallets.context import MAX_PAISE

@@ -44,6 +44,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([Ee][+-]?\d+)?", re.ASCII)
 _BLANK = re.compile(f"[{_INVISIBLE}\\t\\r\\n]*")
 _EXACT_DOUBLE = 2**53
 _UUID_BYTES = 16
+
 MOST_ROWS = 1_048_575
 """Rows of a sheet below its header.
 
