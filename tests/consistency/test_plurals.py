@@ -21,7 +21,7 @@ NEVER_ONE = {
     ("building.py", "self.count"),
     ("delivered.py", "size_bytes"),
     ("follow_up.py", "batch.continuations"),
-    ("reference.py", "len(entry_ids)"),
+    ("named_entries.py", "len(entry_ids)"),
     ("display.py", "len(text) - longest"),
     ("outcome.py", "count"),
     ("text.py", "length or len(text)"),

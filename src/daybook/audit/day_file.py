@@ -26,7 +26,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import BatchKey, FileFormat, Profile
 from daybook.export.operations.dry_run import plan_day
 from daybook.export.outcome import Status
-from daybook.export.queue import reference
+from daybook.export.queue import named_entries
 from daybook.export.rendering.entry_id import candidates, displayed
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -141,7 +141,7 @@ def recorded_elsewhere(
         part = Part(number=1, queue_ids=[None] * len(page), entry_ids=page, duplicates={})
         to.write(renderer.part(part, source.read(page)))
     rejected = renderer.figures().rejected
-    references = reference.references_of(database, profile, [one.entry_id for one in rejected])
+    references = named_entries.references_of(database, profile, [one.entry_id for one in rejected])
     return DayFile(
         origin=Origin.RECORDED_ELSEWHERE,
         profile=printed,
@@ -173,7 +173,7 @@ def _entries(
     for first in range(0, len(texts), _PAGE_SIZE):
         page = texts[first : first + _PAGE_SIZE]
         if key.column.value != "entry._id":
-            named = reference.with_references(database, profile, page)
+            named = named_entries.with_references(database, profile, page)
             found += [entry_id for text in page for entry_id in named.get(text, ())]
             continue
         entries = database.get_collection(profile.source.entries, codec_options=LENIENT)

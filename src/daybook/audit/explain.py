@@ -17,7 +17,7 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.ids import hashable
 from daybook.export.model.profile import Profile
 from daybook.export.model.source import Column, Value, ValueKind
-from daybook.export.queue.reference import called
+from daybook.export.queue.named_entries import called
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.entry_id import displayed

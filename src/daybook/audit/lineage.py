@@ -19,8 +19,7 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.part import Part, PartId
 from daybook.export.model.profile import Profile
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import plan
-from daybook.export.queue import reference as references
+from daybook.export.queue import named_entries, plan
 from daybook.export.queue.waiting import Unclaimed, reason_of
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.mongo.query import Query
@@ -176,7 +175,7 @@ def lineage(database: Database[dict[str, Any]], profile: Profile, name: str) -> 
     found = _lineage(database, profile, candidates(name), name)
     if found is not None:
         return (found,)
-    ids = references.with_references(database, profile, [name]).get(name, [])
+    ids = named_entries.with_references(database, profile, [name]).get(name, [])
     of_each = (_lineage(database, profile, [one], one) for one in ids if addressable(one))
     followed = tuple(one for one in of_each if one is not None)
     if not followed:
@@ -208,7 +207,7 @@ def _lineage(
     if entry is None and not items and not files:
         return None
     of_entry = [] if entry is None else [entry["_id"]]
-    reference = references.references_of(database, profile, of_entry)
+    reference = named_entries.references_of(database, profile, of_entry)
     return Lineage(
         entry_id=entry["_id"] if entry is not None else name,
         exists=entry is not None,

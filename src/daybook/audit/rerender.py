@@ -17,7 +17,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile
 from daybook.export.model.seal import ManifestRef
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue.reference import references_of
+from daybook.export.queue.named_entries import references_of
 from daybook.export.rendering.cells.text import text_form
 from daybook.export.rendering.cells.values import RejectedValue, missing
 from daybook.export.rendering.render import FileRenderer, Renderer

@@ -30,7 +30,7 @@ from daybook.export.model.part import Part
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.model.seal import figures_to_doc, totals_from
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue.reference import called, references_of
+from daybook.export.queue.named_entries import called, references_of
 from daybook.export.rendering.cells.money import normalised
 from daybook.export.rendering.entry_id import displayed
 from daybook.mongo.query import Query

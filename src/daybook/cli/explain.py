@@ -59,7 +59,7 @@ def queries(profile: Profile) -> list[Query]:
     from daybook.audit import lineage, verify
     from daybook.export.batch import batches, export_log
     from daybook.export.operations import requeue
-    from daybook.export.queue import manifest, manual, mark, plan, reference, waiting
+    from daybook.export.queue import manifest, manual, mark, named_entries, plan, waiting
     from daybook.export.rendering import lines
     from daybook.export.slot import orphans
     from daybook.export.upload import breaker
@@ -74,7 +74,7 @@ def queries(profile: Profile) -> list[Query]:
         *(batches, breaker, day, export_log, follow_ups, ledger, manifest, orphans, stored),
         *(attention, days, item_changes, page_of_day, verify),
     )
-    of_profile = (lineage, lines, manual, mark, plan, reference, requeue, waiting)
+    of_profile = (lineage, lines, manual, mark, named_entries, plan, requeue, waiting)
     return [
         *chain.from_iterable(module.QUERIES for module in fixed),
         *chain.from_iterable(module.queries(profile) for module in of_profile),

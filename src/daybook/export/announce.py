@@ -22,7 +22,7 @@ from daybook.export.context import Context
 from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.notice import AlertEvent, Check, CheckedEntry, Receipt
 from daybook.export.model.profile import Profile
-from daybook.export.queue import reference, waiting
+from daybook.export.queue import named_entries, waiting
 from daybook.export.slot import orphans, refused_run
 
 ANNOUNCE_WITHIN = timedelta(days=8)
@@ -191,7 +191,7 @@ def receipt_of(
     delivered = batch.state is BatchState.COMMITTED
     manifest = batch.marking
     made_with = profile if manifest is None else profile_of(batch, manifest, profile)
-    named = reference.rejected_entries(database, made_with, batch, every=every)
+    named = named_entries.rejected_entries(database, made_with, batch, every=every)
     named = named[: None if every else MAX_NAMED]
     shows_currency = any(column.value == "entry.currency" for column in made_with.columns)
     hidden = () if shows_currency else tuple(sorted(set(doc["totals"]) - {made_with.currency}))
@@ -241,7 +241,7 @@ def _to_check(
 ) -> Mapping[Check, tuple[CheckedEntry, ...]]:
     """The entries of each check; none if they cannot be read, for the counts are recorded."""
     try:
-        return reference.entries_to_check(database, profile, batch, checks, every=every)
+        return named_entries.entries_to_check(database, profile, batch, checks, every=every)
     except DaybookError as error:
         day = batch.key.batch_date
         log.event(

@@ -22,8 +22,7 @@ from daybook.export.model.notice import Alert, AlertEvent, Messenger
 from daybook.export.model.part import Part
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import manual as requests
-from daybook.export.queue import plan
+from daybook.export.queue import manual, plan
 from daybook.export.queue.manual import ManualRequest
 from daybook.export.slot.slot import Slot
 from daybook.export.upload.breaker import Breaker
@@ -231,7 +230,7 @@ def manual_job(database: Database[dict[str, Any]], profile: Profile, request: Ma
     return Job(
         key=BatchKey(profile=profile.name, manual_key=request.key),
         filename=request.file_name(profile),
-        scan=lambda: requests.scan(database, profile, request),
+        scan=lambda: manual.scan(database, profile, request),
         request=request.to_doc(),
     )
 

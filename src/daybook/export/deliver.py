@@ -30,7 +30,7 @@ from daybook.export.model.ids import hashable
 from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import DATE_PROPERTY, FENCE_PROPERTY, Content, ManifestRef, Seal
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import plan, reference
+from daybook.export.queue import named_entries, plan
 from daybook.export.recording import rehearse
 from daybook.export.rendering.render import FileRenderer, Renderer
 from daybook.export.rendering.source import EntrySource
@@ -240,7 +240,9 @@ def _seal(
 
 def _referenced(ctx: Context, figures: Figures) -> tuple[Rejected, ...]:
     """The rejected items with their references, by which people look for them in the records."""
-    return reference.rejected_with_references(ctx.database, ctx.exporter.profile, figures.rejected)
+    return named_entries.rejected_with_references(
+        ctx.database, ctx.exporter.profile, figures.rejected
+    )
 
 
 def _count_session(ctx: Context) -> None:
@@ -297,8 +299,8 @@ def check_rejected(
             limit = min(limit, entries // 2)
     if count > limit:
         first = renderer.faulty[0]
-        named = reference.references_of(database, profile, [first.entry_id])
-        entry = reference.called(first.entry_id, named.get(hashable(first.entry_id)))
+        named = named_entries.references_of(database, profile, [first.entry_id])
+        entry = named_entries.called(first.entry_id, named.get(hashable(first.entry_id)))
         raise TooManyRejected(
             f"{count}{total} entries would be rejected, which is more than {MAX_REJECTED}, or more "
             f"than half of a day with more than {QUIET_DAY}; something is wrong where they come "

@@ -13,7 +13,7 @@ from daybook.export.batch.batch import COLLECTION
 from daybook.export.model.figures import EntryFault, Rejected
 from daybook.export.model.ids import LENIENT, addressable, hashable
 from daybook.export.model.profile import Profile
-from daybook.export.queue import reference
+from daybook.export.queue import named_entries
 from daybook.export.rendering.entry_id import displayed
 
 DAYS = 30
@@ -61,7 +61,7 @@ def of_batches(
     ]
     listed.sort(key=lambda one: one[0], reverse=True)
     waiting = _waiting(database, profile, [item.queue_id for _, item in listed])
-    names = reference.references_of(
+    names = named_entries.references_of(
         database, profile, [item.entry_id for _, item in listed if addressable(item.entry_id)]
     )
     field_names = profile.field_names

@@ -26,7 +26,7 @@ from daybook.export.model.profile import FileFormat, Profile
 from daybook.export.model.seal import figures_to_doc
 from daybook.export.outcome import Outcome, Status
 from daybook.export.queue import manifest as manifests
-from daybook.export.queue import reference
+from daybook.export.queue import named_entries
 from daybook.export.queue.plan import no_longer_queued
 from daybook.export.rendering.render import FileRenderer
 from daybook.export.rendering.source import EntrySource
@@ -107,7 +107,7 @@ def _plan(
     items = figures.entry_count + figures.rejected_count
     check_rejected(database, profile, renderer, item_count=items)
     listed = figures.rejected if every else figures.rejected[:LISTED_REJECTED]
-    named = reference.named_rejected(database, profile, listed)
+    named = named_entries.named_rejected(database, profile, listed)
     if figures.entry_count == 0:
         empty = _outcome(Status.EMPTY, batch, job, figures_to_doc(figures), started)
         return replace(empty, rejected=named)

@@ -16,7 +16,7 @@ from daybook.export.model.lifecycle import BatchState
 from daybook.export.model.notice import RejectedEntry
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.export.outcome import FACTS
-from daybook.export.queue import reference, waiting
+from daybook.export.queue import named_entries, waiting
 from daybook.export.queue.waiting import Unclaimed
 from daybook.export.slot import refused_run, slot
 from daybook.export.slot.refused_run import RefusedRun
@@ -112,7 +112,7 @@ def status(
         recorded_elsewhere=_recorded_elsewhere(database, profile, day, batch),
         rejected=()
         if batch is None
-        else reference.rejected_entries(database, profile, batch, every=every),
+        else named_entries.rejected_entries(database, profile, batch, every=every),
         queued=waiting.count(database, profile),
         unclaimed=waiting.unclaimed(database, profile),
     )

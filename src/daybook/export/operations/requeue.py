@@ -16,7 +16,7 @@ from daybook.export.batch import export_log
 from daybook.export.model.ids import addressable, hashable, read_items
 from daybook.export.model.part import Part
 from daybook.export.model.profile import Profile, option_of
-from daybook.export.queue import manifest, plan, reference
+from daybook.export.queue import manifest, named_entries, plan
 from daybook.export.rendering.entry_id import candidates, displayed, items_of
 from daybook.export.rendering.render import Renderer
 from daybook.export.rendering.source import EntrySource
@@ -97,7 +97,7 @@ def requeue(
     return Requeued(
         queue_id=item["_id"],
         entry_id=item["entryId"],
-        reference=reference.references_of(database, profile, [item["entryId"]]).get(
+        reference=named_entries.references_of(database, profile, [item["entryId"]]).get(
             hashable(item["entryId"])
         ),
         reason=reason if isinstance(reason, str) else None,
@@ -127,14 +127,14 @@ def _items(
     items = of_entries(candidates(text))
     if items:
         return items
-    named = reference.entries_named(database, profile, text)
+    named = named_entries.entries_named(database, profile, text)
     if not named:
         raise NotRequeued(
             f"entry {shortened(text)} has no scheduled queue item, and no journal entry has it as "
             "its ID or reference"
         )
     if len(set(map(displayed, named))) > 1:
-        raise NotRequeued(reference.ambiguous(text, named))
+        raise NotRequeued(named_entries.ambiguous(text, named))
     return of_entries([entry_id for entry_id in named if addressable(entry_id)])
 
 
@@ -148,8 +148,8 @@ def _name(
     if not items:
         return f"entry {shortened(text)}"
     entry_id = items[0]["entryId"]
-    named = reference.references_of(database, profile, [entry_id]).get(hashable(entry_id))
-    return f"entry {reference.called(entry_id, named)}"
+    named = named_entries.references_of(database, profile, [entry_id]).get(hashable(entry_id))
+    return f"entry {named_entries.called(entry_id, named)}"
 
 
 def _scheduled(profile: Profile) -> Query:

@@ -18,7 +18,7 @@ from daybook.errors import BadRequest
 from daybook.export.model.ids import LONGEST_BYTES, addressable, hashable
 from daybook.export.model.part import PART_SIZE, Part
 from daybook.export.model.profile import Profile
-from daybook.export.queue import reference
+from daybook.export.queue import named_entries
 from daybook.export.rendering.entry_id import candidates
 from daybook.mongo.query import Query
 
@@ -119,7 +119,7 @@ def check_entries(
         some = some or any(entry.ids for entry in named)
         for entry in named:
             if entry.by_reference and len(entry.ids) > 1:
-                raise BadRequest(reference.ambiguous(entry.text, entry.ids), where="entryIds")
+                raise BadRequest(named_entries.ambiguous(entry.text, entry.ids), where="entryIds")
     if not some:
         others = ", nor any other that was given" if len(request.entry_ids) > 1 else ""
         raise BadRequest(
@@ -152,7 +152,7 @@ def _named(
         for text, ids in asked.items()
     }
     others = [text for text, ids in with_id.items() if not ids]
-    referenced = reference.with_references(database, profile, others)
+    referenced = named_entries.with_references(database, profile, others)
     return [
         _Named(text=text, ids=ids or referenced.get(text, []), by_reference=not ids)
         for text, ids in with_id.items()

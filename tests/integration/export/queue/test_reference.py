@@ -15,7 +15,7 @@ from daybook.errors import BadRequest
 from daybook.export.model.ids import Altered, hashable
 from daybook.export.operations.requeue import NotRequeued, requeue
 from daybook.export.outcome import Status
-from daybook.export.queue import manual, reference
+from daybook.export.queue import manual, named_entries
 from tests import books, commands
 from tests.integration.office import EVENING, Office
 
@@ -147,5 +147,5 @@ def test_an_id_that_no_query_can_match_has_no_reference_and_finds_no_other_entry
 ) -> None:
     entry_id = office.add(_id="aa", reference=REFERENCE)
     odd = [Regex("a+"), ["aa"], {"$gt": ""}, "\udcff", Altered({"a": 1}), None]
-    found = reference.references_of(office.database, office.app.profile(), [*odd, entry_id])
+    found = named_entries.references_of(office.database, office.app.profile(), [*odd, entry_id])
     assert found == {hashable(entry_id): REFERENCE}
