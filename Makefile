@@ -17,7 +17,7 @@ export PYTHONPATH := src
 # Images of containers often set it; every process that a test starts would compile Daybook again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A .venv whose Python has been removed is made anew.
+# A .venv whose Python has been removed is created again.
 ifeq ($(wildcard $(PYTHON)),)
 .PHONY: $(STAMP)
 endif
@@ -87,7 +87,7 @@ terraform-test: ## Check the format of the Terraform code, validate and test it
 docs: $(STAMP) ## Write the tables of Terraform's variables into the READMEs under terraform/
 	$(PYTHON) ops/tables.py $(ARGS)
 
-lock: $(STAMP) ## Pin the requirements anew; ARGS=--upgrade takes newer versions
+lock: $(STAMP) ## Pin the requirements again; ARGS=--upgrade takes newer versions
 	$(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
 	for name in requirements requirements-dev; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

@@ -21,7 +21,7 @@ def cloud_session() -> requests.Session:
 def drive_session(account: str) -> requests.Session:
     """As the function's own account, by impersonation: ids in Drive are issued to an account.
 
-    Raises `NotRun` when nobody is logged in, or may not act as the account.
+    Raises `NotRun` when no account is logged in, or may not act as the account.
     """
     from google.auth import impersonated_credentials
 

@@ -1,6 +1,6 @@
 """Questions to a real folder in a real shared drive, asked through Daybook's own client.
 
-Each leaves files behind that nobody needs: a Contributor cannot delete. They are called
+Each leaves files behind that are not needed: a Contributor cannot delete. They are called
 `daybook-e2e-…`, and their links are printed.
 """
 

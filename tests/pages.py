@@ -1,4 +1,4 @@
-"""Reading the documents and the sources: Markdown tables, and what stands in backquotes."""
+"""Reading the documents and the sources: Markdown tables, and what is in backquotes."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def words(cell: str) -> list[str]:
 
 
 def column(rows: list[list[str]]) -> list[str]:
-    """What stands in backquotes in the first column."""
+    """What is in backquotes in the first column."""
     return [word for row in rows for word in words(row[0])]

@@ -25,7 +25,7 @@ resource "google_iam_workload_identity_pool_provider" "default" {
     "google.subject"       = "assertion.sub"
   }
 
-  # The owner by number: a name that was given up can be taken by somebody else.
+  # The owner by number: a name that was given up can be taken by another person.
   attribute_condition = join(" && ", [
     "assertion.repository == '${var.github.repository}'",
     "assertion.repository_owner_id == '${var.github.owner_id}'",

@@ -63,7 +63,7 @@ resource "google_storage_bucket" "state" {
     }
   }
 
-  # The plans of cloudbuild.yaml: one that nobody approved is stale long before.
+  # The plans of cloudbuild.yaml: one that was not approved is stale long before.
   lifecycle_rule {
     action {
       type = "Delete"

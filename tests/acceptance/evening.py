@@ -119,7 +119,7 @@ class Held:
 class Evening:
     """Everything around one database; `function` is its first instance.
 
-    Its clock is that of Cloud Tasks' stand-in, which stands still until a test moves it;
+    Its clock is that of Cloud Tasks' stand-in, which moves only when a test moves it;
     with `real_clock` the function's clock goes on by itself, from where the stand-in's
     began. `settings` are further variables; one that is "" takes a variable away.
     """

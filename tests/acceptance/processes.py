@@ -238,7 +238,7 @@ def in_background(call: Callable[[], requests.Response]) -> Future[requests.Resp
     def run() -> None:
         try:
             outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
+        except BaseException as error:  # noqa: BLE001  (raised again by the waiting thread)
             outcome.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

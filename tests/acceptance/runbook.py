@@ -45,7 +45,7 @@ class Transcript:
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """One `##` heading and what stands below it."""
+    """One `##` heading and the text below it."""
 
     anchor: str
     title: str
@@ -92,7 +92,7 @@ def masked(line: str) -> str:
 def agrees(shown: Sequence[str], answered: Sequence[str]) -> bool:
     """Whether the page shows what was answered.
 
-    A line `…` stands for any lines, also for none; `…` in a line for the rest of it.
+    A line `…` matches any lines, also for none; `…` in a line for the rest of it.
     """
     if not shown:
         return not answered
@@ -108,7 +108,7 @@ def agrees(shown: Sequence[str], answered: Sequence[str]) -> bool:
 def clauses(query: str) -> list[tuple[str, str, str]]:
     """Field, operator and value of each condition; fails where the query has anything else.
 
-    Of several values, any of which will do, the operator is `in` and `|` stands between them.
+    Of several values, any of which will do, the operator is `in` and `|` separates them.
     """
     found = _CLAUSE.findall(query)
     rest = _CLAUSE.sub("", query).replace("AND", "").split()

@@ -52,7 +52,7 @@ def assert_looks(evening: Evening, task: Any) -> None:
 
 
 def assert_only_told(evening: Evening, before: tuple[Any, ...], path: str) -> None:
-    """Nothing but the alert: whoever asked for a manual export has the answer."""
+    """Nothing but the alert: the caller of a manual export has the answer."""
     stored, tasks, _, messages, requests_to_drive = before
     alarms = [] if path == "/exports" else [("CRITICAL", "run_refused")]
     assert evening.noise() == (

@@ -176,7 +176,7 @@ def test_the_command_stores_what_it_finds_and_clears_what_is_restored(evening: E
     assert [finding["kind"] for finding in day["findings"]] == ["file_trashed"]
     assert evening.batch()["audit"]["findingCount"] == 1
     assert evening.mail("alerts") == []  # the operator has read it; others hear of it by the next
-    # The command's clock is this machine's, and the function's stands still long before.
+    # The command's clock is this machine's, and the function's is fixed long before.
     evening.database["exportbatches"].update_one({}, {"$set": {"audit.auditedAt": evening.at(-1)}})
     assert evening.function.post("/audit").json()["status"] == "differs"
     assert len(evening.mail("alerts")) == 1

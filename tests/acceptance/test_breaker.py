@@ -252,7 +252,7 @@ def wait_for(come: Callable[[], bool]) -> None:
     pytest.fail("it never came")
 
 
-def test_whoever_meets_a_trial_looks_again_when_its_right_could_be_over(
+def test_a_run_that_meets_a_trial_comes_again_when_its_right_may_have_ended(
     evening: Evening, entry: dict[str, Any]
 ) -> None:
     open_breaker(evening, entry)

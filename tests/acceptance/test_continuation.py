@@ -366,7 +366,7 @@ def test_without_a_queue_the_next_call_goes_on_with_the_attempt(stage: Stage) ->
     assert stage.check() == {DAY: entries}
 
 
-def test_a_continuation_that_the_queue_refuses_is_left_to_whoever_called(stage: Stage) -> None:
+def test_a_continuation_that_the_queue_refuses_is_left_to_the_caller(stage: Stage) -> None:
     """503 makes the scheduler call again, with the same schedule time."""
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     stage.tasks.denied.add("cloudtasks.tasks.create")

@@ -102,7 +102,7 @@ def test_another_caller_cannot_block_a_key(exports: Exports) -> None:
 
 
 @pytest.mark.parametrize("key", ["before", None])
-def test_an_export_that_was_stored_without_a_caller_is_replayed_to_whoever_repeats_it(
+def test_an_export_that_was_stored_without_a_caller_is_replayed_to_any_caller(
     exports: Exports, key: str | None
 ) -> None:
     """As earlier versions stored it."""

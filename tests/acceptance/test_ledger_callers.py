@@ -152,7 +152,7 @@ def changed(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", KEYED)
-def test_what_was_stored_without_a_caller_is_replayed_to_whoever_repeats_it(
+def test_what_was_stored_without_a_caller_is_replayed_to_any_caller(
     deployment: Deployment, what: str, key: str
 ) -> None:
     """As earlier versions stored it, and as it is stored while callers are not verified."""

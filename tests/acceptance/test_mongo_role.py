@@ -100,7 +100,7 @@ def guarded_mongod(folder: Path) -> Iterator[int]:
 
 
 def become_primary(client: MongoClient[dict[str, Any]], port: int) -> None:
-    """Without a user yet, mongod lets whoever comes from this machine begin."""
+    """Without a user yet, mongod lets every client on this machine begin."""
     until = time.monotonic() + START_SECONDS
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     begun = False
@@ -307,7 +307,7 @@ def test_the_role_ends_only_its_own_open_transaction(
         *("queue something", "read wallets", "copy the journal", "read another database"),
     ],
 )
-def test_whoever_has_the_password_cannot(
+def test_a_holder_of_the_password_cannot(
     books_database: Db, limited: Db, write: Callable[[Any, Any], Any]
 ) -> None:
     entry = books.entry()

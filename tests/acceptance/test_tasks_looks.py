@@ -93,7 +93,7 @@ def test_a_look_that_cannot_be_created_is_answered_with_503(evening: Evening) ->
 
 
 class Overtaken:
-    """For a proxy's hook: from losing the slot until `go_on`, its instance stands still."""
+    """For a proxy's hook: from losing the slot until `go_on`, its instance waits."""
 
     def __init__(self) -> None:
         self.lost = threading.Event()
@@ -140,7 +140,7 @@ def test_a_duplicate_that_loses_to_a_failing_run_does_not_bring_its_retry_forwar
 
 
 @pytest.mark.parametrize("asked", ["again by the scheduler", "by an operator"])
-def test_a_call_that_meets_another_day_at_work_begins_early_only_if_somebody_asked_for_it(
+def test_a_call_that_meets_another_day_at_work_begins_early_only_if_an_operator_asked_for_it(
     evening: Evening, asked: str
 ) -> None:
     books.put_many(evening.database, 1)

@@ -108,7 +108,7 @@ def test_a_database_that_was_not_migrated_takes_no_attempt_and_no_task(
     assert books.statuses(database, [item]) == ["queued"]
 
 
-def test_an_index_that_somebody_dropped_stops_a_retry_without_an_attempt(
+def test_a_dropped_index_stops_a_retry_without_an_attempt(
     make_evening: MakeEvening, database: Db
 ) -> None:
     evening = make_evening(database=database)

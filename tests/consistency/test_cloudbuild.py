@@ -64,7 +64,7 @@ def test_every_step_has_an_id_a_pinned_image_and_waits_for_steps_before_it(name:
     for id_, step in steps(name).items():
         image = r"[\w./-]+:\d+\.\d+\.\d+(-\w+)?(@sha256:[0-9a-f]{64})?"
         assert re.fullmatch(image, step["name"]), step["name"]
-        # Without one it would wait for all before it, which nobody sees.
+        # Without one it would wait for all before it, which goes unnoticed.
         assert step["waitFor"], id_
         assert set(step["waitFor"]) <= before, id_
         before.add(id_)

@@ -1,4 +1,4 @@
-"""docs/data-model.md and what lies in the database say the same."""
+"""docs/data-model.md and what is in the database say the same."""
 
 from __future__ import annotations
 

@@ -198,7 +198,9 @@ def test_the_table_of_callers_is_the_one_that_terraform_makes() -> None:
         for routes, who in pages.table("security.md", "route")
         for route in pages.words(routes)
     }
-    anybody = {route for route, who in shown.items() if who == {"whoever has `roles/run.invoker`"}}
+    anybody = {
+        route for route, who in shown.items() if who == {"each caller with `roles/run.invoker`"}
+    }
     assert anybody == OPEN
     assert {route: who for route, who in shown.items() if route not in OPEN} == made
     assert set(shown) == {
@@ -216,7 +218,9 @@ def test_the_table_of_the_ledgers_routes_is_what_the_code_and_terraform_have() -
     }
     assert set(shown) == set(routes.ROUTES)
     named = {route for route, who in shown.items() if who == "`ledger_callers`"}
-    anybody = {route for route, who in shown.items() if who == "whoever has `roles/run.invoker`"}
+    anybody = {
+        route for route, who in shown.items() if who == "each caller with `roles/run.invoker`"
+    }
     assert named | anybody == set(shown)
     assert anybody == OPEN & set(routes.ROUTES)
     variable = block(hcl("modules/export-function"), 'variable "ledger_callers"')

@@ -31,7 +31,7 @@ PLACES = {
     "REFERENCE": "RV-202611-0000001",
     "USER_ID": "6b0326e4796afecb35d29315",
 }
-"""What stands for an argument in a command of the pages."""
+"""What represents an argument in a command of the pages."""
 NO_CHAPTERS = {
     "Something is wrong",
     "Its line Runbook names the chapter",

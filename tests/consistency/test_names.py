@@ -1,6 +1,6 @@
 """Terraform and the code call things by the same names: variables, events, fields, routes.
 
-The .tf files are read as text. What is looked for stands on lines of its own there, and
+The .tf files are read as text. What is looked for is on lines of its own there, and
 each reading says how much it must find, so that another layout does not pass for nothing.
 """
 
@@ -33,7 +33,7 @@ def text(path: Path) -> str:
 
 
 def block(source: str, opening: str) -> str:
-    """What stands between a line and the closing brace at the same depth."""
+    """What is between a line and the closing brace at the same depth."""
     found = re.search(rf"^( *){re.escape(opening)}\n(.*?)^\1\}}", source, re.MULTILINE | re.DOTALL)
     assert found is not None, f"no {opening}"
     return found[2]
@@ -130,10 +130,10 @@ def test_an_alert_is_as_severe_as_its_record() -> None:
         assert {severity} == events_in_source()[event], event
 
 
-def test_every_alert_of_daybook_that_needs_somebody_is_one_in_terraform() -> None:
+def test_every_alert_of_daybook_that_needs_a_person_is_one_in_terraform() -> None:
     assert {event.value for event in AlertEvent} - set(events_that_are_alerts()) == {
         "batch_recovered",  # it is over
-        "day_late",  # somebody is at it, and another alert follows if that fails
+        "day_late",  # a run is at work, and another alert follows if it fails
     }
 
 
@@ -201,7 +201,7 @@ def test_the_dry_run_calls_a_route_that_lets_the_scheduler_in() -> None:
     assert "local.scheduler_email" in callers
 
 
-def test_the_probe_calls_a_route_that_is_open_to_whoever_gets_in() -> None:
+def test_the_probe_calls_a_route_that_is_open_to_every_caller() -> None:
     probe = text(OBSERVABILITY / "probe.tf")
     (path,) = re.findall(r'probe_path += "([^"]+)"', probe)
     (method,) = re.findall(r'http_method += "(\w+)"', probe)

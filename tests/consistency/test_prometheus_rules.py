@@ -217,7 +217,7 @@ def test_every_panel_asks_the_chosen_data_source_and_has_its_own_place() -> None
             for right in range(place["w"])
             for down in range(place["h"])
         }
-        assert not cells & taken, f"{panel['title']} lies on another panel"
+        assert not cells & taken, f"{panel['title']} covers another panel"
         assert max(x for x, _ in cells) < WIDTH, panel["title"]
         taken |= cells
     ids = [panel["id"] for panel in panels()]

@@ -1,6 +1,6 @@
 """Every Terraform folder is formatted, valid, and passes its own tests.
 
-Checked by tfcheck, which stands beside the checkout where no provider registry can be
+Checked by tfcheck, which is beside the checkout where no provider registry can be
 reached. Anywhere else `make terraform-test` does the same with the real providers.
 """
 
@@ -78,7 +78,7 @@ def test_every_folder_with_terraform_code_is_checked() -> None:
 
 
 def blocks(folder: str, opening: str) -> dict[str, str]:
-    """Of a folder's files: label → what stands in the blocks that begin so."""
+    """Of a folder's files: label → what is in the blocks that begin so."""
     files = sorted((TERRAFORM / folder).glob("*.tf"))
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
     found = re.findall(rf'^{opening} "(\w+)" \{{\n(.*?)^\}}', text, re.MULTILINE | re.DOTALL)
@@ -95,7 +95,7 @@ def test_the_deployer_can_grant_what_the_modules_grant_on_the_project_and_no_mor
         for path in sorted((TERRAFORM / folder).glob("*.tf"))
     )
     on_project = re.findall(r"google_project_iam_(\w+)\" \"", text)
-    assert set(on_project) == {"member"}  # the others would take away what somebody else granted
+    assert set(on_project) == {"member"}  # the others would take away what others granted
     members = blocks("modules/export-function", 'resource "google_project_iam_member"')
     assert len(members) == len(on_project)
     granted = {role for body in members.values() for role in re.findall(r'"(roles/[\w.]+)"', body)}

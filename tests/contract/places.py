@@ -23,7 +23,7 @@ class Place(Protocol):
         """Make an upload session disappear."""
 
     def visible(self) -> dict[str, bytes]:
-        """What somebody who opens the folder finds, by name."""
+        """What a person who opens the folder finds, by name."""
 
     def edit(self, file_id: str, name: str, content: bytes) -> None:
         """Replace a published file's content, as a person would."""

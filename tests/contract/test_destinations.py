@@ -1,4 +1,4 @@
-"""What every destination promises, whatever lies behind it (see `destinations/base.py`)."""
+"""What every destination promises, whatever is behind it (see `destinations/base.py`)."""
 
 from __future__ import annotations
 

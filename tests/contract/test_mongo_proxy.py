@@ -1,4 +1,4 @@
-"""The proxy changes nothing, counts what it should, and cuts where it is told."""
+"""The proxy changes nothing, counts what it should, and cuts where a test says."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ HOSTILE = {
 ENOUGH = {("read", key) for key in ("page", "empty", "other XML", "truncated XML", "1 MB")} | {
     ("read", "not utf-8")
 }
-"""An object's content may be anything: whoever reads compares its digest."""
+"""An object's content may be anything: its reader compares the digest."""
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_passing_failure_is_tried_again(
 
 
 class Clock:
-    """Stands still but for the sleeping."""
+    """A clock that moves only with the sleeping."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,7 +1,7 @@
 """Stands in for Cloud Storage, with one bucket and rights on it.
 
 As much of the JSON API, and of the XML API's GET, as gcloud and Terraform's `gcs` backend use.
-Whoever calls is named by the bearer token. What replaces an object needs the right to delete it,
+The bearer token names the caller. What replaces an object needs the right to delete it,
 and a missing object is 404 only to those who may list the bucket, as at Google.
 https://cloud.google.com/storage/docs/access-control/iam-json
 """

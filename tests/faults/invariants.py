@@ -123,7 +123,7 @@ def _slot_faults(rest: Rest) -> Iterator[str]:
         if file_id is None and slot["seals"]:
             yield f"slot {slot['_id']} holds seals without an id"
         if file_id is not None and file_id in everything:
-            yield f"slot {slot['_id']} still holds {file_id}, at which a file stands"
+            yield f"slot {slot['_id']} still holds {file_id}, under which a file is visible"
         if file_id is not None and file_id not in rest.drive.world.issued:
             yield f"slot {slot['_id']} holds {file_id}, which was never issued"
 

@@ -127,7 +127,7 @@ def _at_rest_after(world: World, operation: str, nth: int, name: str, times: int
     world.run_until_done()
     lied_about = [orphan["_id"] for orphan in world.database["exportorphans"].find()]
     if name not in LIES or operation != "get":
-        assert lied_about == [], "an id was given up although nobody touched its file"
+        assert lied_about == [], "an id was abandoned although its file was not touched"
     assert world.check(orphans=lied_about) == {DAY: entries}
     return disturbed.statuses
 

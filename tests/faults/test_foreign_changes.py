@@ -87,7 +87,7 @@ def test_items_that_changed_inside_the_commit_are_listed_too(world: World) -> No
 
 
 def test_the_alert_of_changed_items_survives_a_kill_after_the_marking(world: World) -> None:
-    """Whoever learns last that the marking is done has to tell, or nobody ever will."""
+    """The run that completes the marking has to send the alert: no later one will."""
     world.seed()
 
     def change(moment: Moment) -> None:

@@ -1,4 +1,4 @@
-"""A run that is frozen, overtaken while it stands still, and woken up."""
+"""A run that is frozen, overtaken meanwhile, and woken up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES: tuple[Stage, ...] = ("before", "after")
 
 
 class Freeze(NamedTuple):
-    """Where a run stands still, and whether its file is visible by then."""
+    """Where a run is frozen, and whether its file is visible by then."""
 
     small: bool
     kind: str
@@ -156,7 +156,7 @@ def test_storm_frozen_at_every_step_and_overtaken(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("small", [True, False], ids=["small", "large"])
 def test_storm_two_runs_frozen_at_any_two_steps(make_world: MakeWorld, small: bool) -> None:
-    """Each is woken while the other stands still, the first one first or last."""
+    """Each is woken while the other is frozen, the first one first or last."""
     world = make_world(small=small)
     steps = _steps_of_a_clean_run(world)
     seed = random.SystemRandom().randrange(10**6)

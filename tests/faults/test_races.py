@@ -55,7 +55,7 @@ def test_a_run_keeps_a_lease_that_expired_while_nobody_took_it(world: World) -> 
 def test_a_transaction_that_died_with_its_run_holds_up_the_next_run_only_for_a_while(
     world: World,
 ) -> None:
-    """MongoDB ends it after `transactionLifetimeLimitSeconds`, and nobody else can."""
+    """MongoDB ends it after `transactionLifetimeLimitSeconds`, and nothing else can."""
     entries = world.seed()
     admin = world.database.client.admin
     usual = admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)

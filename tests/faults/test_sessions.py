@@ -1,4 +1,4 @@
-"""Upload sessions that a run hands to the next one, and those that nobody may go on with."""
+"""Upload sessions that a run hands to the next one, and those that no run may resume."""
 
 from __future__ import annotations
 

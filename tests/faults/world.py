@@ -221,7 +221,7 @@ class World:
         self.database.client.admin.command("killAllSessions", [])
 
     def expire_lease(self) -> None:
-        """As if the lease's time were over; whoever holds the slot may still renew it."""
+        """Let the lease expire; the run that holds the slot may still renew it."""
         self.database["exportslots"].update_many(
             {"lease": {"$ne": None}},
             {"$set": {"lease.expiresAt": datetime.now(UTC) - timedelta(minutes=1)}},
@@ -241,7 +241,7 @@ class World:
 
 
 class Frozen:
-    """A run that stands still, until it is woken a day later."""
+    """A run that is frozen, until it is woken a day later."""
 
     def __init__(self, worker: Worker, trap: Trap) -> None:
         self.worker = worker
@@ -271,7 +271,7 @@ def kill_in_flight(worker: Worker) -> None:
 
 
 def freeze(worker: Worker) -> None:
-    """For `trapped`: the client stands still from here on."""
+    """For `trapped`: the client is frozen from here on."""
     worker.freeze()
 
 

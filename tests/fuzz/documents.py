@@ -282,7 +282,7 @@ IDS = (
 def altered(draw: st.DrawFn, base: Mapping[str, Any], likely: Mapping[str, Any]) -> Any:
     """`base` with up to four changes; `likely` gives fields values of their own kind.
 
-    `_id` is left alone: whoever stores the document decides it.
+    `_id` is left alone: it is for the application to choose.
     """
     doc: Any = dict(base)
     for _ in range(draw(st.integers(0, 4))):

@@ -172,7 +172,7 @@ def map_headers(context: Any, headers: Any) -> Any:
 
 
 def _owner(given: Mapping[str, Any], name: str) -> dict[str, str]:
-    """An owner in place of three IDs of four; one is left, of somebody without a wallet."""
+    """An owner in place of three IDs of four; one is left, of a user without a wallet."""
     value = given.get(name)
     if not isinstance(value, str) or not re.fullmatch("[0-9a-fA-F]{24}", value):
         return {}

@@ -83,7 +83,7 @@ class Office:
         return self.folder / f"batch_{day.isoformat()}.csv"
 
     def rewrite(self, change: Callable[[str], str], day: date = DAY) -> None:
-        """Edit the delivered file, as somebody with access to the folder could."""
+        """Edit the delivered file, as a person with access to the folder could."""
         before = self.file(day).read_bytes().decode("utf-8-sig")
         after = change(before)
         assert after != before

@@ -1,4 +1,4 @@
-"""The model's Drive: ids, sessions that keep whoever's bytes come first, late requests."""
+"""The model's Drive: ids, sessions that keep the bytes that come first, late requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .world import File, Request, Session, World, replaced, session_of
 
 
 def land(world: World, request: Request) -> World:
-    """Let the request take effect; whoever waits for it must look at what came of it."""
+    """Let the request take effect; a run that waits for it must look up the result."""
     if request.session is None:
         assert request.meant is not None
         made = File(request.content, request.day, request.fence, request.meant)
@@ -24,7 +24,7 @@ def land(world: World, request: Request) -> World:
 
 
 def can_matter(world: World, request: Request) -> bool:
-    """False when the request can no longer change anything and nobody waits for it."""
+    """False when the request can no longer change anything and no run waits for it."""
     if request.sender is not None:
         return True
     if world.files[request.file_id] is not None:

@@ -103,7 +103,7 @@ class _Search:
         )
 
     def _without_fenced_out(self, world: World) -> World:
-        """Stop at once whoever can only find out that it was fenced out.
+        """Stop at once each run that can only find out that it was fenced out.
 
         Such a run can do nothing else, now or later, since an old fence never comes
         back; exploring when exactly it notices would only repeat the same states.
@@ -118,7 +118,7 @@ class _Search:
         return world
 
     def _canonical(self, world: World) -> World:
-        """The same state without what nobody can reach any more."""
+        """The same state without what no run can reach any more."""
         requests = tuple({r: None for r in world.requests if drive.can_matter(world, r)})
         if len(requests) > 1:
             requests = tuple(sorted(requests, key=repr))

@@ -1,4 +1,4 @@
-"""What the steps of a run have in common: how they end, and how they are told."""
+"""What the steps of a run have in common: how they end, and how they are described."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def store_manifest(scenario: Scenario, world: World, number: int) -> list[Step]:
 
 
 def _queued(world: World, queue: tuple[int, ...]) -> tuple[Item, ...]:
-    """What is queued now; an entry that stands earlier or was exported is a duplicate."""
+    """What is queued now; an entry that appears earlier or was exported is a duplicate."""
     exported = {
         queue[number]
         for number, status in enumerate(world.items)

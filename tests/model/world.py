@@ -2,7 +2,7 @@
 
 All of it is immutable and hashable, so that a state reached twice is explored once.
 A row of a file is (entry, version); a file's content is a tuple of rows, and its
-length stands for its size in bytes.
+length represents its size in bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Item(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a stored reference promises; `items` stands for the digest over its parts."""
+    """What a stored reference promises; `items` represents the digest over its parts."""
 
     day: int
     fence: int
@@ -140,7 +140,7 @@ class Run(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """How often each thing that nobody controls may still happen."""
+    """How often each event outside of Daybook's control may still happen."""
 
     edits: int = 0
     """Entries changed in place."""

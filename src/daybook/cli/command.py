@@ -238,7 +238,7 @@ class _OnFirstRecord(logging.Handler):
 
     As JSON, that imports Google's library, which takes longer than most commands. A person who
     sends a command's output to a file or a pager gets lines instead, unless the log was asked for;
-    in Cloud Run nobody but Cloud Logging reads it.
+    in Cloud Run only Cloud Logging reads it.
     """
 
     def __init__(self, *, verbose: bool) -> None:

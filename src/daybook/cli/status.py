@@ -249,7 +249,7 @@ def _rejected(found: DayStatus, names: Mapping[str, str], *, every: bool) -> lis
 
 
 def _still_rejected(app: App, profile: Profile) -> list[StillRejected]:
-    """The entries of the last days whose items nobody has queued again, newest day first."""
+    """The entries of the last days whose items were not queued again, newest day first."""
     from daybook.export.operations import corrections, history
 
     days = {
@@ -285,7 +285,7 @@ def _waiting(entries: list[StillRejected], requeue: str) -> list[str]:
 
 
 def _slot(slot: SlotStatus | None, zone: ZoneInfo) -> str:
-    """Fence, file ID and seals only with --verbose: nobody acts on them."""
+    """Fence, file ID and seals only with --verbose: operators do not need them."""
     if slot is None:
         return "Slot: never taken."
     state = "free"

@@ -1,8 +1,8 @@
 """Settling: each run first finishes what an earlier one left.
 
-It asks whether a file is visible under the slot's ID. And it restores a batch that was deleted by
-hand after its commit, from its record and manifest: its file is delivered and recorded, but only
-the batch says what is still to be published and marked; without it the next day would export those
+If a file is visible under the slot's ID, it is committed. A batch that was deleted by hand after
+its commit is restored from its record and manifest: its file is delivered and recorded, but only
+the batch says what is still to be published and marked. Without it, the next day would export those
 items again.
 """
 

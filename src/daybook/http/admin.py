@@ -264,7 +264,7 @@ def examination(app: App, request: flask.Request) -> flask.Response:
     findings = list(doctor.examine(app.installation(os.environ)))
     named = [one for one in findings if one.warning or not one.ok]
     faults = [f"{one.name}: {one.detail}" for one in named]
-    # When a schedule calls, nobody reads the response: the log has to say it too.
+    # A scheduled call's response is not read by a person: the log has to say it too.
     log.event(
         logging.WARNING if faults else logging.INFO,
         "examined",

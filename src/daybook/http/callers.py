@@ -40,7 +40,7 @@ IAP_USER = "X-Goog-Authenticated-User-Email"
 https://cloud.google.com/iap/docs/identity-howto#getting_the_users_identity_with_signed_headers
 """
 _IAP = re.compile(r"service-[0-9]+@gcp-sa-iap\.iam\.gserviceaccount\.com")
-"""The account as which Identity-Aware Proxy calls; only Google can make one there."""
+"""The account as which Identity-Aware Proxy calls; only Google can create one of that domain."""
 _USER = re.compile(r"accounts\.google\.com:([^\s,:]+@[^\s,:]+)")
 
 Callers = Mapping[str, tuple[str, ...]]
@@ -84,7 +84,7 @@ def _named(request: flask.Request) -> list[str | None]:
     Google documents that Cloud Run verifies only `X-Serverless-Authorization` when both are
     present, so the other may be forged. Requiring the same account in both is safe whichever
     one it verifies. A call by Identity-Aware Proxy is its user's: it removes the header that
-    names the user from what clients send, and nobody else has its account.
+    names the user from what clients send, and only Google can call as its account.
     """
     accounts = [_account(request.headers[name]) for name in HEADERS if name in request.headers]
     return [
@@ -146,7 +146,7 @@ def is_own_page(request: flask.Request) -> bool:
 def _is_own(origin: str, request: flask.Request) -> bool:
     """Whether the origin is the host that was asked: by https, or on this machine.
 
-    By plain http, another name for this machine could be a site of somebody else's.
+    By plain http, another name for this machine could be another person's site.
     """
     try:
         parts = urlsplit(origin)

@@ -63,7 +63,7 @@ Routes = Mapping[str, Mapping[str, Handler[App]]]
 class Dispatcher(Generic[App]):
     routes: Routes[App]
     problem_of: Callable[[App, flask.Request, Exception], flask.Response | None]
-    """The response to an error that a handler raised; None for one that nobody expected."""
+    """The response to an error that a handler raised; None for an unexpected one."""
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """Path → bytes that a body may have, where that is not `MAX_BYTES`."""
     permissions: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Dispatcher(Generic[App]):
 
     @cached_property
     def _urls(self) -> MapAdapter:
-        """Built with the first request: 15 ms that a process of the other function is spared.
+        """Built with the first request, since it takes 15 ms that the other function does not need.
 
         No path is ever redirected: a client need not follow, nor send its body again. Bound
         to no host, so that neither `Host` nor `Upgrade` decides what a path means.

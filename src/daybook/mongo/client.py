@@ -1,7 +1,6 @@
 """The MongoDB client: majority everywhere, pools and time limits from the settings.
 
-While a run waits for a primary, that is logged; and a machine's clock that is far off is corrected
-by MongoDB's.
+A run that waits for a primary logs it. A machine's clock that is far off is corrected by MongoDB's.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _concerned(
 ) -> tuple[str, int | None]:
     """The entries to check as one line, and how many of `count` it leaves out.
 
-    None if it may leave out some: nobody has counted them, or they have changed since.
+    None if it may leave out some: they were not counted, or have changed since.
     """
     known = receipt.to_check.get(check, ())
     shown = known if every else known[:CHECKED]

@@ -412,7 +412,7 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
     file, id_ = facts.text("filename"), facts.text("file_id")
     # With a link the file has been seen, and the reason is why the ID was abandoned before.
     found = facts.text("link") is not None
-    stands = "พบไฟล์" if found else "มีหรืออาจมีไฟล์"
+    seen = "พบไฟล์" if found else "มีหรืออาจมีไฟล์"
     named = f" {file}" if file else ""
     at = f"ที่รหัส {id_} " if id_ else ""
     reason = facts.text("reason") or ""
@@ -421,7 +421,7 @@ def _orphan_left_behind(facts: Facts) -> AlertText:
         phone="กรุณาค้นหาไฟล์ที่ปลายทาง และแจ้งฝ่ายบัญชีให้ใช้เฉพาะไฟล์ที่ระบุในใบยืนยันของวันนั้น",
         command=f"{_status(facts)} แสดงไฟล์ที่วันนั้นบันทึกไว้ หากเป็นไฟล์อื่น กรุณาลบไฟล์นี้ออก",
         happened=sentences(
-            f"{stands}{named} {at}ซึ่งระบบเลิกใช้รหัสนั้นแล้ว",
+            f"{seen}{named} {at}ซึ่งระบบเลิกใช้รหัสนั้นแล้ว",
             f"(เหตุผลในขณะนั้น: {reason})" if found and reason else None,
             None if found else ORPHANS.get(reason) or facts.text("explanation") or reason,
         ),

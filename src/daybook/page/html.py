@@ -1,7 +1,8 @@
 """HTML of the pages: Jinja2 with everything that comes from data escaped, made visible and inert.
 
-Charts get their geometry here, which a template turns into SVG. The strip of a calendar is made
-without a template: for twenty profiles, 1,800 days, that would take half of the page's time.
+The geometry of charts is computed here, and a template turns it into SVG. The strip of a calendar
+is made without a template, which would take half of the page's time: twenty profiles have 1,800
+days.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from daybook.wallets.striped_locks import TooContended
 
 _ANSWERS_AT_ONCE = 1000
 _ROUNDS = 50
-"""So often one call removes answers of a collection, so that the first one does not take hours."""
+"""Rounds of removing that one call makes in a collection; without a limit the first takes hours."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ locals {
 
   # Who may call which route. The invoker role alone opens every route, so the function
   # compares the address in the token that Cloud Run has verified. The health routes are
-  # not listed: they are open to whoever has the role.
+  # not listed: they are open to each caller with the role.
   # The queue calls what it is given: retries at /tasks/run, and one profile of a fan-out.
   callers_by_route = {
     "/"              = setunion([local.scheduler_email], var.operators)

@@ -14,7 +14,7 @@ resource "google_compute_network" "default" {
   depends_on = [google_project_service.default]
 }
 
-# Answers come back all the same: this is about connections that somebody else opens.
+# Answers come back all the same: this is about connections that others open.
 resource "google_compute_firewall" "default" {
   count = var.static_egress == null ? 0 : 1
 

@@ -126,7 +126,7 @@ resource "google_cloud_scheduler_job" "default" {
   }
 
   # After 30, 60, 120, 240 and 300 s: twelve minutes in all, so that a lease whose run died
-  # has ended before the last. Whoever runs a job by hand sees the answer and decides.
+  # has ended before the last. An operator who runs a job by hand sees the answer and decides.
   retry_config {
     retry_count          = contains(local.by_hand, each.key) ? 0 : 5
     min_backoff_duration = "30s"

@@ -61,7 +61,7 @@ resource "google_storage_bucket" "source" {
 
 resource "google_storage_bucket_object" "source" {
   bucket = google_storage_bucket.source.name
-  # The name changes with the content: that is what makes Terraform deploy anew.
+  # The name changes with the content: that is what makes Terraform deploy again.
   name         = "${var.name}-${data.archive_file.source.output_sha256}.zip"
   source       = data.archive_file.source.output_path
   content_type = "application/zip"

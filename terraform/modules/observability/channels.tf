@@ -8,7 +8,7 @@ locals {
 }
 
 # A warning and no refusal: DAYBOOK_ALERT_URLS may be enough for a trial. What the function
-# cannot tell itself (job_refused, probe_failed) then reaches nobody.
+# cannot tell itself (job_refused, probe_failed) then reaches no one.
 check "somebody_is_told" {
   assert {
     condition     = length(var.notification_emails) + length(var.notification_channels) > 0

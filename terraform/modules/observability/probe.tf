@@ -96,7 +96,7 @@ resource "google_monitoring_alert_policy" "probe" {
     }
   }
 
-  # The job is paused or gone: nobody watches. A metric of the log may then have points of 0
+  # The job is paused or deleted: nothing watches. A metric of the log may then have points of 0
   # or none; an absence condition would see the second only.
   conditions {
     display_name = "probe_absent"

@@ -1,7 +1,7 @@
 locals {
   todays_run = "${local.records} AND jsonPayload.event:*"
 
-  # The query stands in the path, where the + that urlencode makes of a space is a plus sign.
+  # The query is in the path, where the + that urlencode makes of a space is a plus sign.
   todays_run_url = "https://console.cloud.google.com/logs/query;query=${replace(urlencode(local.todays_run), "+", "%20")};duration=P1D?project=${var.project_id}"
 }
 

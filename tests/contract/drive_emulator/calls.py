@@ -89,7 +89,7 @@ class Client:
 
 
 class Clock:
-    """Time that moves when it is told to."""
+    """Time that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 18, 11, 0, tzinfo=UTC)

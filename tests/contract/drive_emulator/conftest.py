@@ -1,4 +1,4 @@
-"""A stand-in whose time moves when it is told to, and a client of it."""
+"""A stand-in whose time moves only when a test moves it, and a client of it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class DriveEmulator(StandIn):
         self.down: bool | str = False
         """True answers everything with 503, "cut" cuts every connection."""
         self.identities: dict[str, Identity] = {}
-        """Who a bearer token stands for; see `identify`."""
+        """The account that a bearer token belongs to; see `identify`."""
         self.drive_id = names.DRIVE_ID
         self.folder_id = names.FOLDER_ID
         self.my_drive_folder_id = names.MY_DRIVE_FOLDER_ID
@@ -108,7 +108,7 @@ class DriveEmulator(StandIn):
     def identify(self, authorization: str | None) -> Identity:
         """Who a request comes from.
 
-        A token in `identities` stands for that identity. Any other token is the name of
+        A token in `identities` belongs to that identity. Any other token is the name of
         its identity, which acts for a user when it begins with "user:". No token is
         `identities[""]`, or "anonymous", a service account.
         """
@@ -142,7 +142,7 @@ class DriveEmulator(StandIn):
         properties: Mapping[str, str] | None = None,
         client: str = "anonymous",
     ) -> DriveFile:
-        """Put a file there without a request, as if somebody else had done it.
+        """Put a file there without a request, as if another account had done it.
 
         `client` is the application that alone sees the `properties`.
         """

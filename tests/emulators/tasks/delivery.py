@@ -176,7 +176,7 @@ def _in_background(send: Callable[[], Delivery]) -> Future[Delivery]:
     def run() -> None:
         try:
             outcome.set_result(send())
-        except BaseException as error:  # noqa: BLE001  - whoever waits gets it
+        except BaseException as error:  # noqa: BLE001  - raised again by the waiting thread
             outcome.set_exception(error)
 
     # A daemon, unlike an executor's: a target that hangs must not keep the tests from ending.

@@ -9,7 +9,7 @@
         tasks.deliveries[-1].status
 
 It is written from Google's published rules (`rules.py`, `queue.py`, `delivery.py`
-name the pages) and refuses what Cloud Tasks refuses. Time stands still until a test moves it;
+name the pages) and refuses what Cloud Tasks refuses. Time moves only when a test moves it;
 deliveries are real HTTP requests, made only when a test asks for them.
 
 Where the documents are silent or disagree, or Google differs:

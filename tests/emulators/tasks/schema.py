@@ -2,7 +2,7 @@
 
 The document ships with google-api-python-client:
 https://github.com/googleapis/google-api-python-client/tree/main/googleapiclient/discovery_cache
-How JSON stands for the messages: https://protobuf.dev/programming-guides/json/
+How JSON represents the messages: https://protobuf.dev/programming-guides/json/
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         except ConnectionError:
-            pass  # whoever asked has given up
+            pass  # the caller has given up
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing on stderr."""

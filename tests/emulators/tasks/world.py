@@ -22,7 +22,7 @@ _EXISTED = (
 
 
 class Clock:
-    """The stand-in's time: it stands still until somebody moves it on."""
+    """The stand-in's time: it moves only when a test moves it."""
 
     def __init__(self, starts_at: datetime) -> None:
         if starts_at.tzinfo is None:

@@ -464,7 +464,7 @@ def breaker_tried(before: Before) -> None:
 
 
 def orphaned(before: Before) -> None:
-    """An earlier id was given up, and nobody was told."""
+    """An earlier id was abandoned, and no alert was sent."""
     summary = {name: SEAL[name] for name in ("batchDate", "filename", "entryCount", *BYTES)}
     before.orphans = [
         {

@@ -26,7 +26,7 @@ Db = Database[dict[str, Any]]
 
 
 class Stopwatch:
-    """Stands still until `after` items are rendered; then an hour passes between two looks."""
+    """Does not move until `after` items are rendered; then an hour passes between two looks."""
 
     def __init__(self, *, after: int) -> None:
         self._after = after

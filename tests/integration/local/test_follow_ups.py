@@ -78,7 +78,7 @@ def test_while_a_run_holds_the_slot_no_call_is_made_for_it(database: Data) -> No
     assert found(database) == []
 
 
-def test_after_a_run_that_died_somebody_looks_once_its_lease_is_over(database: Data) -> None:
+def test_a_run_that_died_is_checked_once_its_lease_has_expired(database: Data) -> None:
     put_day(database, "01-18", "open", attempt=2, endedAttempt=1, fence=9)
     hold(database, seconds=-1)
     assert found(database) == [("2026-01-18", "look_again", 2)]

@@ -1,4 +1,4 @@
-"""Assignments of every kind, and copies that somebody else wrote or has changed since."""
+"""Assignments of every kind, and copies that others wrote or have changed since."""
 
 from __future__ import annotations
 

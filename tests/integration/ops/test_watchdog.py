@@ -1,4 +1,4 @@
-"""The dead man's switch, on a real MongoDB: who is told what about the last due day."""
+"""The dead man's switch, on a real MongoDB: what it says of the last due day, and to whom."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def test_the_verified_account_is_recorded(
 @pytest.mark.parametrize(
     "headers",
     [
-        # Somebody who is not Identity-Aware Proxy names a user.
+        # A caller other than Identity-Aware Proxy names a user.
         {
             "Authorization": token("stranger@example.com"),
             "X_Goog_Authenticated_User_Email": f"accounts.google.com:{OPERATOR}",

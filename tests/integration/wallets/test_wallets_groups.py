@@ -385,7 +385,7 @@ def test_a_connection_that_is_cut_costs_no_member_anything(
 def test_an_unknown_commit_is_found_out_by_each_member_under_its_key(
     near: LedgerApp, ledger: Ledger, proxy: MongoProxy, pool: ThreadPoolExecutor, phase: Phase
 ) -> None:
-    """The database stays away until all have given up; nobody knows what the group did."""
+    """The database stays away until all have given up; what the group did is unknown."""
     (owner,) = purses(near.ledger, 100)
     down = threading.Event()
 
@@ -418,7 +418,7 @@ def test_a_group_whose_commit_comes_late_refuses_nobody_and_moves_once(
 ) -> None:
     """The commit is on its way while others ask again for what it is going to book.
 
-    The wallet covers the group, so none of its requests may be refused, whoever asks again.
+    The wallet covers the group, so none of its requests may be refused, even if repeated.
     """
     (owner,) = purses(near.ledger, 50)
     reached, released = threading.Event(), threading.Event()

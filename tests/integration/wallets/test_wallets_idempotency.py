@@ -237,7 +237,7 @@ class Lost:
 def test_a_commit_whose_answer_is_lost_is_found_out_by_the_same_request(
     mongo_uri: str, app: LedgerApp, phase: Phase, key: str
 ) -> None:
-    """The database stays away until the request has given up; nobody knows what it did."""
+    """The database stays away until the request has given up; what it did is unknown."""
     payer, payee = purses(app.ledger, 100, 0)
     host, port = app.client.address or ("", 0)
     lost = Lost(phase)

@@ -162,7 +162,7 @@ class Books(RuleBasedStateMachine):
         return answer
 
     def crash(self, act: Act, wanted: Movement, where: Step) -> KeyedResponse:
-        """The request freezes, somebody repeats it, then it wakes."""
+        """The request freezes, is repeated, then wakes."""
         self.freeze.arm(where)
         frozen = self.pool.submit(act, self.far.ledger, wanted)
         try:

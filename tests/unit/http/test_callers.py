@@ -147,7 +147,7 @@ def test_what_names_nobody_may_call_nothing(header: str) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(OPEN))
-def test_health_is_open_to_whoever_the_service_lets_in(route: str) -> None:
+def test_health_is_open_to_every_caller_that_iam_admits(route: str) -> None:
     assert route in ROUTES
     assert call(route) is None
 

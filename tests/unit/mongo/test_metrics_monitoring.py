@@ -136,5 +136,5 @@ def test_each_client_of_the_factory_has_monitors_of_its_own() -> None:
     assert first.pools is not second.pools
 
 
-def test_a_client_of_somebody_else_has_none() -> None:
+def test_a_client_of_another_application_has_none() -> None:
     assert ClientMonitors.of(MongoClient(connect=False)) is None

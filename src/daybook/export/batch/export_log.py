@@ -28,7 +28,7 @@ class LogAction(StrEnum):
     ENTRY_REJECTED = "entry_rejected"  # an entry was rejected, with the reason
     MANUAL_EXPORT = "manual_export"  # a copy was made on request; has no batchDate
     ENTRY_REQUEUED = "entry_requeued"  # an operator put a corrected entry back
-    OPERATOR_REQUEST = "operator_request"  # somebody asked for a retry, release, verify or audit
+    OPERATOR_REQUEST = "operator_request"  # a retry, release, verify or audit was requested
 
 
 def _day_filter(profile: str, batch_date: str | None, action: LogAction) -> dict[str, Any]:

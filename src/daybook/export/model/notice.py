@@ -68,8 +68,8 @@ class RejectedEntry:
     def correctors(self) -> tuple[Corrector, ...]:
         """Who has something to correct, each once; `NOBODY` only if there is nothing."""
         found = dict.fromkeys(corrector(fault.reason) for fault in self.faults)
-        someone = tuple(one for one in found if one is not Corrector.NOBODY)
-        return someone or tuple(found)
+        correctors = tuple(one for one in found if one is not Corrector.NOBODY)
+        return correctors or tuple(found)
 
     def to_doc(self) -> dict[str, Any]:
         return {

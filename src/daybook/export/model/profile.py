@@ -1,7 +1,7 @@
-"""A profile: what one daily file contains, how it is written, and where it comes from; its batches.
+"""A profile: what one daily file contains, how it is written, and where it comes from.
 
-A batch is a day of a profile, or a manual export of it: its key is here, and the commands as they
-are typed for it.
+A batch is a day of a profile, or a manual export of it. Its key is here, too, and the commands as
+they are typed for a profile.
 """
 
 from __future__ import annotations

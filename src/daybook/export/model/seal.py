@@ -265,7 +265,7 @@ def settlement_of(seals: Sequence[Seal], file: DeliveredFile | None) -> Settleme
 def is_as_sent(file: DeliveredFile | None, sent: NewFile, seal: Seal) -> bool:
     """Whether the response to the request that created a file describes it exactly as sealed.
 
-    Only then need the ID not be looked up. Nobody can have renamed the file yet, and its
+    If it does, the ID need not be looked up. The file cannot have been renamed yet, and its
     properties are visible to the application that wrote them, so each of them has to agree.
     """
     return (

@@ -37,7 +37,7 @@ class StillRejected:
     field_names: Mapping[str, str]
     """`Profile.field_names` of its profile."""
     waiting: bool
-    """Its queue item is still rejected: nobody has queued it again."""
+    """Its queue item is still rejected: it has not been queued again."""
 
 
 def of_batches(

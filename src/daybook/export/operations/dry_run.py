@@ -174,7 +174,7 @@ def _outcome(
 
 
 def _log(job: Job, outcome: Outcome) -> None:
-    """Log what a dry run found, since nobody reads the response to a scheduled call."""
+    """Log what a dry run found, since the response to a scheduled call is not read."""
     log.event(
         logging.INFO,
         "planned",

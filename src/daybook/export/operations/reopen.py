@@ -92,7 +92,7 @@ def _reopen(exporter: Exporter, key: BatchKey) -> Batch | None:
 
 
 def release_day(exporter: Exporter, day: date) -> Batch:
-    """Close a day that is open or failed for good: no attempt follows, and nobody is alerted.
+    """Close a day that is open or failed for good: no attempt and no alert follow.
 
     Its entries stay queued and go with the next day. If a file of the day appears at the
     destination later, it is still committed. Releasing it again changes nothing. Raises

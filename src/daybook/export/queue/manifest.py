@@ -1,6 +1,7 @@
 """The manifest: which queue items one file is made of, and in which order.
 
-Items of ended batches that are still to be marked, and that no run takes any more, are found by it.
+It also gives the items of ended batches that are still to be marked and that no run takes any
+more.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Sheets:
         self._bold = self._book.add_format({"bold": True})
         self._day = self._book.add_format({"num_format": "yyyy-mm-dd", "align": "left"})
         # On paper, a long text takes several lines, since the next cell would cover its end. The
-        # writer keeps the height of each row in memory, and nobody prints a huge file.
+        # writer keeps the height of each row in memory, and huge files are not printed.
         self._wraps = profile.one_page_wide and not huge
         cell = {"valign": "top"} if self._wraps else {}
         self._text = self._book.add_format({**cell, "text_wrap": True}) if self._wraps else None

@@ -138,7 +138,7 @@ class Lease:
     fence: int
     owner: str | None
     left: timedelta
-    """Until it expires, by the server's clock; zero or less when nobody holds it."""
+    """Until it expires, by the server's clock; zero or less when no run holds it."""
     session: Any = None
     """ID of the MongoDB session in which the holder runs its transactions."""
 

@@ -1,6 +1,6 @@
 """Uploading the bytes of one file while they are rendered, until it becomes visible.
 
-What is stored under an ID, or held by a session, is asked for with repeats within the retry budget.
+Requests for what an ID or a session holds are repeated within the retry budget.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MongoDB refuses an item of a later part: it is told, and finished after the repair."""
+"""MongoDB refuses an item of a later part: an alert is sent; marking ends after the repair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rejected entries are named by ID and reference wherever people are told about them."""
+"""Rejected entries are named by ID and reference wherever people read about them."""
 
 from __future__ import annotations
 

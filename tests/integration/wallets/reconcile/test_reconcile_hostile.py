@@ -31,7 +31,7 @@ Db = Database[dict[str, Any]]
 
 
 def adjust(database: Db, wallet_id: Any, paise: int, versions: int) -> None:
-    """As somebody would who knows that balance and version are compared."""
+    """As a person would who knows that balance and version are compared."""
     database["wallets"].update_one(
         {"_id": wallet_id}, {"$inc": {"availablePaise": Int64(paise), "version": versions}}
     )

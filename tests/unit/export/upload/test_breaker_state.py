@@ -1,4 +1,4 @@
-"""The circuit breaker's pure part: where it stands, and what a failure makes of it."""
+"""The circuit breaker's pure part: its position, and how a failure changes it."""
 
 from __future__ import annotations
 

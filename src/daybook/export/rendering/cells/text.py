@@ -101,7 +101,7 @@ class TextReader:
         self._dialect = dialect
         self._max_length = max_length
         self._most = max_length
-        """Characters that a text surely may have; None: any number."""
+        """Characters up to which every text fits, in any units; None: any number."""
         if dialect.is_sheet:
             self._most = min(max_length or MOST_CHARACTERS, MOST_CHARACTERS // 2)
         self._cut = cut
