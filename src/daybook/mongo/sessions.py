@@ -9,12 +9,15 @@ session on it raises `ConfigurationError` until it is closed. This module closes
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
 from typing import Any, TypeVar
 
+import pymongo
 from bson import CodecOptions
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure
+from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daybook import write_errors
@@ -29,6 +32,10 @@ TRANSIENT = "TransientTransactionError"
 """MongoDB's label for an error that a repeated transaction may not meet again."""
 MAX_RENEWALS = 20
 """Tries besides a transaction's own retries. The driver waits half a second after each."""
+UNKNOWN_RESULT = "UnknownTransactionCommitResult"
+"""The driver's label for the error of a commit that may have happened."""
+END_SECONDS = 2.0
+"""Limit on ending a transaction that has failed, on top of the transaction's own limit."""
 
 
 def transaction(
@@ -37,9 +44,17 @@ def transaction(
     *,
     read_concern: ReadConcern | None = None,
 ) -> T:
-    """Run `work` in one transaction, in a session of its own; see `transaction_in`."""
+    """Run `work` in one transaction, in a session of its own; see `transaction_in`.
+
+    A transaction that may or may not be committed keeps no locks, unless MongoDB is out of reach.
+    """
     with client.start_session() as session:
-        return transaction_in(session, work, read_concern=read_concern)
+        try:
+            return transaction_in(session, work, read_concern=read_concern)
+        except PyMongoError as error:
+            if error.has_error_label(UNKNOWN_RESULT):
+                _run_without_limit(_end, session)
+            raise
 
 
 def transaction_in(
@@ -63,7 +78,7 @@ def transaction_in(
         try:
             result = _worked(session, work)
         except BaseException:
-            _abort(session)
+            _run_without_limit(_abort, session)
             raise
         returned.append(result)
         return result
@@ -108,14 +123,38 @@ def _worked(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
         raise OperationFailure(details.get("errmsg", str(error)), error.code, details) from error
 
 
+def _run_without_limit(end: Callable[[ClientSession], None], session: ClientSession) -> None:
+    """Run `end`, also when the limit of `pymongo.timeout` is over.
+
+    The driver would send nothing then, and MongoDB would keep the transaction's locks for a minute.
+    """
+
+    def ended() -> None:
+        with pymongo.timeout(END_SECONDS):
+            end(session)
+
+    Context().run(ended)  # in which no limit is set
+
+
 def _abort(session: ClientSession) -> None:
     """Abort like the driver, which ignores errors, but do not leave locks for a minute."""
     try:
         session.abort_transaction()
     except ConfigurationError as error:
         _renew_if_unsupported(session.client, error)
-        # The driver aborts a transaction only once. A user may always end their own sessions.
-        session.client.admin.command("killSessions", [session.session_id])
+        # The driver aborts a transaction only once.
+        _kill(session)
+
+
+def _end(session: ClientSession) -> None:
+    """Abort what is not committed. The driver aborts nothing after a commit that it has sent."""
+    with suppress(PyMongoError):  # the caller gets the error of the commit
+        _kill(session)
+
+
+def _kill(session: ClientSession) -> None:
+    """A user may always end their own sessions."""
+    session.client.admin.command("killSessions", [session.session_id])
 
 
 def _repeated(client: Client, work: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from daybook.errors import DatabaseError
 from daybook.ledger_app import LedgerApp
 from daybook.wallets import move
 from daybook.wallets.context import MAX_PAISE, Ledger
@@ -32,6 +34,7 @@ from tests.integration.ledgers import (
 )
 from tests.integration.wallets.test_wallets_groups import (
     LONG_SECONDS,
+    STEPS,
     STEPS_OF_SEVERAL,
     Act,
     At,
@@ -94,11 +97,18 @@ def held_lanes(ledger: Ledger) -> Iterator[None]:
 
 
 def together(
-    ledger: Ledger, pool: ThreadPoolExecutor, acts: Sequence[Act]
+    ledger: Ledger,
+    pool: ThreadPoolExecutor,
+    acts: Sequence[Act],
+    *,
+    first: Ledger | None = None,
 ) -> list[Future[KeyedResponse]]:
-    """Start requests for different wallets so that all wait for a lane, and let them go."""
+    """Start requests for different wallets so that all wait for a lane, and let them go.
+
+    The first one leads; it is sent to the ledger `first`, if that is given.
+    """
     with held_lanes(ledger):
-        jobs = [pool.submit(acts[0], ledger)]
+        jobs = [pool.submit(acts[0], first or ledger)]
         until(lambda: bool(ledger.sharing._waiting._lines))
         jobs += [pool.submit(act, ledger) for act in acts[1:]]
         until(lambda: ledger.sharing._waiting.count() == len(acts) - 1)
@@ -315,6 +325,39 @@ def test_a_connection_that_is_cut_costs_no_wallet_anything(
     assert cut.sprung
     assert all(isinstance(one, KeyedResponse) for one in told)
     assert check_books(ledger.database, owners) == (BALANCE - 10) * WALLETS
+    check_whole(ledger.database)
+
+
+@pytest.mark.parametrize(
+    ("step", "phase"),
+    [*((step, Phase.AFTER) for step in STEPS_OF_SEVERAL[1:-1]), (STEPS[-1], Phase.BEFORE)],
+    ids=lambda one: one.value if isinstance(one, Phase) else " ".join(filter(None, one)),
+)
+def test_a_leader_whose_time_is_over_leaves_no_wallet_held(
+    ledger: Ledger,
+    proxy: MongoProxy,
+    pool: ThreadPoolExecutor,
+    step: tuple[str, str | None],
+    phase: Phase,
+) -> None:
+    """The reply to a command of the group comes too late, or the commit itself."""
+    owners = purses(ledger, *[BALANCE] * WALLETS)
+    over = threading.Event()
+
+    def delay() -> None:
+        assert over.wait(LONG_SECONDS)
+
+    late = At(step, phase, delay)
+    proxy.hook = Watch(late, wallets=2)
+    brief = replace(ledger, max_wait_seconds=1.0)
+    leader, *others = together(ledger, pool, [debit(owner, 10) for owner in owners], first=brief)
+    try:
+        assert isinstance(leader.exception(LONG_SECONDS), DatabaseError)
+        assert len(booked(results(others))) == WALLETS - 1
+    finally:
+        over.set()
+    assert late.sprung
+    assert check_books(ledger.database, owners) == WALLETS * BALANCE - 10 * (WALLETS - 1)
     check_whole(ledger.database)
 
 
