@@ -7,6 +7,7 @@ A test that needs MongoDB is skipped where there is none, and fails when `CI` is
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import uuid
 from collections.abc import Generator, Iterator
@@ -72,6 +73,19 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
         gc.enable()
         gc.set_threshold(*GC_THRESHOLD)
+
+
+@pytest.fixture(autouse=True)
+def _former_handlers() -> Iterator[None]:
+    root = logging.getLogger()
+    # A command that another test ran in this process sets logging up at its first record.
+    root.handlers[:] = [
+        one for one in root.handlers if not type(one).__module__.startswith("daybook.")
+    ]
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

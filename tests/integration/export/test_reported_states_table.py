@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
@@ -63,13 +63,22 @@ class Scene:
 
     def tell(self, *arguments: str) -> tuple[int, str]:
         """A command's exit code and what it prints."""
-        told = CliRunner(env=self.office.env).invoke(main, list(arguments))
+        told = self._invoked(*arguments)
         assert told.exception is None or isinstance(told.exception, SystemExit), told.exception
         return told.exit_code, told.stdout + told.stderr
 
     def document(self, *arguments: str) -> Any:
-        told = CliRunner(env=self.office.env).invoke(main, [*arguments, "--json"])
-        return json.loads(told.stdout)
+        return json.loads(self._invoked(*arguments, "--json").stdout)
+
+    def _invoked(self, *arguments: str) -> Result:
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            return CliRunner(env=self.office.env).invoke(main, list(arguments))
+        finally:
+            # A thread of the command's client may log once more, and would set logging up.
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
     def measured(self) -> dict[str, float]:
         """`/metrics` by name, where something other than 0 is measured."""
@@ -411,18 +420,6 @@ STATES = {
 }
 
 
-@pytest.fixture
-def _logging_as_before() -> Iterator[None]:
-    """Commands set logging up, each in what should be a process of its own."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    for handler in set(root.handlers) - set(handlers):
-        root.removeHandler(handler)
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("name", STATES)
 def test_what_is_told_of_a_day_is_what_is_stored(
     database: Db,
@@ -473,7 +470,6 @@ def test_what_is_told_of_a_day_is_what_is_stored(
         assert (found[0], told.retry[1] in found[1]) == (told.retry[0], True), found
 
 
-@pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("name", [name for name in STATES if STATES[name].release == CLOSES])
 def test_a_day_that_is_released_is_told_as_closed(
     database: Db, mongo_uri: str, drive: DriveEmulator, name: str
