@@ -56,7 +56,7 @@ def test_a_day_costs_one_request_and_the_rest_goes_through_the_queue(
 
 
 @pytest.mark.parametrize("kind", ["file_missing", "file_trashed", "file_renamed", "file_content"])
-def test_what_people_do_to_a_file_in_drive_is_told_once(evening: Evening, kind: str) -> None:
+def test_what_people_do_to_a_file_in_drive_is_alerted_once(evening: Evening, kind: str) -> None:
     (file_id,) = deliver(evening, 1)
     item = evening.drive.world.items[file_id]
     if kind == "file_missing":

@@ -183,7 +183,7 @@ def test_a_day_that_is_done_or_unknown_is_not_released(office: Office) -> None:
 
 
 @pytest.mark.storm
-def test_a_destination_that_rests_is_told_with_its_time(
+def test_an_open_circuit_is_reported_with_its_time(
     database: Db, mongo_uri: str, drive: DriveEmulator
 ) -> None:
     with office_with(database, mongo_uri, drive, DAYBOOK_BREAKER_FAILURES="1") as office:

@@ -210,7 +210,7 @@ def test_with_json_a_run_that_is_stopped_answers_one_document(
     assert (code, json.loads(out)["status"]) == (4, "continued")
 
 
-def test_a_command_goes_on_beyond_its_deadline_until_the_file_stands(
+def test_a_command_continues_beyond_its_deadline_until_the_file_is_delivered(
     office: Office, drive: DriveEmulator
 ) -> None:
     env = {**office.env, "DAYBOOK_RUN_DEADLINE_SECONDS": "0.001"}

@@ -173,7 +173,7 @@ def test_an_entry_edited_in_between_is_in_the_file_as_it_is_now(
     ended_after(stage, attempts=1)
 
 
-def test_an_entry_that_shrinks_the_file_below_what_was_sent_starts_it_anew(stage: Stage) -> None:
+def test_an_entry_that_shrinks_the_file_below_what_was_sent_starts_it_again(stage: Stage) -> None:
     entries = begun(stage)
     stage.database["journalentries"].update_many({}, {"$set": {"description": "Consulting for B"}})
 

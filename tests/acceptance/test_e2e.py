@@ -271,7 +271,7 @@ def test_a_forged_token_opens_nothing_whichever_header_is_verified(
 
 
 @pytest.mark.parametrize(("own", "forged"), ALONE)
-def test_it_tells_when_a_token_that_nobody_signed_gets_in(own: str | None, forged: str) -> None:
+def test_it_reports_that_an_unsigned_token_was_accepted(own: str | None, forged: str) -> None:
     cloud = Cloud(verified=(PREFERRED, USUAL), checks_signatures=False)
     verdict, answer = cloud.probe()._called(own=own, forged=forged)
     assert verdict is Verdict.OTHERWISE

@@ -229,7 +229,7 @@ def test_a_day_that_was_empty_and_then_exports_gets_a_second_receipt(evening: Ev
     assert evening.alarms() == []
 
 
-def test_an_empty_day_signed_off_on_a_retry_is_told_as_recovered(evening: Evening) -> None:
+def test_an_empty_day_signed_off_on_a_retry_is_announced_as_recovered(evening: Evening) -> None:
     (item,) = books.put_many(evening.database, 1)
     evening.drive.down = True
     evening.trigger()

@@ -175,7 +175,7 @@ def test_the_scheduler_names_the_day(function: Function) -> None:
         (b'{"\\ud800": 1}', ("unknown",)),
     ],
 )
-def test_a_bad_run_request_is_told_what_and_where(
+def test_the_response_to_a_bad_run_request_says_what_and_where(
     function: Function, body: bytes, words: tuple[str, ...]
 ) -> None:
     ids = books.put_many(function.database, 1)
@@ -200,7 +200,7 @@ def test_a_bad_run_request_is_told_what_and_where(
         ({"filter": {}}, ("filter",)),
     ],
 )
-def test_a_bad_manual_export_is_told_what_and_where(
+def test_the_response_to_a_bad_manual_export_says_what_and_where(
     function: Function, body: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     assert_problem(function.post("/exports", json=body), 400, *words)
@@ -312,7 +312,7 @@ def test_a_folder_that_is_not_there_ends_the_day_with_a_clear_error(
     assert books.statuses(database, ids) == ["queued"]
 
 
-def test_a_service_account_without_storage_is_told_what_to_do(
+def test_the_error_of_a_service_account_without_storage_says_what_to_do(
     mongo_uri: str, database: Db, drive: DriveEmulator
 ) -> None:
     migrate(database, now=datetime.now(UTC))

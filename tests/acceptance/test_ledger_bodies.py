@@ -38,7 +38,7 @@ def credit(app: LedgerApp, owner: ObjectId, body: bytes, **headers: str) -> Any:
         (b'{"type": "topup", "amountPaise": 5, "type": "topup"}', "type"),
     ],
 )
-def test_a_name_that_stands_twice_moves_nothing(app: LedgerApp, body: bytes, where: str) -> None:
+def test_a_name_that_occurs_twice_moves_nothing(app: LedgerApp, body: bytes, where: str) -> None:
     """One parser takes the first amount, another the last; nobody may guess about money."""
     (owner,) = purses(app.ledger, 0)
     response = credit(app, owner, body)
@@ -152,7 +152,7 @@ def test_an_invite_whose_time_is_over_already_is_never_accepted(app: LedgerApp) 
     assert doc["status"] == "expired"
 
 
-def test_a_wallet_that_another_program_made_is_told_in_whole_numbers(app: LedgerApp) -> None:
+def test_a_wallet_that_another_program_made_is_shown_in_whole_numbers(app: LedgerApp) -> None:
     """JavaScript stores 120 as an int32 or a double, and may leave the version out."""
     for balance in (120, 120.0):
         owner = ObjectId()

@@ -340,9 +340,7 @@ def test_an_account_reaches_the_wallets_it_is_bound_to_and_no_other(
 
 
 @pytest.mark.parametrize("kept", [1, 8, 23])
-def test_the_beginning_of_ids_stands_for_all_that_begin_so(
-    deployment: Deployment, kept: int
-) -> None:
+def test_the_beginning_of_ids_includes_all_that_begin_so(deployment: Deployment, kept: int) -> None:
     (owner,) = purses(deployment.open.ledger, 5)
     app = bound(deployment, f"{str(owner)[:kept]}*")
     assert by(SHOP, app, "GET", f"/wallets/{owner}", None).status_code == 200
@@ -427,7 +425,7 @@ def test_amounts_that_the_payer_lacks_tell_nothing_of_what_the_payee_holds(
         ("currency", "7777"),
     ],
 )
-def test_what_is_wrong_with_anothers_wallet_is_told_without_its_value(
+def test_what_is_wrong_with_anothers_wallet_is_reported_without_its_value(
     deployment: Deployment, field: str, value: Any
 ) -> None:
     """Whether it is paid, or a payment of its own is taken back."""

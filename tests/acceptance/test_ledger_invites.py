@@ -103,7 +103,7 @@ def test_who_may_only_accept_gets_one_answer_to_all_failures(ledger: Ledger) -> 
         assert answers == dict.fromkeys(answers, (status, problem))
 
 
-def test_who_may_read_invites_is_told_why(ledger: Ledger) -> None:
+def test_callers_that_may_read_invites_get_the_reason(ledger: Ledger) -> None:
     told = {
         name: ledger.post(f"/invites/{code}/accept", body)
         for name, (code, body) in failures(ledger).items()

@@ -133,7 +133,9 @@ def test_a_key_serves_for_one_of_each(
     assert moved.status_code == 201
 
 
-def test_who_has_accepted_is_told_so_again_and_nobody_else(app: LedgerApp, key: str) -> None:
+def test_a_repeated_acceptance_has_the_same_answer_and_another_users_is_refused(
+    app: LedgerApp, key: str
+) -> None:
     winner, loser = purses(app.ledger, 0, 0)
     code = told(send(app, "POST", "/invites", {"parentCode": "AG-7"}))["code"]
     path, body = f"/invites/{code}/accept", {"userId": str(winner)}

@@ -46,7 +46,7 @@ def at_hand(evening: Evening) -> dict[str, str]:
     return {**evening.env, "DAYBOOK_SERVICE_URL": evening.function.url}
 
 
-def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> None:
+def test_a_missing_index_at_six_is_alerted_at_once_and_once(evening: Evening) -> None:
     ids = books.put_many(evening.database, 2)
     evening.database["exportlogs"].drop_index(INDEX)
 
@@ -91,7 +91,7 @@ def test_a_missing_index_at_six_is_told_at_once_and_once(evening: Evening) -> No
     assert evening.function.post("/watchdog").json()["status"] == "done"
 
 
-def test_a_retry_that_is_refused_is_told_too(evening: Evening) -> None:
+def test_a_retry_that_is_refused_is_alerted_too(evening: Evening) -> None:
     books.put_many(evening.database, 1)
     evening.drive.down = True
     evening.trigger()
@@ -106,7 +106,7 @@ def test_a_retry_that_is_refused_is_told_too(evening: Evening) -> None:
     assert "and the call failed." in evening.mail("alerts")[-1]
 
 
-def test_another_cause_on_the_same_day_is_told_as_well(evening: Evening) -> None:
+def test_another_cause_on_the_same_day_is_alerted_as_well(evening: Evening) -> None:
     app = evening.function.app
     day = evening.starts_at.date()
     for kind in ("configuration", "configuration", "mongodb", "mongodb"):
@@ -123,7 +123,7 @@ def test_another_cause_on_the_same_day_is_told_as_well(evening: Evening) -> None
     ("path", "body"),
     [("/run", {"batchDate": DAY, "dryRun": True}), ("/exports", {"from": DAY, "to": DAY})],
 )
-def test_what_a_person_asked_for_alarms_nobody(
+def test_what_a_person_asked_for_raises_no_alert(
     evening: Evening, path: str, body: dict[str, Any]
 ) -> None:
     evening.database["exportlogs"].drop_index(INDEX)
@@ -293,7 +293,7 @@ def test_a_command_without_addresses_leaves_the_receipt_to_the_function(evening:
     assert len(evening.mail("receipts")) == 1
 
 
-def test_a_failure_that_a_command_met_is_told_by_the_function(evening: Evening) -> None:
+def test_a_failure_that_a_command_met_is_alerted_by_the_function(evening: Evening) -> None:
     books.put_many(evening.database, 1)
     env = {**without_addresses(evening), "DAYBOOK_RETRY_DELAYS_SECONDS": "1"}
     evening.drive.fault("status", on="generateIds", status=403, reason="storageQuotaExceeded")

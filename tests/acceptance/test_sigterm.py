@@ -122,7 +122,7 @@ def finished(stage: Stage, entries: list[str], *, sessions: list[bool]) -> None:
     assert (batch["pendingTask"], batch["nextAttemptAt"]) == (None, None)
 
 
-def test_no_byte_is_sent_twice_by_processes_that_are_told_to_end_one_after_the_other(
+def test_no_byte_is_sent_twice_by_processes_that_have_to_end_one_after_the_other(
     stage: Stage,
 ) -> None:
     """The first waits for its chunk's answer, the second has not yet sent anything."""
@@ -151,7 +151,7 @@ def test_no_byte_is_sent_twice_by_processes_that_are_told_to_end_one_after_the_o
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the worker is found in /proc")
-def test_a_worker_that_is_told_alone_leaves_its_run_to_its_successor(stage: Stage) -> None:
+def test_a_worker_that_alone_gets_sigterm_leaves_its_run_to_its_successor(stage: Stage) -> None:
     entries = stage.seed(FEW, entry_bytes=LARGE_BYTES)
     instance = serve(stage)
     stage.drive.fault("delay_before", on="chunk", nth=2, seconds=1.0)

@@ -68,7 +68,7 @@ def test_looks_go_on_one_after_the_other_while_the_lease_is_kept(evening: Evenin
     assert evening.attempts() == 1
 
 
-def test_nobody_looks_again_without_a_queue(make_evening: MakeEvening) -> None:
+def test_there_is_no_recheck_without_a_queue(make_evening: MakeEvening) -> None:
     evening = make_evening(DAYBOOK_TASKS_QUEUE="")
     books.put_many(evening.database, 1)
     running, held = hold_run(evening)

@@ -216,7 +216,7 @@ def test_the_planners_plan_is_applied_by_the_deployer(workspace: Workspace, buck
     assert bucket.refused == []
 
 
-def test_a_kept_plan_is_replaced_by_nobody(workspace: Workspace, bucket: Bucket) -> None:
+def test_a_kept_plan_cannot_be_replaced(workspace: Workspace, bucket: Bucket) -> None:
     workspace.folder.joinpath("plan.tgz").write_bytes(b"first")
     workspace.folder.joinpath("plan.txt").write_text("first")
     assert workspace.script("planner", "keep-plan", FOLDER).returncode == 0

@@ -307,7 +307,7 @@ def test_folder_that_is_missing_is_refused(drive: DriveEmulator) -> None:
     assert "DAYBOOK_DESTINATION" in finding.detail
 
 
-def test_service_account_without_storage_is_told_where_to_put_the_folder(
+def test_for_a_service_account_without_storage_the_error_says_where_to_put_the_folder(
     drive: DriveEmulator,
 ) -> None:
     destination = destination_at(drive.url, folder_id=drive.my_drive_folder_id)
@@ -359,9 +359,7 @@ def test_file_arrives_as_plain_csv(drive: DriveEmulator, destination: DriveDesti
     assert [file.mime_type for file in drive.files(drive.folder_id)] == ["text/csv"] * 2
 
 
-def test_note_stands_in_the_description(
-    drive: DriveEmulator, destination: DriveDestination
-) -> None:
+def test_note_is_in_the_description(drive: DriveEmulator, destination: DriveDestination) -> None:
     file = new_file(destination)
     destination.send_whole(file, CONTENT)
     destination.describe(file.id, "รวม 1.00")

@@ -258,7 +258,7 @@ def test_metadata_server_that_answers_garbage_is_an_error_of_ours(garbage: str) 
     assert said.split() == ["ConfigurationError" if absent else "DestinationError"] * 2
 
 
-def test_machine_without_credentials_is_told_how_to_log_in() -> None:
+def test_without_credentials_the_error_says_how_to_log_in() -> None:
     program = (
         "from daybook.destinations.drive.drive import drive_session\n"
         "from daybook.errors import ConfigurationError\n"

@@ -223,7 +223,7 @@ def test_server_that_does_not_answer_is_an_error_in_time(stand_in: StandIn) -> N
     assert 15 < clock.now < 20
 
 
-def test_page_in_place_of_an_answer_is_told_apart(
+def test_page_in_place_of_an_answer_is_recognised(
     stand_in: StandIn, client: SecretManagerServiceClient
 ) -> None:
     clock = Clock()
@@ -310,7 +310,7 @@ def test_a_failure_is_not_remembered(stand_in: StandIn, client: SecretManagerSer
     assert secrets.fetch(NAME, client) == "word"
 
 
-def test_a_machine_without_credentials_is_told_so(
+def test_without_credentials_the_error_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")

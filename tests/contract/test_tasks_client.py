@@ -280,7 +280,7 @@ def test_queue_that_never_answers_is_an_error_soon(tasks: TasksEmulator) -> None
     assert [request.status for request in tasks.requests] == [None, None]
 
 
-def test_nobody_listening_is_an_error() -> None:
+def test_a_closed_port_is_an_error() -> None:
     with serving(b"") as url:
         pass
     assert "the connection failed (ConnectionRefusedError)" in refused(

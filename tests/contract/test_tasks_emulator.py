@@ -410,7 +410,7 @@ def test_googles_own_client_and_the_stand_in_agree(tasks: TasksEmulator) -> None
     assert tasks.tasks == []
 
 
-def test_clock_stands_still_until_it_is_moved() -> None:
+def test_clock_moves_only_when_it_is_moved() -> None:
     with TasksEmulator(starts_at=START) as tasks:
         assert tasks.now() == START
         tasks.advance(timedelta(hours=1))

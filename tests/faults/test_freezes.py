@@ -80,9 +80,7 @@ def test_an_entry_edited_while_the_run_stood_still_is_in_the_file_as_sealed(
 
 
 @everywhere
-def test_the_next_day_runs_while_the_run_stands_still(
-    make_world: MakeWorld, freeze: Freeze
-) -> None:
+def test_the_next_day_runs_while_the_run_is_frozen(make_world: MakeWorld, freeze: Freeze) -> None:
     world, entries = _overtaken(make_world, freeze)
     frozen = world.frozen(Step(kind=freeze.kind), freeze.stage)
     more = world.seed(2, start=6)

@@ -42,7 +42,7 @@ def test_a_lease_that_runs_out_lets_the_next_run_in(make_world: MakeWorld) -> No
     assert world.check() == {DAY: entries}
 
 
-def test_a_run_keeps_a_lease_that_expired_while_nobody_took_it(world: World) -> None:
+def test_a_run_keeps_a_lease_that_expired_while_no_run_took_it(world: World) -> None:
     entries = world.seed()
     frozen = world.frozen(Step(kind=SEAL))
 

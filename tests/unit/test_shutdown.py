@@ -51,7 +51,7 @@ def _handlers_put_back() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_nobody_has_told_a_process_that_runs() -> None:
+def test_a_running_process_need_not_end() -> None:
     shutdown = Shutdown()
     assert not shutdown.requested()
     assert not shutdown.cuts()
@@ -130,7 +130,7 @@ def test_being_told_again_does_not_lengthen_the_while(clock: Clock) -> None:
     assert shutdown.cuts()
 
 
-def test_a_command_that_listens_is_told_by_sigterm() -> None:
+def test_sigterm_reaches_a_command_that_listens() -> None:
     shutdown = Shutdown()
     shutdown.listen()
     signal.raise_signal(signal.SIGTERM)
@@ -138,7 +138,7 @@ def test_a_command_that_listens_is_told_by_sigterm() -> None:
     assert shutdown.requested()
 
 
-def test_a_command_that_listens_is_told_by_one_ctrl_c_and_broken_off_by_two() -> None:
+def test_one_ctrl_c_reaches_a_command_that_listens_and_two_interrupt_it() -> None:
     shutdown = Shutdown()
     shutdown.listen()
     signal.raise_signal(signal.SIGINT)

@@ -71,7 +71,7 @@ def audits(mongo_uri: str, database: Database[dict[str, Any]], bucket: Any) -> I
     app.client.close()
 
 
-def test_an_object_that_nobody_touched_is_read_once(audits: Audits, bucket: Any) -> None:
+def test_an_unchanged_object_is_read_once(audits: Audits, bucket: Any) -> None:
     assert audits.once() == ([], READ)
     assert audits.once() == ([], ASKED)
     batch = audits.app.database["exportbatches"].find_one({})

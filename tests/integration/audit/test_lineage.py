@@ -56,7 +56,7 @@ def test_the_rows_are_those_of_the_delivered_file(office: Office) -> None:
     assert file.file_id == office.batch()["fileId"]
 
 
-def test_the_rows_are_told_as_a_spreadsheet_counts_them_too(
+def test_the_rows_are_also_given_as_a_spreadsheet_counts_them(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in office.env.items():
@@ -90,7 +90,7 @@ def test_rows_go_on_counting_from_part_to_part(office: Office) -> None:
     )
 
 
-def test_a_rejected_entry_stands_in_no_file_and_says_why(office: Office) -> None:
+def test_a_rejected_entry_is_in_no_file_and_has_its_reason(office: Office) -> None:
     office.add()
     wrong = office.add("10.00", credit="9.00")
     office.add()

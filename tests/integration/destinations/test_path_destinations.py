@@ -95,7 +95,7 @@ def test_publishing_again_after_a_crash_changes_nothing(
     assert taken.read_bytes() == content
 
 
-def test_a_file_that_cannot_get_its_name_is_told_of_once_and_tried_again(
+def test_a_file_that_cannot_get_its_name_is_alerted_once_and_tried_again(
     app: App, database: Db, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = books.put_many(database, 3)

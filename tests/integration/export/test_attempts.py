@@ -110,9 +110,7 @@ def test_each_attempt_keeps_its_own_error_and_what_was_due_next(
     assert "503" in page
 
 
-def test_an_attempt_that_was_killed_is_told_from_one_that_still_runs(
-    app: App, database: Db
-) -> None:
+def test_a_killed_attempt_is_distinguished_from_a_running_one(app: App, database: Db) -> None:
     books.put_many(database, 2)
 
     exporter = app.exporter(app.profile())

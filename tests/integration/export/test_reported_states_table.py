@@ -421,7 +421,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_is_told_of_a_day_is_what_is_stored(
+def test_what_is_reported_of_a_day_is_what_is_stored(
     database: Db,
     mongo_uri: str,
     drive: DriveEmulator,
@@ -471,7 +471,7 @@ def test_what_is_told_of_a_day_is_what_is_stored(
 
 
 @pytest.mark.parametrize("name", [name for name in STATES if STATES[name].release == CLOSES])
-def test_a_day_that_is_released_is_told_as_closed(
+def test_a_released_day_is_reported_as_closed(
     database: Db, mongo_uri: str, drive: DriveEmulator, name: str
 ) -> None:
     told = STATES[name]

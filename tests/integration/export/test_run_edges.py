@@ -299,7 +299,7 @@ def test_a_day_whose_attempts_were_made_fewer_keeps_its_last_error(
     assert "503" in outcome.error["message"]
 
 
-def test_a_key_stands_for_one_request(app: App, database: Db, drive: DriveEmulator) -> None:
+def test_a_key_belongs_to_one_request(app: App, database: Db, drive: DriveEmulator) -> None:
     books.put_many(database, 2)
     one = manual.parse({"from": "2026-01-18", "to": "2026-01-18"}, key="k")
     other = manual.parse({"from": "2026-01-17", "to": "2026-01-18"}, key="k")

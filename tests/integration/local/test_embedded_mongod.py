@@ -259,7 +259,7 @@ def test_a_processor_without_avx_is_named(tmp_path: Path) -> None:
         pytest.fail("the program ends at once")
 
 
-def test_any_other_end_is_told_in_mongods_words(tmp_path: Path) -> None:
+def test_any_other_end_is_reported_in_mongods_words(tmp_path: Path) -> None:
     (tmp_path / "storage.bson").write_bytes(b"no BSON")
     with (
         pytest.raises(ConfigurationError, match="ended with code") as told,

@@ -294,7 +294,7 @@ def test_once_stopped_no_call_is_made(function: Function) -> None:
     assert function.received == []
 
 
-def test_when_mongodb_is_away_that_is_told_once_and_looking_goes_on(
+def test_an_absent_mongodb_is_reported_once_and_polling_continues(
     function: Function, ended: Callable[[int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     away = ServerSelectionTimeoutError("no primary")

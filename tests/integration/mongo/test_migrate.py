@@ -334,7 +334,7 @@ def test_a_collection_that_is_no_ordinary_one_is_named_and_nothing_is_changed(
     assert indexes.missing(database) == []
 
 
-def test_what_may_refuse_a_write_is_told_and_does_not_stop_a_migration(database: Db) -> None:
+def test_what_may_refuse_a_write_is_reported_and_does_not_stop_a_migration(database: Db) -> None:
     database.create_collection("exportlogs", validator={"tenant": {"$exists": True}})
     database["users"].create_index("mobile", unique=True)
     database["exportqueues"].create_index([("entryId", 1)], unique=True, name="harmless")

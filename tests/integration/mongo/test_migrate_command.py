@@ -122,7 +122,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         }
 
 
-def test_a_user_without_the_rights_is_told_which(guarded: dict[str, str]) -> None:
+def test_the_error_names_the_rights_that_the_user_lacks(guarded: dict[str, str]) -> None:
     code, answer = asked(guarded)
     assert (code, answer["error"]["type"]) == (3, "configuration")
     message = answer["error"]["message"]
@@ -132,7 +132,7 @@ def test_a_user_without_the_rights_is_told_which(guarded: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("asks", [command, explain, reconcile], ids=lambda each: each.name)
-def test_a_user_without_any_rights_is_told_so_by_every_command(
+def test_every_command_reports_a_user_without_any_rights(
     guarded: dict[str, str], asks: Any
 ) -> None:
     nobody = guarded["DAYBOOK_MONGODB_URI"].replace("reader", "nobody")

@@ -47,7 +47,7 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_an_outage_is_told_once_with_the_runs_fields_and_so_is_its_end(
+def test_an_outage_is_logged_once_with_the_runs_fields_and_so_is_its_end(
     tmp_path: Path, records: Records
 ) -> None:
     mongod = EmbeddedMongod(tmp_path / "mongo", port=0)

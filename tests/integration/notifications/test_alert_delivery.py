@@ -159,7 +159,7 @@ def test_a_receipt_that_arrived_is_logged(inbox: Inbox, stream: io.StringIO) -> 
     assert sent["logging.googleapis.com/labels"]["batchDate"] == "2026-01-18"
 
 
-def test_a_receipt_that_nobody_got_is_not_called_sent(inbox: Inbox, stream: io.StringIO) -> None:
+def test_a_refused_receipt_is_not_called_sent(inbox: Inbox, stream: io.StringIO) -> None:
     messages(receipts=(inbox.url("404"),)).receipt(RECEIPT)
     assert [event["event"] for event in events(stream)] == ["message_undelivered"]
     assert "INV" not in stream.getvalue()
@@ -270,7 +270,7 @@ def test_without_addresses_nothing_is_sent_and_nothing_said(stream: io.StringIO)
     assert delivery.deliver((), MESSAGE, logging.INFO) == []
 
 
-def test_addresses_that_cannot_work_are_told_without_sending(inbox: Inbox) -> None:
+def test_addresses_that_cannot_work_are_reported_without_sending(inbox: Inbox) -> None:
     found = delivery.unusable(
         [inbox.url(), "mailto:accounts@example.com", "https://example.com/", "gchat://only"]
     )

@@ -68,7 +68,7 @@ def test_before_the_first_run_it_is_healthy_and_says_when_it_comes(database: Dat
     }
 
 
-def test_a_done_day_is_told_with_its_time_and_age(database: Data) -> None:
+def test_a_done_day_is_shown_with_its_time_and_age(database: Data) -> None:
     put_day(database, "01-18", "committed")
     found = health(database, local("01-18 18:30:10"))
     assert found.http_status == 200

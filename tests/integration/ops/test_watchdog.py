@@ -82,7 +82,7 @@ def quiet_events(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 @pytest.mark.parametrize("state", ["committed", "empty"])
-def test_a_done_day_alarms_nobody(
+def test_a_done_day_raises_no_alert(
     database: Data, inbox: Inbox, caplog: pytest.LogCaptureFixture, state: str
 ) -> None:
     caplog.set_level(logging.INFO, "daybook")
@@ -105,7 +105,7 @@ def test_a_done_day_alarms_nobody(
     assert record.fields["batchDate"] == "2026-01-18"  # type: ignore[attr-defined]
 
 
-def test_a_day_that_nobody_ran_is_missing(
+def test_a_day_without_a_run_is_missing(
     database: Data, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "daybook")
@@ -130,7 +130,7 @@ def test_a_fresh_installation_is_watched_from_its_first_slot(database: Data, inb
     assert check(database, inbox).status is WatchStatus.MISSING
 
 
-def test_a_failed_day_is_missing_and_its_error_is_told(database: Data, inbox: Inbox) -> None:
+def test_a_failed_day_is_missing_and_the_alert_has_its_error(database: Data, inbox: Inbox) -> None:
     batch_id = put_day(database, "01-18", "failed")
     assert check(database, inbox).status is WatchStatus.MISSING
     (alert,) = inbox.alerts
@@ -378,7 +378,7 @@ def between_reads(mongo_uri: str, database: Data, inbox: Inbox, happens: Any) ->
     return seen
 
 
-def test_a_day_that_nobody_can_vouch_for_counts_as_missing(inbox: Inbox) -> None:
+def test_a_day_whose_state_is_unknown_counts_as_missing(inbox: Inbox) -> None:
     with (
         connect(settings_for("mongodb://127.0.0.1:1/", selection_ms=100)) as client,
         pymongo.timeout(0.5),  # the watchdog itself tries for longer

@@ -413,7 +413,7 @@ def test_an_unknown_commit_is_found_out_by_each_member_under_its_key(
     assert check_books(near.database, [owner]) == 50
 
 
-def test_a_group_whose_commit_comes_late_refuses_nobody_and_moves_once(
+def test_a_group_whose_commit_comes_late_refuses_no_member_and_moves_once(
     near: LedgerApp, ledger: Ledger, proxy: MongoProxy, pool: ThreadPoolExecutor
 ) -> None:
     """The commit is on its way while others ask again for what it is going to book.
@@ -442,7 +442,7 @@ def test_a_group_whose_commit_comes_late_refuses_nobody_and_moves_once(
     assert check_books(near.database, [owner]) == 0
 
 
-def test_a_leader_that_raises_strands_nobody(
+def test_a_leader_that_raises_strands_no_member(
     near: LedgerApp, ledger: Ledger, pool: ThreadPoolExecutor
 ) -> None:
     (owner,) = purses(near.ledger, 100)
@@ -468,7 +468,7 @@ def test_a_leader_that_raises_strands_nobody(
     check_whole(near.database)
 
 
-def test_a_leader_whose_time_is_over_strands_nobody(
+def test_a_leader_whose_time_is_over_strands_no_member(
     near: LedgerApp, ledger: Ledger, pool: ThreadPoolExecutor
 ) -> None:
     """It leads a group that cannot be booked in what is left of its time."""

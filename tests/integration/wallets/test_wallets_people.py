@@ -84,7 +84,7 @@ def test_exactly_one_of_many_accepts_an_invite(ledger: Ledger) -> None:
     assert (doc["status"], str(doc["usedBy"]), doc["usedAt"]) == ("used", winners[0], NOON)
 
 
-def test_nobody_accepts_for_a_user_who_is_not_there(ledger: Ledger) -> None:
+def test_an_invite_is_not_accepted_for_an_unknown_user(ledger: Ledger) -> None:
     code = invite(ledger)
     with pytest.raises(LedgerError) as refused:
         invites.accept(ledger, code, user_id=ObjectId())
@@ -108,7 +108,7 @@ def test_an_invite_lasts_until_the_last_millisecond(ledger: Ledger) -> None:
     assert invites.accept(almost, code, user_id=None)["status"] == "used"
 
 
-def test_a_used_invite_is_told_apart_from_an_expired_one(ledger: Ledger) -> None:
+def test_a_used_invite_is_not_reported_as_an_expired_one(ledger: Ledger) -> None:
     code = invite(ledger)
     invites.accept(ledger, code, user_id=None)
     with pytest.raises(LedgerError) as refused:

@@ -55,7 +55,7 @@ def test_an_account_is_the_same_in_capitals() -> None:
     assert call("/run", Authorization=token(email=SCHEDULER.upper(), email_verified=True)) is None
 
 
-def test_a_route_that_is_not_named_is_open_to_nobody() -> None:
+def test_a_route_that_is_not_named_is_closed() -> None:
     assert call("/exports", Authorization=token(email=SCHEDULER, email_verified=True))
 
 
@@ -77,7 +77,7 @@ OTHER = token(email=TASKS, email_verified=True)
         OWN.removeprefix("Bearer "),
     ],
 )
-def test_a_header_that_is_not_one_token_names_nobody(name: str, text: str) -> None:
+def test_a_header_that_is_not_one_token_names_no_account(name: str, text: str) -> None:
     assert call("/run", **{name: text}) is not None
     assert verified_account(CALLERS, made("/run", **{name: text})) is None
 
@@ -109,7 +109,7 @@ def test_whichever_header_was_verified_the_other_cannot_name_another_account(
         assert "only one of them was verified" in refused
 
 
-def test_a_token_that_is_given_twice_names_nobody() -> None:
+def test_a_token_that_is_given_twice_names_no_account() -> None:
     """As the server joins two headers of one name."""
     assert call("/run", Authorization=f"{OTHER},{OWN}")
     assert call("/run", Authorization=f"{OWN}, {OTHER}")
@@ -142,7 +142,7 @@ def test_an_account_is_verified_only_where_the_setting_says_that_tokens_are() ->
         "Bearer a." + base64.urlsafe_b64encode(b"[1]").decode() + ".c",
     ],
 )
-def test_what_names_nobody_may_call_nothing(header: str) -> None:
+def test_a_call_that_names_no_account_is_refused(header: str) -> None:
     assert call("/run", Authorization=header)
 
 

@@ -110,7 +110,7 @@ def test_a_pool_has_the_drivers_limit_unless_another_is_set() -> None:
     }
 
 
-def test_waits_add_up_and_failures_are_told_apart() -> None:
+def test_waits_add_up_and_failures_are_counted_apart() -> None:
     monitor = PoolMonitor()
     monitor.connection_created(ConnectionCreatedEvent(SERVER, 1))
     for seconds in (0.25, 0.5):

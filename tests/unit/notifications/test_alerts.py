@@ -347,7 +347,7 @@ def test_a_manual_export_is_not_called_the_daily_batch() -> None:
         (AlertEvent.DAY_LATE, {"state": "committed"}, "The file can be used"),
     ],
 )
-def test_the_facts_are_told(event: AlertEvent, facts: dict[str, Any], said: str) -> None:
+def test_the_facts_are_in_the_message(event: AlertEvent, facts: dict[str, Any], said: str) -> None:
     assert said in told(alert(event, **facts)).text
 
 
@@ -449,7 +449,7 @@ class Unheard(StrEnum):
     OF = "unheard_of"
 
 
-def test_an_alert_that_nobody_has_words_for_is_logged_all_the_same(stream: io.StringIO) -> None:
+def test_an_alert_without_a_text_is_logged_all_the_same(stream: io.StringIO) -> None:
     unknown: Any = Unheard.OF
     silent().alert(replace(alert(AlertEvent.BATCH_FAILED), event=unknown))
     logged = record(stream)

@@ -137,7 +137,7 @@ def test_an_empty_value_counts_as_unset_only_where_that_opens_nothing(name: str,
 
 
 @pytest.mark.parametrize("text", [",", " , ", "/run=", "=a@x.example", ",/run=a@x.example"])
-def test_callers_that_name_nobody_are_a_fault(text: str) -> None:
+def test_callers_that_name_no_account_are_a_fault(text: str) -> None:
     assert "DAYBOOK_CALLERS: must list ROUTE=SERVICE_ACCOUNT" in fault(DAYBOOK_CALLERS=text)
 
 
@@ -441,7 +441,7 @@ def test_an_empty_secret_is_a_fault() -> None:
         "sm://projects/acme/secrets/../versions/1",
     ],
 )
-def test_a_malformed_secret_reference_names_the_variable_and_asks_nobody(text: str) -> None:
+def test_a_malformed_secret_reference_names_the_variable_and_makes_no_request(text: str) -> None:
     assert "DAYBOOK_MONGODB_URI: must read sm://" in fault(DAYBOOK_MONGODB_URI=text)
 
 

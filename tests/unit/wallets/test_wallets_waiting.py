@@ -74,7 +74,7 @@ def behind(
     return jobs
 
 
-def test_the_first_leads_and_waits_for_nobody(waiting: Waiting[int, str]) -> None:
+def test_the_first_leads_and_waits_for_no_other(waiting: Waiting[int, str]) -> None:
     assert come(waiting, 7) == "7 by 7 of 1"
     assert come(waiting, 8) == "8 by 8 of 1"
     assert waiting.count() == 0

@@ -114,7 +114,7 @@ def test_late_tasks_of_the_generation_before_do_nothing(
     assert outcome.status is Status.EXPORTED
 
 
-def test_people_are_told_again_when_the_day_fails_again(
+def test_another_alert_is_sent_when_the_day_fails_again(
     app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     books.put_many(database, 2)
@@ -191,7 +191,7 @@ def test_while_a_run_holds_the_slot_a_failed_day_is_left_alone(
     assert batch(database)["generation"] == 2
 
 
-def test_a_day_that_has_not_failed_is_not_opened_anew(
+def test_a_day_that_has_not_failed_is_not_reopened(
     app: App, database: Db, drive: DriveEmulator
 ) -> None:
     assert commands.reopen_day(app, DAY) is None

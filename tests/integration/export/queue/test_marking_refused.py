@@ -56,7 +56,7 @@ def check_named(outcome: Outcome) -> None:
     assert "drop the index theirs of exportqueues" in outcome.error["message"]
 
 
-def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_repair(
+def test_a_refusal_while_later_parts_are_marked_is_alerted_and_marking_ends_after_the_repair(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
     twice = bad("TWICE")
@@ -96,7 +96,7 @@ def test_a_refusal_while_later_parts_are_marked_is_told_and_finished_after_the_r
     assert books.references(office.file(THIRD_DAY).read_bytes()) == ["LATER"]
 
 
-def test_a_refusal_while_an_empty_day_is_marked_is_told_and_finished_after_the_repair(
+def test_a_refusal_while_an_empty_day_is_marked_is_alerted_and_marking_ends_after_the_repair(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
     delivered = books.put_many(office.database, FIRST_PART_SIZE)

@@ -130,7 +130,7 @@ def test_one_and_true_are_different_entries(app: App, database: Db, drive: Drive
     assert (outcome.facts["entryCount"], outcome.facts["rejectedCount"]) == (2, 0)
 
 
-def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
+def test_an_item_whose_id_cannot_be_named_stays_and_keeps_no_other_out(
     app: App, database: Db, drive: DriveEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     books.put_many(database, 2)
@@ -146,7 +146,7 @@ def test_an_item_whose_id_nobody_can_name_stays_and_keeps_nobody_out(
 
 
 @pytest.mark.parametrize("odd", NAMELESS, ids=range(len(NAMELESS)))
-def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_nobody_out(
+def test_an_item_that_no_query_finds_by_its_id_stays_and_keeps_no_other_out(
     app: App, database: Db, caplog: pytest.LogCaptureFixture, odd: Any
 ) -> None:
     ids = books.put_many(database, 2)
@@ -563,7 +563,7 @@ def test_a_rejected_item_completed_elsewhere_stays_so_and_is_listed(
     assert "items_changed_after_seal" in {getattr(r, "event", "") for r in caplog.records}
 
 
-def test_an_item_pointed_to_an_entry_of_the_same_plan_is_planned_afresh(
+def test_an_item_pointed_to_an_entry_of_the_same_plan_is_planned_again(
     app: App, database: Db, drive: DriveEmulator, changed_before_the_seal: list[Any]
 ) -> None:
     ids = books.put_many(database, 3)

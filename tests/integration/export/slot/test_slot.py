@@ -80,7 +80,7 @@ def test_an_overtaken_run_changes_nothing(slots: Collection[dict[str, Any]]) -> 
     assert slots.find_one() == before
 
 
-def test_an_expired_lease_that_nobody_took_may_be_renewed(
+def test_an_expired_lease_that_no_run_took_may_be_renewed(
     slots: Collection[dict[str, Any]],
 ) -> None:
     slot = taken(slots)
@@ -116,7 +116,7 @@ def test_a_session_is_handed_over_once_and_only_when_handed_back(
     assert taken(slots, "three").state.upload is None
 
 
-def test_a_session_left_by_a_crash_is_nobodys(slots: Collection[dict[str, Any]]) -> None:
+def test_a_session_left_by_a_crash_belongs_to_no_run(slots: Collection[dict[str, Any]]) -> None:
     taken(slots).store_upload(UPLOAD)
     expire(slots)
     assert taken(slots, "two").state.upload is None

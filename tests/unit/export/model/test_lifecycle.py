@@ -98,7 +98,7 @@ def test_an_open_batch_takes_its_next_step(
     assert (found.next, found.attempt) == expected
 
 
-def test_an_empty_day_starts_afresh_for_a_new_call_and_not_for_a_repeated_one() -> None:
+def test_an_empty_day_starts_again_for_a_new_call_and_not_for_a_repeated_one() -> None:
     assert step(BatchState.EMPTY, 3, 3) == Step(next=Next.START, attempt=1)
     assert step(BatchState.EMPTY, 3, 3, same_delivery=True) == Step(next=Next.REPORT, attempt=3)
     assert step(None, 0, 0) == Step(next=Next.START, attempt=1)
@@ -297,7 +297,7 @@ def test_a_name_does_not_change_from_one_release_to_the_next() -> None:
     assert TASK.name == "954d45ff87fa0e3f26050a82ea8beaffff754678f6cb51be5e0a23279578738d"
 
 
-def test_a_day_and_a_manual_export_are_told_apart_by_their_bodies() -> None:
+def test_a_day_and_a_manual_export_have_different_bodies() -> None:
     rest = {"profile": "daily", "generation": 1, "attempt": 2, "kind": "retry"}
     assert TASK.body() == {**rest, "batchDate": "2026-01-18"}
     assert MANUAL.body() == {**rest, "manualKey": "k"}

@@ -120,7 +120,7 @@ def test_file_is_committed_with_its_own_seal(
         file(EARLY, marks(DAY, 3), sha256="d" * 64),
     ],
 )
-def test_file_that_no_seal_describes_is_nobodys(found: DeliveredFile) -> None:
+def test_file_that_no_seal_describes_belongs_to_no_day(found: DeliveredFile) -> None:
     assert settlement_of(TWO_DAYS, found).action is SettlementAction.TAMPERED
 
 

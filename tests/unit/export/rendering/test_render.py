@@ -69,7 +69,7 @@ def test_an_entry_without_lines_is_one_row_with_only_its_amount():
         )
 
 
-def test_an_entry_without_lines_stands_between_others():
+def test_an_entry_without_lines_is_between_others():
     entries = [entry(), entry(lines=[], amount=Decimal128("5.00")), entry()]
     rows = _rows(render(entries)[0])
     assert [(row["Line"], row["Amount"]) for row in rows] == [
@@ -277,7 +277,7 @@ def test_columns_may_come_from_anywhere_in_the_entry_or_its_lines():
     assert figures.totals["USD"].debit == Decimal("10.00")
 
 
-def test_an_amount_that_nobody_looks_at_keeps_no_entry_out():
+def test_an_amount_that_is_not_printed_rejects_no_entry():
     entries = [entry(amount="unused"), entry(lines=[], amount=1)]
     assert render(entries)[1].rejected == ()
     shown = (*DEFAULT_COLUMNS, Column(title="Total", value="entry.amount", type=ColumnType.AMOUNT))

@@ -51,7 +51,7 @@ def test_with_a_limit_of_one_the_first_failure_opens_it() -> None:
 
 
 @pytest.mark.parametrize("opened", [NOW - SECOND, NOW, NOW + SECOND])
-def test_a_failure_of_a_trial_or_of_a_late_run_opens_it_anew(opened: datetime) -> None:
+def test_a_failure_of_a_trial_or_of_a_late_run_opens_it_again(opened: datetime) -> None:
     state = failed(BreakerRecord(failures=3, open_until=opened, trial={"slot": "daily"}))
 
     assert (state.failures, state.open_until, state.trial) == (4, UNTIL, None)
@@ -85,7 +85,7 @@ def test_it_opens_exactly_when_so_many_attempts_failed_in_a_row(
         ),
     ],
 )
-def test_a_stored_breaker_is_read_as_it_stands(
+def test_a_stored_breaker_is_read_as_it_is(
     doc: dict[str, Any] | None, state: BreakerRecord
 ) -> None:
     assert BreakerRecord.from_doc(doc) == state

@@ -106,7 +106,7 @@ def test_every_invisible_character_is_looked_behind():
 
 
 @pytest.mark.parametrize("sign", ["a", "1", "ก", "(", "é", "中", "😀", "_", "'", "/", "\u0301"])
-def test_what_stands_behind_a_visible_sign_is_no_formula(sign):
+def test_what_follows_a_visible_character_is_no_formula(sign):
     assert not looks_like_formula(sign + "=1")
 
 
