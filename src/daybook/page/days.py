@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import bson
 from bson import ObjectId
@@ -312,8 +313,6 @@ def due_times(schedule: Schedule, since: date, until: date) -> Mapping[date, dat
 
 @lru_cache(maxsize=256)
 def _due_times(cron: str, zone: str, since: date, until: date) -> Mapping[date, datetime]:
-    from zoneinfo import ZoneInfo
-
     schedule = Schedule(cron, ZoneInfo(zone))
     found: dict[date, datetime] = {}
     day = since

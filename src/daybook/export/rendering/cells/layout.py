@@ -1,7 +1,5 @@
 """The layout of a file: the fields that a profile needs, their rows, and how rows are written.
 
-Rows are written as RFC 4180 says, with the profile's delimiter, line end and encoding.
-
 MongoDB converts what is slow to decode on the client, so the source of entries hands the
 renderer documents of this form, one per entry found:
 
@@ -54,7 +52,7 @@ _SEPARATORS = ",;\t"
 
 
 class Entries(Protocol):
-    """One page of entries in the form above."""
+    """One page of entries, in the form that the module describes."""
 
     def find(self, entry_ids: Sequence[Any]) -> list[Mapping[str, Any] | None]:
         """The entries with these IDs, in this order; None for those not found."""
@@ -292,7 +290,10 @@ class Rows:
 
 
 class Dialect:
-    """Writes rows of one profile."""
+    """Writes the rows of a profile's file as CSV, in its delimiter, line end and encoding.
+
+    https://www.rfc-editor.org/rfc/rfc4180
+    """
 
     def __init__(self, profile: Profile) -> None:
         """Raises `ConfigurationError` for a profile that cannot produce a readable file."""
