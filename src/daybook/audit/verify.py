@@ -52,7 +52,6 @@ RECORDED = (
 )
 """Fields of the batch that a verification repeats."""
 
-
 _REQUEUED = Query(
     name="requeued_entries",
     collection=export_log.COLLECTION,
@@ -63,7 +62,6 @@ _REQUEUED = Query(
     arguments=lambda doc: {"entry_ids": [doc["metadata"]["entryId"]]},
     projection={"queueId": 1},
 )
-
 
 QUERIES = (_REQUEUED,)
 

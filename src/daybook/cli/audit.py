@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from daybook.cli.command import (
-    EVERY,
     CommandResult,
     Exit,
     app_from_env,
@@ -22,6 +21,7 @@ from daybook.cli.command import (
 from daybook.cli.day import takes_day
 from daybook.cli.outcome import row
 from daybook.display import number
+from daybook.export.model.profile import EVERY
 
 if TYPE_CHECKING:
     from daybook.app import App

@@ -48,7 +48,6 @@ _AWAY = (
     "machine's address?"
 )
 
-EVERY = "*"
 _WIDEST = 32
 """Cells that are wider are cut off; the file has them in full."""
 

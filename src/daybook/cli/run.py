@@ -11,7 +11,6 @@ import click
 
 from daybook.cli import outcome
 from daybook.cli.command import (
-    EVERY,
     CommandResult,
     Exit,
     RequestAborted,
@@ -25,6 +24,7 @@ from daybook.cli.invocations import carry_out, run_again
 from daybook.cli.preview import preview
 from daybook.display import scrubbed
 from daybook.errors import DaybookError
+from daybook.export.model.profile import EVERY
 
 if TYPE_CHECKING:
     from daybook.app import App

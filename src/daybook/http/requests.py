@@ -13,11 +13,10 @@ from daybook import display
 from daybook.app import App
 from daybook.errors import BadRequest, DatabaseError
 from daybook.export.batch import export_log
-from daybook.export.model.profile import DAILY, Profile
+from daybook.export.model.profile import DAILY, EVERY, Profile
 from daybook.export.queue import manual
 from daybook.http.callers import verified_account
 from daybook.http.schema import DAY, TRUTH, Schema, or_null
-from daybook.profiles.configured import EVERY
 
 PROFILE: Schema = {"$ref": "#/components/schemas/Profile"}
 """The names of the profiles that the function has."""

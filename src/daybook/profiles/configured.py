@@ -16,9 +16,6 @@ from daybook.export.model.lifecycle import BatchState, Schedule
 from daybook.export.model.profile import BatchKey, Profile
 from daybook.settings.parsers import DestinationAddress
 
-EVERY = "*"
-"""What a caller gives for all enabled profiles."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ConfiguredProfile:

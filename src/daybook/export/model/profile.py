@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 from daybook.export.model.source import Column, ColumnType, Source, Value, ValueKind
 
 DAILY = "daily"
+EVERY = "*"
+"""What a caller gives in place of a profile's name for all enabled profiles."""
 
 DEFAULT_COLUMNS = (
     Column(title="Entry ID", value="entry._id"),
