@@ -24,14 +24,10 @@ from daybook.errors import ConfigurationError, DaybookError
 from daybook.export.model.figures import Figures
 from daybook.export.model.profile import Profile
 from daybook.export.model.source import Column, ColumnType
+from daybook.export.rendering.cells.dates import date_code
 from daybook.export.rendering.cells.layout import Layout
 from daybook.export.rendering.cells.page import Page
-from daybook.export.rendering.cells.text import (
-    MOST_DIGITS,
-    MOST_ROWS,
-    amount_code,
-    date_code,
-)
+from daybook.export.rendering.cells.text import MOST_DIGITS
 
 JOURNAL, TOTALS = "Journal", "Totals"
 MOST_ITEMS_SHARED = 20_000
@@ -39,6 +35,12 @@ MOST_ITEMS_SHARED = 20_000
 
 Every reader understands shared texts, but they are all in memory until the end. Larger files have
 each text in its cell, which some programs that import files show as blank.
+"""
+
+MOST_ROWS = 1_048_575
+"""Rows of a sheet below its header.
+
+https://support.microsoft.com/en-us/office/1672b34d-7043-467e-8e27-269d656771c3
 """
 
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -110,7 +112,7 @@ class Sheets:
         self._number = self._book.add_format(cell) if self._wraps else None
         self._date = self._book.add_format({**cell, "num_format": date_code(profile)})
         self._amount = cache(
-            lambda decimals: self._book.add_format({**cell, "num_format": amount_code(decimals)})
+            lambda decimals: self._book.add_format({**cell, "num_format": _amount_code(decimals)})
         )
         self._row = 0
         self._widths = list(map(self._width, profile.columns, self._types))
@@ -256,6 +258,11 @@ class Sheets:
 
     def _write_number(self, row: int, at: int, text: str) -> int:
         return int(self._sheet.write_number(row, at, float(text), self._number))
+
+
+def _amount_code(decimals: int) -> str:
+    """The number format of an amount with so many decimals."""
+    return "#,##0" + ("." + "0" * decimals if decimals else "")
 
 
 def _wrapped(text: str, width: int) -> int:

@@ -1,4 +1,7 @@
-"""Dates: BSON's milliseconds as text in the profile's time zone and calendar."""
+"""Dates: BSON's milliseconds as text in the profile's time zone and calendar.
+
+The cells of a sheet show them by a number format, which is made here of the profile's format.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from zoneinfo import ZoneInfo
 from daybook.display import shown
 from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
-from daybook.export.model.profile import Calendar
+from daybook.export.model.profile import Calendar, Profile
 from daybook.export.rendering.cells.layout import Quote
 from daybook.export.rendering.cells.values import RejectedValue, unwrapped
 
@@ -23,6 +26,29 @@ _DIRECTIVE = re.compile("%(.?)", re.DOTALL)
 # the C locale), and whose year can be converted to the calendar.
 _DIRECTIVES = "YymdHIMSfpjaAbBzZ%"
 _COMPOSED = {"F": "%Y-%m-%d", "D": "%m/%d/%y", "T": "%H:%M:%S", "R": "%H:%M"}
+TIME_DIRECTIVES = frozenset("HIMSfp")
+
+# A directive, or the text between two of them.
+_PIECE = re.compile("%(.)|([^%]+)", re.DOTALL)
+_CODES = {
+    "Y": "yyyy",
+    "y": "yy",
+    "m": "mm",
+    "d": "dd",
+    "H": "hh",
+    "I": "hh",
+    "M": "mm",
+    "S": "ss",
+    "f": "000",
+    "p": "AM/PM",
+    "a": "ddd",
+    "A": "dddd",
+    "b": "mmm",
+    "B": "mmmm",
+}
+# Thai, Buddhist calendar, Arabic digits: the form that Excel stores, and LibreOffice reads.
+_BUDDHIST = "[$-107041E]"
+_PLAIN = re.compile(r"[-/:., ]*")
 
 
 class Date(NamedTuple):
@@ -54,6 +80,30 @@ def check_format(date_format: str) -> None:
 def composed(date_format: str) -> str:
     """The format with only simple directives."""
     return _DIRECTIVE.sub(lambda found: _COMPOSED.get(found[1], found[0]), date_format)
+
+
+def directives(date_format: str) -> set[str]:
+    """The letters of the format's directives, once each."""
+    return {found[1] for found in _PIECE.finditer(composed(date_format)) if found[1]}
+
+
+def date_code(profile: Profile) -> str:
+    """The number format by which cells show dates as `date_format` and `calendar` would.
+
+    Raises `ConfigurationError` for a format that has no such code.
+    """
+    used = directives(profile.date_format)
+    unknown = sorted(used - set(_CODES) - {"%"})
+    if unknown:
+        raise _bad_format(profile, f"cells of an xlsx file cannot show %{unknown[0]}")
+    if ("I" in used) != ("p" in used) or {"H", "I"} <= used:
+        raise _bad_format(profile, "cells of an xlsx file show %I only with %p, and not with %H")
+    if "M" in used and not used & {"H", "I"}:
+        raise _bad_format(profile, "cells of an xlsx file show %M only with the hour")
+    if "f" in used and "%S.%f" not in composed(profile.date_format):
+        raise _bad_format(profile, "cells of an xlsx file show %f only as %S.%f")
+    codes = "".join(map(_format_code, _PIECE.finditer(composed(profile.date_format))))
+    return (_BUDDHIST if profile.calendar is Calendar.BUDDHIST_ERA else "") + codes
 
 
 class DateReader:
@@ -176,3 +226,20 @@ class DateReader:
 
         text = _DIRECTIVE.sub(directive, self._format)
         return Date(self._quote(text), (local.year, local.month))
+
+
+def _format_code(found: re.Match[str]) -> str:
+    directive, text = found.groups()
+    return _literal(text or "%") if directive in (None, "%") else _CODES[directive]
+
+
+def _literal(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(sign if _PLAIN.fullmatch(sign) else f"\\{sign}" for sign in text)
+
+
+def _bad_format(profile: Profile, fault: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"profile {profile.name}, date_format {profile.date_format!r}: {fault}"
+    )

@@ -1,8 +1,8 @@
-"""Text cells, guarded against formulas, and what the cells of a spreadsheet can hold.
+"""Text cells, guarded against formulas, and the text form of an xlsx file.
 
-An xlsx file is rendered in its text form: the CSV of the profile whose cells are exact and can be
-read back, with dates of ISO 8601 and without a guard. The sheet is made of the same cells, and a
-sheet that is read back gives the same text.
+An xlsx file is rendered in that form first: as CSV whose cells are exact and can be read back, with
+dates of ISO 8601 and without a guard. The sheet is made of the same cells, and a sheet that is read
+back gives the same text.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from bson import Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 
 from daybook.display import shown
-from daybook.errors import ConfigurationError
 from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar, FileFormat, FormulaGuard, Profile
-from daybook.export.rendering.cells.dates import composed
+from daybook.export.rendering.cells.dates import TIME_DIRECTIVES, date_code, directives
 from daybook.export.rendering.cells.layout import Dialect
 from daybook.export.rendering.cells.values import Cache, RejectedValue
 
@@ -45,39 +44,13 @@ _BLANK = re.compile(f"[{_INVISIBLE}\\t\\r\\n]*")
 _EXACT_DOUBLE = 2**53
 _UUID_BYTES = 16
 
-MOST_ROWS = 1_048_575
-"""Rows of a sheet below its header.
-
-https://support.microsoft.com/en-us/office/1672b34d-7043-467e-8e27-269d656771c3
-"""
 MOST_CHARACTERS = 32_767
-"""Of a cell, in UTF-16 units."""
+"""Characters of a cell, in UTF-16 units."""
 MOST_DIGITS = 15
 """Digits that a spreadsheet keeps of a number."""
 
 _FIRST_YEAR = 1901
 """Spreadsheets do not agree on the days before March 1900, nor whether there are any."""
-_DIRECTIVE = re.compile("%(.)|([^%]+)", re.DOTALL)
-_CODES = {
-    "Y": "yyyy",
-    "y": "yy",
-    "m": "mm",
-    "d": "dd",
-    "H": "hh",
-    "I": "hh",
-    "M": "mm",
-    "S": "ss",
-    "f": "000",
-    "p": "AM/PM",
-    "a": "ddd",
-    "A": "dddd",
-    "b": "mmm",
-    "B": "mmmm",
-}
-_TIME = frozenset("HIMSfp")
-# Thai, Buddhist calendar, Arabic digits: the form that Excel stores, and LibreOffice reads.
-_BUDDHIST = "[$-107041E]"
-_PLAIN = re.compile(r"[-/:., ]*")
 
 
 def looks_like_formula(text: str) -> bool:
@@ -259,9 +232,9 @@ def text_form(profile: Profile) -> Profile:
     if profile.format is not FileFormat.XLSX:
         return profile
     date_code(profile)
-    used = _directives(profile.date_format)
+    used = directives(profile.date_format)
     date_format = "%Y-%m-%d"
-    if used & _TIME:
+    if used & TIME_DIRECTIVES:
         date_format += " %H:%M:%S"
     if "f" in used:
         date_format += ".%f"
@@ -278,51 +251,6 @@ def text_form(profile: Profile) -> Profile:
     )
 
 
-def date_code(profile: Profile) -> str:
-    """The number format by which cells show dates as `date_format` and `calendar` would.
-
-    Raises `ConfigurationError` for a format that has no such code.
-    """
-    used = _directives(profile.date_format)
-    unknown = sorted(used - set(_CODES) - {"%"})
-    if unknown:
-        raise _bad_format(profile, f"cells of an xlsx file cannot show %{unknown[0]}")
-    if ("I" in used) != ("p" in used) or {"H", "I"} <= used:
-        raise _bad_format(profile, "cells of an xlsx file show %I only with %p, and not with %H")
-    if "M" in used and not used & {"H", "I"}:
-        raise _bad_format(profile, "cells of an xlsx file show %M only with the hour")
-    if "f" in used and "%S.%f" not in composed(profile.date_format):
-        raise _bad_format(profile, "cells of an xlsx file show %f only as %S.%f")
-    codes = "".join(map(_format_code, _DIRECTIVE.finditer(composed(profile.date_format))))
-    return (_BUDDHIST if profile.calendar is Calendar.BUDDHIST_ERA else "") + codes
-
-
-def amount_code(decimals: int) -> str:
-    """The number format of an amount with so many decimals."""
-    return "#,##0" + ("." + "0" * decimals if decimals else "")
-
-
 def units(text: str) -> int:
     """The length of a text as a cell counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _directives(date_format: str) -> set[str]:
-    return {found[1] for found in _DIRECTIVE.finditer(composed(date_format)) if found[1]}
-
-
-def _format_code(found: re.Match[str]) -> str:
-    directive, text = found.groups()
-    return _literal(text or "%") if directive in (None, "%") else _CODES[directive]
-
-
-def _literal(text: str) -> str:
-    if _PLAIN.fullmatch(text):
-        return text
-    return "".join(sign if _PLAIN.fullmatch(sign) else f"\\{sign}" for sign in text)
-
-
-def _bad_format(profile: Profile, fault: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"profile {profile.name}, date_format {profile.date_format!r}: {fault}"
-    )

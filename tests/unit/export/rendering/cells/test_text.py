@@ -1,4 +1,4 @@
-"""Text cells: formulas, quotes, characters; and what a spreadsheet can hold."""
+"""Text cells: formulas, quotes, characters; and the cells of a sheet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from daybook.export.model.figures import RejectionReason
 from daybook.export.model.profile import Calendar, FileFormat, FormulaGuard, Profile
 from daybook.export.model.source import Column, ColumnType
 from daybook.export.rendering import sheets
+from daybook.export.rendering.cells.dates import date_code
 from daybook.export.rendering.cells.layout import Dialect
 from daybook.export.rendering.cells.readers import cell_number
 from daybook.export.rendering.cells.text import (
     TextReader,
-    date_code,
     looks_like_formula,
     plain_text,
     text_form,
