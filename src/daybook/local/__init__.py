@@ -1,0 +1,1 @@
+"""Daybook on one machine: embedded MongoDB, sample entries, serving. It is not deployed."""

@@ -1,0 +1,1 @@
+"""MongoDB: client, transactions, queries, indexes and migrations."""

@@ -61,7 +61,7 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 _KEPT_SECONDS = 30.0
 """How long a comparison is valid, so that a request makes only one."""
 _ASKING_SECONDS = 2.0
-"""How long MongoDB may take to answer; a later operation that needs it fails by itself."""
+"""How long MongoDB may take to answer; a later operation that needs it fails with its own error."""
 _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 OUTAGE_SECONDS = 10.0
@@ -257,7 +257,7 @@ class MachineClock:
             with pymongo.timeout(_ASKING_SECONDS):
                 theirs = client.admin.command("hello", codec_options=_AWARE)["localTime"]
         except PyMongoError:
-            theirs = None  # what needs MongoDB fails by itself, with a better message
+            theirs = None  # operations that need MongoDB fail with a better message of their own
         self._compared_at = time.monotonic()
         if theirs is None:
             return

@@ -1,0 +1,1 @@
+"""What operators watch: health, the watchdog, the doctor, maintenance and metrics."""

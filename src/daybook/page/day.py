@@ -75,7 +75,7 @@ class DayPage:
     cell: CalendarDay
     items: tuple[AttentionItem, ...]
     working: Working | None
-    """The run that is at work on this very day."""
+    """The run that is working on this day."""
     damaged: str | None
     rejected: tuple[StillRejected, ...]
     attempts: tuple[Attempt, ...]

@@ -192,7 +192,7 @@ class Settings:
         empty_is_unset=False,
         unset=MappingProxyType({}),
     )
-    """Route → the service accounts that may call it; empty: every caller that IAM lets in."""
+    """Route → the service accounts that may call it; empty: every caller that IAM admits."""
     ledger_wallets: WalletRights | None = setting(
         "DAYBOOK_LEDGER_WALLETS",
         parse=WalletRights.parse,

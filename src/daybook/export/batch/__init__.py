@@ -1,1 +1,1 @@
-"""Batches: one document per profile and day, its transitions and its records."""
+"""Batches: one document per profile and day, what it rejects, its transitions and records."""

@@ -47,7 +47,7 @@ class Attempt:
     error_type: str | None = None
     error: str | None = None
     next_at: datetime | None = None
-    """When the next attempt was due; None when none followed by itself."""
+    """When the next attempt was due; None when none followed automatically."""
 
     @classmethod
     def from_doc(cls, doc: Any) -> Self:

@@ -1,1 +1,1 @@
-"""The queue: which items are waiting, which a manifest names, and how they are marked."""
+"""The queue: what is waiting, what a manifest names, how it is marked; how people name entries."""

@@ -68,7 +68,7 @@ class EntryPage:
     def find(self, entry_ids: Sequence[Any]) -> list[Entry | None]:
         """The entries in `layout`'s form, in the order of the IDs; None for those not found."""
         decoded = [entry for batch in self._batches for entry in bson.decode_all(batch, LENIENT)]
-        # All of them have the same type as a rule, and then no ID is examined by itself.
+        # All of them have the same type as a rule, and then no ID is examined on its own.
         printed_ids = list(map(itemgetter(ID), decoded))
         keys = printed_ids if set(map(type, printed_ids)) == {str} else map(_key, printed_ids)
         entries: dict[Any, Any] = dict(zip(keys, decoded, strict=True))
