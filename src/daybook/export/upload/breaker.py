@@ -38,7 +38,7 @@ ALL = Query(
 )
 QUERIES = (ALL,)
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""How far the clocks of two instances may differ, see `mongo.machine_clock`."""
+"""How far the clocks of two instances may differ, see `MachineClock`."""
 AFTER_LEASE = timedelta(seconds=5)
 """How long after the trial run's lease ends to try again."""
 
