@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import pymongo
 from bson import ObjectId
+from bson.errors import BSONError
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -43,7 +44,7 @@ from daybook.wallets.wallet import NotAllApplied
 
 SHARED_SECONDS = 5.0
 """Limit on a transaction of several wallets, so that its movements have time to continue alone."""
-UNBOOKED = (LedgerError, DocumentInvalid, NotAllApplied, TooContended, PyMongoError)
+UNBOOKED = (LedgerError, DocumentInvalid, BSONError, NotAllApplied, TooContended, PyMongoError)
 """After one of these, each member of a group continues alone: it looks for its key, and so learns
 whether the group was booked all the same. If it was not, the member ends with an error of its own.
 """

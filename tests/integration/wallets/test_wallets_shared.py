@@ -10,8 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import bson
 import pytest
-from bson import ObjectId
+from bson import Binary, ObjectId
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from daybook.errors import DatabaseError
@@ -246,6 +249,27 @@ def test_one_that_cannot_be_booked_ends_by_itself_and_the_others_are_booked(
     booked_for_it = ledger.database["transactions"].count_documents({"ownerUserId": owner})
     assert booked_for_it == 1 + (odd.after != BALANCE)
     check_whole(ledger.database)
+
+
+def test_a_wallet_that_the_driver_cannot_decode_costs_its_leader_nothing(
+    near: LedgerApp, pool: ThreadPoolExecutor
+) -> None:
+    ledger = replace(near.ledger, sharing=Sharing(lane_seconds=LONG_SECONDS))
+    owner, *others = purses(ledger, *[BALANCE] * (1 + WALLETS))
+    wallets = near.database["wallets"]
+    found = wallets.find_one_and_delete({"ownerUserId": owner})
+    # Binary data of the old subtype 2 begin with their length. MongoDB does not check that.
+    without_length = bson.encode({"a": Binary(b"abc", 128)}).replace(b"\x80", b"\x02")
+    content = bson.encode(found)[4:-1] + without_length[4:]
+    broken = (4 + len(content)).to_bytes(4, "little") + content
+    wallets.insert_one(RawBSONDocument(broken))
+    try:
+        jobs = together(ledger, pool, [debit(one, 1) for one in (*others[:1], owner, *others[1:])])
+        assert isinstance(jobs.pop(1).exception(LONG_SECONDS), BSONError)
+        assert len(booked(results(jobs))) == WALLETS
+    finally:
+        wallets.delete_one({"ownerUserId": owner})
+    assert check_books(ledger.database, others) == (BALANCE - 1) * WALLETS
 
 
 @pytest.mark.parametrize("request_", ["/", "/another"])
