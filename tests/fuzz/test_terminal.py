@@ -194,15 +194,18 @@ def check(screen: Screen, value: Any, name: str) -> None:
     screen.run("reconcile", "--files", codes=(0, 1))
     screen.run("doctor", codes=(0, 1))
     screen.run("explain", codes=(0, 1))
-    # No process gets an argument with a NUL, and a request with one is refused.
-    screen.run("export", "--entry-id", name, codes=(2,) if "\0" in name else (0, 1))
     screen.run("retry", NEXT, codes=(0, 1))
     screen.run("release", NEXT, codes=(0, 1))
     screen.run("sweep", codes=(0, 1, 4))
     screen.run("run", "--date", NEXT, codes=(0, 1, 4))
-    # Neither is a name of ours, and what is typed wrongly may have been pasted.
-    for wrong in ([f"--{name}"], [name, "x"], [name]):
-        found = screen._invoke("verify", *wrong)
+    # None is a name of ours, and what is typed wrongly may have been pasted.
+    wrong = [("verify", f"--{name}"), ("verify", name, "x"), ("verify", name)]
+    if "\0" in name:  # no process gets such an argument, and a request with one is refused
+        wrong.append(("export", "--entry-id", name))
+    else:
+        screen.run("export", "--entry-id", name, codes=(0, 1))
+    for arguments in wrong:
+        found = screen._invoke(*arguments)
         assert found.exit_code == 2
         _assert_shown(found.stderr)
 
