@@ -78,8 +78,9 @@ _FIELD = re.compile(
     r"|aws_secret_access_key|upload_id|signature"
     r"|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))"
     r"((?:\\{0,3}[\"'])?\s{0,3}(?:[:=]|%3[ad]|\\u003d)\s{0,3})((?:b?(\\{0,3}+[\"']))?+)(?!…)"
-    # Up to the closing quote; without one, up to where a value cannot continue.
-    r"(?(4)(?:(?!\4)(?:\\[^\r\n]|[^\r\n\\]))++|[^\s\"'&,;<>)}]++)"
+    # Up to the closing quote; without one, up to where a value cannot continue. Not possessive:
+    # Python 3.11.2, which is Debian 12's, would take the closing quote, too.
+    r"(?(4)(?:(?!\4)(?:\\[^\r\n]|[^\r\n\\]))+|[^\s\"'&,;<>)}]++)"
 )
 # In Secret Manager's response, the secret is `data` below `payload`.
 _PAYLOAD = re.compile(
